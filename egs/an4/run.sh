@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# AN4: about 50 minutes of real speech (spelled names, addresses, numbers). A teacher, its N-best,
+# students. The stages are in utils/kd.sh.
+set -euo pipefail
+export KDASR_COMMAND="./run.sh${*:+ $*}"
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ./db.sh
+
+# Begin configuration section.
+# The corpus (a path is taken from egs/an4)
+an4="${AN4}"         # directory with AN4's etc/ and wav/ in it (.flac, .wav, .sph or raw big-endian)
+dev_speakers=8       # training speakers held out as dev
+# What this recipe sets for the stages below
+transcribed=1        # share of the training audio taken as transcribed; the rest serves as untranscribed audio
+teacher_config=conf/teacher.yaml  # configuration of the teacher
+student_config=conf/student.yaml  # configuration of the students
+# End configuration section.
+
+help_message="Usage: ./run.sh --an4 DIR [options]
+
+  ./run.sh --an4 ../../../shared/data/an4
+  ./run.sh --stage student --seeds '1 2 3'   # three students of each kind; the corpus is not needed any more"
+# shellcheck disable=SC2034  # read by parse_options.sh
+parse_options_partial=true
+. ../../utils/parse_options.sh
+
+data_opts=""
+if [ -n "${an4}" ]; then
+    # one name for one directory, however it was written
+    if [ -d "${an4}" ]; then an4="$(cd "${an4}" && pwd)"; fi
+    data_opts="$(printf '%q ' --an4 "${an4}" --dev_speakers "${dev_speakers}")"
+fi
+
+exec ../../utils/kd.sh \
+    --data_opts "${data_opts% }" \
+    --train_set train \
+    --valid_set dev \
+    --test_sets test \
+    --transcribed "${transcribed}" \
+    --teacher_config "${teacher_config}" \
+    --student_config "${student_config}" \
+    "${parse_options_rest[@]}" "$@"

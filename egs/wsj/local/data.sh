@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Stage 1 of egs/wsj: Kaldi data directories from WSJ's discs, or from the embedded corpus, which is made first.
+set -euo pipefail
+
+# Begin configuration section.
+corpus=mini          # mini or wsj
+wsj0=""              # wsj: directory of the discs 11-*, or a merged wsj0/ tree
+wsj1=""              # wsj: directory of the discs 13-*, or a merged wsj1/ tree
+hours=2              # mini: hours of training audio, about
+seed=0               # mini: seed of the corpus
+discs=discs          # mini: where its miniature discs are written
+datadir=data         # where the data directories are written
+nj=2                 # processes
+# End configuration section.
+
+# shellcheck disable=SC2034  # read by parse_options.sh
+help_message="Usage: local/data.sh [options]        (run.sh calls it in stage 1)
+
+  local/data.sh --corpus mini --hours 2
+  local/data.sh --corpus wsj --wsj0 /ldc/LDC93S6B --wsj1 /ldc/LDC94S13B --datadir data
+
+Writes DATADIR/{train_si84,train_si284,test_dev93,test_eval92,...}, DATADIR/nlsyms.txt, and the corpus's
+name into DATADIR/corpus."
+. ../../utils/parse_options.sh
+. ./path.sh
+
+fail() {
+    echo "local/data.sh: $*" >&2
+    exit 1
+}
+[ $# -eq 0 ] || fail "$1: options begin with -- and take one value"
+
+sources=()
+case "${corpus}" in
+    mini)
+        kdasr data mini --out "${discs}" --hours "${hours}" --seed "${seed}" --nj "${nj}"
+        sources=("${discs}"/*)
+        ;;
+    wsj)
+        if [ -z "${wsj0}" ] || [ -z "${wsj1}" ]; then
+            fail "both sets of discs are needed: --wsj0 DIR --wsj1 DIR, or WSJ0 and WSJ1 in db.sh"
+        fi
+        shopt -s nullglob
+        for directory in "${wsj0}" "${wsj1}"; do
+            [ -d "${directory}" ] || fail "${directory}: no such directory (a relative path is taken from egs/wsj); expected WSJ's discs in it"
+            found=("${directory}"/??-{?,??}.?)
+            # no discs in it: a merged tree, which kdasr data wsj looks into itself
+            if [ "${#found[@]}" -gt 0 ]; then sources+=("${found[@]}"); else sources+=("${directory}"); fi
+        done
+        ;;
+    *) fail "--corpus ${corpus}: expected mini or wsj" ;;
+esac
+
+kdasr data wsj --out "${datadir}" "${sources[@]}"
+
+# <NOISE> and the like: one token each, and left out of scores
+cut -d ' ' -f 2- "${datadir}/train_si284/text" | tr ' ' '\n' | grep '^<.*>$' | sort -u >"${datadir}/nlsyms.txt" || true
+echo "${corpus}" >"${datadir}/corpus"

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Wall Street Journal: a teacher, its N-best, students. Without discs it makes the embedded corpus, a
+# small synthetic one written as miniature WSJ discs. The stages are in utils/kd.sh.
+set -euo pipefail
+export KDASR_COMMAND="./run.sh${*:+ $*}"
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ./db.sh
+
+# Begin configuration section.
+# The corpus (paths are taken from egs/wsj)
+corpus=""            # mini or wsj; empty: wsj where discs are named, else what data/ holds, else mini
+wsj0="${WSJ0}"       # LDC93S6: directory of the discs 11-1.1 ... 11-15.1, or a merged wsj0/ tree
+wsj1="${WSJ1}"       # LDC94S13: directory of the discs 13-1.1 ... 13-34.1, or a merged wsj1/ tree
+hours=2              # mini: hours of training audio, about
+# What this recipe sets for the stages below
+datadir=data         # Kaldi data directories
+train_set=train_si284              # set to train on
+valid_set=test_dev93               # set to choose the best epochs by
+test_sets="test_dev93 test_eval92" # sets to decode and score
+transcribed=0.5      # share of the training audio taken as transcribed; the rest serves as untranscribed audio
+teacher_config=""    # empty: conf/mini_teacher.yaml or conf/wsj_rnn_teacher.yaml, as the corpus is
+student_config=""    # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yaml
+score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
+# End configuration section.
+
+help_message="Usage: ./run.sh [options]
+
+  ./run.sh                                        # the embedded corpus; its WERs say nothing about WSJ
+  ./run.sh --wsj0 /ldc/LDC93S6B --wsj1 /ldc/LDC94S13B --ngpu 1 --nj 16   # the real discs
+  ./run.sh --stage nbest --stop_stage 7 --beam 10 # some stages, with a wider beam
+  ./run.sh --transcribed 0.1                      # a tenth transcribed, nine tenths untranscribed"
+# shellcheck disable=SC2034  # read by parse_options.sh
+parse_options_partial=true
+. ../../utils/parse_options.sh
+
+if [ -z "${corpus}" ]; then
+    corpus=mini
+    if [ -n "${wsj0}${wsj1}" ]; then
+        corpus=wsj
+    elif [ -s "${datadir}/corpus" ]; then
+        corpus="$(<"${datadir}/corpus")" # written by local/data.sh
+    fi
+fi
+case "${corpus}" in
+    mini)
+        configs=mini
+        data_opts="--corpus mini --hours ${hours}"
+        note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
+        [[ " ${parse_options_rest[*]-}" == *" --help"* ]] || echo "run.sh: the embedded corpus, about ${hours} h of synthetic speech:" \
+            "its WERs say nothing about WSJ (for the real discs: --wsj0 DIR --wsj1 DIR)"
+        ;;
+    wsj)
+        configs=wsj_rnn
+        data_opts=""
+        note=""
+        if [ -n "${wsj0}${wsj1}" ]; then
+            data_opts="--corpus wsj $(printf '%q ' --wsj0 "${wsj0}" --wsj1 "${wsj1}")"
+        fi
+        ;;
+    *)
+        echo "run.sh: --corpus ${corpus}: expected mini or wsj" >&2
+        exit 1
+        ;;
+esac
+
+exec ../../utils/kd.sh \
+    --data_opts "${data_opts% }" \
+    --datadir "${datadir}" \
+    --train_set "${train_set}" \
+    --valid_set "${valid_set}" \
+    --test_sets "${test_sets}" \
+    --nlsyms "${datadir}/nlsyms.txt" \
+    --transcribed "${transcribed}" \
+    --teacher_config "${teacher_config:-conf/${configs}_teacher.yaml}" \
+    --student_config "${student_config:-conf/${configs}_student.yaml}" \
+    --score_opts "${score_opts}" \
+    --note "${note}" \
+    "${parse_options_rest[@]}" "$@"

@@ -1,0 +1,193 @@
+"""A recurrent attention decoder that runs on a grid of B utterances x K hypotheses.
+
+    B  utterances     K  hypotheses of each     S  encoded frames     E  encoder size
+    L  output steps   V  tokens                 H  hidden units       A  attention units
+
+Its shape is that of Mun'im et al. 2018, section 4.1: an embedding, GRU layers fed with the embedding
+and the last context, location-aware additive attention (Chorowski et al. 2015, eq. 8 and 9), and a
+linear output on state and context. What depends on the audio alone is computed once an utterance
+and broadcast over its hypotheses, so K hypotheses cost far less than K utterances.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from espnet2.asr.decoder.abs_decoder import AbsDecoder
+from torch import Tensor, nn
+
+from kdasr.asr.encoder import padding
+from kdasr.espnet import name
+
+CELLS = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}
+
+
+class Memory(NamedTuple):
+    """What the decoder reads of the audio, once an utterance; every tensor's first axis is B."""
+
+    keys: Tensor  # (B, S, A) projected encoder output
+    values: Tensor  # (B, S, E) encoder output
+    pad: Tensor  # (B, S) True behind the utterance's end
+
+
+class State(NamedTuple):
+    """Where each hypothesis stands; every tensor's first axes are (B, K)."""
+
+    hidden: Tensor  # (B, K, layers, H)
+    cell: Tensor  # (B, K, layers, H); of no use to a GRU, and then of size (B, K, 0, H)
+    context: Tensor  # (B, K, E) what attention gave last
+    align: Tensor  # (B, K, S) where attention looked last, a distribution
+
+
+class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScorerInterface")):  # type: ignore[misc]
+    """GRU (or LSTM) decoder with location-aware attention, as an ESPnet decoder (`decoder: attention_gru`).
+
+    Args:
+        vocab_size: V; the last token is <sos/eos>.
+        encoder_output_size: E.
+        hidden_size: H of each layer.
+        num_layers: of the recurrent network.
+        embed_size: of token embeddings (32 in the paper).
+        attention_size: A.
+        kernel_size: taps of the location convolution, odd (15 in the paper).
+        cell_type: "gru" or "lstm".
+        dropout_rate: on embeddings and on the output's input.
+        sampling_probability: how often training feeds the decoder's own best token instead of the
+            target's (the paper's "teacher forcing rate" 0.4, read as awni/speech's sample_prob).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        encoder_output_size: int,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        embed_size: int = 32,
+        attention_size: int = 128,
+        kernel_size: int = 15,
+        cell_type: str = "gru",
+        dropout_rate: float = 0.1,
+        sampling_probability: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.sos = self.eos = vocab_size - 1
+        self.hidden_size, self.num_layers, self.cell_type = hidden_size, num_layers, cell_type
+        self.sampling_probability = sampling_probability
+        self.embed = nn.Embedding(vocab_size, embed_size)
+        sizes = [embed_size + encoder_output_size] + [hidden_size] * (num_layers - 1)
+        self.cells = nn.ModuleList(CELLS[cell_type](size, hidden_size) for size in sizes)
+        self.key = nn.Linear(encoder_output_size, attention_size)
+        self.query = nn.Linear(hidden_size, attention_size, bias=False)
+        self.location = nn.Linear(kernel_size, attention_size, bias=False)  # a convolution, one matmul
+        self.energy = nn.Linear(attention_size, 1, bias=False)
+        self.output = nn.Linear(hidden_size + encoder_output_size, vocab_size)
+        self.dropout = nn.Dropout(dropout_rate)
+        self.kernel_size = kernel_size
+
+    def remember(self, hs: Tensor, hlens: Tensor) -> Memory:
+        """Prepare encoder output (B, S, E) with lengths (B,) for attention."""
+        return Memory(self.key(hs), hs, padding(hlens.to(hs.device), hs.size(1)))
+
+    def start(self, memory: Memory, hypotheses: int) -> State:
+        """The state before <sos>, for K hypotheses of each utterance: all zero, no frame attended."""
+        batch, frames, width = memory.values.shape
+        cells = self.num_layers if self.cell_type == "lstm" else 0
+
+        def zeros(*shape: int) -> Tensor:
+            return memory.values.new_zeros(batch, hypotheses, *shape)
+
+        return State(
+            zeros(self.num_layers, self.hidden_size), zeros(cells, self.hidden_size), zeros(width), zeros(frames)
+        )
+
+    def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Log-probabilities (B, K, V) of the token after `tokens` (B, K), and the state that follows."""
+        features, state = self._advance(self.embed(tokens), state, memory)  # (B, K, H + E)
+        return torch.log_softmax(self.output(features), dim=-1), state  # (B, K, V)
+
+    def forward(
+        self, hs_pad: Tensor, hlens: Tensor, ys_in_pad: Tensor, ys_in_lens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (B, L, V) for target prefixes (B, L), as ESPnet's training calls a decoder."""
+        logits = self.forward_hypotheses(hs_pad, hlens, ys_in_pad[:, None])  # (B, 1, L, V)
+        return logits.squeeze(1), ys_in_lens
+
+    def forward_hypotheses(self, hs_pad: Tensor, hlens: Tensor, ys_in: Tensor) -> Tensor:
+        """Logits (B, K, L, V) for K target prefixes (B, K, L) of each utterance, encoded once."""
+        memory = self.remember(hs_pad, hlens)
+        state = self.start(memory, ys_in.size(1))
+        embedded = self.dropout(self.embed(ys_in))  # (B, K, L, embed)
+        outputs = []
+        for i in range(ys_in.size(2)):
+            step_in = embedded[:, :, i]  # (B, K, embed)
+            if i and self.training and self.sampling_probability > 0:
+                own = self.embed(self.output(outputs[-1]).argmax(-1))  # (B, K, embed)
+                sampled = torch.rand_like(own[..., :1]) < self.sampling_probability  # (B, K, 1)
+                step_in = torch.where(sampled, own, step_in)
+            features, state = self._advance(step_in, state, memory)  # (B, K, H + E)
+            outputs.append(features)
+        return self.output(self.dropout(torch.stack(outputs, dim=2)))  # (B, K, L, V)
+
+    def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """One step of the recurrent layers and the attention: (B, K, embed) -> features (B, K, H + E)."""
+        batch, grid, _ = embedded.shape
+        below = torch.cat([embedded, state.context], -1).flatten(0, 1)  # (B * K, embed + E)
+        hidden, cell = [], []
+        for i, layer in enumerate(self.cells):
+            h = state.hidden[:, :, i].flatten(0, 1)  # (B * K, H)
+            if self.cell_type == "lstm":
+                h, c = layer(below, (h, state.cell[:, :, i].flatten(0, 1)))  # (B * K, H) each
+                cell.append(c)
+            else:
+                h = layer(below, h)  # (B * K, H)
+            hidden.append(h)
+            below = h
+        top = below.view(batch, grid, -1)  # (B, K, H)
+        context, align = self._attend(top, state.align, memory)  # (B, K, E), (B, K, S)
+        state = State(
+            torch.stack(hidden, 1).view(batch, grid, self.num_layers, -1),
+            torch.stack(cell, 1).view(batch, grid, self.num_layers, -1) if cell else state.cell,
+            context,
+            align,
+        )
+        return torch.cat([top, context], -1), state
+
+    def _attend(self, top: Tensor, align: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Location-aware attention: e = w . tanh(key + query + location), over the frames of each utterance."""
+        half = self.kernel_size // 2
+        taps = nn.functional.pad(align, (half, half)).unfold(2, self.kernel_size, 1)  # (B, K, S, taps)
+        mixed = self.location(taps)  # (B, K, S, A)
+        mixed = mixed + memory.keys[:, None] + self.query(top)[:, :, None]  # (B, K, S, A)
+        energy = self.energy(torch.tanh(mixed)).squeeze(-1)  # (B, K, S)
+        align = torch.softmax(energy.masked_fill(memory.pad[:, None], float("-inf")), dim=-1)  # (B, K, S)
+        return align @ memory.values, align  # (B, K, E)
+
+    # What stock ESPnet's beam search calls: hypotheses of one utterance, each with a state of its own.
+
+    def init_state(self, x: Tensor) -> Any:
+        """No state: the first `batch_score` makes one."""
+        return None
+
+    def batch_init_state(self, x: Tensor) -> Any:
+        """As `init_state`."""
+        return None
+
+    def score(self, ys: Tensor, state: Any, x: Tensor) -> tuple[Tensor, Any]:
+        """Log-probabilities (V,) after prefix ys (L,) of one hypothesis; x (S, E) is its encoder output."""
+        logp, states = self.batch_score(ys[None], [state], x[None])
+        return logp[0], states[0]
+
+    def batch_score(self, ys: Tensor, states: list[Any], xs: Tensor) -> tuple[Tensor, list[Any]]:
+        """Log-probabilities (N, V) after prefixes ys (N, L) of N hypotheses; xs is (N, S, E)."""
+        lens = torch.full((len(xs),), xs.size(1), device=xs.device)  # (N,)
+        memory = self.remember(xs, lens)
+        first = self.start(memory, 1)
+        state = State(
+            *(
+                torch.cat([zero[n : n + 1] if states[n] is None else states[n][i] for n in range(len(xs))])
+                for i, zero in enumerate(first)
+            )
+        )
+        logp, state = self.step(ys[:, -1:], state, memory)  # (N, 1, V)
+        return logp[:, 0], [State(*(tensor[n : n + 1] for tensor in state)) for n in range(len(xs))]

@@ -1,0 +1,34 @@
+"""ESPnet's ASR task with distillation inputs: `kd_conf` in the config, hypotheses among the data."""
+
+from __future__ import annotations
+
+import argparse
+
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from kdasr.asr.model import KDModel
+from kdasr.espnet import register
+
+
+class KDTask(register()):  # type: ignore[misc]
+    """ASRTask that trains `KDModel`. Its config.yaml is a stock one plus the key `kd_conf`, which stock ESPnet ignores."""
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ESPnet's own options, and `--kd_conf` (a record of where the targets came from)."""
+        super().add_task_arguments(parser)
+        parser.add_argument("--kd_conf", action=NestedDictAction, default={}, help="Distillation settings.")
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """ESPnet's optional inputs and the three that `kdasr targets` writes."""
+        return (*super().optional_data_names(train, inference), "kd_hyps", "kd_hyp_lens", "kd_weights")
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
+        """The stock model that the config names, with K-hypothesis training added."""
+        model = super().build_model(args)
+        if type(model) is ESPnetASRModel:
+            model.__class__ = KDModel
+        return model

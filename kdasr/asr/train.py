@@ -1,0 +1,249 @@
+"""`kdasr train`: a teacher, a student or a control, with ESPnet's trainer.
+
+Reads feature directories, a token directory and, for a student, a directory of targets; writes an
+ESPnet model directory with three things more: `tokens/`, `cmvn.npz` (so that it can be moved) and
+`kdasr.json` (size, seconds, seed, revision). A killed run goes on from its last finished epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from kdasr import __version__
+from kdasr.errors import UserError
+from kdasr.files import only_writer, read_json, read_table, write_json, write_table
+from kdasr.shards import digest
+
+EXAMPLES = """examples:
+  # a teacher on the transcribed part
+  kdasr train --config conf/mini_teacher.yaml --train dump/fbank/train --valid dump/fbank/dev \\
+      --tokens dump/tokens/char --out exp/teacher
+  # a student on the teacher's hypotheses (of two sets: transcribed and untranscribed)
+  kdasr train --config conf/mini_student.yaml --train dump/fbank/train dump/fbank/extra --targets exp/student/targets \\
+      --valid dump/fbank/dev --tokens dump/tokens/char --out exp/student --role student --teacher teacher
+  # ESPnet's own options behind --
+  kdasr train --config conf/wsj_teacher.yaml ... --out exp/big --ngpu 4 -- --use_amp true --max_epoch 50
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr train`."""
+    add = parser.add_argument
+    add("--config", required=True, help="ESPnet training config: networks, optimiser, epochs")
+    add("--train", required=True, nargs="+", metavar="DIR", help="feature directories to train on")
+    add("--valid", required=True, metavar="DIR", help="feature directory to choose epochs by")
+    add("--tokens", required=True, metavar="DIR", help="token directory (kdasr tokens)")
+    add("--targets", metavar="DIR", help="train on these hypotheses (kdasr targets) instead of the references")
+    add("--out", required=True, metavar="DIR", help="model directory to write")
+    add("--seed", type=int, default=1, help="of initial weights, batch order and dropout (default 1)")
+    add("--ngpu", type=int, default=0, help="GPUs to train on (default 0: CPU)")
+    add("--role", choices=("teacher", "student"), default="teacher", help="for the report (default teacher)")
+    add("--label", default="", help="what the report calls this system (default: the role)")
+    add("--teacher", default=None, metavar="NAME", help="model directory that made the targets, for the report")
+    add("espnet", nargs="*", help="further options of espnet2.bin.asr_train, behind --")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the inputs, train, and record what was trained."""
+    out = Path(args.out)
+    settings = describe(args)
+    with only_writer(out):
+        record = read_json(out / "kdasr.json") if (out / "kdasr.json").exists() else None
+        if record is not None:
+            differing = sorted(k for k in settings if record["settings"].get(k) != settings[k])
+            if not differing:
+                print(f"{out}: trained already ({record['parameters']:,} parameters); to train again: rm -r {out}")
+                return
+            raise UserError(f"{out}: holds a model of other {', '.join(differing)}; remove it, or name another --out")
+        claim_settings(out, settings)
+        data = prepare_data(args, out)
+        train(args, out, data, settings)
+
+
+def describe(args: argparse.Namespace) -> dict[str, Any]:
+    """What a model depends on: config, features, tokens, targets, seed."""
+    for path, stage in ((args.config, "name a config"), (Path(args.tokens) / "tokens.txt", "run kdasr tokens")):
+        if not Path(path).is_file():
+            raise UserError(f"{path}: no such file; {stage} first")
+    settings: dict[str, Any] = {"config": digest(args.config), "tokens": digest(Path(args.tokens) / "tokens.txt")}
+    settings.update(seed=args.seed, options=list(args.espnet))
+    for key, directories in (("train", args.train), ("valid", [args.valid])):
+        for directory in directories:
+            if not (Path(directory) / "feats.scp").is_file():
+                raise UserError(f"{directory}: holds no feats.scp; make features first (kdasr feats --out {directory})")
+        settings[key] = [digest(Path(directory) / "utt2num_frames") for directory in directories]
+    if args.targets:
+        if not (Path(args.targets) / "hyps").is_file():
+            raise UserError(f"{args.targets}: holds no hyps; select targets first (kdasr targets --out {args.targets})")
+        settings["targets"] = digest(Path(args.targets) / "hyps") + digest(Path(args.targets) / "weights")
+    return settings
+
+
+def claim_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Refuse to go on from a checkpoint that other settings made."""
+    begun = out / "settings.json"
+    if begun.exists() and read_json(begun) != settings and (out / "checkpoint.pth").exists():
+        raise UserError(f"{out}: holds a training run begun with other settings; remove it, or name another --out")
+    write_json(begun, settings)
+
+
+def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
+    """Write the lists that ESPnet reads (features, text, shapes) into out/data; utterance sets are checked here."""
+    from kdasr.data.tokens import load_tokens
+
+    tokens = load_tokens(args.tokens)
+    lists = out / "data"
+    feats: dict[str, str] = {}
+    text: dict[str, str] = {}
+    frames: dict[str, str] = {}
+    for directory in map(Path, args.train):
+        feats |= read_table(directory / "feats.scp")
+        frames |= read_table(directory / "utt2num_frames")
+        if not args.targets:
+            if not (directory / "text").is_file():
+                raise UserError(f"{directory}: has no text; untranscribed audio needs --targets (kdasr targets)")
+            text |= read_table(directory / "text")
+    if args.targets:
+        text = read_table(Path(args.targets) / "text")
+    absent = sorted(text.keys() - feats.keys())
+    if absent:
+        raise UserError(f"{args.targets or args.train[0]}: {absent[0]} (and {len(absent) - 1} more) has no features; add its set to --train")
+    keys = sorted(text)
+    if not keys:
+        raise UserError(f"{' '.join(args.train)}: no utterance with both features and text is left to train on")
+    write_table(lists / "train" / "feats.scp", {key: feats[key] for key in keys})
+    write_table(lists / "train" / "text", {key: text[key] for key in keys})
+    write_table(lists / "train" / "speech_shape", {key: f"{frames[key]},{feature_size(feats[keys[0]])}" for key in keys})
+    write_table(lists / "train" / "text_shape", {key: f"{len(tokens.encode(text[key]))},{len(tokens.list)}" for key in keys})
+    valid = Path(args.valid)
+    valid_text, valid_frames = read_table(valid / "text"), read_table(valid / "utt2num_frames")
+    size = feature_size(next(iter(feats.values())))
+    write_table(lists / "valid" / "speech_shape", {key: f"{valid_frames[key]},{size}" for key in valid_text})
+    write_table(lists / "valid" / "text_shape", {key: f"{len(tokens.encode(valid_text[key]))},{len(tokens.list)}" for key in valid_text})
+    if not (out / "tokens").is_dir():
+        shutil.copytree(args.tokens, out / "tokens")
+    if (Path(args.train[0]) / "cmvn.npz").is_file():
+        shutil.copyfile(Path(args.train[0]) / "cmvn.npz", out / "cmvn.npz")
+    return {"lists": lists, "valid": valid}
+
+
+def feature_size(location: str) -> int:
+    """Bins of the features that an scp entry points to."""
+    import kaldiio
+
+    return int(kaldiio.load_mat(location).shape[1])
+
+
+def espnet_options(args: argparse.Namespace, out: Path, data: dict[str, Path]) -> list[str]:
+    """The command line of ESPnet's trainer."""
+    import json
+
+    lists, valid = data["lists"], data["valid"]
+    tokens = read_json(out / "tokens" / "tokens.json")
+    first = next(iter(read_table(lists / "train" / "feats.scp").values()))
+    options = ["--config", args.config, "--output_dir", str(out), "--resume", "true", "--seed", str(args.seed)]
+    options += ["--ngpu", str(args.ngpu), "--use_preprocessor", "true", "--cleaner", "none", "--g2p", "none"]
+    options += ["--token_list", str(out / "tokens" / "tokens.txt"), "--input_size", str(feature_size(first))]
+    options += ["--token_type", "char" if tokens["type"] == "char" else "bpe"]
+    symbols = out / "tokens" / "nlsyms.txt"
+    options += ["--non_linguistic_symbols", str(symbols) if symbols.is_file() else "none"]
+    if tokens["type"] != "char":
+        options += ["--bpemodel", str(out / "tokens" / "bpe.model")]
+    if (out / "cmvn.npz").is_file():
+        options += ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={(out / 'cmvn.npz').resolve()}"]
+    for part, feats, text in (
+        ("train", lists / "train" / "feats.scp", lists / "train" / "text"),
+        ("valid", valid / "feats.scp", valid / "text"),
+    ):
+        options += [f"--{part}_data_path_and_name_and_type", f"{feats},speech,kaldi_ark"]
+        options += [f"--{part}_data_path_and_name_and_type", f"{text},text,text"]
+        options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
+        options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
+    if args.targets:
+        for file, key, kind in (("hyps", "kd_hyps", "text_int"), ("hyp_lens", "kd_hyp_lens", "text_int"), ("weights", "kd_weights", "text_float")):
+            options += ["--train_data_path_and_name_and_type", f"{Path(args.targets) / file},{key},{kind}"]
+        options += ["--kd_conf", "targets=" + json.dumps(str(args.targets)), "--kd_conf", "teacher=" + json.dumps(args.teacher)]
+    return options + list(args.espnet)
+
+
+def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: dict[str, Any]) -> None:
+    """Run ESPnet's trainer to its end, and write kdasr.json."""
+    import logging
+
+    import torch
+
+    from kdasr.espnet import check_weights, find_checkpoint, load_model, prepare
+
+    prepare()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
+    from kdasr.asr.progress import EpochBar
+    from kdasr.asr.task import KDTask
+
+    # ESPnet would do this itself, were EpochBar's handler not there before it.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
+    began, cpu = time.time(), cpu_seconds()
+    log = out / "seconds.json"
+    before = read_json(log) if log.exists() else {"wall": 0.0, "cpu": 0.0}
+    with EpochBar(str(out)):
+        try:
+            KDTask.main(cmd=espnet_options(args, out, data))
+        except SystemExit as error:
+            if error.code not in (0, None):
+                raise UserError(f"{args.config}: ESPnet refused an option; its message stands above") from None
+        finally:
+            # A killed run's seconds count too, as far as an exception lets us see them.
+            spent = {"wall": before["wall"] + time.time() - began, "cpu": before["cpu"] + cpu_seconds() - cpu}
+            with contextlib.suppress(OSError):
+                write_json(log, spent)
+    logging.getLogger().handlers.clear()
+    checkpoint = find_checkpoint(out)
+    model, _ = load_model(out)
+    check_weights(model, torch.load(checkpoint, map_location="cpu", weights_only=True), checkpoint)
+    write_json(
+        out / "kdasr.json",
+        {
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "train_seconds": round(spent["wall"], 1),
+            "cpu_seconds": round(spent["cpu"], 1),
+            "updates": updates(out),
+            "seed": args.seed,
+            "role": args.role,
+            "label": args.label or args.role,
+            "teacher": args.teacher,
+            "config": str(args.config),
+            "git": revision(),
+            "kdasr": __version__,
+            "settings": settings,
+        },
+    )
+
+
+def cpu_seconds() -> float:
+    """CPU seconds that this process and its children have used."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def updates(out: Path) -> int:
+    """Optimiser steps that the last checkpoint has behind it."""
+    import torch
+
+    states = torch.load(out / "checkpoint.pth", map_location="cpu", weights_only=False)
+    steps = [int(state["step"]) for optimizer in states["optimizers"] for state in optimizer["state"].values()]
+    return max(steps, default=0)
+
+
+def revision() -> str:
+    """The git revision of this kdasr, or "unknown"."""
+    answer = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"

@@ -1,0 +1,79 @@
+"""`kdasr VERB`: one entry point. A verb's module is imported only when that verb is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from kdasr import __version__
+from kdasr.errors import UserError
+
+# verb: (module, what it does). A module offers add_arguments(parser) and run(args), has its
+# examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
+VERBS: dict[str, tuple[str, str]] = {
+    "data mini": ("kdasr.data.mini", "make the embedded corpus, laid out as WSJ's discs"),
+    "data wsj": ("kdasr.data.wsj", "WSJ discs -> Kaldi data directories"),
+    "data an4": ("kdasr.data.an4", "AN4 -> Kaldi data directories"),
+    "data holdout": ("kdasr.data.holdout", "set part of a data directory aside as untranscribed"),
+    "feats": ("kdasr.data.feats", "data directory -> filterbank features, CMVN, frame counts"),
+    "tokens": ("kdasr.data.tokens", "text -> token list (characters or sentencepiece)"),
+    "train": ("kdasr.asr.train", "train a teacher or a student"),
+    "nbest": ("kdasr.nbest.generate", "decode a set into an archive of N-best hypotheses"),
+    "targets": ("kdasr.nbest.targets", "N-best hypotheses -> a student's training targets"),
+    "decode": ("kdasr.search.decode", "decode a test set, in ESPnet's output layout"),
+    "score": ("kdasr.score.verb", "word and character error rates, as sclite counts them"),
+    "report": ("kdasr.report.table", "exp directories -> RESULTS.md"),
+}
+
+
+def usage() -> str:
+    """The text of `kdasr --help`."""
+    verbs = "\n".join(f"  kdasr {verb:<13} {what}" for verb, (_, what) in VERBS.items())
+    return (
+        f"kdasr {__version__}: make large attention-based speech recognisers small.\n\n{verbs}\n\n"
+        "`kdasr VERB --help` shows a verb's options and examples. The recipes in egs/ call these verbs\n"
+        "in order: egs/wsj/run.sh --help."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0, 1 for an error that a user can mend, 2 for wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"kdasr {__version__}")
+        return 0
+    verb = next((v for v in (" ".join(words[:2]), words[0]) if v in VERBS), None)
+    if verb is None:
+        print(usage(), file=sys.stderr)
+        print(f"\nkdasr: there is no verb {words[0]!r}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(
+        prog=f"kdasr {verb}",
+        description=VERBS[verb][1],
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(words[len(verb.split()) :])
+    try:
+        module.run(args)
+    except UserError as error:
+        print(f"kdasr {verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"kdasr {verb}: interrupted; what was finished stays, run it again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

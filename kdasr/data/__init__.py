@@ -1,0 +1,1 @@
+"""Corpora, audio, features and tokens: everything before a network."""

@@ -1,0 +1,126 @@
+"""AN4 (CMU 1991, one hour of real speech) -> Kaldi data directories `train`, `dev` and `test`.
+
+Upstream has no development set. Whole speakers of its training set are held out, evenly spread over the
+sorted names, so that women and men and every part of the alphabet are in it, and every run takes the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from kdasr.data.kaldi_dir import put_dir
+from kdasr.errors import UserError
+from kdasr.files import read_lines
+
+EXAMPLES = """examples:
+  # the corpus as upstream unpacks it (etc/ and wav/ inside an4/), eight speakers held out as dev
+  kdasr data an4 --an4 /corpora/an4 --out data
+  # a larger development set
+  kdasr data an4 --an4 /corpora/an4 --out data --dev_speakers 12
+"""
+
+SUFFIXES = (".flac", ".wav", ".sph", ".raw")
+_MARKS = {"<s>", "</s>", "<sil>"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr data an4`."""
+    parser.add_argument("--an4", required=True, type=Path, metavar="DIR", help="the corpus: it contains etc/ and wav/")
+    parser.add_argument("--out", default=Path("data"), type=Path, help="where train, dev and test go (default: data)")
+    parser.add_argument(
+        "--dev_speakers", default=8, type=int, metavar="N", help="training speakers held out as dev (default: 8 of 74)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the three sets and print their sizes."""
+    train = read_part(args.an4, "train")
+    test = read_part(args.an4, "test")
+    speakers = sorted({speaker_of(u) for u in train})
+    if not 1 <= args.dev_speakers < len(speakers):
+        raise UserError(f"--dev_speakers {args.dev_speakers}: expected 1 to {len(speakers) - 1} of the speakers")
+    dev_speakers = set(spread(speakers, args.dev_speakers))
+    both = {speaker_of(u) for u in test} & set(speakers)
+    if both:
+        raise UserError(f"{args.an4}/etc: speaker {min(both)} is in train and in test; unpack the corpus again")
+    sets = {
+        "train": {u: row for u, row in train.items() if speaker_of(u) not in dev_speakers},
+        "dev": {u: row for u, row in train.items() if speaker_of(u) in dev_speakers},
+        "test": test,
+    }
+    for name, rows in sets.items():
+        tables = {
+            "text": {u: text for u, (text, _) in rows.items()},
+            "wav.scp": {u: str(audio) for u, (_, audio) in rows.items()},
+            "utt2spk": {u: speaker_of(u) for u in rows},
+            "spk2gender": {speaker_of(u): u[0] for u in rows},
+        }
+        put_dir(args.out / name, tables)
+        print(f"{args.out / name}: {len(rows)} utterances, {len(tables['spk2gender'])} speakers")
+
+
+def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
+    """Upstream's lists of 'train' or 'test' -> (text, audio file) by utterance id (speaker-prompt).
+
+    Raises:
+        UserError: a list or an audio file is absent, a line is not of upstream's form, an id stands twice, or
+            the two lists do not name the same utterances.
+    """
+    an4 = an4.resolve()
+    audio: dict[str, Path] = {}
+    path = an4 / "etc" / f"an4_{part}.fileids"
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            utterance = _utterance(line.strip().rsplit("/", 1)[-1], f"{path}:{number}")
+            if utterance in audio:
+                raise UserError(f"{path}:{number}: {line.strip()} stands here a second time; unpack the corpus again")
+            audio[utterance] = _audio_file(an4 / "wav" / line.strip(), f"{path}:{number}")
+    texts: dict[str, str] = {}
+    path = an4 / "etc" / f"an4_{part}.transcription"
+    for number, line in enumerate(read_lines(path), 1):
+        match = re.fullmatch(r"\s*(.*)\((\S+)\)\s*", line)
+        if not match:
+            if not line.strip():
+                continue
+            raise UserError(f"{path}:{number}: expected 'TEXT (FILE)', found {line!r}; unpack the corpus again")
+        utterance = _utterance(match[2], f"{path}:{number}")
+        words = [word for word in match[1].split() if word.lower() not in _MARKS]
+        if utterance in texts or not words:
+            what = "stands here a second time" if utterance in texts else "has no words"
+            raise UserError(f"{path}:{number}: {match[2]} {what}; unpack the corpus again")
+        texts[utterance] = " ".join(words).upper()
+    differing = sorted(set(audio) ^ set(texts))
+    if differing or not audio:
+        raise UserError(
+            f"{an4}/etc: an4_{part}.fileids ({len(audio)}) and an4_{part}.transcription ({len(texts)}) do not name"
+            f" the same utterances (first: {differing[0] if differing else 'none at all'}); unpack the corpus again"
+        )
+    return {utterance: (texts[utterance], audio[utterance]) for utterance in sorted(audio)}
+
+
+def speaker_of(utterance: str) -> str:
+    """The speaker of an utterance id: what stands before its first hyphen."""
+    return utterance.partition("-")[0]
+
+
+def spread(names: list[str], count: int) -> list[str]:
+    """`count` of the names, in the middle of `count` equal stretches of the list."""
+    return [names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)]
+
+
+def _utterance(name: str, where: str) -> str:
+    """'an251-fash-b' (prompt, speaker, microphone) -> 'fash-an251', which begins with the speaker as Kaldi wants."""
+    match = re.fullmatch(r"(\w+)-([fm]\w*)-b", name)
+    if not match:
+        raise UserError(f"{where}: expected a name like 'an251-fash-b', found {name!r}; unpack the corpus again")
+    return f"{match[2]}-{match[1]}"
+
+
+def _audio_file(stem: Path, where: str) -> Path:
+    for suffix in SUFFIXES:
+        path = stem.with_name(stem.name + suffix)
+        if path.is_file():
+            return path
+    raise UserError(f"{where}: there is no {stem} with {', '.join(SUFFIXES)}; unpack the corpus whole")

@@ -1,0 +1,115 @@
+"""Cepstral (here: filterbank) mean and variance statistics: gathered by shard, added up, applied.
+
+Sums are float64 throughout: over 80 hours a float32 sum of squares has lost the digits that a variance needs.
+
+    T frames, D feature bins
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write
+
+# Smallest variance, as in ESPnet2's GlobalMVN: a bin that never changes is not divided by zero.
+FLOOR = 1e-20
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Sums over frames, from which mean and variance follow."""
+
+    count: int  # frames
+    sum: np.ndarray  # (D,) float64
+    sum_square: np.ndarray  # (D,) float64
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(D,) float64."""
+        return self.sum / self.count
+
+    @property
+    def std(self) -> np.ndarray:
+        """(D,) float64, of the population (divided by the count), floored."""
+        return np.sqrt(np.maximum(self.sum_square / self.count - self.mean**2, FLOOR))
+
+
+def accumulate(features: np.ndarray) -> Stats:
+    """The statistics of one utterance's features (T, D)."""
+    exact = features.astype(np.float64)  # (T, D)
+    return Stats(len(exact), exact.sum(axis=0), np.einsum("td,td->d", exact, exact))
+
+
+def merge(parts: Iterable[Stats]) -> Stats:
+    """Add statistics up, in the order given (the same order gives the same bits).
+
+    Raises:
+        UserError: no parts, or no frames in them.
+    """
+    parts = list(parts)
+    count = sum(part.count for part in parts)
+    if not count:
+        raise UserError("no frames to take mean and variance of; the set is empty")
+    return Stats(count, sum(part.sum for part in parts), sum(part.sum_square for part in parts))
+
+
+def apply(features: np.ndarray, stats: Stats) -> np.ndarray:
+    """Features (T, D) with mean 0 and variance 1 under `stats`, float32."""
+    return ((features - stats.mean) / stats.std).astype(np.float32)  # (T, D)
+
+
+def write_npz(path: str | Path, stats: Stats) -> None:
+    """Write ESPnet2's feats_stats.npz: what `normalize: global_mvn` takes as `stats_file`."""
+    with atomic_write(path, "wb") as stream:
+        np.savez(stream, count=stats.count, sum=stats.sum, sum_square=stats.sum_square)
+
+
+def read_npz(path: str | Path) -> Stats:
+    """Read a feats_stats.npz, ours or ESPnet's.
+
+    Raises:
+        UserError: no such file, or not of that form.
+    """
+    try:
+        with np.load(path) as arrays:
+            count, total, square = (arrays[name] for name in ("count", "sum", "sum_square"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; `kdasr feats` writes it") from None
+    except (KeyError, ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
+        raise UserError(f"{path}: expected a .npz with count, sum and sum_square; `kdasr feats` writes one") from None
+    return Stats(int(count), total.astype(np.float64), square.astype(np.float64))
+
+
+def to_kaldi(stats: Stats) -> np.ndarray:
+    """Kaldi's matrix (2, D+1), float64: sums and count, sums of squares and 0."""
+    return np.vstack([np.append(stats.sum, stats.count), np.append(stats.sum_square, 0.0)])  # (2, D+1)
+
+
+def from_kaldi(matrix: Any) -> Stats:
+    """The statistics in a Kaldi matrix (2, D+1)."""
+    matrix = np.asarray(matrix, dtype=np.float64)  # (2, D+1)
+    if matrix.ndim != 2 or len(matrix) != 2:
+        raise UserError(f"CMVN statistics of shape {matrix.shape}; expected Kaldi's (2, D+1)")
+    return Stats(round(matrix[0, -1]), matrix[0, :-1], matrix[1, :-1])
+
+
+def write_kaldi(ark: Path, scp: Path, stats: dict[str, Stats]) -> None:
+    """Write cmvn.ark and cmvn.scp (absolute paths), keyed by speaker, sorted as LC_ALL=C does."""
+    import kaldiio.matio
+
+    from kdasr.files import write_table
+
+    places = {}
+    with atomic_write(ark, "wb") as stream:
+        for speaker in sorted(stats, key=str.encode):
+            stream.write(f"{speaker} ".encode())
+            places[speaker] = f"{ark.absolute()}:{stream.tell()}"
+            kaldiio.matio.write_array(stream, to_kaldi(stats[speaker]))
+    write_table(scp, places)

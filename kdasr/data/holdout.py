@@ -1,0 +1,77 @@
+"""Set part of a data or feature directory aside as if nobody had transcribed it.
+
+Distillation can learn from untranscribed speech (the teacher transcribes it). To measure what that is worth,
+a share of a transcribed set is cut off and loses its `text`, so that nothing later can use it by accident.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
+from kdasr.errors import UserError
+
+EXAMPLES = """examples:
+  # half of the training set stays transcribed, the other half becomes untranscribed speech
+  kdasr data holdout --share 0.5 --seed 1 dump/fbank/train \\
+      --labelled dump/fbank/train_lab --unlabelled dump/fbank/train_unlab
+  # one hour in ten keeps its transcripts
+  kdasr data holdout --share 0.9 dump/fbank/train --labelled dump/fbank/train_10 --unlabelled dump/fbank/train_90
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr data holdout`."""
+    parser.add_argument("source", type=Path, metavar="SRC", help="a data directory, or one with features")
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="which part of the utterances becomes untranscribed (default: 0.5)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the draw; the same seed draws the same (default: 1)")
+    parser.add_argument("--labelled", type=Path, required=True, metavar="DIR", help="where the transcribed part goes")
+    parser.add_argument("--unlabelled", type=Path, required=True, metavar="DIR", help="where the rest goes")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write both parts."""
+    places = {path.resolve() for path in (args.source, args.labelled, args.unlabelled)}
+    if len(places) < 3:
+        raise UserError(f"{args.source}, {args.labelled}, {args.unlabelled}: name three different directories")
+    tables = read_dir(args.source)
+    if "text" not in tables:
+        raise UserError(f"{args.source}/text: no such file; a directory without transcripts has nothing to set aside")
+    away = draw(tables["utt2spk"], args.share, args.seed, tables.get("utt2uniq", {}))
+    labelled = keep_utterances(tables, tables["utt2spk"].keys() - away)
+    unlabelled = keep_utterances(tables, away)
+    del unlabelled["text"]
+    # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
+    # untranscribed audio may be used. manifest.json tells of the features' making, not of the parts'.
+    cmvn = args.source / CMVN
+    put_dir(args.labelled, labelled, cmvn.read_bytes() if cmvn.is_file() else None)
+    put_dir(args.unlabelled, unlabelled)
+    print(f"{args.labelled}: {len(labelled['utt2spk'])} utterances, transcribed")
+    print(f"{args.unlabelled}: {len(away)} utterances, without text")
+
+
+def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[str, str]) -> set[str]:
+    """A seeded draw of this share of the utterances.
+
+    Copies of an utterance at other speeds go where it goes, or its words would be in both parts: those that
+    `originals` (utt2uniq) says, and those whose ids begin like sp0.9-.
+
+    Raises:
+        UserError: one of the two parts would be empty.
+    """
+    groups: dict[str, list[str]] = {}
+    for utterance in utterances:
+        original = originals.get(utterance, re.sub(r"^sp\d+(\.\d+)?-", "", utterance))
+        groups.setdefault(original, []).append(utterance)
+    names = sorted(groups, key=str.encode)
+    count = round(share * len(names))
+    if not 0 < count < len(names):
+        raise UserError(f"--share {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1")
+    random.Random(seed).shuffle(names)
+    return {utterance for name in names[:count] for utterance in groups[name]}

@@ -1,0 +1,292 @@
+"""`kdasr tokens`: transcripts -> the token list of a recogniser, characters or sentencepiece.
+
+A token directory holds tokens.txt (one a line: <blank>, <unk>, ..., <sos/eos>), nlsyms.txt (words such as
+<NOISE> that are one token), bpe.model for sentencepiece, and tokens.json (the type, and what it was made
+from). The list is the one that ESPnet's recipes make, and the encoding that of ESPnet's tokenizers, so that
+its preprocessor sees the same tokens (tests/data/test_tokens.py holds them against each other).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_dir, only_writer, read_json, read_lines, read_table, write_json
+from kdasr.shards import digest
+
+EXAMPLES = """\
+examples:
+  # characters, with every <...> word of the text as one token
+  kdasr tokens --text dump/fbank/train_si284/text --out dump/tokens/char
+  # 100 sentencepiece units; which tokens of the test sets are unknown to them
+  kdasr tokens --text dump/fbank/train_si284/text --out dump/tokens/bpe100 --type bpe --vocab 100 \\
+      --check dump/fbank/test_dev93/text dump/fbank/test_eval92/text
+"""
+
+BLANK, UNK, SOS_EOS, SPACE = "<blank>", "<unk>", "<sos/eos>", "<space>"
+NLSYM = re.compile(r"<[^<>\s]+>")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A token list, and the way from text to its ids and back."""
+
+    type: str  # char, bpe, unigram
+    list: list[str]  # id -> token; <blank> is 0, <sos/eos> the last
+    nlsyms: list[str]  # words that are one token
+    model: bytes = b""  # sentencepiece's
+
+    def __len__(self) -> int:
+        return len(self.list)
+
+    @property
+    def space(self) -> str:
+        """The token that stands for the blank between words in a character list."""
+        return SPACE
+
+    @functools.cached_property
+    def ids(self) -> dict[str, int]:
+        """Token -> id."""
+        return {token: number for number, token in enumerate(self.list)}
+
+    @functools.cached_property
+    def _pieces(self) -> Any:
+        import sentencepiece
+
+        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join([*map(re.escape, self.nlsyms), "."]), re.DOTALL)
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of a text, the unknown among them as they are."""
+        if self.type != "char":
+            return self._pieces.encode(text, out_type=str)
+        return [SPACE if token == " " else token for token in self._pattern.findall(text)]
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """The text of tokens."""
+        if self.type != "char":
+            return self._pieces.decode_pieces(list(tokens))
+        return "".join(" " if token == SPACE else token for token in tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; a token that is not in the list becomes <unk>."""
+        unknown = self.ids[UNK]
+        return [self.ids.get(token, unknown) for token in self.split(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids, <blank> and <sos/eos> left out, as ESPnet's inference does.
+
+        Raises:
+            UserError: an id that the list does not have.
+        """
+        last = len(self.list) - 1
+        ids = [int(number) for number in ids]
+        wrong = next((number for number in ids if not 0 <= number <= last), None)
+        if wrong is not None:
+            raise UserError(
+                f"token {wrong}: the list has 0 to {last} only; use the token directory of the model that made it"
+            )
+        return self.join(self.list[number] for number in ids if number not in (0, last))
+
+
+def load_tokens(directory: str | Path) -> Tokens:
+    """Read a token directory.
+
+    Raises:
+        UserError: a file is missing, or tokens.txt is no ESPnet token list.
+    """
+    directory = Path(directory)
+    kind = read_json(directory / "tokens.json").get("type")
+    path = directory / "tokens.txt"
+    tokens = read_lines(path)
+    if not tokens or tokens[0] != BLANK or tokens[-1] != SOS_EOS or UNK not in tokens:
+        raise UserError(f"{path}: expected {BLANK} first, {SOS_EOS} last and {UNK} between; make it with kdasr tokens")
+    if len(set(tokens)) < len(tokens):
+        token, times = Counter(tokens).most_common(1)[0]
+        raise UserError(f"{path}: {token} stands there {times} times; make the list anew with kdasr tokens")
+    nlsyms = [line for line in read_lines(directory / "nlsyms.txt") if line]
+    if kind == "char":
+        return Tokens("char", tokens, nlsyms)
+    if kind not in ("bpe", "unigram") or not (directory / "bpe.model").exists():
+        raise UserError(
+            f"{directory}: expected type char in tokens.json, or bpe or unigram and bpe.model; run kdasr tokens again"
+        )
+    return Tokens(kind, tokens, nlsyms, (directory / "bpe.model").read_bytes())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr tokens`."""
+    parser.add_argument(
+        "--text", required=True, nargs="+", type=Path, help="transcripts of the training set, Kaldi's text form"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="token directory to write")
+    parser.add_argument(
+        "--type", choices=["char", "unigram", "bpe"], default="char", help="kind of tokens (default char)"
+    )
+    parser.add_argument(
+        "--vocab", type=int, help="size of the list for unigram and bpe (default 100); char keeps every character"
+    )
+    parser.add_argument(
+        "--nlsyms", type=Path, help="further words that are one token, one a line (every <...> word is one anyway)"
+    )
+    parser.add_argument("--check", nargs="+", type=Path, default=[], help="texts to look for unknown tokens in")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make a token directory, unless it is there, and check texts against it."""
+    if args.type == "char" and args.vocab is not None:
+        raise UserError(
+            f"--vocab {args.vocab}: a character list keeps every character; give --type bpe or unigram, or no --vocab"
+        )
+    vocab = (args.vocab or 100) if args.type != "char" else None
+    for path in [*args.text, *([args.nlsyms] if args.nlsyms else [])]:
+        read_lines(path)  # says so if it is absent or not UTF-8
+    made_from = {
+        "type": args.type,
+        "vocab": vocab,
+        "text": [digest(path) for path in args.text],
+        "nlsyms": digest(args.nlsyms) if args.nlsyms else None,
+    }
+    with only_writer(args.out.parent, name=f".{args.out.name}.lock", wait=60):
+        if (args.out / "tokens.json").exists():
+            there = read_json(args.out / "tokens.json").get("made_from", {})
+            differing = [key for key in made_from if there.get(key) != made_from[key]]
+            if differing:
+                key = differing[0]
+                raise UserError(
+                    f"{args.out}: made from another {key} (was {there.get(key)}, now {made_from[key]}), and models may "
+                    "depend on it; name another directory, or remove this one"
+                )
+            tokens = load_tokens(args.out)
+            print(f"{args.out}: {len(tokens)} tokens ({tokens.type}) are there already")
+        else:
+            tokens = build(args.text, args.type, vocab, args.nlsyms)
+            write(args.out, tokens, made_from)
+            print(
+                f"{args.out}: {len(tokens)} tokens ({tokens.type}); one token each: {' '.join(tokens.nlsyms) or 'none'}"
+            )
+    for path in args.check:
+        print(check(tokens, path))
+
+
+def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Path | None = None) -> Tokens:
+    """Make the tokens of a training set's transcripts.
+
+    Raises:
+        UserError: no text, white space that would become a token, a reserved word, or a size of
+            the list that the text does not allow (the possible one is named).
+    """
+    lines: list[str] = []
+    for path in texts:
+        for name, text in read_table(path).items():
+            odd = next((c for c in text if c != " " and (c.isspace() or not c.isprintable())), None)
+            if odd:
+                raise UserError(
+                    f"{path}: {name} has the character {odd!r}, which would become a token; write a plain space"
+                )
+            lines.append(text)
+    if not lines:
+        raise UserError(f"{texts[0]}: no text in it, so no tokens either; give the training set's transcripts")
+    symbols = find_nlsyms(lines, nlsyms, kind)
+    if kind == "char":
+        counts = Counter(token for line in lines for token in Tokens("char", [], symbols).split(line))
+        # ESPnet's order: by count, and by first appearance among equals.
+        inner = [token for token, _ in sorted(counts.items(), key=lambda row: -row[1]) if token != UNK]
+        return Tokens("char", [BLANK, UNK, *inner, SOS_EOS], symbols)
+    model = train_pieces(lines, kind, vocab or 100, symbols, texts[0])
+    import sentencepiece
+
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+    inner = [pieces.id_to_piece(number) for number in range(3, len(pieces))]  # after <unk> <s> </s>
+    return Tokens(kind, [BLANK, UNK, *inner, SOS_EOS], symbols, model)
+
+
+def find_nlsyms(lines: Iterable[str], path: Path | None, kind: str) -> list[str]:
+    """The words that are one token: those of a file and every <...> word of the text, sorted."""
+    found = {word for line in lines for word in line.split() if NLSYM.fullmatch(word)}
+    given = {line.strip() for line in read_lines(path)} - {""} if path else set()
+    symbols = sorted(found | given)
+    reserved = {BLANK, SOS_EOS, SPACE} if kind == "char" else {BLANK, SOS_EOS, UNK, "<s>", "</s>"}
+    for symbol in symbols:
+        where = path if symbol in given else "the text"
+        if symbol in reserved or len(symbol.split()) > 1:
+            raise UserError(
+                f"{where}: {symbol!r} cannot be a token of its own (reserved, or with a blank); write another word"
+            )
+    for symbol, longer in ((a, b) for a in symbols for b in symbols if a != b and b.startswith(a)):
+        raise UserError(
+            f"{path}: {symbol} begins {longer}, so that {longer} could be read in two ways; rename one of them"
+        )
+    return symbols
+
+
+def train_pieces(lines: Sequence[str], kind: str, vocab: int, symbols: Sequence[str], path: Path) -> bytes:
+    """Train sentencepiece (one thread, all lines, no sampling: the same text gives the same model)."""
+    import sentencepiece
+
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=vocab,
+            character_coverage=1.0,
+            user_defined_symbols=list(symbols),
+            max_sentence_length=1 << 20,  # bytes; longer lines would be left out in silence
+            num_threads=1,
+            minloglevel=2,
+        )
+    except (RuntimeError, ValueError) as error:
+        high = re.search(r"too high \(\d+\).*<= (\d+)", str(error))
+        low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+        if high:
+            raise UserError(
+                f"{path}: too little text for {vocab} {kind} tokens; give --vocab {high[1]} or less"
+            ) from None
+        if low:
+            raise UserError(
+                f"{path}: has more characters than {vocab} {kind} tokens; give --vocab {low[1]} or more"
+            ) from None
+        raise UserError(
+            f"{path}: sentencepiece cannot make {vocab} {kind} tokens of it ({error}); try another --vocab"
+        ) from None
+    return model.getvalue()
+
+
+def write(out: Path, tokens: Tokens, made_from: dict[str, Any]) -> None:
+    """Write a token directory, whole or not at all."""
+    with atomic_dir(out) as fresh:
+        (fresh / "tokens.txt").write_text("".join(f"{token}\n" for token in tokens.list), encoding="utf-8")
+        (fresh / "nlsyms.txt").write_text("".join(f"{symbol}\n" for symbol in tokens.nlsyms), encoding="utf-8")
+        if tokens.model:
+            (fresh / "bpe.model").write_bytes(tokens.model)
+        write_json(fresh / "tokens.json", {"type": tokens.type, "size": len(tokens), "made_from": made_from})
+
+
+def check(tokens: Tokens, path: Path) -> str:
+    """One line about a text: how many of its tokens the list lacks, and which."""
+    total, utterances, unknown = 0, 0, Counter[str]()
+    table = read_table(path, empty=True)
+    for text in table.values():
+        split = tokens.split(text)
+        lacking = [token for token in split if token not in tokens.ids or token == UNK]
+        total, utterances = total + len(split), utterances + bool(lacking)
+        unknown.update(lacking)
+    line = f"{path}: {len(table)} utterances, {total} tokens, {unknown.total()} unknown"
+    if unknown:
+        shown = ", ".join(f"{token} {count}" for token, count in unknown.most_common(20))
+        line += f" ({100 * unknown.total() / total:.3f} %), in {utterances} utterances: {shown}"
+        line += f", and {len(unknown) - 20} more" if len(unknown) > 20 else ""
+    return line

@@ -1,0 +1,315 @@
+"""The voices of the embedded corpus: espeak-ng speech, and the rooms and noise it is heard in.
+
+| axis | meaning                                                     |
+|------|-------------------------------------------------------------|
+| n    | samples at espeak-ng's rate (22050 Hz)                      |
+| m    | samples at RATE (16000 Hz)                                  |
+
+What espeak-ng says depends on everything that its process has said before, even with its random
+seed set. So a process initialises it once and never speaks itself: each utterance is spoken by a
+forked child that sets the seed first. The same utterance then has the same samples whatever was
+spoken before it and however many processes share the work.
+
+All voices share one formant synthesiser. They differ as accents, pitches and vocal tracts do,
+but far less than as many people would.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdasr.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RATE = 16000  # Hz, of the corpus
+
+# accent, variant, sex of every speaker: 24 for training, 4 for dev93, 8 for eval92, 2 for eval93, then spares.
+# Chosen for distinct pitch and spectral envelope; variants that are effects (robots, whispers) are left out.
+VOICES: list[tuple[str, str, str]] = [
+    (accent, variant, sex)
+    for line in (
+        "en-us M m1|en-us F linda|en-us M david|en-us F aunty|en-us M ed|en-us F steph3|en-us-nyc M norbert",
+        "en-us F shelby|gmw/en M gustave|gmw/en F grandma|en-us M Nguyen|en-us F Alicia|en-gb-scotland M ian",
+        "en-us-nyc F f3|en-us M Jacky|en-gb-x-rp F Annie|en-us M Lee|en-us F f1|en-us M rob|en-us-nyc F belinda",
+        "en-us M boris|en-gb-x-rp F f2|en-us M m8|en-us M iven2",
+        "en-us M Gene2|en-us F f5|en-us M michel|en-us-nyc F steph",
+        "en-us M travis|en-us F Andrea|en-us-nyc M Andy|en-us F f4|gmw/en M john|en-us F anika|en-us M pablo",
+        "en-gb-x-rp F steph2",
+        "en-us M Alex|en-us-nyc F f1",
+        "en-us M marcelo|en-us M mike2|en-us-nyc M Storm|en-us M edward|gmw/en M paul|en-us M antonio|en-us M Reed",
+    )
+    for accent, sex, variant in (entry.split() for entry in line.split("|"))
+]
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, not to a sound card
+_UTF8 = 1  # espeakCHARS_UTF8
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How hard the corpus is. `kdasr data mini --set NAME=VALUE` changes one."""
+
+    train_speakers: int = 24  # speakers of the training set
+    dev_speakers: int = 4  # speakers of dev93 alone, beside the training speakers
+    test_speakers: int = 8  # speakers of eval92 alone, beside the training speakers
+    unseen: float = 0.5  # share of dev and test utterances by speakers unseen in training
+    marks: float = 0.08  # share of sentences with transcript marks
+    rate_low: float = 130.0  # slowest speech, words a minute
+    rate_high: float = 165.0  # fastest speech, words a minute
+    pitch_spread: float = 8.0  # an utterance's pitch: its speaker's plus or minus this, espeak's 0-100 scale
+    tract_low: float = 0.95  # shortest vocal tract of a speaker, 1 is the voice's own
+    tract_high: float = 1.05  # longest vocal tract of a speaker
+    snr_low: float = 15.0  # loudest noise, dB below the active speech
+    snr_high: float = 30.0  # softest noise, dB below the active speech
+    colour_low: float = 0.0  # noise spectrum 1/f^colour: 0 white
+    colour_high: float = 1.5  # 1 pink, 2 brown
+    reverb_low: float = 0.05  # shortest reverberation, seconds until it is 60 dB down
+    reverb_high: float = 0.20  # longest reverberation, seconds
+    direct_low: float = 10.0  # weakest direct sound, dB over the reverberant sound
+    direct_high: float = 20.0  # strongest direct sound, dB
+    tilt: float = 0.3  # a recording's filter y[m] = x[m] + a x[m-1], a within plus or minus this
+    peak_low: float = -18.0  # softest recording, dB below full scale at its peak
+    peak_high: float = -3.0  # loudest recording, dB
+    silence_low: float = 0.05  # least silence before and after the speech, seconds
+    silence_high: float = 0.20  # most silence before and after the speech, seconds
+    burst_low: float = -14.0  # softest marked noise (a door slam, a breath), dB over the active speech
+    burst_high: float = -6.0  # loudest marked noise, dB
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One speaker of the corpus."""
+
+    name: str  # three characters, the beginning of its utterance ids
+    voice: str  # espeak's accent+variant
+    sex: str  # M or F
+    rate: float  # words a minute
+    pitch: float  # espeak's 0-100 scale
+    tract: float  # vocal tract length, 1 is the voice's own
+
+
+def make_speakers(names: list[str], first: int, settings: Settings, seed: int) -> list[Speaker]:
+    """Give voices VOICES[first:] to speakers; a speaker's manner depends on the seed and its voice only."""
+    import numpy as np
+
+    speakers = []
+    for number, name in enumerate(names, first):
+        rng = np.random.default_rng([seed, 1, number])
+        accent, variant, sex = VOICES[number]
+        speakers.append(
+            Speaker(
+                name,
+                f"{accent}+{variant}",
+                sex,
+                rate=rng.uniform(settings.rate_low, settings.rate_high),
+                pitch=50 + rng.uniform(-8, 8),
+                tract=rng.uniform(settings.tract_low, settings.tract_high),
+            )
+        )
+    return speakers
+
+
+class Espeak:
+    """espeak-ng, initialised and silent: `say` speaks in a forked child."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError:
+            raise UserError(
+                "espeakng_loader: not installed, and the embedded corpus is spoken by it; "
+                "pip install espeakng-loader (espeak-ng is GPL-3)"
+            ) from None
+        data = Path(espeakng_loader.get_data_path())
+        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.library.espeak_Info.restype = ctypes.c_char_p
+        self.rate: int = self.library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data.parent), 0)
+        if self.rate <= 0:
+            raise UserError(f"{data}: espeak-ng finds no data there; reinstall espeakng-loader")
+        self.variants = {path.name for path in (data / "voices" / "!v").iterdir()}
+        self._parts: list[bytes] = []
+        self._callback = _CALLBACK(self._receive)
+        self.library.espeak_SetSynthCallback(self._callback)
+
+    def version(self) -> str:
+        """espeak-ng's version, as `1.52.0`."""
+        return self.library.espeak_Info(ctypes.byref(ctypes.c_char_p())).decode()
+
+    def _receive(self, samples: Any, count: int, _events: Any) -> int:
+        if samples and count > 0:
+            self._parts.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    def say(self, text: str, voice: str, rate: float, pitch: float) -> np.ndarray:
+        """Speak a text.
+
+        Args:
+            text: what to say.
+            voice: accent+variant.
+            rate: words a minute.
+            pitch: 0 to 100; a voice's own is 50.
+
+        Returns:
+            int16 (n,) at `self.rate` Hz.
+
+        Raises:
+            UserError: no such voice, or espeak-ng said nothing.
+        """
+        import numpy as np
+
+        # an unknown variant would be ignored without a word
+        if voice.partition("+")[2] not in self.variants:
+            raise UserError(f"voice {voice}: this espeak-ng has no such variant; reinstall espeakng-loader")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.close(reading)
+                if self._speak(text, voice, rate, pitch):
+                    with os.fdopen(writing, "wb") as stream:
+                        stream.write(b"".join(self._parts))
+                    status = 0
+            finally:
+                os._exit(status)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as stream:
+            data = stream.read()
+        _, status = os.waitpid(child, 0)
+        if status or not data:
+            raise UserError(f"voice {voice}: espeak-ng could not say {text!r}; reinstall espeakng-loader")
+        return np.frombuffer(data, dtype=np.int16)  # (n,)
+
+    def _speak(self, text: str, voice: str, rate: float, pitch: float) -> bool:
+        self.library.espeak_ng_SetRandSeed(1)
+        if self.library.espeak_SetVoiceByName(voice.encode()):
+            return False
+        for parameter, value in ((1, rate), (3, pitch)):  # espeakRATE, espeakPITCH
+            self.library.espeak_SetParameter(parameter, round(value), 0)
+        data = text.encode()
+        size = ctypes.c_size_t(len(data) + 1)
+        return not self.library.espeak_Synth(data, size, 0, 1, 0, _UTF8, None, None)
+
+
+def render(espeak: Espeak, text: str, burst: str, speaker: Speaker, settings: Settings, key: list[int]) -> np.ndarray:
+    """Speak one utterance, and record it in a noisy room.
+
+    Args:
+        espeak: the synthesiser.
+        text: what to say.
+        burst: "before", "after" or "over" the speech: a noise that the transcript marks; "" is none.
+        speaker: who says it.
+        settings: how hard to make it.
+        key: seed of all chance in this utterance.
+
+    Returns:
+        int16 (m,) at RATE.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(key)
+    rate = (speaker.rate + rng.uniform(settings.rate_low, settings.rate_high)) / 2
+    pitch = float(np.clip(speaker.pitch + rng.uniform(-1, 1) * settings.pitch_spread, 0, 99))
+    # A longer tract plays the voice slower and lower, so the voice speaks that much faster and higher.
+    voice = espeak.say(text, speaker.voice, rate * speaker.tract, pitch)  # (n,)
+    return record(resample(voice, espeak.rate, speaker.tract), burst, settings, rng)
+
+
+def resample(samples: np.ndarray, rate: int, tract: float = 1.0) -> np.ndarray:
+    """Samples int16 (n,) at `rate` Hz as float32 (m,) at RATE, full scale 1, every formant divided by `tract`."""
+    import numpy as np
+    from scipy.signal import resample_poly
+
+    up = 320
+    down = round(up * rate / tract / RATE)
+    return resample_poly(samples.astype(np.float32) / 32768, up, down).astype(np.float32)  # (m,)
+
+
+def record(speech: np.ndarray, burst: str, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Put speech float (m,) into a room: silence, reverberation, filter, marked noise, noise, gain.
+
+    Returns:
+        int16 (m + silence,).
+    """
+    import numpy as np
+    from scipy.signal import fftconvolve
+
+    before, after = (rng.uniform(settings.silence_low, settings.silence_high, 2) * RATE).astype(int)
+    noise_length = round(rng.uniform(0.15, 0.35) * RATE)
+    before += noise_length * (burst == "before")
+    after += noise_length * (burst == "after")
+    level = active_power(speech) ** 0.5
+    sound = np.pad(trim(speech), (before, after))  # (m,)
+    response = room(rng.uniform(settings.reverb_low, settings.reverb_high), settings, rng)
+    sound = fftconvolve(sound, response)[: len(sound)]
+    sound[1:] += np.float32(rng.uniform(-settings.tilt, settings.tilt)) * sound[:-1]
+    if burst:
+        start = {"before": 0, "after": len(sound) - noise_length}.get(burst)
+        if start is None:
+            start = int(rng.integers(before, len(sound) - after - noise_length))
+        decay = np.exp(-np.linspace(0, 4, noise_length)) * np.minimum(np.arange(noise_length) / 80, 1)
+        loud = level * 10 ** (rng.uniform(settings.burst_low, settings.burst_high) / 20)
+        sound[start : start + noise_length] += np.float32(loud) * decay * coloured(noise_length, 1.0, rng)
+    noise = coloured(len(sound), rng.uniform(settings.colour_low, settings.colour_high), rng)
+    sound = add_noise(sound, noise, rng.uniform(settings.snr_low, settings.snr_high))
+    peak = 10 ** (rng.uniform(settings.peak_low, settings.peak_high) / 20)
+    return np.rint(sound * (peak * 32767 / np.abs(sound).max())).astype(np.int16)
+
+
+def trim(speech: np.ndarray) -> np.ndarray:
+    """Speech (m,) without the silence at both ends (60 dB below its peak)."""
+    import numpy as np
+
+    loud = np.flatnonzero(np.abs(speech) > np.abs(speech).max() / 1000)
+    return speech[loud[0] : loud[-1] + 1]
+
+
+def active_power(sound: np.ndarray) -> float:
+    """Mean square of the 20 ms frames of sound (m,) that are within 30 dB of the loudest."""
+    import numpy as np
+
+    size = RATE // 50
+    frames = sound[: len(sound) // size * size].reshape(-1, size)  # (frames, 320)
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    return float(power[power >= power.max() / 1000].mean())
+
+
+def coloured(count: int, colour: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise (count,) of unit power, with the power spectrum 1/f^colour above 50 Hz, flat below."""
+    import numpy as np
+    from scipy.fft import irfft, next_fast_len
+
+    size = next_fast_len(count, real=True)
+    bins = size // 2 + 1
+    spectrum = rng.standard_normal(2 * bins, dtype=np.float32).view(np.complex64)  # (bins,)
+    floor = max(1, round(50 * size / RATE))
+    spectrum *= np.maximum(np.arange(bins, dtype=np.float32), floor) ** (-colour / 2)
+    noise = irfft(spectrum, size)[:count]
+    return noise / np.sqrt(np.mean(np.square(noise)))  # float32 (count,)
+
+
+def room(seconds: float, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """An impulse response: the direct sound, then noise that is 60 dB down after `seconds`."""
+    import numpy as np
+
+    length = max(2, round(seconds * RATE))
+    tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)  # amplitude: 60 dB over the length
+    tail[0] = 0.0
+    direct = rng.uniform(settings.direct_low, settings.direct_high)
+    tail *= 10 ** (-direct / 20) / np.sqrt(np.sum(np.square(tail)))
+    tail[0] = 1.0
+    return tail.astype(np.float32)
+
+
+def add_noise(sound: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
+    """Sound (m,) plus noise of unit power (m,), `snr` dB below the active sound."""
+    import numpy as np
+
+    return sound + noise * np.float32(active_power(sound) ** 0.5 * 10 ** (-snr / 20))

@@ -1,0 +1,273 @@
+"""The one place that knows which ESPnet this is, how to import it quickly, and how to load its models.
+
+ESPnet 202511 (Python 3.11) keeps shared parts in `espnet.nets`, 202609 and later (Python 3.12) in
+`espnet2.legacy.nets`; `name()` finds them in either. Importing the ASR task of either pulls in audio
+front ends, speech enhancement and text-to-speech that recognition of filterbanks never touches:
+`prepare()` puts stand-ins in place of those that are not installed, and postpones the heavy ones.
+
+    python -m kdasr.espnet espnet2.bin.asr_inference --asr_train_config exp/m/config.yaml ...
+
+runs a stock ESPnet program with kdasr's networks registered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import io
+import runpy
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdasr.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from espnet2.asr.espnet_model import ESPnetASRModel
+
+# Imported somewhere in ESPnet's ASR task or inference, used by none of the networks that kdasr
+# trains: a stand-in will do where they are absent (no CPU build of torchaudio exists on the registry,
+# ci_sdr cannot be resolved by current pip, the rest serves speech enhancement and text-to-speech).
+OPTIONAL = (
+    "torchaudio",
+    "ci_sdr",
+    "fast_bss_eval",
+    "asteroid_filterbanks",
+    "pyworld",
+    "ctc_segmentation",
+    "tacotron_cleaner",
+    "pypinyin",
+    "jamo",
+    "g2p_en",
+    "nltk",
+)
+
+# Stand-ins even where they are installed: text-to-speech, imported by the trainer for one isinstance.
+NEVER = ("espnet2.gan_tts",)
+
+# Installed, slow to import (numba, scikit-learn; g2p_en even tries to download), and needed by few models.
+POSTPONED = ("librosa", "g2p_en", "pypinyin", "jamo", "nltk", "hydra", "scipy.signal")
+
+
+class _StandIn(types.ModuleType):
+    """A module that is not installed: importing from it works, using what was imported says so."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        root = self.__name__.partition(".")[0]
+
+        def absent(*_args: object, **_kwargs: object) -> None:
+            raise UserError(f"{self.__name__}.{name}: this model needs {root}, which is not installed; pip install {root}")
+
+        # A class, not a function: ESPnet subclasses some of these names, and asks isinstance of others.
+        value = type(name, (), {"__init__": absent, "__module__": self.__name__})
+        setattr(self, name, value)
+        return value
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds stand-ins for absent packages, and lazy loaders for slow ones."""
+
+    def __init__(self, absent: set[str]) -> None:
+        self.absent = absent
+
+    def find_spec(self, fullname: str, path: Any = None, target: object = None) -> Any:
+        if fullname.partition(".")[0] in self.absent or fullname.startswith(NEVER):
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        if fullname in POSTPONED:
+            spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+            if spec is not None and spec.loader is not None:
+                spec.loader = importlib.util.LazyLoader(spec.loader)
+                return spec
+        return None
+
+    def create_module(self, spec: Any) -> types.ModuleType:
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__path__ = []
+
+
+def prepare() -> None:
+    """Make ESPnet importable on this machine, quickly and quietly; call before importing it.
+
+    Raises:
+        UserError: ESPnet or torch is not installed.
+    """
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    for package in ("torch", "espnet2"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{package} is not installed for {sys.executable}; run tools/install.sh")
+    absent = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
+    if "torchaudio" not in absent and not _imports("torchaudio"):
+        # Built against another torch (a CUDA build beside a CPU torch): as good as absent.
+        absent.add("torchaudio")
+    sys.meta_path.insert(0, _Finder(absent))
+    # ESPnet decorates everything with typeguard's run-time checks, whose instrumentation is three
+    # quarters of its import time (15 of 20 s here). They find ESPnet's bugs, not its users'.
+    import typeguard
+
+    typeguard.typechecked = _unchecked
+    for category in (FutureWarning, DeprecationWarning, SyntaxWarning):
+        warnings.filterwarnings("ignore", category=category)
+    # This module prints, on every start, that a package for other machines is absent.
+    with contextlib.redirect_stdout(io.StringIO()):
+        _first(places("espnet.nets.pytorch_backend.transformer.attention"))
+
+
+def _unchecked(function: Any = None, **_options: object) -> Any:
+    """Stands for `typeguard.typechecked`, with and without arguments."""
+    return function if function is not None else _unchecked
+
+
+def _imports(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except (ImportError, OSError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[name]
+        return False
+    return True
+
+
+def name(path: str) -> Any:
+    """The object `module:attribute` of ESPnet, named as 202511 names it, in whichever generation is installed.
+
+    >>> name("espnet.nets.beam_search:BeamSearch")            # doctest: +SKIP
+    """
+    module, _, attribute = path.partition(":")
+    prepare()
+    return getattr(_first(places(module)), attribute)
+
+
+def _first(candidates: list[str]) -> types.ModuleType:
+    for candidate in candidates:
+        try:
+            return importlib.import_module(candidate)
+        except ModuleNotFoundError as error:
+            if error.name is None or not candidate.startswith(error.name):
+                raise
+    raise UserError(f"{candidates[0]}: not in the installed ESPnet {version()}; kdasr knows 202511 and 202609 to 202611")
+
+
+def places(module: str) -> list[str]:
+    """Where a module of ESPnet 202511 stands in each supported generation, oldest first."""
+    if module.startswith("espnet.nets"):
+        return [module, module.replace("espnet.nets", "espnet2.legacy.nets", 1)]
+    if module.startswith("espnet.utils"):
+        return [module, module.replace("espnet.utils", "espnet2.legacy.utils", 1)]
+    return [module]
+
+
+def version() -> str:
+    """ESPnet's version, as 202511."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("espnet")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def register() -> Any:
+    """Add kdasr's networks to ESPnet's ASR task and return that task class.
+
+    After this, `encoder: conv_rnn` and `decoder: attention_gru` in a config.yaml mean kdasr's networks
+    for every ESPnet program in this process.
+    """
+    prepare()
+    asr = importlib.import_module("espnet2.tasks.asr")
+    from kdasr.asr.decoder import AttentionDecoder
+    from kdasr.asr.encoder import ConvRNNEncoder
+
+    # ClassChoices refuses names that it did not know when the option parser was made, so
+    # they are added to its table before any parser is.
+    asr.encoder_choices.classes["conv_rnn"] = ConvRNNEncoder
+    asr.decoder_choices.classes["attention_gru"] = AttentionDecoder
+    return asr.ASRTask
+
+
+def load_model(
+    directory: str | Path, model_file: str | None = None, device: str = "cpu"
+) -> tuple[ESPnetASRModel, argparse.Namespace]:
+    """Load a trained ESPnet ASR model, in evaluation mode.
+
+    Args:
+        directory: an ESPnet model directory: config.yaml and checkpoints.
+        model_file: a checkpoint in it; by default the averaged best one.
+        device: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        UserError: a file is missing, the config is no ASR model's, or the checkpoint lacks weights
+            that the network has or has others (ESPnet itself would pass over that in silence).
+    """
+    import torch
+    import yaml
+
+    directory = Path(directory)
+    config = directory / "config.yaml"
+    checkpoint = find_checkpoint(directory, model_file)
+    if not config.is_file():
+        raise UserError(f"{config}: no such file; {directory} is not a trained ESPnet model (train one: kdasr train)")
+    import argparse
+
+    args = argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8")))
+    task = register()
+    # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file:
+    # a model directory that was moved keeps its own copy beside config.yaml.
+    stats = getattr(args, "normalize_conf", {}).get("stats_file")
+    if stats and not Path(stats).is_file():
+        if not (directory / Path(stats).name).is_file():
+            raise UserError(f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml")
+        args.normalize_conf["stats_file"] = str(directory / Path(stats).name)
+    with torch.random.fork_rng():
+        model = task.build_model(args)
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    check_weights(model, weights, checkpoint)
+    model.load_state_dict(weights)
+    return model.to(device).eval(), args
+
+
+def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> None:
+    """UserError if a checkpoint lacks weights that the network has, or has others, or of another shape."""
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    other = [key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape]
+    for what, keys in (("lacks", missing), ("has unknown", extra), ("has another shape of", sorted(other))):
+        if keys:
+            raise UserError(f"{where}: {what} {keys[0]} (and {len(keys) - 1} more); it does not belong to this config.yaml")
+
+
+def find_checkpoint(directory: str | Path, model_file: str | None = None) -> Path:
+    """The checkpoint to decode with: the one named, or the averaged best, or the best."""
+    directory = Path(directory)
+    names = [model_file] if model_file else ["valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.ave.pth", "valid.loss.best.pth"]
+    for candidate in names:
+        if (directory / candidate).is_file():
+            return directory / candidate
+    raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first (kdasr train --out {directory})")
+
+
+def main() -> None:
+    """Run a stock ESPnet program with kdasr's networks known to it."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        return
+    register()
+    program = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

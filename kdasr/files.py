@@ -1,0 +1,157 @@
+"""Files as the interface between stages: whole or absent, in Kaldi's table form, one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from kdasr.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file beside `path` and rename it to `path` when the block ends well.
+
+    After an exception (a full disk among them) nothing new is left and an older `path` stays.
+    Text is UTF-8 with Unix line ends.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        with os.fdopen(handle, mode, **text) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise UserError(f"{path}: cannot be written ({error.strerror}); free some room and run again") from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a fresh directory beside `path`, and rename it to `path` when the block ends well.
+
+    An existing `path` is replaced only then; after an exception nothing new is left.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o777 & ~_umask())
+        if path.exists():
+            old = fresh.with_suffix(".old")
+            path.rename(old)
+            fresh.rename(path)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def only_writer(directory: str | os.PathLike[str], name: str = ".lock", wait: float = 0.0) -> Iterator[None]:
+    """Hold `directory` for one process; a second one is refused after `wait` seconds.
+
+    The lock is the kernel's (flock), so a killed process leaves nothing behind.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + wait
+    with open(directory / name, "a+") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= give_up:
+                    raise UserError(
+                        f"{directory}: another run is writing here; wait for it, or name another directory"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def read_table(path: str | os.PathLike[str], empty: bool = False) -> dict[str, str]:
+    """Read a Kaldi table, `key value...` a line: text, wav.scp, feats.scp, utt2spk.
+
+    Args:
+        path: the file, UTF-8.
+        empty: whether a line may hold a key alone (as an empty hypothesis does).
+
+    Raises:
+        UserError: no such file, a key twice, a line without a value, bytes that are not UTF-8.
+    """
+    table: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        key, _, value = line.strip().partition(" ")
+        value = value.strip()
+        if not key or (not value and not empty):
+            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; mend or remove the line")
+        if key in table:
+            raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")
+        table[key] = value
+    return table
+
+
+def write_table(path: str | os.PathLike[str], table: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
+    """Write a Kaldi table sorted as LC_ALL=C does, whole or not at all."""
+    rows = table.items() if isinstance(table, Mapping) else table
+    with atomic_write(path) as stream:
+        for key, value in sorted(rows, key=lambda row: row[0].encode()):
+            stream.write(f"{key} {value}".rstrip() + "\n")
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a UTF-8 text file, without their ends; UserError if it is absent or not UTF-8."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory, expected a file") from None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8; convert the file (iconv -t utf-8)") from None
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A JSON object from a file; UserError if it is absent or malformed."""
+    try:
+        return json.loads("\n".join(read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); remove the file and run its stage again") from None
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all."""
+    with atomic_write(path) as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Training objectives, each one small function named after its paper."""

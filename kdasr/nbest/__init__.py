@@ -1,0 +1,1 @@
+"""N-best archives, and the targets that students train on."""

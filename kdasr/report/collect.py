@@ -1,0 +1,126 @@
+"""What an `exp` directory holds, read into small records for the report. Whatever a stage has not written is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import read_json, read_lines
+
+CHECKPOINT = "valid.acc.ave.pth"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One set, decoded with one tag."""
+
+    tag: str
+    set: str
+    decode: dict[str, Any]  # decode.json
+    wer: dict[str, Any]  # score_wer/score.json
+    cer: dict[str, Any]
+    utterances: dict[str, tuple[int, int]]  # words scored: utterance -> (errors, reference words)
+
+
+@dataclass(frozen=True)
+class System:
+    """One model directory."""
+
+    name: str
+    info: dict[str, Any]  # kdasr.json
+    bytes: int | None  # of the averaged checkpoint
+    scored: dict[tuple[str, str], Scored] = field(default_factory=dict)  # by (tag, set)
+
+    @property
+    def label(self) -> str:
+        """What the model is, in words; its directory's name if it does not say."""
+        return str(self.info.get("label") or self.name)
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether it is a teacher."""
+        return self.info.get("role") == "teacher"
+
+
+def systems(exp: str | Path) -> list[System]:
+    """The models of `exp`: teachers, then the student on references, then the others by label and seed.
+
+    Raises:
+        UserError: no such directory, or no model in it.
+    """
+    if not Path(exp).is_dir():
+        raise UserError(f"{exp}: no such directory; run the stages teacher, student, decode and score first")
+    found = [_system(path.parent) for path in sorted(Path(exp).glob("*/kdasr.json"))]
+    if not found:
+        raise UserError(f"{exp}: no model here (*/kdasr.json); run the stages teacher, student, decode and score first")
+    return sorted(found, key=lambda one: (not one.is_teacher, not on_references(one), one.label, *_seed(one), one.name))
+
+
+def on_references(system: System) -> bool:
+    """Whether this is the student that others are compared with."""
+    return not system.is_teacher and "references" in system.label
+
+
+def teacher_of(system: System, every: list[System]) -> System | None:
+    """The teacher that a student names, or else the first one."""
+    teachers = [one for one in every if one.is_teacher]
+    named = [one for one in teachers if one.name == system.info.get("teacher")]
+    return (named or teachers or [None])[0]
+
+
+def tags(every: list[System]) -> list[str]:
+    """Decode tags, greedy first."""
+    return sorted({tag for one in every for tag, _ in one.scored}, key=lambda tag: (tag != "greedy", tag))
+
+
+def sets(every: list[System]) -> list[str]:
+    """Names of decoded sets."""
+    return sorted({name for one in every for _, name in one.scored})
+
+
+def _system(directory: Path) -> System:
+    checkpoint = directory / CHECKPOINT
+    scored = {}
+    for path in sorted(directory.glob("decode_*/*")):
+        if not path.is_dir() or path.name.startswith(".") or not _has_results(path):
+            continue
+        tag = path.parent.name.removeprefix("decode_")
+        scored[tag, path.name] = Scored(
+            tag,
+            path.name,
+            _json(path / "decode.json"),
+            _json(path / "score_wer/score.json"),
+            _json(path / "score_cer/score.json"),
+            _utterances(path / "score_wer"),
+        )
+    size = checkpoint.stat().st_size if checkpoint.exists() else None  # of the file behind the link
+    return System(directory.name, read_json(directory / "kdasr.json"), size, scored)
+
+
+def _has_results(path: Path) -> bool:
+    return any((path / name).exists() for name in ("decode.json", "score_wer/score.json", "score_cer/score.json"))
+
+
+def _seed(system: System) -> tuple[bool, int]:
+    seed = system.info.get("seed")
+    return seed is None, int(seed or 0)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def _utterances(directory: Path) -> dict[str, tuple[int, int]]:
+    """Errors and words of each utterance, from the `#csid` lines; nothing unless the score is complete."""
+    path = directory / "per_utt"
+    if not path.exists() or not (directory / "score.json").exists():
+        return {}
+    found = {}
+    for line in read_lines(path):
+        fields = line.split(" ")
+        if fields[1:2] == ["#csid"]:
+            cor, sub, ins, del_ = map(int, fields[2:])
+            found[fields[0]] = sub + ins + del_, cor + sub + del_
+    return found

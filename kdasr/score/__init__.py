@@ -1,0 +1,1 @@
+"""Scoring as sclite does it."""

@@ -1,0 +1,1 @@
+"""Batched beam search with ESPnet's semantics."""

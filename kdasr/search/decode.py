@@ -1,0 +1,87 @@
+"""`kdasr decode`: the best hypothesis of each utterance of a set, in ESPnet's output layout.
+
+Writes text, token, token_int and score (a plain number a line), and decode.json with the options, the
+model's hash, and seconds: of audio, of CPU, and of wall clock (summed over processes; loading the model
+is not in it). What was decoded before an interruption stays in `shards/`, and is not decoded again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import write_json, write_table
+
+EXAMPLES = """examples:
+  # attention and CTC, beam 5
+  kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test
+  # greedy: no beam, no CTC
+  kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_greedy/test --beam 1 --ctc_weight 0
+  # two cluster jobs, then their union
+  kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test --job 1/2
+  kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test --merge
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr decode`."""
+    from kdasr.nbest.generate import add_io_arguments
+    from kdasr.search.options import add_search_arguments
+
+    add_io_arguments(parser, "directory to write, as exp/NAME/decode_TAG/SET")
+    add_search_arguments(parser, nbest=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Decode what is missing, and write the result once all is there."""
+    from kdasr.nbest import archive
+    from kdasr.nbest.generate import make_archive
+    from kdasr.search.options import from_arguments
+
+    out, shards = Path(args.out), Path(args.out) / "shards"
+    options = from_arguments(args)
+    try:
+        complete = make_archive(args, options, shards, quiet=True)
+    except UserError as error:
+        if (out / "decode.json").is_file() and "made with other settings" in str(error):
+            raise UserError(f"{error} (a result stands in {out})") from None
+        raise
+    if args.job:
+        return
+    if not complete and (out / "decode.json").is_file():
+        print(f"{out}: decoded already; to decode again: rm -r {out}")
+        return
+    summary = archive.summarise(shards)
+    manifest = archive.read_manifest(shards)
+    write_results(out, shards, token_list(args.model))
+    result: dict[str, Any] = {
+        key: summary[key] for key in ("utterances", "audio_seconds", "cpu_seconds", "wall_seconds")
+    }
+    result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
+    result |= {key: manifest[key] for key in ("model", "config", "tokens", "keys")}
+    write_json(out / "decode.json", result)
+    audio, cpu = result["audio_seconds"], result["cpu_seconds"]
+    speed = f", {audio / cpu:.0f} x real time" if cpu else ""
+    print(f"{out}: {result['utterances']} utterances, {audio:.0f} s of audio in {cpu:.1f} CPU s{speed}")
+
+
+def write_results(out: Path, shards: Path, tokens: list[str]) -> None:
+    """Write text, token, token_int and score of the best hypotheses of an archive."""
+    from kdasr.nbest.archive import read_nbest
+
+    best = {record["id"]: record["hyps"][0] for record in read_nbest(shards)}
+    write_table(out / "text", {key: hyp["text"] for key, hyp in best.items()})
+    write_table(out / "token", {key: " ".join(tokens[i] for i in hyp["tokens"]) for key, hyp in best.items()})
+    write_table(out / "token_int", {key: " ".join(map(str, hyp["tokens"])) for key, hyp in best.items()})
+    write_table(out / "score", {key: str(hyp["score"]) for key, hyp in best.items()})
+
+
+def token_list(model: str) -> list[str]:
+    """The tokens of a model directory."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    tokens = yaml.load((Path(model) / "config.yaml").read_text(encoding="utf-8"), Loader=loader)["token_list"]
+    return Path(tokens).read_text(encoding="utf-8").split("\n")[:-1] if isinstance(tokens, str) else tokens

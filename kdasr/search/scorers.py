@@ -1,0 +1,143 @@
+"""Scorers: what gives a grid of hypotheses the scores of their next tokens, and how a model's are chosen.
+
+| axis | meaning |
+|---|---|
+| B | utterances in the grid |
+| K | hypotheses an utterance |
+| S | candidate next tokens a hypothesis |
+| V | tokens |
+| T | encoder frames, padded |
+
+Every scorer splits what it knows in two. Its memory belongs to an utterance, is made once and is never
+copied for the hypotheses: tensors (B, ...). Its state belongs to a hypothesis: tensors (B, K, ...). The
+search moves both by index alone, and asks nothing about what is in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from kdasr.errors import UserError
+from kdasr.search import tree
+from kdasr.search.ctc import CtcPrefixScorer
+from kdasr.search.options import SearchOptions
+
+Memory = Any
+State = Any
+
+
+class FullScorer(Protocol):
+    """Scores every token at once: a decoder, a language model."""
+
+    def remember(self, hs: Tensor, hlens: Tensor) -> Memory:
+        """Encoder output (B, T, E) with lengths (B,) -> memory."""
+
+    def start(self, memory: Memory, hypotheses: int) -> State:
+        """The state before the first token, for K hypotheses of each utterance."""
+
+    def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Log scores (B, K, V) of what follows `tokens` (B, K), and the state after these."""
+
+    def reorder(self, state: State, parents: Tensor) -> State:
+        """The state in which hypothesis k of utterance b is a child of parents[b, k] (B, K)."""
+
+    def keep(self, tree: Memory | State, utterances: Tensor) -> Memory | State:
+        """Memory or state of these utterances (B',) only."""
+
+
+class PartialScorer(Protocol):
+    """Scores chosen candidates, and moves on with the survivors: CTC prefixes."""
+
+    def remember(self, hs: Tensor, hlens: Tensor) -> Memory:
+        """As FullScorer's."""
+
+    def start(self, memory: Memory, hypotheses: int) -> State:
+        """As FullScorer's."""
+
+    def score(self, state: State, memory: Memory, candidates: Tensor | None) -> Tensor:
+        """Log scores (B, K, S) that the candidates (B, K, S) add; all tokens (B, K, V) for None."""
+
+    def advance(self, state: State, memory: Memory, tokens: Tensor, scores: Tensor) -> State:
+        """The state after one more token each (B, K), which added `scores` (B, K)."""
+
+
+class InTensors:
+    """A full scorer from anything with remember, start and step whose memory and state are trees of tensors."""
+
+    def __init__(self, decoder: Any) -> None:
+        self.remember, self.start, self.step = decoder.remember, decoder.start, decoder.step
+
+    reorder = staticmethod(tree.reorder)
+    keep = staticmethod(tree.keep)
+
+
+class Weighted(NamedTuple):
+    """A scorer with its name in the N-best and its weight in the sum."""
+
+    name: str
+    scorer: Any
+    weight: float
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """All that scores hypotheses of one model, and what the search must know about its tokens.
+
+    Attributes:
+        full, partial: scorers of each kind; one at least in all.
+        vocab: V.
+        eos_always: whether CTC scores the end token even where pre-beam left it out, as ESPnet's
+            BatchBeamSearch does; its BeamSearch, which serves the RNN decoder, does not.
+        pre_beam: candidates a hypothesis has for the partial scorers, as a multiple of the beam; 0 for all tokens.
+    """
+
+    vocab: int
+    sos: int
+    eos: int
+    full: list[Weighted] = field(default_factory=list)
+    partial: list[Weighted] = field(default_factory=list)
+    eos_always: bool = False
+    pre_beam: float = 1.5
+
+
+def scorers_of(model: Any, options: SearchOptions) -> Scorers:
+    """The scorers with which stock ESPnet would decode this model (espnet2.bin.asr_inference, without LM).
+
+    Raises:
+        UserError: the model has no attention decoder or no CTC layer for the weights asked for.
+    """
+    vocab = len(model.token_list)
+    options.check(vocab)
+    ctc_weight = options.ctc_weight
+    full, partial, eos_always = [], [], True
+    if ctc_weight < 1.0:
+        scorer, eos_always = decoder_scorer(model)
+        full.append(Weighted("decoder", scorer, 1.0 - ctc_weight))
+    if ctc_weight > 0.0:
+        if model.ctc is None:
+            raise UserError(f"--ctc_weight {ctc_weight}: the model has no CTC layer; give --ctc_weight 0")
+        ctc = CtcPrefixScorer(model.ctc.log_softmax, model.blank_id, model.sos, model.eos)
+        partial.append(Weighted("ctc", ctc, ctc_weight))
+    pre_beam = 0.0 if ctc_weight == 1.0 else 1.5
+    return Scorers(vocab, model.sos, model.eos, full, partial, eos_always, pre_beam)
+
+
+def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
+    """A model's attention decoder as a scorer, and whether ESPnet batches its hypotheses."""
+    from kdasr.espnet import name
+    from kdasr.search.espnet_decoders import OneByOne, RnnDecoderScorer, TransformerScorer
+
+    decoder = model.decoder
+    if decoder is None or getattr(model, "use_transducer_decoder", False):
+        raise UserError("the model has no attention decoder; give --ctc_weight 1 if it has a CTC layer")
+    batched = isinstance(decoder, name("espnet.nets.scorer_interface:BatchScorerInterface"))
+    if all(hasattr(decoder, method) for method in ("remember", "start", "step")):
+        return InTensors(decoder), batched
+    if RnnDecoderScorer.fits(decoder):
+        return InTensors(RnnDecoderScorer(decoder)), batched
+    if TransformerScorer.fits(decoder):
+        return InTensors(TransformerScorer(decoder)), batched
+    return OneByOne(decoder), batched

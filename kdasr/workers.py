@@ -1,0 +1,74 @@
+"""Shards of work shared by processes of this machine, with a bar over the hours of audio."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from kdasr.errors import UserError
+
+Row = TypeVar("Row")
+
+
+def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Row]]], nj: int, label: str) -> float:
+    """Call make(shard, rows) for all of `work` in up to `nj` processes, with a bar over the hours of audio.
+
+    Returns:
+        The hours done.
+
+    Raises:
+        UserError: from a worker, or because one was killed; the shards that are finished stay.
+    """
+    if not work:
+        return 0.0
+    from tqdm import tqdm
+
+    total, hours, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
+    form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} h of audio [{elapsed}<{remaining}]{postfix}"
+    with tqdm(desc=label, total=0.0, bar_format=form, mininterval=1.0, disable=total < 20, file=sys.stderr) as bar:
+
+        def advance(more: float, rows: int = 1) -> None:
+            nonlocal hours, rows_done
+            hours, rows_done = hours + more, rows_done + rows
+            bar.total = hours / rows_done * total  # how long the rest is, is known only by reading it
+            bar.update(more)
+
+        if min(nj, len(work)) == 1:
+            for shard, rows in work:
+                make(shard, rows, progress=advance)
+            return hours
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor, as_completed
+        from concurrent.futures.process import BrokenProcessPool
+
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(nj, len(work)), mp_context=context, initializer=_start_worker) as pool:
+            futures = {pool.submit(make, shard, rows): len(rows) for shard, rows in work}
+            try:
+                for future in as_completed(futures):
+                    advance(future.result(), futures[future])
+            except BrokenProcessPool:
+                raise UserError(
+                    "a worker process was killed (out of memory?); run again, perhaps with a smaller --nj"
+                ) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+    return hours
+
+
+def _start_worker() -> None:
+    """An interrupt lets a worker finish its shard; the death of the parent, even by kill -9, ends it."""
+    import multiprocessing
+    import signal
+    import threading
+
+    def leave_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=leave_with_parent, daemon=True).start()

@@ -1,0 +1,29 @@
+"""Install kdasr: `pip install -e .` gives the `kdasr` command. ESPnet comes by tools/install.sh."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = (here / "kdasr" / "__init__.py").read_text().split('__version__ = "')[1].split('"')[0]
+
+setup(
+    name="kdasr",
+    version=version,
+    description="Knowledge distillation for attention-based speech recognition: ESPnet students from N-best hypotheses",
+    long_description=(here / "README.md").read_text() if (here / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["kdasr", "kdasr.*"]),
+    package_data={"kdasr": ["py.typed"]},
+    python_requires=">=3.11",
+    # What the package imports by itself. torch and ESPnet are the user's choice of build
+    # (CPU, CUDA; Python 3.11 or 3.12): tools/install.sh installs a pair that works.
+    install_requires=["numpy>=2", "kaldiio", "soundfile", "av", "sentencepiece", "kaldi-native-fbank", "tqdm", "PyYAML", "jiwer"],
+    extras_require={
+        "espnet": ["torch>=2.3", "espnet"],
+        "mini": ["espeakng-loader"],  # GPL-3; only the embedded corpus needs it
+        "test": ["pytest", "hypothesis", "ruff"],
+    },
+    entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},
+)

@@ -1,0 +1,78 @@
+"""The decoder: training, grid steps and ESPnet's scorer interface give the same distribution."""
+
+import pytest
+import torch
+
+from kdasr.asr.decoder import AttentionDecoder, State
+
+
+@pytest.fixture(params=["gru", "lstm"])
+def decoder(request):
+    torch.manual_seed(1)
+    return AttentionDecoder(11, 6, hidden_size=8, num_layers=2, embed_size=5, attention_size=7, kernel_size=5,
+                            cell_type=request.param).eval()
+
+
+def test_steps_equal_training(decoder):
+    hs, lens = torch.randn(3, 9, 6), torch.tensor([9, 6, 2])
+    ys = torch.randint(0, 11, (3, 4, 5))
+    expected = torch.log_softmax(decoder.forward_hypotheses(hs, lens, ys), -1)  # (B, K, L, V)
+    memory = decoder.remember(hs, lens)
+    state = decoder.start(memory, 4)
+    for i in range(5):
+        logp, state = decoder.step(ys[:, :, i], state, memory)
+        torch.testing.assert_close(logp, expected[:, :, i], rtol=1e-5, atol=1e-5)
+
+
+def test_hypotheses_together_equal_each_alone(decoder):
+    hs, lens = torch.randn(2, 9, 6), torch.tensor([9, 4])
+    ys = torch.randint(0, 11, (2, 3, 5))
+    together = decoder.forward_hypotheses(hs, lens, ys)
+    for k in range(3):
+        alone, _ = decoder(hs, lens, ys[:, k], torch.tensor([5, 5]))
+        torch.testing.assert_close(together[:, k], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_padding_is_not_attended(decoder):
+    hs = torch.randn(1, 9, 6)
+    ys = torch.randint(0, 11, (1, 1, 5))
+    short = decoder.forward_hypotheses(hs[:, :4], torch.tensor([4]), ys)
+    padded = decoder.forward_hypotheses(hs, torch.tensor([4]), ys)
+    torch.testing.assert_close(short, padded, rtol=1e-5, atol=1e-5)
+
+
+def test_espnet_interface_equals_steps(decoder):
+    hs = torch.randn(1, 9, 6)
+    memory = decoder.remember(hs, torch.tensor([9]))
+    ys = torch.tensor([[10, 3, 4], [10, 5, 1]])
+    state = decoder.start(memory, 2)
+    states = [None, None]
+    for i in range(3):
+        logp, state = decoder.step(ys[None, :, i], state, memory)
+        scores, states = decoder.batch_score(ys[:, : i + 1], states, hs.expand(2, -1, -1))
+        torch.testing.assert_close(scores, logp[0], rtol=1e-5, atol=1e-5)
+    one = None
+    for i in range(3):
+        score, one = decoder.score(ys[1, : i + 1], one, hs[0])
+    torch.testing.assert_close(score, scores[1], rtol=1e-5, atol=1e-5)
+    assert isinstance(one, State)
+
+
+def test_attention_by_hand():
+    """One frame valid: attention has nowhere else to go, whatever the energies."""
+    decoder = AttentionDecoder(4, 3, hidden_size=2, attention_size=2, kernel_size=3).eval()
+    memory = decoder.remember(torch.randn(1, 5, 3), torch.tensor([1]))
+    _, state = decoder.step(torch.tensor([[3]]), decoder.start(memory, 1), memory)
+    assert state.align[0, 0].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    torch.testing.assert_close(state.context[0, 0], memory.values[0, 0])
+
+
+def test_sampling_feeds_own_tokens():
+    torch.manual_seed(3)
+    decoder = AttentionDecoder(11, 6, hidden_size=8, attention_size=4, sampling_probability=1.0, dropout_rate=0.0)
+    hs, lens = torch.randn(1, 9, 6), torch.tensor([9])
+    one, other = torch.tensor([[[10, 1, 2, 3]]]), torch.tensor([[[10, 4, 5, 6]]])
+    # Always its own token: what the targets say after the first cannot matter.
+    torch.testing.assert_close(decoder.forward_hypotheses(hs, lens, one), decoder.forward_hypotheses(hs, lens, other))
+    decoder.eval()
+    assert not torch.allclose(decoder.forward_hypotheses(hs, lens, one), decoder.forward_hypotheses(hs, lens, other))

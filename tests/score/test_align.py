@@ -1,0 +1,96 @@
+import jiwer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdasr.score.align import Counts, align, align_all, count, normal, pair, total
+
+
+def test_hand_computed_alignments():
+    # 3 deletions + 3 insertions cost 18, five substitutions 20: sclite counts more errors than Levenshtein's 5.
+    assert "".join(op for op, *_ in align(["a", "b", "c", "d", "e"], ["d", "e", "x", "y", "z"])) == "DDDCCIII"
+    assert align(["the", "quick", "fox"], ["the", "box", "now"]) == [
+        ("C", "the", "the"),
+        ("S", "quick", "box"),
+        ("S", "fox", "now"),
+    ]
+    assert align(["a"], []) == [("D", "a", "")]
+    assert align([], ["b", "c"]) == [("I", "", "b"), ("I", "", "c")]
+    assert align([], []) == []
+
+
+def test_ties_prefer_substitution_then_insertion_as_read_from_the_end():
+    # ref a b, hyp b: either D C; cost 3 both from "a b" -> "b". With hyp c: D S or S D cost 7; from the end, S first.
+    assert align_all([list("ab")], [list("c")]) == ["DS"]
+    assert align_all([list("a")], [list("cd")]) == ["IS"]
+    # "ab" -> "ba": insert b, keep a, delete b (6), or the mirror image (6); from the end insertion comes before
+    # deletion, so the last step is the insertion of a.
+    assert align_all([list("ab")], [list("ba")]) == ["DCI"]
+
+
+def test_case_and_final_asterisk_follow_sclite():
+    assert [op for op, *_ in align(["The", "x*", "*", "É"], ["THE", "x", "*", "é"])] == ["C", "C", "C", "S"]
+    assert [op for op, *_ in align(["The"], ["THE"], case_sensitive=True)] == ["S"]
+    assert normal("y**") == b"y*"
+
+
+def test_counts_add_up():
+    one, two = count("CSDI"), count("CC")
+    assert one == Counts(1, 1, 1, 1, 1, 1)
+    assert total([one, two]) == Counts(3, 1, 1, 1, 2, 1)
+    assert (one.words, one.errors, one.wer, one.ser) == (3, 3, 100.0, 100.0)
+    assert Counts().wer == 0.0
+
+
+def cost(operations):
+    return sum({"C": 0, "S": 4, "D": 3, "I": 3}[letter] for letter in operations)
+
+
+def least_cost(ref, hyp):
+    row = [3 * j for j in range(len(hyp) + 1)]
+    for word in ref:
+        after = [row[0] + 3]
+        for j, other in enumerate(hyp):
+            after.append(min(row[j] + 4 * (word != other), row[j + 1] + 3, after[j] + 3))
+        row = after
+    return row[-1]
+
+
+words = st.lists(st.sampled_from("abcd"), max_size=9)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=8))
+def test_paths_are_valid_and_cheapest_and_the_batch_equals_the_single(pairs):
+    refs, hyps = [list(side) for side in zip(*pairs, strict=True)]
+    together = align_all(refs, hyps)
+    for ref, hyp, operations in zip(refs, hyps, together, strict=True):
+        steps = pair(operations, ref, hyp)
+        assert [left for op, left, _ in steps if op != "I"] == ref
+        assert [right for op, _, right in steps if op != "D"] == hyp
+        assert all((left == right) == (op == "C") for op, left, right in steps if op in "CS")
+        assert cost(operations) == least_cost(ref, hyp)
+        assert align_all([ref], [hyp]) == [operations]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=8), words)
+def test_errors_are_never_below_jiwers_and_equal_when_they_need_no_trade(ref, hyp):
+    ours = count(align_all([ref], [hyp])[0])
+    theirs = jiwer.process_words(" ".join(ref), " ".join(hyp))
+    least = theirs.substitutions + theirs.deletions + theirs.insertions
+    assert ours.errors >= least
+    assert ours.words == len(ref) and ours.words - ours.del_ + ours.ins == len(hyp)
+    # 4S + 3(D + I) of ours is minimal, so theirs costs at least as much.
+    assert cost("S" * theirs.substitutions + "D" * (theirs.deletions + theirs.insertions)) >= 4 * ours.sub + 3 * (
+        ours.del_ + ours.ins
+    )
+    if hyp == ref:
+        assert ours.errors == least == 0
+
+
+def test_long_and_short_utterances_share_batches_without_harm(monkeypatch):
+    refs = [list("abcabc") * k for k in range(12)]
+    hyps = [list("abdac") * k for k in range(12)]
+    whole = align_all(refs, hyps)
+    monkeypatch.setattr("kdasr.score.align.CELLS", 50)
+    assert align_all(refs, hyps) == whole

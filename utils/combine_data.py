@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Join data directories into one; ids that occur in two of them are refused."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kdasr.data.kaldi_dir import combine_dirs, exit_status
+
+
+def main() -> None:
+    """Parse Kaldi's arguments and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("target", metavar="DEST-DIR", type=Path)
+    parser.add_argument("sources", metavar="SRC-DIR", type=Path, nargs="+")
+    args = parser.parse_args()
+    count, left_out = combine_dirs(args.target, args.sources)
+    for name in left_out:
+        print(f"combine_data.py: not combining {name}, which some of the directories lack")
+    print(f"combine_data.py: combined {count} utterances in {args.target}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main, Path(__file__).name))

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Take part of a data directory: N utterances spread over it, or those that an option says."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kdasr.data import kaldi_dir
+from kdasr.errors import UserError
+from kdasr.files import read_lines
+
+USAGE = """
+  subset_data_dir.py [--speakers|--shortest|--first|--last|--per-spk] SRC-DIR NUM-UTT DEST-DIR
+  subset_data_dir.py [--spk-list FILE|--utt-list FILE] SRC-DIR DEST-DIR"""
+
+
+def main() -> None:
+    """Parse Kaldi's arguments and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, usage=USAGE, allow_abbrev=False)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--speakers", action="store_true", help="random whole speakers until there are NUM-UTT")
+    group.add_argument("--shortest", action="store_true", help="the NUM-UTT shortest utterances")
+    group.add_argument("--first", action="store_true", help="the first NUM-UTT utterances")
+    group.add_argument("--last", action="store_true", help="the last NUM-UTT utterances")
+    group.add_argument("--per-spk", action="store_true", help="NUM-UTT utterances of each speaker")
+    group.add_argument("--spk-list", type=Path, metavar="FILE", help="the speakers in the first column of FILE")
+    group.add_argument("--utt-list", type=Path, metavar="FILE", help="the utterances in the first column of FILE")
+    parser.add_argument("arguments", nargs="+", metavar="ARGUMENT", help="see the usage")
+    args = parser.parse_args()
+    listed = args.spk_list or args.utt_list
+    if len(args.arguments) != (2 if listed else 3):
+        parser.error("expected SRC-DIR DEST-DIR" if listed else "expected SRC-DIR NUM-UTT DEST-DIR")
+    source, target = Path(args.arguments[0]), Path(args.arguments[-1])
+    tables = kaldi_dir.read_dir(source)
+    utt2spk = tables["utt2spk"]
+    if listed:
+        keys = {line.split()[0] for line in read_lines(listed) if line.strip()}
+        keep = [u for u, speaker in utt2spk.items() if (speaker if args.spk_list else u) in keys]
+    else:
+        keep = choose(args, tables, args.arguments[1])
+    count = kaldi_dir.write_subset(source, target, keep)
+    print(f"subset_data_dir.py: reducing #utt from {len(utt2spk)} to {count}")
+
+
+def choose(args: argparse.Namespace, tables: kaldi_dir.Tables, number: str) -> list[str]:
+    """The utterances that the options and NUM-UTT say."""
+    utt2spk = tables["utt2spk"]
+    if not number.isdigit() or int(number) < 1:
+        raise UserError(f"NUM-UTT is {number!r}, expected a whole number above 0")
+    count = int(number)
+    if args.per_spk:
+        return kaldi_dir.select_per_speaker(utt2spk, count)
+    if args.speakers:
+        return kaldi_dir.select_speakers(utt2spk, count)
+    if count > len(utt2spk):
+        raise UserError(f"cannot take {count} utterances of {len(utt2spk)}; ask for fewer")
+    if args.shortest:
+        return kaldi_dir.select_shortest(tables, count)
+    if args.first or args.last:
+        return list(utt2spk)[:count] if args.first else list(utt2spk)[-count:]
+    return kaldi_dir.select_evenly(list(utt2spk), count)
+
+
+if __name__ == "__main__":
+    sys.exit(kaldi_dir.exit_status(main, Path(__file__).name))
