@@ -30,14 +30,15 @@ teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
 student_config=conf/student.yaml  # configuration of the students
 students="refs nbest control"     # students: on references, on teacher N-best, on true labels of all audio
-train_opts=""        # further options of kdasr train, for teacher and students
+train_opts=""        # ESPnet's own options for every training, as in "--max_epoch 10"
 target_opts=""       # further options of kdasr targets, as in "--select posterior --k 5"
 # Search
+gpu_inference=false  # search on GPUs, one a job
 nbest=5              # hypotheses an utterance that the teacher writes
 beam=5               # beam of the N-best and of the decode tag "beam"
 ctc_weight=0.3       # weight of CTC in them
 nbest_opts=""        # further options of kdasr nbest
-decode_tags="greedy beam"  # how to decode: greedy (beam 1, no CTC), beam
+decode_tags="greedy beam"  # how to decode: greedy (beam 1, no CTC), beam (--beam), beam20 (of 20)
 decode_opts=""       # further options of kdasr decode
 score_opts=""        # further options of kdasr score, as in --wsj_filter
 decode_nj=1          # jobs that one decoding is cut into (small sets: 1; nj decodings run side by side)
@@ -48,6 +49,7 @@ expdir=exp           # models and results
 results=RESULTS.md   # the table
 tag=""               # added to the names of the model directories, to keep runs apart
 note=""              # a sentence that the table carries
+corpus_note=""       # another, on the corpus (the recipe's run.sh fills it in)
 # End configuration section.
 
 # shellcheck disable=SC2034  # used in the files sourced below
@@ -71,7 +73,7 @@ scores, and writes a table. Stages, by number or name:
   ./run.sh --stage teacher --stop_stage 5    # stages 3 to 5
   ./run.sh --nj 8 --seeds '1 2 3'            # eight processes, three students of each kind
   ./run.sh --teacher_dir /models/asr_wsj     # distil a finished ESPnet model
-  ./run.sh --stage 6 --beam 10 --tag b10     # another search, its models kept apart by a tag
+  ./run.sh --stage 6 --decode_tags beam20    # another search, beside the others
 
 A finished step has a file .done, which holds its settings and inputs. To redo a step, remove its
 directory; with .done alone removed, the step runs again on what is there."
@@ -79,6 +81,8 @@ directory; with .done alone removed, the step runs again on what is there."
 command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]} $*}" # as the user wrote it; set by run.sh
 utils="$(dirname "${BASH_SOURCE[0]}")"
 . "${utils}/kd_steps.sh"
+# shellcheck disable=SC2034  # read by parse_options.sh: what the user called
+parse_options_program="${KDASR_COMMAND:+run.sh}"
 . "${utils}/parse_options.sh"
 [ $# -eq 0 ] || die "$1: options begin with -- and take one value; ./run.sh --help lists them"
 
@@ -120,10 +124,8 @@ for kind in ${students}; do
     esac
 done
 for decode_tag in ${decode_tags}; do
-    case "${decode_tag}" in
-        greedy | beam) ;;
-        *) die "--decode_tags ${decode_tag}: expected greedy, beam or both" ;;
-    esac
+    [[ "${decode_tag}" =~ ^(greedy|beam|beam[1-9][0-9]*)$ ]] ||
+        die "--decode_tags ${decode_tag}: expected some of greedy, beam, and beam20 or another number"
 done
 
 # split NAME TEXT: the words of TEXT into the array NAME; quotes and backslashes keep blanks, nothing is expanded
@@ -151,6 +153,11 @@ done
 read -ra run_train <<<"${train_cmd:-}"
 read -ra run_decode <<<"${decode_cmd:-}"
 read -ra run_cuda <<<"${cuda_cmd:-}"
+inference_option=()
+if "${gpu_inference}"; then
+    run_decode=("${run_cuda[@]}" --gpu 1)
+    inference_option=(--ngpu 1)
+fi
 for file in kdasr "${run_train[0]:-train_cmd}" "${run_decode[0]:-decode_cmd}" "${run_cuda[0]:-cuda_cmd}"; do
     command -v "${file}" >/dev/null || case "${file}" in
         kdasr) die "kdasr is not installed; run tools/install.sh at the top of the repository" ;;
@@ -160,6 +167,7 @@ done
 
 # ------------------------------------------------------------------------------------- directories
 
+teacher_dir="${teacher_dir%/}"
 feats="${dumpdir}/fbank"
 train_all="${feats}/${train_set}${speed:+_sp}"
 if [[ "${transcribed}" == 1* ]]; then
@@ -171,6 +179,7 @@ else
 fi
 tokens="${dumpdir}/tokens/${token_type}"
 [ "${token_type}" = char ] || tokens+="${vocab}"
+[ ! -d "${teacher_dir:-/nonexistent}/tokens" ] || tokens="${dumpdir}/tokens/of_${teacher_dir##*/}"
 
 # conf/mini_teacher.yaml -> _mini, conf/teacher.yaml -> nothing: the role is in the directory's name already
 conf_name() {
@@ -181,7 +190,6 @@ conf_name() {
     echo "${name:+_${name}}"
 }
 if [ -n "${teacher_dir}" ]; then
-    teacher_dir="${teacher_dir%/}"
     teacher="${expdir}/teacher_${teacher_dir##*/}${tag:+_${tag}}"
 else
     teacher="${expdir}/teacher$(conf_name "${teacher_config}" teacher)${tag:+_${tag}}_s${seed}"
@@ -262,12 +270,14 @@ if begin 2 "${datadir}" "${feats}"; then
         extracted+="${name} "
     done
     if [ -n "${unlabelled}" ]; then
-        made="$(stamp "share=${transcribed}" "seed=${split_seed}" -- "${train_all}")"
+        made="$(stamp "transcribed=${transcribed}" "seed=${split_seed}" -- "${train_all}")"
         if is_done "${labelled}" "${made}" && is_done "${unlabelled}" "${made}"; then
             log "${labelled}, ${unlabelled}: done already"
         else
             log "${train_all}: ${transcribed} of it into ${labelled}, the rest without text into ${unlabelled}"
-            await "${run_train[@]}" "${feats}/log/holdout.log" kdasr data holdout --share "${transcribed}" --seed "${split_seed}" \
+            # the verb's share is the untranscribed one
+            share="$(awk -v part="${transcribed}" 'BEGIN { printf "%.10g", 1 - part }')"
+            await "${run_train[@]}" "${feats}/log/holdout.log" kdasr data holdout --share "${share}" --seed "${split_seed}" \
                 "${train_all}" --labelled "${labelled}" --unlabelled "${unlabelled}"
             mark_done "${unlabelled}" "${made}"
             mark_done "${labelled}" "${made}"
@@ -277,6 +287,19 @@ fi
 
 nlsyms_option=()
 if [ -n "${nlsyms}" ] && [ -s "${nlsyms}" ]; then nlsyms_option=(--nlsyms "${nlsyms}"); fi
+
+# A finished teacher's students speak its tokens.
+copy_tokens() {
+    local made
+    made="$(stamp -- "${teacher_dir}/tokens/tokens.txt")"
+    if is_done "${tokens}" "${made}"; then
+        log "${tokens}: done already"
+    else
+        mkdir -p "${tokens}"
+        cp -r "${teacher_dir}/tokens/." "${tokens}"
+        mark_done "${tokens}" "${made}"
+    fi
+}
 
 make_tokens() {
     local made options=() name check=("${feats}/${valid_set}/text")
@@ -299,9 +322,10 @@ need_config() { # NAME of the option
 # train_model DIR ROLE LABEL CONFIG TRAIN SEED [OPTION...]; --targets DIR among the options counts as an input
 train_model() {
     local out="$1" role="$2" label="$3" config="$4" train="$5" model_seed="$6" made targets=()
-    local run=("${run_train[@]}")
+    local run=("${run_train[@]}") espnet=()
     shift 6
     [ "${1:-}" != --targets ] || targets=("$2")
+    [ "${#train_words[@]}" -eq 0 ] || espnet=(-- "${train_words[@]}")
     [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu "${ngpu}")
     made="$(stamp "seed=${model_seed}" "train_opts=${train_opts}" -- \
         "${config}" "${train}" "${feats}/${valid_set}" "${tokens}" "${targets[@]}")"
@@ -312,7 +336,7 @@ train_model() {
     log "${out}: training (${label}), log in ${out}/log/train.log"
     await "${run[@]}" "${out}/log/train.log" kdasr train --config "${config}" --train "${train}" --valid "${feats}/${valid_set}" \
         --tokens "${tokens}" --out "${out}" "$@" --seed "${model_seed}" --ngpu "${ngpu}" --role "${role}" --label "${label}" \
-        "${train_words[@]}"
+        "${espnet[@]}"
     mark_done "${out}" "${made}"
     log "${out}: trained"
 }
@@ -343,7 +367,7 @@ nbest_dirs=("${teacher}/nbest_${labelled##*/}")
 early=""
 if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
-    make_tokens
+    if [ -d "${teacher_dir:-/nonexistent}/tokens" ]; then copy_tokens; else make_tokens; fi
     if [ -n "${teacher_dir}" ]; then
         [ -f "${teacher_dir}/config.yaml" ] || die "--teacher_dir ${teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
         made="$(stamp "teacher_dir=${teacher_dir}" -- "${teacher_dir}/config.yaml")"
@@ -377,7 +401,7 @@ if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${nbest_dirs
             continue
         fi
         options=(--model "${teacher}" --data "${data}" --out "${out}" --beam "${beam}" --nbest "${nbest}"
-            --ctc_weight "${ctc_weight}" "${nbest_words[@]}")
+            --ctc_weight "${ctc_weight}" "${inference_option[@]}" "${nbest_words[@]}")
         log "${out}: ${nbest}-best, log in ${out}/log/nbest.*.log"
         await "${run_decode[@]}" JOB=1:"${nj}" "${out}/log/nbest.JOB.log" kdasr nbest "${options[@]}" --job JOB/"${nj}"
         await "${run_decode[@]}" "${out}/log/merge.log" kdasr nbest "${options[@]}" --merge
@@ -419,7 +443,10 @@ each_decoding() {
 decode() { # MODEL TAG SET
     local out="$1/decode_$2/$3" made
     local search=("${beam}" "${ctc_weight}")
-    [ "$2" != greedy ] || search=(1 0)
+    case "$2" in
+        greedy) search=(1 0) ;;
+        beam?*) search[0]="${2#beam}" ;;
+    esac
     made="$(stamp "beam=${search[0]}" "ctc_weight=${search[1]}" "decode_opts=${decode_opts}" -- "$1" "${feats}/$3")"
     total=$((total + 1))
     if is_done "${out}" "${made}"; then
@@ -427,7 +454,7 @@ decode() { # MODEL TAG SET
     else
         log "${out}: decoding"
         pool_start run_decoding "${out}" "${made}" --model "$1" --data "${feats}/$3" --out "${out}" \
-            --beam "${search[0]}" --ctc_weight "${search[1]}" "${decode_words[@]}"
+            --beam "${search[0]}" --ctc_weight "${search[1]}" "${inference_option[@]}" "${decode_words[@]}"
     fi
 }
 
@@ -483,12 +510,14 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results}"; then
     scores=("${expdir}"/*/decode_*/*/score_*/.done)
     shopt -u nullglob
     [ "${#scores[@]}" -gt 0 ] || die "${expdir}: no scores; run stage 7 (score) first: ./run.sh --stage 7"
-    made="$(stamp "note=${note}" "results=${results}" -- "${scores[@]}")"
+    notes=()
+    for name in "${corpus_note}" "${note}"; do [ -z "${name}" ] || notes+=(--note "${name}"); done
+    made="$(stamp "notes=${notes[*]}" "results=${results}" -- "${scores[@]}")"
     # made anew whenever a score is new, without asking
     if [ -e "${results}" ] && [ -e "${expdir}/.done" ] && [ "$(<"${expdir}/.done")" = "${made}" ]; then
         log "${results}: done already"
     else
-        await kdasr report --exp "${expdir}" --out "${results}" --command "${command_line}" ${note:+--note "${note}"} >"${expdir}/report.txt"
+        await kdasr report --exp "${expdir}" --out "${results}" --command "${command_line}" "${notes[@]}" >"${expdir}/report.txt"
         mark_done "${expdir}" "${made}"
     fi
     cat "${expdir}/report.txt"

@@ -17,13 +17,15 @@
 # without its value are refused, and a misspelt option is answered with the closest one.
 #
 # parse_options_partial=true, set before sourcing, is for a script that sets defaults and passes
-# the rest to another script which sources this file too: an option that this script does not have
-# goes with its value into the array parse_options_rest, --help and --config go there as well.
+# the rest to another script which sources this file too: an option that is not in this script's
+# section goes with its value into the array parse_options_rest; --help and --config go there as well.
+#
+# parse_options_program, set before sourcing, is the name that messages begin with (else the script's).
 #
 # Every name here begins with parse_options_ (or PARSE_OPTIONS_), so none of the script's is lost.
 
 parse_options_fail() {
-    printf '%s: %s\n' "${0##*/}" "$1" >&2
+    printf '%s: %s\n' "${parse_options_program}" "$1" >&2
     exit 1
 }
 
@@ -39,7 +41,7 @@ parse_options_section() {
                 if [[ "${parse_options_line}" =~ ^([A-Za-z][A-Za-z0-9_]*)=(.*[[:blank:]]#[[:blank:]]+(.*))?$ ||
                     "${parse_options_line}" =~ ^([A-Za-z][A-Za-z0-9_]*)= ]]; then
                     printf '%s\t%s\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]:-}"
-                elif [[ "${parse_options_line}" =~ ^#[[:blank:]]+(.*)$ ]]; then
+                elif [[ "${parse_options_line}" =~ ^#[[:blank:]]+(.*)$ && "${BASH_REMATCH[1]}" != shellcheck* ]]; then
                     printf '\t%s\n' "${BASH_REMATCH[1]}"
                 fi
                 ;;
@@ -54,7 +56,7 @@ parse_options_help() {
         parse_options_name="${parse_options_text%%$'\t'*}"
         parse_options_text="${parse_options_text#*$'\t'}"
         if "${parse_options_first}"; then
-            printf '\nOptions of %s and their values now:\n' "${0##*/}"
+            printf '\nOptions of %s and their values now:\n' "${parse_options_program}"
             parse_options_first=false
         fi
         if [ -z "${parse_options_name}" ]; then
@@ -64,13 +66,15 @@ parse_options_help() {
         fi
     done < <(parse_options_section)
     if "${parse_options_first}" && [ -z "${help_message:-}" ]; then
-        printf '%s: no help found\n' "${0##*/}"
+        printf '%s: no help found\n' "${parse_options_program}"
     fi
 }
 
 # Whether $1 names a variable that an option may set: it is set, plain, not the shell's (PATH, IFS).
 parse_options_is_option() {
     [[ "$1" =~ ^[A-Za-z][A-Za-z0-9_]*$ && "$1" =~ [a-z] && "$1" != parse_options_* ]] || return 1
+    # a --config file may have set what only the other script has
+    "${parse_options_partial:-false}" && [[ "${parse_options_own}" != *" $1 "* ]] && return 1
     [[ -v "$1" ]] || return 1
     local parse_options_kind="${!1@a}"
     [[ "${parse_options_kind}" != *[aAir]* ]]
@@ -143,8 +147,9 @@ parse_options_config() {
     esac
     "${parse_options_partial:-false}" && return 0
     for parse_options_name in $(compgen -v); do
-        if [[ "${parse_options_before}" != *" ${parse_options_name} "* && "${parse_options_name}" =~ [a-z] ]]; then
-            printf '%s: WARNING: %s sets %s, which is no option here%s\n' "${0##*/}" "$1" \
+        if [[ "${parse_options_before}" != *" ${parse_options_name} "* && "${parse_options_name}" =~ [a-z] &&
+            "${parse_options_name}" != parse_options_* ]]; then
+            printf '%s: WARNING: %s sets %s, which is no option here%s\n' "${parse_options_program}" "$1" \
                 "${parse_options_name}" "$(parse_options_suggest "${parse_options_name}")" >&2
         fi
     done
@@ -194,7 +199,7 @@ parse_options_main() {
         if [ "${parse_options_name}" != config ] && ! parse_options_is_option "${parse_options_name}"; then
             parse_options_known=false
             "${parse_options_partial:-false}" || parse_options_fail \
-                "${parse_options_word}: no such option$(parse_options_suggest "${parse_options_name}"); ${0##*/} --help lists them"
+                "${parse_options_word}: no such option$(parse_options_suggest "${parse_options_name}"); ${parse_options_program} --help lists them"
         fi
         if ((parse_options_used + 1 >= $#)); then
             parse_options_fail "${parse_options_word}: its value is missing; write ${parse_options_word} VALUE"
@@ -228,20 +233,22 @@ parse_options_main() {
     done
 }
 
+parse_options_program="${parse_options_program:-${0##*/}}"
 parse_options_script="${BASH_SOURCE[1]:-$0}"
 if [ ! -f "${parse_options_script}" ]; then
     parse_options_script="./${parse_options_script##*/}" # the script went to its own directory first
 fi
 parse_options_rest=()
+parse_options_own=" $(parse_options_section | cut -f 1 | tr '\n' ' ') "
 parse_options_main "$@"
 shift "${parse_options_used}"
 if "${parse_options_partial:-false}"; then
-    PARSE_OPTIONS_KNOWN="${PARSE_OPTIONS_KNOWN:-} $(parse_options_section | cut -f 1 | tr '\n' ' ')"
+    PARSE_OPTIONS_KNOWN="${PARSE_OPTIONS_KNOWN:-}${parse_options_own}"
     export PARSE_OPTIONS_KNOWN
 else
     unset parse_options_rest
 fi
-unset parse_options_script parse_options_used
+unset parse_options_script parse_options_used parse_options_program parse_options_own
 unset -f parse_options_fail parse_options_section parse_options_help parse_options_is_option parse_options_names \
     parse_options_suggest parse_options_config parse_options_main
 true

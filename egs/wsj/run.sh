@@ -45,14 +45,14 @@ case "${corpus}" in
     mini)
         configs=mini
         data_opts="--corpus mini --hours ${hours}"
-        note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
+        corpus_note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
         [[ " ${parse_options_rest[*]-}" == *" --help"* ]] || echo "run.sh: the embedded corpus, about ${hours} h of synthetic speech:" \
             "its WERs say nothing about WSJ (for the real discs: --wsj0 DIR --wsj1 DIR)"
         ;;
     wsj)
         configs=wsj_rnn
         data_opts=""
-        note=""
+        corpus_note=""
         if [ -n "${wsj0}${wsj1}" ]; then
             data_opts="--corpus wsj $(printf '%q ' --wsj0 "${wsj0}" --wsj1 "${wsj1}")"
         fi
@@ -74,5 +74,5 @@ exec ../../utils/kd.sh \
     --teacher_config "${teacher_config:-conf/${configs}_teacher.yaml}" \
     --student_config "${student_config:-conf/${configs}_student.yaml}" \
     --score_opts "${score_opts}" \
-    --note "${note}" \
+    --corpus_note "${corpus_note}" \
     "${parse_options_rest[@]}" "$@"

@@ -351,7 +351,7 @@ def make_sentences(
     tries = 0
     while len(sentences) < count:
         tries += 1
-        if tries > 100_000 + 1000 * count:
+        if tries > 5000 * count:
             raise UserError(
                 f"--hours: the grammar found only {len(sentences)} of {count} further sentences; ask for other hours"
             )

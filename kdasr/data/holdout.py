@@ -7,7 +7,7 @@ a share of a transcribed set is cut off and loses its `text`, so that nothing la
 from __future__ import annotations
 
 import argparse
-import random
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,10 +17,10 @@ from kdasr.errors import UserError
 
 EXAMPLES = """examples:
   # half of the training set stays transcribed, the other half becomes untranscribed speech
-  kdasr data holdout --share 0.5 --seed 1 dump/fbank/train \\
+  kdasr data holdout --transcribed 0.5 --seed 1 dump/fbank/train \\
       --labelled dump/fbank/train_lab --unlabelled dump/fbank/train_unlab
   # one hour in ten keeps its transcripts
-  kdasr data holdout --share 0.9 dump/fbank/train --labelled dump/fbank/train_10 --unlabelled dump/fbank/train_90
+  kdasr data holdout --transcribed 0.1 dump/fbank/train --labelled dump/fbank/train_10 --unlabelled dump/fbank/train_90
 """
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `kdasr data holdout`."""
     parser.add_argument("source", type=Path, metavar="SRC", help="a data directory, or one with features")
     parser.add_argument(
-        "--share", type=float, default=0.5, help="which part of the utterances becomes untranscribed (default: 0.5)"
+        "--transcribed", type=float, default=0.5, metavar="SHARE", help="part of the utterances that keeps its text (default: 0.5)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the draw; the same seed draws the same (default: 1)")
     parser.add_argument("--labelled", type=Path, required=True, metavar="DIR", help="where the transcribed part goes")
@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> None:
     tables = read_dir(args.source)
     if "text" not in tables:
         raise UserError(f"{args.source}/text: no such file; a directory without transcripts has nothing to set aside")
-    away = draw(tables["utt2spk"], args.share, args.seed, tables.get("utt2uniq", {}))
-    labelled = keep_utterances(tables, tables["utt2spk"].keys() - away)
+    kept = draw(tables["utt2spk"], args.transcribed, args.seed, tables.get("utt2uniq", {}))
+    away = tables["utt2spk"].keys() - kept
+    labelled = keep_utterances(tables, kept)
     unlabelled = keep_utterances(tables, away)
     del unlabelled["text"]
     # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
@@ -69,9 +70,10 @@ def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[
     for utterance in utterances:
         original = originals.get(utterance, re.sub(r"^sp\d+(\.\d+)?-", "", utterance))
         groups.setdefault(original, []).append(utterance)
-    names = sorted(groups, key=str.encode)
-    count = round(share * len(names))
+    # In the order of their hashes: unlike random.shuffle's, it is the same in every version of Python, and a
+    # larger share takes all that a smaller one does.
+    names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    count = round(share * len(names)) if 0 < share < 1 else 0
     if not 0 < count < len(names):
-        raise UserError(f"--share {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1")
-    random.Random(seed).shuffle(names)
+        raise UserError(f"--transcribed {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1")
     return {utterance for name in names[:count] for utterance in groups[name]}

@@ -49,9 +49,7 @@ def read_dir(directory: Path) -> Tables:
     if not (directory / "utt2spk").is_file():
         raise UserError(f"{directory}/utt2spk: no such file; name a data directory, or run the stage that writes it")
     return {
-        name: read_table(directory / name, empty=name == "text")
-        for name in ALL_TABLES
-        if (directory / name).is_file()
+        name: read_table(directory / name, empty=name == "text") for name in ALL_TABLES if (directory / name).is_file()
     }
 
 

@@ -189,9 +189,10 @@ def _speak_some(
     # A parent that was killed breaks the pipe: no orphan works on.
     with contextlib.suppress(BrokenPipeError):
         try:
+            espeak = Espeak()
+            espeak.start()  # before numpy and scipy are loaded
             from kdasr.data.sphere import write_sphere
 
-            espeak = Espeak()
             for utterance in utterances:
                 sentence = utterance.sentence
                 key = [seed, 2, *utterance.name.encode()]

@@ -6,9 +6,10 @@
 | m    | samples at RATE (16000 Hz)                                  |
 
 What espeak-ng says depends on everything that its process has said before, even with its random
-seed set. So a process initialises it once and never speaks itself: each utterance is spoken by a
-forked child that sets the seed first. The same utterance then has the same samples whatever was
-spoken before it and however many processes share the work.
+seed set. So one process initialises it and never speaks itself: each utterance is spoken by a
+forked child of it that sets the seed first. The same utterance then has the same samples whatever was
+spoken before it and however many processes share the work. That process is itself a fork, made
+while the program is small: forking a process that has scipy loaded costs twice as much.
 
 All voices share one formant synthesiser. They differ as accents, pitches and vocal tracts do,
 but far less than as many people would.
@@ -19,6 +20,8 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +119,19 @@ def make_speakers(names: list[str], first: int, settings: Settings, seed: int) -
     return speakers
 
 
+_parts: list[bytes] = []  # what espeak-ng has given back since the child began to speak
+
+
+@_CALLBACK
+def _receive(samples: Any, count: int, _events: Any) -> int:
+    """espeak-ng's callback; it must live as long as the library, so it belongs to the module."""
+    if samples and count > 0:
+        _parts.append(ctypes.string_at(samples, 2 * count))
+    return 0
+
+
 class Espeak:
-    """espeak-ng, initialised and silent: `say` speaks in a forked child."""
+    """espeak-ng, initialised and silent: `say` has forked children speak."""
 
     def __init__(self) -> None:
         try:
@@ -133,19 +147,25 @@ class Espeak:
         self.rate: int = self.library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data.parent), 0)
         if self.rate <= 0:
             raise UserError(f"{data}: espeak-ng finds no data there; reinstall espeakng-loader")
+        self.library.espeak_SetSynthCallback(_receive)
         self.variants = {path.name for path in (data / "voices" / "!v").iterdir()}
-        self._parts: list[bytes] = []
-        self._callback = _CALLBACK(self._receive)
-        self.library.espeak_SetSynthCallback(self._callback)
+        self._server: Connection | None = None
 
     def version(self) -> str:
         """espeak-ng's version, as `1.52.0`."""
         return self.library.espeak_Info(ctypes.byref(ctypes.c_char_p())).decode()
 
-    def _receive(self, samples: Any, count: int, _events: Any) -> int:
-        if samples and count > 0:
-            self._parts.append(ctypes.string_at(samples, 2 * count))
-        return 0
+    def start(self) -> None:
+        """Fork the process that forks the speakers; `say` does it if need be, early is cheaper."""
+        ours, theirs = Pipe()
+        if os.fork() == 0:
+            try:
+                ours.close()
+                self._serve(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._server = ours
 
     def say(self, text: str, voice: str, rate: float, pitch: float) -> np.ndarray:
         """Speak a text.
@@ -167,35 +187,42 @@ class Espeak:
         # an unknown variant would be ignored without a word
         if voice.partition("+")[2] not in self.variants:
             raise UserError(f"voice {voice}: this espeak-ng has no such variant; reinstall espeakng-loader")
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.close(reading)
-                if self._speak(text, voice, rate, pitch):
-                    with os.fdopen(writing, "wb") as stream:
-                        stream.write(b"".join(self._parts))
-                    status = 0
-            finally:
-                os._exit(status)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as stream:
-            data = stream.read()
-        _, status = os.waitpid(child, 0)
-        if status or not data:
+        if self._server is None:
+            self.start()
+        assert self._server is not None
+        self._server.send((text, voice, round(rate), round(pitch)))
+        data = self._server.recv_bytes()
+        if not data:
             raise UserError(f"voice {voice}: espeak-ng could not say {text!r}; reinstall espeakng-loader")
         return np.frombuffer(data, dtype=np.int16)  # (n,)
 
-    def _speak(self, text: str, voice: str, rate: float, pitch: float) -> bool:
+    def _serve(self, client: Connection) -> None:
+        """Fork a child for every request until the client is gone; no samples say that it failed."""
+        while True:
+            try:
+                request = client.recv()
+            except EOFError:
+                return
+            child = os.fork()
+            if child == 0:
+                try:
+                    client.send_bytes(self._speak(*request))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            _, status = os.waitpid(child, 0)
+            if status:  # it died before it could answer
+                client.send_bytes(b"")
+
+    def _speak(self, text: str, voice: str, rate: int, pitch: int) -> bytes:
         self.library.espeak_ng_SetRandSeed(1)
         if self.library.espeak_SetVoiceByName(voice.encode()):
-            return False
+            return b""
         for parameter, value in ((1, rate), (3, pitch)):  # espeakRATE, espeakPITCH
-            self.library.espeak_SetParameter(parameter, round(value), 0)
+            self.library.espeak_SetParameter(parameter, value, 0)
         data = text.encode()
-        size = ctypes.c_size_t(len(data) + 1)
-        return not self.library.espeak_Synth(data, size, 0, 1, 0, _UTF8, None, None)
+        failed = self.library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
+        return b"" if failed else b"".join(_parts)
 
 
 def render(espeak: Espeak, text: str, burst: str, speaker: Speaker, settings: Settings, key: list[int]) -> np.ndarray:

@@ -196,7 +196,7 @@ def list_audio(corpus: Corpus, name: str) -> tuple[dict[str, Path], list[str], s
         top = corpus.locate("13-16.1", "wsj1")
         names = {} if top is None else corpus.names(top)
         directories = [top / real for small, real in names.items() if top and re.fullmatch(pattern, small)]
-        files = sorted(f for d in directories for f in _walk(d) if f.name.lower().endswith(".wv1"))
+        files = sorted(file for directory in directories for file in _walk(directory, ".wv1"))
         return _by_utterance(name, files), [], "" if files else f"no wsj1/si_dt_{name[-2:]} on 13-16.1"
 
     files, missing = [], []
@@ -255,12 +255,12 @@ def find_dots(corpus: Corpus) -> list[Path]:
     roots = [*corpus.discs.values(), *corpus.trees.values()]
     found = []
     for root in tqdm(roots, desc="looking for transcripts", unit="disc", mininterval=1, leave=False):
-        found += sorted(p for p in _walk(root) if p.name.lower().endswith(".dot") and not p.name.startswith("."))
+        found += sorted(_walk(root, ".dot"))
     return found
 
 
-def _walk(directory: Path) -> list[Path]:
-    """Every file below a directory, through links too, each directory once."""
+def _walk(directory: Path, suffix: str) -> list[Path]:
+    """The files below a directory with this suffix in any case, through links too, each directory once."""
     seen, files = set(), []
     for here, below, names in os.walk(directory, followlinks=True):
         if (real := os.path.realpath(here)) in seen:
@@ -268,7 +268,7 @@ def _walk(directory: Path) -> list[Path]:
             continue
         seen.add(real)
         below.sort()
-        files += [Path(here, name) for name in names]
+        files += [Path(here, name) for name in names if name.lower().endswith(suffix) and not name.startswith(".")]
     return files
 
 

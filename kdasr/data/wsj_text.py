@@ -42,7 +42,10 @@ def normalise(transcript: str) -> str:
 
 def normalise_word(word: str) -> str:
     """One word, normalised; empty if it is none (the rules are tried in this order)."""
-    word = word.translate(_UPPER).replace("\\", "")
+    word = word.translate(_UPPER)
+    if word.isalpha():  # nearly all are, and no rule concerns them
+        return word
+    word = word.replace("\\", "")
     if word in ("%PERCENT", ".POINT", "--DASH"):
         return word[1:]
     if _DELETED.search(word):

@@ -138,6 +138,8 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
         refs: transcripts, if there are any: words of the 1-best and of the best among k are then counted against them.
     """
     (Path(directory) / "summary.json").unlink(missing_ok=True)
+    for left in Path(directory).glob(".*.tmp"):
+        left.unlink()  # by a run that was killed while it wrote
     manifest = read_manifest(directory)
     stops: Counter[str] = Counter()
     ended: Counter[str] = Counter()
@@ -148,8 +150,8 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
         ended.update(hyp["ended"] for hyp in record["hyps"])
         counts["hypotheses"] += len(record["hyps"])
         counts["duplicates"] += record["duplicates"]
-        counts["empty"] += sum(not hyp["text"] for hyp in record["hyps"])
-        counts["empty_best"] += not record["hyps"][0]["text"]
+        counts["empty"] += sum(not hyp["text"].strip() for hyp in record["hyps"])
+        counts["empty_best"] += not record["hyps"][0]["text"].strip()
         counts["tokens"] += sum(len(hyp["tokens"]) for hyp in record["hyps"])
         if refs is not None and record["id"] in refs:
             pairs.append((refs[record["id"]], [hyp["text"] for hyp in record["hyps"]]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def total(counts: Iterable[Counts]) -> Counts:
     return result
 
 
+@lru_cache(maxsize=1 << 16)
 def normal(word: str, case_sensitive: bool = False) -> bytes:
     """A word as sclite compares it: ASCII letters in lower case (others stay), one final asterisk off."""
     data = word.encode()

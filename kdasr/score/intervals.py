@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
-BLOCK = 1 << 20  # indices drawn at a time: 8 MB
+BLOCK = 1 << 18  # indices drawn at a time: 1 MB
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ def _student(freedom: float) -> float:
 def _resampled(columns: np.ndarray, seed: int) -> np.ndarray:
     """Sums over U rows drawn with replacement, R times: (R, columns) from (U, columns)."""
     generator = np.random.default_rng(seed)
-    utterances = len(columns)
+    utterances, values = len(columns), np.ascontiguousarray(columns.T)
     sums = np.empty((RESAMPLES, columns.shape[1]))
     step = max(1, BLOCK // max(1, utterances))
     for start in range(0, RESAMPLES, step):
         stop = min(RESAMPLES, start + step)
-        drawn = generator.integers(0, utterances, size=(stop - start, utterances))  # (step, U)
+        drawn = generator.integers(0, utterances, size=(stop - start, utterances), dtype=np.int32)  # (step, U)
         for column in range(columns.shape[1]):
-            sums[start:stop, column] = columns[:, column][drawn].sum(axis=1)  # (step,)
+            sums[start:stop, column] = np.take(values[column], drawn).sum(axis=1)  # (step,)
     return sums
 
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kdasr.errors import UserError
@@ -212,12 +213,13 @@ def _alignment(one: Aligned, case_sensitive: bool) -> bytes:
         lead = b">> " if start else b""
         if start:
             text.append(b"\n")
-        for place, label in enumerate((b"REF:  ", b"HYP:  ", b"Eval: ")):
-            text.append(lead + label + b"".join(column[place] for column in columns[start:stop]) + b"\n")
+        for label, cells in zip((b"REF:  ", b"HYP:  ", b"Eval: "), zip(*columns[start:stop], strict=True), strict=True):
+            text.append(lead + label + b"".join(cells) + b"\n")
         start = stop
     return b"".join(text)
 
 
+@lru_cache(maxsize=1 << 16)
 def _column(operation: str, ref: str, hyp: str, case_sensitive: bool) -> tuple[bytes, bytes, bytes]:
     words = [normal(word, case_sensitive) for word in (ref, hyp)]
     if operation != "C" and not case_sensitive:

@@ -94,20 +94,20 @@ def char_tokens(words: Sequence[str], nlsyms: Iterable[str] = ()) -> list[str]:
 
 def unusual(tokens: Sequence[str]) -> str:
     """Why sclite would not take these as ordinary words, or "" if it does."""
-    for token in tokens:
-        if ";" in token:
-            return f"sclite reads ';' in {token!r} as the start of a comment or tag"
-        if "\\" in token:
-            return f"sclite drops the backslash of {token!r}"
-        if "{" in token:
-            return f"sclite opens alternatives at {token!r}"
-        if token == "@":
-            return "sclite takes '@' for no word at all"
-        if any(ord(char) < 32 or ord(char) == 127 for char in token):
-            return f"sclite cannot hold the control character in {token!r}"
     if tokens and tokens[0].startswith("**"):
         return f"sclite skips a line that begins with {tokens[0]!r}"
-    return ""
+    if "@" in tokens:
+        return "sclite takes '@' for no word at all"
+    if not re.search(r"[;\\{\0-\x1f\x7f]", " ".join(tokens)):
+        return ""
+    token = next(token for token in tokens if re.search(r"[;\\{\0-\x1f\x7f]", token))
+    if ";" in token:
+        return f"sclite reads ';' in {token!r} as the start of a comment or tag"
+    if "\\" in token:
+        return f"sclite drops the backslash of {token!r}"
+    if "{" in token:
+        return f"sclite opens alternatives at {token!r}"
+    return f"sclite cannot hold the control character in {token!r}"
 
 
 def trn_ids(

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -205,16 +206,19 @@ def _lines(
 
 def _per_utt(name: str, one: sclite.Aligned, counts: Counts) -> str:
     """Kaldi's per-utterance details: ref, hyp, op and #csid lines, words centred in their columns."""
-    columns = []
-    for operation, left, right in pair(one.operations, one.ref, one.hyp):
-        column = left or "***", right or "***", operation
-        width = max(map(len, column))
-        columns.append([" " * (width - len(cell) - (width - len(cell)) // 2) + cell for cell in column])
-        columns[-1] = [cell.ljust(width) for cell in columns[-1]]
+    columns = [_centred(*step) for step in pair(one.operations, one.ref, one.hyp)]
     rows = zip(*columns, strict=True) if columns else ((), (), ())
     labels = "ref ", "hyp ", "op  "
     text = "".join(f"{name} {label} {'  '.join(row)}\n" for label, row in zip(labels, rows, strict=True))
     return text + f"{name} #csid {counts.cor} {counts.sub} {counts.ins} {counts.del_}\n"
+
+
+@lru_cache(maxsize=1 << 16)
+def _centred(operation: str, ref: str, hyp: str) -> list[str]:
+    """A column of Kaldi's: reference, hypothesis and operation, the odd blank to the left."""
+    column = ref or "***", hyp or "***", operation
+    width = max(map(len, column))
+    return [(" " * ((width - len(cell) + 1) // 2) + cell).ljust(width) for cell in column]
 
 
 def _result(

@@ -100,7 +100,8 @@ class CtcPrefixScorer:
         sums = torch.where(candidates == state.last.unsqueeze(2), again, sums)  # (B, K, S)
         scores = top + sums.clamp_min(FLOOR).log()  # (B, K, S)
         scores = torch.where(candidates == self.eos, total[..., -1:], scores)  # (B, K, S)
-        scores = scores.masked_fill(candidates == self.blank, NEVER)  # (B, K, S)
+        # What is impossible (more tokens than frames) is equally so, whatever was summed on the way.
+        scores = scores.masked_fill((candidates == self.blank) | (scores < NEVER / 2), NEVER)  # (B, K, S)
         return scores - state.prefix.unsqueeze(2)  # (B, K, S)
 
     def advance(self, state: CtcState, memory: CtcMemory, tokens: Tensor, scores: Tensor) -> CtcState:

@@ -187,7 +187,7 @@ class Engine:
             raise UserError(
                 f"{row.name}: {row.place} holds values that are not numbers; make the features again (kdasr feats)"
             )
-        return np.asarray(x, dtype=np.float32)
+        return np.array(x, dtype=np.float32)  # a copy: what is read may be read-only
 
     def _search(self, rows: Sequence[Row], inputs: Sequence[np.ndarray]) -> list[Found | None]:
         """What was found for each input; None where it is too short to be encoded."""
@@ -204,7 +204,7 @@ class Engine:
         for number in usable:
             if not torch.isfinite(encoded[number]).all():
                 raise UserError(
-                    f"{rows[number].name}: {self.source.checkpoint} encodes it into values that are not numbers; train again"
+                    f"{rows[number].name}: {self.source.checkpoint} gives values that are not numbers; train again"
                 )
         hs = pad_sequence([encoded[number] for number in usable], batch_first=True)  # (B, T, E)
         hlens = torch.tensor([len(encoded[number]) for number in usable], device=hs.device)  # (B,)

@@ -13,22 +13,6 @@ from kdasr.score.trn import Line, write_trn
 
 HERE = Path(__file__).parent
 WORDS = ["the", "market", "of", "stocks", "and", "bonds", "rose", "fell", "by", "three", "on", "Monday", "McKay"]
-    "the",
-    "market",
-    "of",
-    "stocks",
-    "and",
-    "bonds",
-    "rose",
-    "fell",
-    "by",
-    "three",
-    "percent",
-    "on",
-    "Monday",
-    "said",
-    "McKay",
-]
 ODD = [
     "a/b",
     "x*",
@@ -79,7 +63,7 @@ CASES = {
     "news": (draw(2, WORDS, [f"{k:03x}" for k in range(0x440, 0x44A)], 60, (3, 25), 0.3), False),
     "odd": (draw(3, WORDS + ODD, ["Alice", "bob-b", "a_speaker_with_a_long_name", "é"], 30, (0, 8), 0.8), False),
     "case": (draw(4, [*WORDS, *map(str.upper, WORDS)], ["S1", "s1"], 20, (1, 8), 0.8), True),
-    "nothing": (draw(5, list("ab"), ["s1", "s2", "s3", "s4", "s5", "s6"], 9, (0, 1), 2.0), False),
+    "nothing": (draw(12, list("ab"), ["s1", "s2", "s3", "s4", "s5", "s6"], 12, (0, 1), 2.0), False),
     "long": (draw(6, WORDS, ["s1"], 2, (250, 300), 0.3), False),
 }
 

@@ -16,8 +16,9 @@ help_message="Usage: local/data.sh --an4 DIR [options]        (run.sh calls it i
   local/data.sh --an4 ../../../shared/data/an4 --datadir data
 
 Writes DATADIR/{train,dev,test}; dev is held out of train by speaker."
-. ../../utils/parse_options.sh
-. ./path.sh
+here="$(dirname "${BASH_SOURCE[0]}")"
+. "${here}/../../../utils/parse_options.sh"
+. "${here}/../path.sh"
 
 fail() {
     echo "local/data.sh: $*" >&2

@@ -21,8 +21,9 @@ help_message="Usage: local/data.sh [options]        (run.sh calls it in stage 1)
 
 Writes DATADIR/{train_si84,train_si284,test_dev93,test_eval92,...}, DATADIR/nlsyms.txt, and the corpus's
 name into DATADIR/corpus."
-. ../../utils/parse_options.sh
-. ./path.sh
+here="$(dirname "${BASH_SOURCE[0]}")"
+. "${here}/../../../utils/parse_options.sh"
+. "${here}/../path.sh"
 
 fail() {
     echo "local/data.sh: $*" >&2

@@ -1,0 +1,388 @@
+"""`kdasr feats` on small corpora: values against the definition, sharing and restarting, segments, speeds, errors."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdasr.cli import main
+from kdasr.data import cmvn, feats
+from kdasr.data.fbank import fbank
+from kdasr.data.feats import change_speed
+from kdasr.files import read_table, write_table
+
+kaldiio = pytest.importorskip("kaldiio")
+soundfile = pytest.importorskip("soundfile")
+
+STEP = 32 / 65535  # half the range of log-mel values there are, over 16 bits: more than compression can be wrong by
+
+
+def kdasr_feats(data, out, *words):
+    return main(["feats", "--data", str(data), "--out", str(out), *map(str, words)])
+
+
+def audio(seconds, seed, rate=16000):
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.normal(0, 2000, round(seconds * rate)), -32768, 32767).astype(np.int16)
+
+
+def corpus(path, utterances=7, speakers=2, rate=16000):
+    """A data directory of noise: 0.3 s and more, utterance ids sorted by speaker."""
+    path.mkdir(parents=True)
+    wav, text, utt2spk = {}, {}, {}
+    for number in range(utterances):
+        speaker = f"s{number % speakers}"
+        name = f"{speaker}-{number:02}"
+        place = path / f"{name}.wav"
+        soundfile.write(place, audio(0.3 + 0.07 * number, number, rate), rate, subtype="PCM_16")
+        wav[name], text[name], utt2spk[name] = str(place), f"WORDS OF {number}", speaker
+    for table, rows in (("wav.scp", wav), ("text", text), ("utt2spk", utt2spk)):
+        write_table(path / table, rows)
+    return path
+
+
+def snapshot(out):
+    """Every file of a feature directory but locks, with the directory's own path taken out."""
+    return {
+        path.name: path.read_bytes().replace(str(out).encode(), b"OUT")
+        for path in sorted(out.iterdir())
+        if not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def data(tmp_path):
+    return corpus(tmp_path / "data" / "set")
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Three utterances a shard (workers are told the size by the work they get)."""
+    monkeypatch.setattr(feats, "SHARD_SIZE", 3)
+
+
+def test_features_and_tables(data, tmp_path):
+    out = tmp_path / "out"
+    assert kdasr_feats(data, out) == 0
+    wav = read_table(data / "wav.scp")
+    matrices = dict(kaldiio.load_scp_sequential(str(out / "feats.scp")))
+    assert list(matrices) == sorted(wav)
+    expected = {name: fbank(soundfile.read(place, dtype="int16")[0]) for name, place in wav.items()}
+    for name, matrix in matrices.items():
+        assert matrix.dtype == np.float32
+        assert np.abs(matrix - expected[name]).max() < STEP
+    assert read_table(out / "utt2num_frames") == {name: str(len(matrix)) for name, matrix in expected.items()}
+    assert read_table(out / "utt2dur")["s1-03"] == "0.51"
+    assert read_table(out / "text") == read_table(data / "text")
+    assert read_table(out / "utt2spk") == read_table(data / "utt2spk")
+    assert read_table(out / "spk2utt") == {"s0": "s0-00 s0-02 s0-04 s0-06", "s1": "s1-01 s1-03 s1-05"}
+    frames = np.concatenate(list(expected.values())).astype(np.float64)
+    with np.load(out / "cmvn.npz") as stats:
+        assert sorted(stats) == ["count", "sum", "sum_square"]
+        assert stats["count"] == len(frames)
+        np.testing.assert_allclose(stats["sum"], frames.sum(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(stats["sum_square"], (frames**2).sum(axis=0), rtol=1e-12)
+    done = json.loads((out / "done.json").read_text())
+    assert (done["utterances"], done["frames"]) == (7, len(frames))
+    assert done["seconds"] == pytest.approx(sum(0.3 + 0.07 * number for number in range(7)), abs=1e-3)
+    for place in read_table(out / "feats.scp").values():
+        assert place.startswith(f"{out}/feats.0.ark:")
+
+
+@pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
+def test_sharing_and_order_change_nothing(options, data, tmp_path, small_shards):
+    assert kdasr_feats(data, tmp_path / "one", "--nj", 1, *options) == 0
+    assert kdasr_feats(data, tmp_path / "two", "--nj", 2, *options) == 0
+    for job in ("3/3", "1/3", "2/3"):
+        assert kdasr_feats(data, tmp_path / "jobs", "--job", job, *options) == 0
+        assert not (tmp_path / "jobs" / "feats.scp").exists()
+    assert kdasr_feats(data, tmp_path / "jobs", "--merge", *options) == 0
+    one = snapshot(tmp_path / "one")
+    assert len([name for name in one if re.fullmatch(r"feats\.\d\.ark", name)]) == 3
+    assert snapshot(tmp_path / "two") == one
+    assert snapshot(tmp_path / "jobs") == one
+
+
+@pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
+def test_killed_anywhere_and_rerun_gives_the_same(options, data, tmp_path, small_shards, monkeypatch):
+    """Interrupted at the first rename of a file, at the second, at the third ..., each time followed by a rerun."""
+    kdasr_feats(data, tmp_path / "whole", "--nj", 1, *options)
+    whole, replace, left = snapshot(tmp_path / "whole"), os.replace, 0
+
+    def failing(source, target):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    for point in range(100):
+        out, left = tmp_path / f"out{point}", point
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", failing)
+            status = kdasr_feats(data, out, "--nj", 1, *options)
+        assert not list(out.glob("*.tmp")) + list(out.glob(".*.tmp"))
+        if status == 0:
+            break
+        assert status == 130 and not (out / "done.json").exists()
+        assert kdasr_feats(data, out, "--nj", 1, *options) == 0
+        assert snapshot(out) == whole
+    # manifest, 3 shards of 3 files (twice with raw ones), 6 tables, cmvn.npz, done.json (and cmvn.ark, cmvn.scp)
+    assert point == (29 if options else 18)
+
+
+def test_rerun_is_one_line_and_touches_nothing(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    kdasr_feats(data, out)
+    stamps = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    capsys.readouterr()
+    assert kdasr_feats(data, out) == 0
+    assert capsys.readouterr().out == f"{out}: all 7 utterances are there already\n"
+    for path in read_table(data / "wav.scp").values():
+        Path(path).unlink()  # once the features are made, the audio may go
+    assert kdasr_feats(data, out) == 0
+    assert stamps.keys() == set(out.iterdir())
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.name != ".manifest.lock")
+
+
+def test_changed_text_renews_the_tables_only(data, tmp_path):
+    out = tmp_path / "out"
+    kdasr_feats(data, out, "--speed", "1.0,1.1")
+    ark = (out / "feats.0.ark").stat().st_mtime_ns
+    write_table(data / "text", {**read_table(data / "text"), "s0-00": "CORRECTED"})
+    assert kdasr_feats(data, out, "--speed", "1.0,1.1") == 0
+    assert read_table(out / "text")["s0-00"] == read_table(out / "text")["sp1.1-s0-00"] == "CORRECTED"
+    assert (out / "feats.0.ark").stat().st_mtime_ns == ark
+
+
+def test_a_moved_directory_is_put_right(data, tmp_path):
+    kdasr_feats(data, tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert kdasr_feats(data, tmp_path / "new") == 0
+    assert len(dict(kaldiio.load_scp_sequential(str(tmp_path / "new" / "feats.scp")))) == 7
+
+
+def test_an_untranscribed_set_has_no_text(data, tmp_path):
+    (data / "text").unlink()
+    assert kdasr_feats(data, tmp_path / "out") == 0
+    assert not (tmp_path / "out" / "text").exists()
+
+
+def test_other_settings_are_refused(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    kdasr_feats(data, out)
+    assert kdasr_feats(data, out, "--cmvn", "speaker") == 1
+    assert "normalised was 'no', now 'mean and variance by speaker'" in capsys.readouterr().err
+    table = read_table(data / "wav.scp")
+    soundfile.write(table["s0-00"], audio(0.9, 99), 16000, subtype="PCM_16")  # made anew at the same path
+    assert kdasr_feats(data, out) == 1
+    assert "audio_bytes was" in capsys.readouterr().err
+
+
+def test_speaker_normalisation(data, tmp_path):
+    kdasr_feats(data, tmp_path / "plain")
+    assert kdasr_feats(data, tmp_path / "out", "--cmvn", "speaker") == 0
+    plain = dict(kaldiio.load_scp_sequential(str(tmp_path / "plain" / "feats.scp")))
+    normal = dict(kaldiio.load_scp_sequential(str(tmp_path / "out" / "feats.scp")))
+    matrices = dict(kaldiio.load_scp_sequential(str(tmp_path / "out" / "cmvn.scp")))
+    assert list(matrices) == ["s0", "s1"]
+    for speaker, matrix in matrices.items():
+        mine = [name for name in plain if name.startswith(speaker)]
+        frames = np.concatenate([plain[name] for name in mine]).astype(np.float64)
+        assert matrix.shape == (2, 81) and matrix[0, -1] == len(frames)
+        np.testing.assert_allclose(matrix[0, :-1], frames.sum(axis=0), rtol=1e-5)
+        expected = (frames - frames.mean(axis=0)) / frames.std(axis=0)
+        assert np.abs(np.concatenate([normal[name] for name in mine]) - expected).max() < 3e-3
+    # cmvn.npz describes the features as they are: normalised
+    stats = cmvn.read_npz(tmp_path / "out" / "cmvn.npz")
+    assert np.abs(stats.mean).max() < 1e-3 and np.abs(stats.std - 1).max() < 1e-3
+    assert not list((tmp_path / "out").glob("raw.*"))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["normalised"] == "mean and variance by speaker"
+
+
+def test_speeds_have_kaldis_names_and_their_lengths(data, tmp_path):
+    out = tmp_path / "out"
+    assert kdasr_feats(data, out, "--speed", "0.9,1.0,1.1") == 0
+    utt2spk, seconds = read_table(out / "utt2spk"), read_table(out / "utt2dur")
+    assert len(utt2spk) == 21
+    assert utt2spk["sp0.9-s1-03"] == "sp0.9-s1" and utt2spk["s1-03"] == "s1"
+    assert list(utt2spk) == sorted(utt2spk)
+    assert [float(seconds[name]) for name in ("sp0.9-s1-03", "s1-03", "sp1.1-s1-03")] == pytest.approx(
+        [0.51 / 0.9, 0.51, 0.51 / 1.1], abs=1e-4
+    )
+    assert read_table(out / "text")["sp1.1-s1-03"] == "WORDS OF 3"
+    assert read_table(out / "spk2utt")["sp0.9-s0"] == "sp0.9-s0-00 sp0.9-s0-02 sp0.9-s0-04 sp0.9-s0-06"
+
+
+@pytest.mark.parametrize("speed", ["0.9", "1.1", "1.05", "2"])
+def test_a_tone_played_faster_is_a_higher_tone(speed):
+    time, factor = np.arange(16000) / 16000, Fraction(speed)
+    played = change_speed((10000 * np.sin(2 * np.pi * 1000 * time)).astype(np.int16), factor)
+    assert played.dtype == np.int16
+    assert abs(len(played) - 16000 / factor) < 1
+    expected = 10000 * np.sin(2 * np.pi * 1000 * float(factor) * np.arange(len(played)) / 16000)
+    assert np.abs(played - expected)[400:-400].max() < 40  # 0.4 %
+
+
+def test_speed_neither_folds_nor_wraps():
+    tone = (10000 * np.sin(2 * np.pi * 7600 * np.arange(16000) / 16000)).astype(np.int16)
+    folded = change_speed(tone, Fraction("1.1"))[400:-400]  # 8360 Hz does not exist at 16 kHz
+    assert np.abs(folded).max() < 20
+    square = np.where(np.arange(16000) // 40 % 2, 32767, -32768).astype(np.int16)
+    played = change_speed(square, Fraction("0.9")).astype(int)
+    assert played.max() == 32767 and played.min() == -32768  # overshoot is clipped
+    assert ((np.abs(np.diff(played)) > 60000).sum()) < 20  # and does not wrap round
+
+
+def test_segments(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    recording = audio(3, 5)
+    soundfile.write(data / "r.flac", recording, 16000, subtype="PCM_16")
+    write_table(data / "wav.scp", {"r": str(data / "r.flac")})
+    write_table(data / "segments", {"u1": "r 0.5 1.25", "u2": "r 2 -1", "u3": "r 2.5 3.2"})
+    write_table(data / "utt2spk", {"u1": "u1", "u2": "u2", "u3": "u3"})
+    assert kdasr_feats(data, tmp_path / "out") == 0
+    got = dict(kaldiio.load_scp_sequential(str(tmp_path / "out" / "feats.scp")))
+    for name, piece in {"u1": recording[8000:20000], "u2": recording[32000:], "u3": recording[40000:]}.items():
+        assert np.abs(got[name] - fbank(piece)).max() < STEP
+    assert read_table(tmp_path / "out" / "utt2dur") == {"u1": "0.75", "u2": "1.0", "u3": "0.5"}
+
+
+def test_another_rate_is_named_and_then_taken(tmp_path, capsys):
+    data = corpus(tmp_path / "data", 2, 1, rate=8000)
+    assert kdasr_feats(data, tmp_path / "out") == 1
+    assert "sampled at 8000 Hz, expected 16000; give --rate 8000" in capsys.readouterr().err
+    assert kdasr_feats(data, tmp_path / "out", "--rate", 8000) == 0
+    got = dict(kaldiio.load_scp_sequential(str(tmp_path / "out" / "feats.scp")))
+    assert np.abs(got["s0-01"] - fbank(audio(0.37, 1, 8000), 8000)).max() < STEP
+
+
+def silent(data):
+    soundfile.write(data / "s0-00.wav", audio(0.024, 0), 16000, subtype="PCM_16")
+
+
+def damaged(data):
+    (data / "s0-00.wav").write_bytes(b"RIFF no audio")
+
+
+def segments(row):
+    def change(data):
+        write_table(
+            data / "segments", {name: f"{name} 0 0.2" for name in read_table(data / "wav.scp")} | {"s0-00": row}
+        )
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (damaged, (), r"utterance s0-00: .*s0-00\.wav"),
+        (silent, (), r"utterance s0-00 .*0\.024 s of audio, less than one frame"),
+        (lambda d: (d / "s0-00.wav").unlink(), (), r"wav\.scp: s0-00: .*cannot be opened \(No such file"),
+        (lambda d: (d / "wav.scp").write_text(""), (), r"wav\.scp: is empty"),
+        (lambda d: (d / "wav.scp").unlink(), (), r"wav\.scp: no such file"),
+        (lambda d: (d / "text").write_text("s0-00 A\nzz B\n"), (), r"wav\.scp: zz is missing \(1 utterances"),
+        (lambda d: (d / "text").write_text("s0-00 A\n"), (), r"text: s0-02 is missing \(6 utterances"),
+        (lambda d: (d / "utt2spk").write_text("s0-00 s0\n"), (), r"utt2spk: s0-02 is missing"),
+        (lambda d: (d / "wav.scp").write_text("a sph2pipe x |\n"), (), r"wav\.scp: a is a command"),
+        (segments("s0-00 0.2 0.1"), (), r"segments: s0-00 goes from 0\.2 to 0\.1 s"),
+        (segments("s0-00 0.1"), (), r"expected 'RECORDING START END'"),
+        (segments("xx 0 1"), (), r"cut from xx, which wav\.scp lacks"),
+        (segments("s0-00 0.0 9.0"), (), r"utterance s0-00: ends at 9\.0 s, .* lasts 0\.30 s"),
+        (None, ("--speed", "0.9,fast"), r"--speed 0\.9,fast: expected different factors"),
+        (None, ("--speed", "1,1.0"), r"expected different factors"),
+        (None, ("--job", "3/2"), r"--job 3/2"),
+        (None, ("--merge",), r"1 of 1 shards are missing, the first is 0"),
+        (None, ("--job", "1/2", "--merge"), r"exclude each other"),
+        (None, ("--nj", "0"), r"--nj 0"),
+    ],
+)
+def test_errors_name_what_to_mend(change, options, message, data, tmp_path, capsys):
+    if change:
+        change(data)
+    assert kdasr_feats(data, tmp_path / "out", *options) == 1
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert len(error.strip().splitlines()) == 1
+    assert not list((tmp_path / "out").glob("feats*"))  # nothing half-written
+
+
+def test_an_error_in_a_worker_process_is_as_readable(data, tmp_path, capsys, small_shards):
+    damaged(data)
+    assert kdasr_feats(data, tmp_path / "out", "--nj", 2) == 1
+    assert "utterance s0-00: " in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing(data, tmp_path, monkeypatch, capsys):
+    import kaldiio.matio
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kaldiio.matio, "write_array", full)
+        assert kdasr_feats(data, tmp_path / "out") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"manifest.json", ".manifest.lock", ".lock"}
+    assert kdasr_feats(data, tmp_path / "out") == 0
+
+
+def test_a_second_run_at_the_same_time_is_refused(data, tmp_path, capsys):
+    from kdasr.files import only_writer
+
+    with only_writer(tmp_path / "out"):
+        assert kdasr_feats(data, tmp_path / "out") == 1
+    assert "another run is writing here" in capsys.readouterr().err
+
+
+def test_kill_9_ends_the_workers_and_a_rerun_goes_on(tmp_path):
+    """The processes of a run die with it, however it dies, and what they wrote is whole."""
+    data = corpus(tmp_path / "data", 4, 2)
+    place = tmp_path / "long.wav"
+    soundfile.write(place, audio(60, 1), 16000, subtype="PCM_16")
+    names = [f"s0-{number:04}" for number in range(1200)]
+    write_table(data / "wav.scp", dict.fromkeys(names, str(place)))
+    write_table(data / "utt2spk", dict.fromkeys(names, "s0"))
+    (data / "text").unlink()
+    words = [
+        sys.executable,
+        "-m",
+        "kdasr.cli",
+        "feats",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "out"),
+        "--nj",
+        "2",
+    ]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".feats.*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while any(_alive(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(child) for child in children)
+    assert not (tmp_path / "out" / "done.json").exists()
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

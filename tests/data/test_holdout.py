@@ -1,0 +1,106 @@
+"""Setting part of a set aside: complete, disjoint, the same every time, and without a word of text."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdasr.cli import main
+from kdasr.data.holdout import draw
+from kdasr.data.kaldi_check import validate
+from kdasr.data.kaldi_dir import put_dir
+from kdasr.errors import UserError
+from kdasr.files import read_table
+
+
+@pytest.fixture
+def source(tmp_path):
+    utt2spk = {f"s{i // 5}-{i:02d}": f"s{i // 5}" for i in range(20)}
+    tables = {
+        "utt2spk": utt2spk,
+        "text": {u: f"SECRET {u}" for u in utt2spk},
+        "feats.scp": {u: f"/f.ark:{i}" for i, u in enumerate(utt2spk)},
+        "utt2num_frames": {u: str(i + 1) for i, u in enumerate(utt2spk)},
+        "utt2dur": {u: str((i + 1) / 100) for i, u in enumerate(utt2spk)},
+        "spk2gender": {f"s{i}": "m" for i in range(4)},
+    }
+    put_dir(tmp_path / "src", tables)
+    np.savez(tmp_path / "src/cmvn.npz", count=1)
+    (tmp_path / "src/manifest.json").write_text("{}")
+    return tmp_path / "src"
+
+
+def cut(source, *options):
+    lab, unlab = source.parent / "lab", source.parent / "unlab"
+    status = main(["data", "holdout", str(source), "--labelled", str(lab), "--unlabelled", str(unlab), *options])
+    return status, lab, unlab
+
+
+def test_parts(source):
+    status, lab, unlab = cut(source, "--transcribed", "0.7", "--seed", "7")
+    assert status == 0
+    labelled, unlabelled = read_table(lab / "utt2spk"), read_table(unlab / "utt2spk")
+    assert len(labelled) == 14 and len(unlabelled) == 6
+    assert {**labelled, **unlabelled} == read_table(source / "utt2spk")
+    for name in ("feats.scp", "utt2num_frames", "utt2dur"):
+        assert {**read_table(lab / name), **read_table(unlab / name)} == read_table(source / name)
+    assert read_table(lab / "text") == {u: f"SECRET {u}" for u in labelled}
+    assert not any(b"SECRET" in path.read_bytes() for path in unlab.iterdir())
+    assert sorted(p.name for p in unlab.iterdir()) == [
+        "feats.scp", "spk2gender", "spk2utt", "utt2dur", "utt2num_frames", "utt2spk"
+    ]  # fmt: skip
+    assert (lab / "cmvn.npz").read_bytes() == (source / "cmvn.npz").read_bytes()
+    assert not (lab / "manifest.json").exists()
+    validate(lab, wav=False)
+    validate(unlab, wav=False, text=False)
+
+
+def test_same_seed_same_parts(source):
+    _, lab, _ = cut(source, "--seed", "3")
+    first = (lab / "utt2spk").read_bytes()
+    cut(source, "--seed", "3")
+    assert (lab / "utt2spk").read_bytes() == first
+    cut(source, "--seed", "4")
+    assert (lab / "utt2spk").read_bytes() != first
+
+
+def test_known_draw():
+    # the smallest four of `printf '1 u0' | sha256sum`, ...: if this changes, old results cannot be made again
+    names = [f"u{i}" for i in range(8)]
+    assert draw(names, 0.5, 1, {}) == {"u1", "u3", "u5", "u7"}
+    assert draw(names, 0.25, 1, {}) < draw(names, 0.5, 1, {}) < draw(names, 0.75, 1, {})
+
+
+@given(st.integers(2, 40), st.floats(0, 1), st.integers(0, 9))
+def test_copies_stay_with_their_original(n, share, seed):
+    names = [f"s-{i}" for i in range(n)]
+    copies = [f"sp{speed}-{u}" for speed in ("0.9", "1.1") for u in names]
+    if not 0 < round(share * n) < n:
+        with pytest.raises(UserError, match="leaves one part"):
+            draw(names + copies, share, seed, {})
+        return
+    away = draw(names + copies, share, seed, {})
+    assert len(away) == 3 * round(share * n)
+    for name in names:
+        assert len({name in away, f"sp0.9-{name}" in away, f"sp1.1-{name}" in away}) == 1
+    assert away == draw(reversed(names + copies), share, seed, {})
+
+
+def test_utt2uniq_counts_too():
+    away = draw(["a", "b", "c", "d"], 0.5, 1, {"c": "a", "d": "b"})
+    assert away in ({"a", "c"}, {"b", "d"})
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-1", "0.01", "nan"])
+def test_bad_shares(source, capsys, share):
+    status, lab, unlab = cut(source, f"--transcribed={share}")
+    assert status == 1 and not lab.exists() and not unlab.exists()
+    assert "--transcribed" in capsys.readouterr().err
+
+
+def test_refusals(source, capsys):
+    status = main(["data", "holdout", str(source), "--labelled", str(source), "--unlabelled", str(source) + "2"])
+    assert status == 1 and "three different directories" in capsys.readouterr().err
+    (source / "text").unlink()
+    assert cut(source)[0] == 1
+    assert "nothing to set aside" in capsys.readouterr().err

@@ -1,0 +1,256 @@
+"""Data directories: Kaldi's selections and splits, and that parts and wholes fit together."""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdasr.data import kaldi_dir
+from kdasr.data.kaldi_check import validate
+from kdasr.errors import UserError
+from kdasr.files import read_table
+
+SIZES = {"01a": 2, "01b": 1, "40a": 3, "46k": 2, "47a": 2}
+
+
+def tables(sizes=SIZES, **more):
+    utt2spk = {f"{s}c{i:04d}": s for s, n in sizes.items() for i in range(1, n + 1)}
+    return {
+        "utt2spk": utt2spk,
+        "text": {u: f"WORDS OF {u.upper()}" for u in utt2spk},
+        "wav.scp": {u: f"/audio/{u}.wv1" for u in utt2spk},
+        "spk2gender": {s: "mf"[i % 2] for i, s in enumerate(sizes)},
+        **more,
+    }
+
+
+def features(sizes=SIZES):
+    made = tables(sizes)
+    del made["wav.scp"]
+    made["feats.scp"] = {u: f"/feats/feats.1.ark:{i}" for i, u in enumerate(made["utt2spk"])}
+    made["utt2num_frames"] = {u: str(100 - i) for i, u in enumerate(made["utt2spk"])}
+    made["utt2dur"] = {u: f"{1.0 - i / 100:.3f}" for i, u in enumerate(made["utt2spk"])}
+    return made
+
+
+def cmvn(path, count, *values):
+    np.savez(path, count=np.array(count), sum=np.array(values), sum_square=np.array(values) ** 2)
+
+
+def test_spk2utt_and_back():
+    utt2spk = {"a-1": "a", "a-2": "a", "b-1": "b"}
+    assert kaldi_dir.spk2utt_of(utt2spk) == {"a": "a-1 a-2", "b": "b-1"}
+    assert kaldi_dir.utt2spk_of({"a": "a-1 a-2", "b": "b-1"}) == utt2spk
+
+
+def test_put_and_read(tmp_path):
+    wild = {"b-2": "b", "a-1": "a", "b-1": "b", "B-1": "B"}
+    assert kaldi_dir.put_dir(tmp_path / "d", {"utt2spk": wild, "text": {u: "x  y" for u in wild}})
+    assert (tmp_path / "d/utt2spk").read_text() == "B-1 B\na-1 a\nb-1 b\nb-2 b\n"
+    assert (tmp_path / "d/spk2utt").read_text() == "B B-1\na a-1\nb b-1 b-2\n"
+    assert kaldi_dir.read_dir(tmp_path / "d") == {"utt2spk": wild, "text": {u: "x  y" for u in wild}}
+    assert not kaldi_dir.put_dir(tmp_path / "d", {"utt2spk": wild, "text": {u: "x  y" for u in wild}})
+    assert kaldi_dir.put_dir(tmp_path / "d", {"utt2spk": wild})
+    assert sorted(p.name for p in (tmp_path / "d").iterdir()) == ["spk2utt", "utt2spk"]
+    with pytest.raises(UserError, match="no utterance is left"):
+        kaldi_dir.put_dir(tmp_path / "e", {"utt2spk": {}})
+    with pytest.raises(UserError, match="utt2spk: no such file"):
+        kaldi_dir.read_dir(tmp_path)
+
+
+def test_even_selection_is_kaldis():
+    # what utils/subset_scp.pl takes of 10 lines: 2 of the first 5 (1 of 2, 1 of 3), 2 of the other 5
+    assert kaldi_dir.select_evenly("0123456789", 4) == ["1", "4", "6", "9"]
+    assert kaldi_dir.select_evenly("0123456789", 10) == list("0123456789")
+    assert kaldi_dir.select_evenly("0123456789", 1) == ["9"]
+    assert kaldi_dir.select_evenly("", 0) == []
+    with pytest.raises(UserError, match="11 utterances asked for, but there are 10"):
+        kaldi_dir.select_evenly("0123456789", 11)
+
+
+@given(st.integers(0, 60), st.data())
+def test_even_selection_is_in_order_and_spread(n, data):
+    count = data.draw(st.integers(0, n))
+    chosen = kaldi_dir.select_evenly([*range(n)], count)
+    assert len(chosen) == count and chosen == sorted(set(chosen))
+    for start, stop in itertools.combinations(range(0, n + 1, max(1, n // 4)), 2):
+        inside = sum(start <= c < stop for c in chosen)
+        assert abs(inside - count * (stop - start) / n) <= 4
+
+
+def test_other_selections():
+    utt2spk = tables()["utt2spk"]
+    assert kaldi_dir.select_per_speaker(utt2spk, 1) == ["01ac0001", "01bc0001", "40ac0001", "46kc0001", "47ac0001"]
+    assert len(kaldi_dir.select_per_speaker(utt2spk, 2)) == 9
+    chosen = kaldi_dir.select_speakers(utt2spk, 4)
+    speakers = {utt2spk[u] for u in chosen}
+    assert 4 <= len(chosen) < 7 and set(chosen) == {u for u, s in utt2spk.items() if s in speakers}
+    assert kaldi_dir.select_speakers(utt2spk, 4) == chosen
+    assert kaldi_dir.select_shortest(features(), 2) == ["47ac0002", "47ac0001"]
+    with pytest.raises(UserError, match="neither utt2num_frames nor utt2dur"):
+        kaldi_dir.select_shortest(tables(), 2)
+
+
+def test_subset_keeps_tables_together(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "all", features())
+    cmvn(tmp_path / "all/cmvn.npz", 10, 1.0, 2.0)
+    (tmp_path / "all/manifest.json").write_text("{}")
+    assert kaldi_dir.write_subset(tmp_path / "all", tmp_path / "some", ["40ac0001", "40ac0003", "unknown"]) == 2
+    assert (tmp_path / "some/spk2utt").read_text() == "40a 40ac0001 40ac0003\n"
+    assert read_table(tmp_path / "some/feats.scp") == {
+        "40ac0001": "/feats/feats.1.ark:3",
+        "40ac0003": "/feats/feats.1.ark:5",
+    }
+    assert read_table(tmp_path / "some/spk2gender") == {"40a": "m"}
+    assert (tmp_path / "some/cmvn.npz").read_bytes() == (tmp_path / "all/cmvn.npz").read_bytes()
+    assert not (tmp_path / "some/manifest.json").exists()
+    validate(tmp_path / "some", wav=False)
+    with pytest.raises(UserError, match="is the source itself"):
+        kaldi_dir.write_subset(tmp_path / "all", tmp_path / "some/../all", ["40ac0001"])
+
+
+def segmented():
+    made = tables({"a": 2, "b": 1})
+    made["segments"] = {"ac0001": "rec1 0.0 1.5", "ac0002": "rec1 1.5 2", "bc0001": "rec2 0 9"}
+    made["wav.scp"] = {"rec1": "/audio/1.wav", "rec2": "/audio/2.wav"}
+    return made
+
+
+def test_segments_keep_their_recordings(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", segmented())
+    validate(tmp_path / "d", feats=False)
+    kaldi_dir.write_subset(tmp_path / "d", tmp_path / "e", ["ac0002"])
+    assert (tmp_path / "e/wav.scp").read_text() == "rec1 /audio/1.wav\n"
+    kaldi_dir.copy_dir(tmp_path / "d", tmp_path / "f", ("x-", ""), ("x-", ""))
+    assert read_table(tmp_path / "f/wav.scp") == segmented()["wav.scp"]
+    assert read_table(tmp_path / "f/segments")["x-ac0001"] == "rec1 0.0 1.5"
+    validate(tmp_path / "f", feats=False)
+
+
+def test_copy_renames_everywhere(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "a", tables({"s": 2}))
+    kaldi_dir.copy_dir(tmp_path / "a", tmp_path / "b", ("sp0.9-", "-x"), ("sp0.9-", "-y"))
+    assert read_table(tmp_path / "b/utt2spk") == {"sp0.9-sc0001-y": "sp0.9-s-x", "sp0.9-sc0002-y": "sp0.9-s-x"}
+    assert read_table(tmp_path / "b/spk2gender") == {"sp0.9-s-x": "m"}
+    assert read_table(tmp_path / "b/text") == {"sp0.9-sc0001-y": "WORDS OF SC0001", "sp0.9-sc0002-y": "WORDS OF SC0002"}
+    assert read_table(tmp_path / "b/wav.scp") == {
+        "sp0.9-sc0001-y": "/audio/sc0001.wv1",
+        "sp0.9-sc0002-y": "/audio/sc0002.wv1",
+    }
+
+
+def test_combine(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "a", features({"01a": 2}))
+    more = features({"02a": 1})
+    more["utt2uniq"] = {"02ac0001": "orig"}
+    del more["utt2dur"]
+    kaldi_dir.put_dir(tmp_path / "b", more)
+    cmvn(tmp_path / "a/cmvn.npz", 10, 1.0, 2.0)
+    cmvn(tmp_path / "b/cmvn.npz", 5, 0.5, 4.0)
+    assert kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "b", tmp_path / "a"]) == (3, ["utt2dur"])
+    validate(tmp_path / "c", wav=False)
+    assert list(read_table(tmp_path / "c/feats.scp")) == ["01ac0001", "01ac0002", "02ac0001"]
+    assert read_table(tmp_path / "c/utt2uniq") == {"01ac0001": "01ac0001", "01ac0002": "01ac0002", "02ac0001": "orig"}
+    with np.load(tmp_path / "c/cmvn.npz") as total:
+        assert total["count"] == 15
+        np.testing.assert_array_equal(total["sum"], [1.5, 6.0])
+        np.testing.assert_array_equal(total["sum_square"], [1.25, 20.0])
+    (tmp_path / "b/cmvn.npz").unlink()
+    kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "b", tmp_path / "a"])
+    assert not (tmp_path / "c/cmvn.npz").exists()
+    with pytest.raises(UserError, match=r"c/utt2spk: 01ac0001 is in another"):
+        kaldi_dir.combine_dirs(tmp_path / "d", [tmp_path / "a", tmp_path / "c"])
+    with pytest.raises(UserError, match="is one of the sources"):
+        kaldi_dir.combine_dirs(tmp_path / "a", [tmp_path / "a", tmp_path / "b"])
+
+
+def test_split_by_speaker_is_kaldis(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    assert kaldi_dir.split_dir(tmp_path / "d", 3) == tmp_path / "d/split3"
+    parts = [read_table(tmp_path / f"d/split3/{n}/utt2spk") for n in (1, 2, 3)]
+    # by hand: 2+1, 3+2, 2 utterances for equal numbers of speakers; 46k goes over the second border
+    assert [sorted(set(part.values())) for part in parts] == [["01a", "01b"], ["40a"], ["46k", "47a"]]
+    assert [u for part in parts for u in part] == list(tables()["utt2spk"])
+    for n in (1, 2, 3):
+        validate(tmp_path / f"d/split3/{n}", feats=False)
+    with pytest.raises(UserError, match="7 parts asked for, but there are 5 speakers"):
+        kaldi_dir.split_dir(tmp_path / "d", 7)
+
+
+def test_split_by_utterance_and_only_when_older(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    target = kaldi_dir.split_dir(tmp_path / "d", 4, per_utterance=True)
+    assert target.name == "split4utt"
+    assert [len(read_table(target / str(n) / "text")) for n in (1, 2, 3, 4)] == [3, 3, 2, 2]
+    before = (target / "1/text").stat().st_mtime_ns
+    kaldi_dir.split_dir(tmp_path / "d", 4, per_utterance=True)
+    assert (target / "1/text").stat().st_mtime_ns == before
+    later = before + 10**9
+    os.utime(tmp_path / "d/text", ns=(later, later))
+    kaldi_dir.split_dir(tmp_path / "d", 4, per_utterance=True)
+    assert (target / "1/text").stat().st_mtime_ns != before
+    with pytest.raises(UserError, match="11 parts asked for, but there are 10 utterances"):
+        kaldi_dir.split_dir(tmp_path / "d", 11, per_utterance=True)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.data())
+def test_split_by_speaker_cannot_be_evened_out_further(sizes, data):
+    parts = data.draw(st.integers(1, len(sizes)))
+    utt2spk = {f"{s:02d}-{u:02d}": f"{s:02d}" for s, n in enumerate(sizes) for u in range(n)}
+    pieces = kaldi_dir._cut_by_speaker(utt2spk, parts, "d")
+    assert [u for piece in pieces for u in piece] == list(utt2spk)
+    assert len(pieces) == parts
+    for left, right in itertools.pairwise(pieces):
+        assert not {utt2spk[u] for u in left} & {utt2spk[u] for u in right}
+        if right:
+            first = sum(utt2spk[u] == utt2spk[right[0]] for u in right)
+            assert abs(len(left) + first - (len(right) - first)) >= abs(len(left) - len(right))
+        if left:
+            last = sum(utt2spk[u] == utt2spk[left[-1]] for u in left)
+            assert abs(len(right) + last - (len(left) - last)) >= abs(len(right) - len(left))
+
+
+def test_fix(tmp_path):
+    made = tables()
+    kaldi_dir.put_dir(tmp_path / "d", made)
+    text = (tmp_path / "d/text").read_text().splitlines()
+    text = [line for line in text if not line.startswith("40ac0002")]
+    text[0] = text[0].split()[0]  # no words
+    (tmp_path / "d/text").write_text("\n".join([*reversed(text), "46kc0001 AGAIN"]) + "\n")
+    broken = (tmp_path / "d/text").read_bytes()
+    (tmp_path / "d/wav.scp").write_text("".join(f"{u} {p}\n" for u, p in made["wav.scp"].items() if u[:3] != "47a"))
+    (tmp_path / "d/spk2utt").write_text("rubbish\n")
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (6, 10)
+    validate(tmp_path / "d", feats=False)
+    assert list(read_table(tmp_path / "d/text")) == [
+        "01ac0002",
+        "01bc0001",
+        "40ac0001",
+        "40ac0003",
+        "46kc0001",
+        "46kc0002",
+    ]
+    assert read_table(tmp_path / "d/text")["46kc0001"] == "WORDS OF 46KC0001"  # of two lines the first stays
+    assert list(read_table(tmp_path / "d/spk2gender")) == ["01a", "01b", "40a", "46k"]
+    assert (tmp_path / "d/.backup/text").read_bytes() == broken
+    after = (tmp_path / "d/text").read_bytes()
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (6, 6)
+    assert (tmp_path / "d/text").read_bytes() == after
+
+
+def test_fix_drops_speakers_without_gender_and_refuses_to_empty(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    (tmp_path / "d/spk2gender").write_text("46k f\n")
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (2, 10)
+    (tmp_path / "d/text").write_text("nobody WORDS\n")
+    before = (tmp_path / "d/utt2spk").read_bytes()
+    with pytest.raises(UserError, match="no utterance is in all of"):
+        kaldi_dir.fix_dir(tmp_path / "d")
+    assert (tmp_path / "d/utt2spk").read_bytes() == before
+    kaldi_dir.put_dir(tmp_path / "s", segmented())
+    (tmp_path / "s/wav.scp").write_text("rec2 /audio/2.wav\n")
+    assert kaldi_dir.fix_dir(tmp_path / "s") == (1, 3)
+    assert (tmp_path / "s/segments").read_text() == "bc0001 rec2 0 9\n"

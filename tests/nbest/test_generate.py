@@ -1,0 +1,291 @@
+"""`kdasr nbest` and `kdasr decode` on tiny models: equal to stock ESPnet's programs' search, resumable, and strict."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
+import search_models as models
+
+from kdasr.cli import main
+from kdasr.files import read_json, read_table, write_table
+from kdasr.nbest import archive
+from kdasr.search.engine import batches
+from kdasr.search.options import SearchOptions
+
+ROOT = Path(__file__).parents[2]
+LENGTHS = [30, 9, 24, 1, 17, 27, 12]
+
+
+def write_model(directory, kind="kdasr", **changes):
+    """A model directory as ESPnet's trainer leaves it."""
+    directory.mkdir(parents=True)
+    model = models.build(kind)
+    torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
+    (directory / "config.yaml").write_text(yaml.safe_dump({**models.config(kind), **changes}))
+    return model
+
+
+def write_data(directory, features, **tables):
+    """A feature directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    matrices = {f"utt{i}": x.numpy() for i, x in enumerate(features)}
+    kaldiio.save_ark(str(directory / "feats.ark"), matrices, scp=str(directory / "feats.scp"))
+    write_table(directory / "text", {key: "a b c" for key in matrices})
+    return list(matrices)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A model and a data directory of seven utterances, one of them with a single frame."""
+    root = tmp_path_factory.mktemp("place")
+    model = write_model(root / "model")
+    features = models.features(LENGTHS)
+    write_data(root / "data", features)
+    return root, model, features
+
+
+def nbest(root, out, *more):
+    words = ["--model", root / "model", "--data", root / "data", "--out", out, "--shard_size", 2, *more]
+    return main(["nbest", *map(str, words)])
+
+
+def shards(out):
+    return [path.read_bytes() for path in sorted(out.glob("nbest.*.jsonl"))]
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    out = place[0] / "whole"
+    assert nbest(place[0], out) == 0
+    return out
+
+
+def test_archive_holds_stock_espnets_nbest(place, whole):
+    _, model, features = place
+    records = list(archive.read_nbest(whole))
+    assert [record["id"] for record in records] == [f"utt{i}" for i in range(len(LENGTHS))]
+    assert [record["frames"] for record in records] == LENGTHS
+    for record, x in zip(records, models.encode(model, features), strict=True):
+        expected = []
+        for hyp in models.stock(model, x, SearchOptions()):
+            tokens = [token for token in hyp["yseq"][1:-1] if token not in (0, model.eos)]
+            if tokens not in [one[0] for one in expected]:
+                expected.append((tokens, hyp["score"]))
+        assert [hyp["tokens"] for hyp in record["hyps"]] == [tokens for tokens, _ in expected]
+        assert [hyp["score"] for hyp in record["hyps"]] == pytest.approx([score for _, score in expected], abs=1e-3)
+        for hyp in record["hyps"]:
+            assert hyp["text"] == "".join(models.TOKENS[i] for i in hyp["tokens"]).replace("<space>", " ")
+            weighted = 0.7 * hyp["scores"]["decoder"] + 0.3 * hyp["scores"]["ctc"]
+            assert hyp["score"] == pytest.approx(weighted, abs=1e-3)
+    summary = read_json(whole / "summary.json")
+    assert summary["utterances"] == 7
+    assert summary["audio_seconds"] == pytest.approx(sum(LENGTHS) / 100)
+    assert summary["words"]["words"] == 21
+
+
+def test_batching_and_processes_change_nothing(place, whole, tmp_path):
+    assert nbest(place[0], tmp_path / "singly", "--batch_frames", 1) == 0
+    for mine, other in zip(archive.read_nbest(tmp_path / "singly"), archive.read_nbest(whole), strict=True):
+        assert [hyp["tokens"] for hyp in mine["hyps"]] == [hyp["tokens"] for hyp in other["hyps"]]
+        assert [h["score"] for h in mine["hyps"]] == pytest.approx([h["score"] for h in other["hyps"]], abs=1e-4)
+
+
+def test_jobs_and_merge_equal_one_process(place, whole, tmp_path, capsys):
+    out = tmp_path / "jobs"
+    assert nbest(place[0], out, "--job", "2/2") == 0
+    assert nbest(place[0], out, "--merge") == 1
+    assert "2 of 4 shards are missing, the first is 0" in capsys.readouterr().err
+    assert not (out / "summary.json").exists()
+    assert nbest(place[0], out, "--job", "1/2") == 0
+    assert nbest(place[0], out, "--merge") == 0
+    assert shards(out) == shards(whole)
+    assert read_json(out / "manifest.json") == read_json(whole / "manifest.json")
+
+
+def test_rerun_makes_missing_shards_only(place, whole, tmp_path, capsys):
+    out = tmp_path / "again"
+    assert nbest(place[0], out) == 0
+    before = archive.shard_path(out, 0).stat().st_mtime_ns
+    archive.shard_path(out, 2).unlink()
+    assert nbest(place[0], out) == 0
+    assert archive.shard_path(out, 0).stat().st_mtime_ns == before
+    assert shards(out) == shards(whole)
+    capsys.readouterr()
+    assert nbest(place[0], out) == 0
+    assert "all 7 utterances are there already" in capsys.readouterr().out
+
+
+def test_killed_and_run_again_equals_uninterrupted(place, whole, tmp_path):
+    out = tmp_path / "killed"
+    code = f"""
+import time
+from kdasr.nbest import archive
+write = archive.write_shard
+def slow(*args):
+    write(*args)
+    time.sleep(60 if args[1] == 1 else 0)
+archive.write_shard = slow
+from kdasr.cli import main
+root = {str(place[0])!r}
+main(["nbest", "--model", root + "/model", "--data", root + "/data", "--out", {str(out)!r}, "--shard_size", "2"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    for _ in range(600):
+        if archive.shard_path(out, 1).exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert archive.missing_shards(out, 4) == [2, 3]
+    assert nbest(place[0], out) == 0
+    assert shards(out) == shards(whole)
+
+
+def test_other_options_or_model_are_refused(place, whole, tmp_path, capsys):
+    assert nbest(place[0], whole, "--beam", 4) == 1
+    assert "made with other settings (search was" in capsys.readouterr().err
+    write_model(tmp_path / "model", batch_size=99)
+    write_data(tmp_path / "data", place[2])
+    assert nbest(tmp_path, whole) == 1
+    assert "config was" in capsys.readouterr().err
+
+
+def test_decode_writes_espnets_layout_and_is_done_once(place, tmp_path, capsys):
+    root, model, features = place
+    out = tmp_path / "decode_b3" / "set"
+    words = ["decode", "--model", str(root / "model"), "--data", str(root / "data"), "--out", str(out), "--beam", "3"]
+    assert main(words) == 0
+    tables = {name: read_table(out / name, empty=True) for name in ("text", "token", "token_int", "score")}
+    for i, x in enumerate(models.encode(model, features)):
+        best = models.stock(model, x, SearchOptions(beam=3, nbest=1))[0]
+        tokens = [token for token in best["yseq"][1:-1] if token not in (0, model.eos)]
+        assert tables["token_int"][f"utt{i}"] == " ".join(map(str, tokens))
+        assert tables["token"][f"utt{i}"] == " ".join(models.TOKENS[token] for token in tokens)
+        assert float(tables["score"][f"utt{i}"]) == pytest.approx(best["score"], abs=1e-3)
+    result = read_json(out / "decode.json")
+    assert result["audio_seconds"] == pytest.approx(sum(LENGTHS) / 100)
+    assert result["cpu_seconds"] > 0
+    assert result["options"]["beam"] == 3
+    capsys.readouterr()
+    code = f"import sys; from kdasr.cli import main; main({words!r}); assert 'torch' not in sys.modules"
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "decoded already" in again.stdout
+    assert main([*words, "--ctc_weight", "0"]) == 1
+
+
+def test_conformer_names_nothing_of_what_is_too_short(tmp_path):
+    write_model(tmp_path / "model", "conformer")
+    write_data(tmp_path / "data", models.features([1, 40, 5]))
+    assert nbest(tmp_path, tmp_path / "out") == 0
+    short, fine, edge = archive.read_nbest(tmp_path / "out")
+    assert short["hyps"] == [{"tokens": [], "text": "", "score": 0.0, "scores": {}, "ended": "too short"}]
+    assert (short["stop"], edge["stop"]) == ("too short", "too short")
+    assert fine["hyps"][0]["ended"] in ("eos", "maxlen")
+    assert read_json(tmp_path / "out" / "summary.json")["ended"]["too short"] == 2
+
+
+def test_model_with_a_waveform_front_end(tmp_path):
+    changes = {
+        "input_size": None,
+        "frontend": "default",
+        "frontend_conf": {"n_fft": 128, "hop_length": 80, "n_mels": 8, "fs": "8k"},
+    }
+    given = models.CONFIGS["location_gru"]
+    models.CONFIGS["waveform"] = {**given, **changes}
+    model = None
+    try:
+        torch.manual_seed(0)
+        directory = tmp_path / "model"
+        directory.mkdir()
+        config = {**models.config("waveform"), "input_size": None}
+        import argparse
+
+        from kdasr.espnet import register
+
+        model = register().build_model(argparse.Namespace(**config)).eval()
+    finally:
+        del models.CONFIGS["waveform"]
+    torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    samples = (np.random.default_rng(0).standard_normal(4000) * 3000).astype(np.int16)
+    soundfile.write(tmp_path / "one.wav", samples, 8000, subtype="PCM_16")
+    (tmp_path / "data").mkdir()
+    write_table(tmp_path / "data" / "wav.scp", {"one": str(tmp_path / "one.wav")})
+    assert nbest(tmp_path, tmp_path / "out") == 0
+    (record,) = archive.read_nbest(tmp_path / "out")
+    assert record["frames"] == 50
+    encoded = models.encode(model, [torch.from_numpy(samples.astype(np.float32) / 32768)])[0]
+    expected = models.stock(model, encoded, SearchOptions())
+    assert [hyp["score"] for hyp in record["hyps"]] == pytest.approx([hyp["score"] for hyp in expected], abs=1e-3)
+
+
+def damaged(place, tmp_path, features):
+    (tmp_path / "model").symlink_to(place[0] / "model")
+    write_data(tmp_path / "data", features)
+    status = nbest(tmp_path, tmp_path / "out", "--shard_size", 1)
+    assert not (tmp_path / "out" / "summary.json").exists()
+    return status
+
+
+def test_nan_features_are_named_and_the_rest_is_kept(place, tmp_path, capsys):
+    features = [x.clone() for x in place[2][:3]]
+    features[1][3, 2] = float("nan")
+    assert damaged(place, tmp_path, features) == 1
+    assert "utt1: " in (said := capsys.readouterr().err)
+    assert "not numbers" in said
+    assert archive.shard_path(tmp_path / "out", 0).exists()
+    assert not archive.shard_path(tmp_path / "out", 1).exists()
+
+
+def test_features_of_another_size_are_named(place, tmp_path, capsys):
+    assert damaged(place, tmp_path, [torch.zeros(20, 7)]) == 1
+    assert "utt0: features of shape (20, 7), the model takes 8 bins" in capsys.readouterr().err
+
+
+def test_missing_features_and_models_are_named(place, tmp_path, capsys):
+    (tmp_path / "model").symlink_to(place[0] / "model")
+    (tmp_path / "data").mkdir()
+    assert nbest(tmp_path, tmp_path / "out") == 1
+    assert "feats.scp: no such file; the model in" in capsys.readouterr().err
+    write_table(tmp_path / "data" / "feats.scp", {"utt0": str(tmp_path / "gone.ark:5")})
+    assert nbest(tmp_path, tmp_path / "out") == 1
+    assert "utt0: " in capsys.readouterr().err
+    assert main(["nbest", "--model", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
+    assert "is no trained model" in capsys.readouterr().err
+
+
+def test_token_directory_of_another_model_is_refused(place, tmp_path, capsys):
+    write_model(tmp_path / "model")
+    (tmp_path / "model" / "tokens").mkdir()
+    (tmp_path / "model" / "tokens" / "tokens.txt").write_text("<blank>\n<unk>\nx\n<sos/eos>\n")
+    write_data(tmp_path / "data", place[2][:1])
+    assert nbest(tmp_path, tmp_path / "out") == 1
+    assert "is not the token list of" in capsys.readouterr().err
+
+
+def test_batches_are_longest_first_and_within_the_budget():
+    lengths = [5, 9, 1, 30, 7, 9, 3]
+    made = list(batches(lengths, lambda n: n, 20))
+    assert made == [[30], [9, 9], [7, 5], [3, 1]]
+    assert all(len(batch) == 1 or len(batch) * batch[0] <= 20 for batch in made)
+
+
+def test_records_are_json_of_one_line_each(whole):
+    for path in whole.glob("nbest.*.jsonl"):
+        for line in path.read_text().splitlines():
+            assert set(json.loads(line)) == {"id", "frames", "hyps", "duplicates", "stop"}

@@ -1,0 +1,126 @@
+"""egs/wsj from nothing to its table on a few minutes of synthetic speech, with tiny networks: real parts all through."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kdasr.files import read_json, read_table
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+TINY = """
+encoder: {encoder}
+encoder_conf: {encoder_conf}
+decoder: {decoder}
+decoder_conf: {decoder_conf}
+model_conf: {{ctc_weight: 0.5, lsm_weight: 0.1}}
+optim: adam
+optim_conf: {{lr: 0.005}}
+scheduler: warmuplr
+scheduler_conf: {{warmup_steps: 20}}
+grad_clip: 5.0
+batch_type: numel
+batch_bins: 200000
+num_iters_per_epoch: 12
+max_epoch: 2
+num_workers: 0
+best_model_criterion: [[valid, acc, max]]
+keep_nbest_models: 2
+num_att_plot: 0
+use_matplotlib: false
+use_tensorboard: false
+"""
+OWN = {"encoder": "conv_rnn", "encoder_conf": "{hidden_size: 32, num_layers: 1, conv_channels: 4}",
+       "decoder": "attention_gru", "decoder_conf": "{hidden_size: 32, attention_size: 16}"}
+# Stock ESPnet networks, so that the student here is one that ESPnet can use without kdasr.
+STOCK = {"encoder": "transformer", "encoder_conf": "{output_size: 32, attention_heads: 2, linear_units: 32, num_blocks: 1}",
+         "decoder": "rnn", "decoder_conf": "{rnn_type: lstm, num_layers: 1, hidden_size: 32, att_conf: {atype: location, adim: 16}}"}
+OPTIONS = ["--hours", "0.05", "--teacher_config", "conf/tiny_teacher.yaml", "--student_config", "conf/tiny_student.yaml",
+           "--students", "refs extra", "--beam", "2", "--nbest", "2", "--test_sets", "test_eval92"]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """A copy of egs/wsj that works beside links to the repository's tools and utils."""
+    top = tmp_path_factory.mktemp("kdasr")
+    ignore = shutil.ignore_patterns("data", "dump", "exp", "discs")
+    shutil.copytree(ROOT / "egs" / "wsj", top / "egs" / "wsj", ignore=ignore)
+    for name in ("tools", "utils"):
+        (top / name).symlink_to(ROOT / name)
+    directory = top / "egs" / "wsj"
+    (directory / "RESULTS.md").unlink(missing_ok=True)
+    (directory / "conf" / "tiny_teacher.yaml").write_text(TINY.format(**OWN))
+    (directory / "conf" / "tiny_student.yaml").write_text(TINY.format(**STOCK))
+    return directory
+
+
+def run(recipe, *options, **more):
+    # The interpreter that runs the tests is the one that must find kdasr, wherever it was installed.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen([str(recipe / "run.sh"), *OPTIONS, *options], cwd=recipe, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PATH": path}, **more)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def test_a_stage_before_its_time_is_refused(recipe):
+    process = run(recipe, "--stage", "nbest")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "run stage" in output and "Traceback" not in output
+
+
+def test_killed_in_training_then_whole(recipe):
+    """kill -9 of everything in the middle of the teacher's training; the next run carries on to the table."""
+    process = run(recipe)
+    teacher = recipe / "exp" / "teacher_tiny_s1"
+    deadline = time.time() + 600
+    while not (teacher / "checkpoint.pth").exists():
+        assert process.poll() is None and time.time() < deadline, process.communicate()[0][-4000:]
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    output = finish(run(recipe))
+    assert "data: done already" in output
+    table = (recipe / "RESULTS.md").read_text()
+    assert "costs:433" in table  # the signature stands beside the scores
+    for label in ("teacher", "student on references", "student on references and teacher N-best of untranscribed audio"):
+        assert label in table
+    parameters = read_json(teacher / "kdasr.json")["parameters"]
+    assert f"{parameters / 1e6:.2f}" in table or f"{parameters:,}" in table
+
+
+def test_a_second_run_does_nothing(recipe):
+    made = {path: path.stat().st_mtime_ns for path in recipe.rglob("*") if path.is_file() and "log" not in path.parts}
+    output = finish(run(recipe))
+    assert output.count("done already") >= 6
+    changed = [path for path, when in made.items() if path.stat().st_mtime_ns != when and path.name not in (".lock", "report.txt")]
+    assert changed == []
+
+
+@pytest.mark.parametrize("model", ["teacher_tiny_s1", "student_tiny_refs_s1"])
+def test_stock_espnet_decodes_the_same(recipe, model):
+    """espnet2.bin.asr_inference on our checkpoints: kdasr's own networks once registered, stock ones as they are."""
+    ours = read_table(recipe / "exp" / model / "decode_beam" / "test_eval92" / "text", empty=True)
+    out = recipe / "exp" / model / "espnet"
+    feats = recipe / "dump" / "fbank" / "test_eval92" / "feats.scp"
+    subprocess.run(
+        [sys.executable, "-m", "kdasr.espnet", "espnet2.bin.asr_inference", "--ngpu", "0", "--batch_size", "1", "--output_dir", str(out),
+         "--data_path_and_name_and_type", f"{feats},speech,kaldi_ark", "--key_file", str(feats),
+         "--asr_train_config", str(recipe / "exp" / model / "config.yaml"),
+         "--asr_model_file", str(recipe / "exp" / model / "valid.acc.ave.pth"),
+         "--beam_size", "2", "--ctc_weight", "0.3", "--penalty", "0", "--maxlenratio", "0", "--minlenratio", "0"],
+        check=True, cwd=recipe, capture_output=True, timeout=600)
+    theirs = read_table(out / "1best_recog" / "text", empty=True)
+    assert len(ours) >= 10
+    assert theirs == ours

@@ -1,0 +1,187 @@
+import json
+import random
+
+import pytest
+
+from kdasr.cli import main
+from kdasr.report import collect, table
+from kdasr.score.verb import Rules, score
+
+REFERENCES = "student on references"
+SEQUENCE = "student on 5-best"
+
+
+def write_score(directory, errors, words, kind="wer"):
+    """A score directory whose utterances have these errors (all substitutions) out of `words` each."""
+    directory.mkdir(parents=True)
+    total, count = sum(errors), words * len(errors)
+    counts = {"sentences": len(errors), "wrong_sentences": sum(e > 0 for e in errors), "speakers": 1, "words": count}
+    counts |= {"cor": count - total, "sub": total, "del": 0, "ins": 0, "errors": total}
+    rate = 100 * total / count
+    body = {"type": kind, "counts": counts, kind: rate, "interval95": [rate - 1, rate + 1]}
+    body |= {"signature": f"costs:433|tok:{kind}", "command": f"kdasr score --type {kind}"}
+    (directory / "score.json").write_text(json.dumps(body))
+    lines = [f"u{k} #csid {words - e} {e} 0 0" for k, e in enumerate(errors)]
+    (directory / "per_utt").write_text("\n".join(lines) + "\n")
+
+
+def write_model(exp, name, label, parameters, seed=1, seconds=60.0, **info):
+    (exp / name).mkdir(parents=True)
+    body = {"parameters": parameters, "train_seconds": seconds, "cpu_seconds": 50.0, "seed": seed, "label": label}
+    (exp / name / "kdasr.json").write_text(json.dumps(body | {"role": "student", "git": "abc", **info}))
+    (exp / name / "valid.acc.ave_3best.pth").write_bytes(bytes(parameters * 4))
+    (exp / name / "valid.acc.ave.pth").symlink_to("valid.acc.ave_3best.pth")
+    return exp / name
+
+
+def write_decode(model, tag, name, errors, cpu, audio=100.0):
+    path = model / f"decode_{tag}" / name
+    write_score(path / "score_wer", errors, 10)
+    write_score(path / "score_cer", [min(e, 2) for e in errors], 50, "cer")
+    options = {"beam": 1 if tag == "greedy" else 5, "ctc_weight": 0.3}
+    body = {"audio_seconds": audio, "cpu_seconds": cpu, "wall_seconds": cpu, "utterances": len(errors)}
+    (path / "decode.json").write_text(json.dumps(body | {"options": options}))
+
+
+@pytest.fixture
+def exp(tmp_path):
+    root = tmp_path / "exp"
+    teacher = write_model(root, "teacher", "teacher", 1_000_000, seconds=7300.0, role="teacher", teacher=None)
+    write_decode(teacher, "greedy", "test", [1] * 20, 40.0)
+    write_decode(teacher, "beam", "test", [1] * 10 + [0] * 10, 80.0)
+    for seed in (1, 2):
+        one = write_model(root, f"ref{seed}", REFERENCES, 100_000, seed, teacher="teacher")
+        write_decode(one, "greedy", "test", [3] * (10 + seed) + [2] * (10 - seed), 10.0)
+        two = write_model(root, f"kd{seed}", SEQUENCE, 100_000, seed, 125.0, teacher="teacher")
+        write_decode(two, "greedy", "test", [2] * (10 + seed) + [1] * (10 - seed), 10.0)
+    write_model(root, "unfinished", "unfinished student", 50_000, train_seconds=None)
+    return root
+
+
+GOLDEN = """\
+# T
+
+a note
+
+## Systems
+
+|system|seed|parameters|of teacher|MB|test greedy WER|test greedy CER|test beam WER|test beam CER|RTF greedy|RTF beam|training|
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+|teacher|1|1,000,000|1|4.0|10.00 [9.00, 11.00]|2.00|5.00 [4.00, 6.00]|1.00|0.400|0.800|2.0 h|
+|student on references|1|100,000|1/10.0|0.4|25.50 [24.50, 26.50]|4.00|-|-|0.100|-|60 s|
+|student on references|2|100,000|1/10.0|0.4|26.00 [25.00, 27.00]|4.00|-|-|0.100|-|60 s|
+|student on 5-best|1|100,000|1/10.0|0.4|15.50 [14.50, 16.50]|3.10|-|-|0.100|-|2 min|
+|student on 5-best|2|100,000|1/10.0|0.4|16.00 [15.00, 17.00]|3.20|-|-|0.100|-|2 min|
+|unfinished student|1|50,000|1/20.0|0.2|-|-|-|-|-|-|-|
+
+LEGEND
+
+Signature: `costs:433|tok:cer`
+
+Signature: `costs:433|tok:wer`
+
+## Seeds
+
+|system|set|tag|WER mean ± sd|95 % interval of the mean|seeds|
+|---|---|---|---:|---:|---:|
+|student on references|test|greedy|25.75 ± 0.35|22.57 to 28.93|1: 25.50, 2: 26.00|
+|student on 5-best|test|greedy|15.75 ± 0.35|12.57 to 18.93|1: 15.50, 2: 16.00|
+
+## Against the student on references
+
+|system|set|tag|difference|95 % interval|p|over seeds|beyond noise|
+|---|---|---|---:|---:|---:|---:|---|
+|student on 5-best|test|greedy|-10.00|-10.00 to -10.00|0.0002|-11.52 to -8.48|yes|
+
+COMPARISON
+
+## teacher: WER
+
+|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+|decode_beam/test|20|200|95.0|5.0|0.0|0.0|5.0|50.0|
+|decode_greedy/test|20|200|90.0|10.0|0.0|0.0|10.0|100.0|
+
+## teacher: CER
+"""  # noqa: E501
+
+
+def test_the_report_of_a_small_exp(exp):
+    every = collect.systems(exp)
+    text = table.render(every, "T", ["a note"], ["date: `today`", "CPU: `one`"], ["./run.sh"])
+    golden = GOLDEN.replace("COMPARISON", table.COMPARISON).replace("LEGEND", table.legend(every).split("\n\n")[0])
+    assert text[: len(golden)] == golden
+    end = "## Environment\n\n- date: `today`\n- CPU: `one`\n\n## Commands\n\n```\n"
+    assert text.endswith(end + "kdasr score --type wer\nkdasr score --type cer\n./run.sh\n```\n")
+
+
+def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
+    out = tmp_path / "RESULTS.md"
+    assert main(["report", "--exp", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0
+    text = out.read_text()
+    assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\n## Systems\n")
+    assert "- numpy: `" in text and "- python: `3" in text and "- CPU: `" in text
+    assert f"kdasr report --exp {exp} --out {out}" in text
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split()[:5] == ["system", "seed", "parameters", "of", "teacher"]
+    assert printed[1].startswith("teacher") and "10.00 [9.00, 11.00]" in printed[1]
+    assert len({line.rindex("WER") for line in printed[:1]}) == 1 and len(printed) == 7
+
+
+def test_missing_pieces_show_as_dashes(tmp_path):
+    (tmp_path / "exp/bare").mkdir(parents=True)
+    (tmp_path / "exp/bare/kdasr.json").write_text("{}")
+    (tmp_path / "exp/bare/decode_beam/test").mkdir(parents=True)
+    (tmp_path / "exp/bare/decode_beam/test/decode.json").write_text('{"audio_seconds": 0}')
+    (row,) = table.main_table(collect.systems(tmp_path / "exp"))[1:]
+    assert row == ["bare", "-", "-", "-", "-", "-", "-", "-", "-"]
+
+
+def test_an_empty_exp_names_the_stages(tmp_path, capsys):
+    for path in (tmp_path, tmp_path / "none"):
+        assert main(["report", "--exp", str(path), "--out", str(tmp_path / "R.md")]) == 1
+        assert "run the stages teacher, student, decode and score first" in capsys.readouterr().err
+    assert not (tmp_path / "R.md").exists()
+
+
+def test_other_utterances_or_signatures_are_not_compared(exp):
+    path = exp / "kd1/decode_greedy/test/score_wer/score.json"
+    path.write_text(path.read_text().replace("costs:433", "costs:111"))
+    assert table.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature"]
+
+
+def test_one_seed_is_said_to_be_one(exp):
+    for name in ("ref2", "kd2"):
+        (exp / name / "kdasr.json").unlink()
+    row = table.comparison(collect.systems(exp))[1]
+    assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)"]
+
+
+def test_spread_over_seeds_can_make_a_difference_noise(exp):
+    path = exp / "kd2/decode_greedy/test/score_wer"
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+    write_score(path, [3] * 12 + [2] * 8, 10)  # as the references' second seed
+    row = table.comparison(collect.systems(exp))[1]
+    assert row[3:5] == ["-5.00", "-5.00 to -5.00"]
+    assert row[-1] == "no"
+
+
+def test_figures_come_from_what_kdasr_score_writes(tmp_path):
+    model = write_model(tmp_path / "exp", "m", REFERENCES, 1000)
+    generator = random.Random(5)
+    names = [f"u{k:02d}" for k in range(40)]
+    texts = {name: [generator.choice("abcdefgh") for _ in range(10)] for name in names}
+    hyps = {name: [w for w in words if generator.random() > 0.2] for name, words in texts.items()}
+    for file, lines in (("ref", texts), ("hyp", hyps), ("utt2spk", {name: [name[:2]] for name in names})):
+        (tmp_path / file).write_text("".join(f"{key} {' '.join(value)}\n" for key, value in lines.items()))
+    out = model / "decode_beam/test/score_wer"
+    result = score(tmp_path / "ref", tmp_path / "hyp", tmp_path / "utt2spk", out, Rules())
+    (system,) = collect.systems(tmp_path / "exp")
+    utterances = system.scored["beam", "test"].utterances
+    assert utterances == {name: (10 - len(hyps[name]), 10) for name in names}
+    row = table.espnet_table(system, "wer")[1]
+    average = next(line for line in (out / "result.txt").read_text().splitlines() if "Sum/Avg" in line)
+    assert row == ["decode_beam/test", *average.replace("|", " ").split()[1:]]
+    assert table.main_table([system])[1][5].startswith(f"{result['wer']:.2f} [")

@@ -1,0 +1,132 @@
+"""CTC prefix scores against their definition (all paths), and against ESPnet's two implementations."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from kdasr.espnet import name
+from kdasr.search import tree
+from kdasr.search.ctc import CtcPrefixScorer
+
+BLANK, SOS = 0, 5
+
+
+def scorer():
+    return CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, SOS, SOS)
+
+
+def logits(lengths, vocab=6, spread=3.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(len(lengths), max(lengths), vocab, generator=generator)
+
+
+def collapse(path):
+    return tuple(token for token, _ in itertools.groupby(path) if token != BLANK)
+
+
+def by_definition(probabilities, prefix, whole):
+    """Log of the sum over all paths that spell exactly `prefix` (whole), or anything that begins with it."""
+    total = 0.0
+    for path in itertools.product(range(probabilities.shape[1]), repeat=len(probabilities)):
+        spelt = collapse(path)
+        if spelt == prefix if whole else spelt[: len(prefix)] == prefix:
+            total += math.prod(float(p[token]) for p, token in zip(probabilities, path, strict=True))
+    return math.log(total)
+
+
+def follow(ctc, memory, prefixes):
+    """The state (B, K) after each hypothesis' prefix; all prefixes of one length."""
+    state = ctc.start(memory, prefixes.shape[1])
+    for i in range(prefixes.shape[2]):
+        tokens = prefixes[:, :, i]
+        gained = ctc.score(state, memory, tokens.unsqueeze(2)).squeeze(2)
+        state = ctc.advance(state, memory, tokens, gained)
+    return state
+
+
+@pytest.mark.parametrize("prefix", [(), (1,), (2, 2), (1, 3), (3, 1, 3)])
+def test_scores_are_the_sums_over_all_paths(prefix):
+    x = logits([5])
+    ctc = scorer()
+    memory = ctc.remember(x, torch.tensor([5]))
+    state = follow(ctc, memory, torch.tensor([[prefix]], dtype=torch.int64))
+    scores = ctc.score(state, memory, None)[0, 0]
+    probabilities = x[0].softmax(1)
+    # <eos> has a column of its own in the softmax, which paths may pass through as any token
+    for token in range(1, 5):
+        assert float(state.prefix + scores[token]) == pytest.approx(
+            by_definition(probabilities, (*prefix, token), whole=False), abs=1e-5
+        )
+    assert float(state.prefix + scores[SOS]) == pytest.approx(
+        by_definition(probabilities, prefix, whole=True), abs=1e-5
+    )
+    assert float(scores[BLANK]) < -1e9
+
+
+@pytest.mark.parametrize("spread", [1.0, 8.0, 30.0])
+def test_equals_espnets_batched_scorer_in_float64(spread):
+    lengths = [40, 25, 31]
+    x = logits(lengths, spread=spread).double()
+    logp = x.log_softmax(2)
+    hyps, steps = 4, 12
+    generator = torch.Generator().manual_seed(3)
+    theirs = name("espnet.nets.ctc_prefix_score:CTCPrefixScoreTH")(logp.clone(), torch.tensor(lengths), BLANK, SOS)
+    ours = CtcPrefixScorer(lambda x: x, BLANK, SOS, SOS)
+    memory = ours.remember(logp, torch.tensor(lengths))
+    state, their_state = ours.start(memory, hyps), None
+    prefixes = torch.full((len(lengths) * hyps, 1), SOS)
+    for _ in range(steps):
+        candidates = torch.stack([torch.randperm(6, generator=generator)[:4] for _ in range(len(prefixes))])
+        expected, new = theirs(prefixes, their_state, candidates)
+        got = ours.score(state, memory, candidates.view(len(lengths), hyps, -1)).flatten(0, 1)
+        torch.testing.assert_close(got, expected.gather(1, candidates), atol=1e-4, rtol=1e-6)
+        full = ours.score(state, memory, None).flatten(0, 1)
+        torch.testing.assert_close(full.gather(1, candidates), got, atol=1e-4, rtol=1e-6)
+        # each hypothesis goes on from a random one of its utterance, with a candidate that is a token
+        parents = torch.randint(hyps, (len(lengths), hyps), generator=generator)
+        rows = tree.flat_rows(parents)
+        place = ((candidates[rows] != BLANK) & (candidates[rows] != SOS)).int().argmax(1)
+        tokens = candidates[rows].gather(1, place[:, None]).squeeze(1)
+        their_state = theirs.index_select_state(new, (parents * 6 + tokens.view(len(lengths), hyps)))
+        gained = got[rows].gather(1, place[:, None]).view(len(lengths), hyps)
+        state = ours.advance(tree.reorder(state, parents), memory, tokens.view(len(lengths), hyps), gained)
+        prefixes = torch.cat((prefixes[rows], tokens[:, None]), 1)
+
+
+def test_equals_espnets_scorer_of_one_hypothesis():
+    x = logits([30])
+    logp = x.log_softmax(2)
+    theirs = name("espnet.nets.ctc_prefix_score:CTCPrefixScore")(logp[0].numpy(), BLANK, SOS, np)
+    ours = scorer()
+    memory = ours.remember(x, torch.tensor([30]))
+    prefix, their_state, their_score = [SOS], theirs.initial_state(), 0.0
+    state = ours.start(memory, 1)
+    tokens = np.array([1, 2, 3, 4, 5])
+    for token in (2, 2, 1, 4, 4, 3, 1):
+        scores, states = theirs(prefix, tokens, their_state)
+        got = ours.score(state, memory, torch.tensor(tokens).view(1, 1, -1))[0, 0]
+        np.testing.assert_allclose(got.numpy(), scores - their_score, atol=1e-4)
+        their_score, their_state = scores[token - 1], states[token - 1]
+        prefix.append(token)
+        state = ours.advance(state, memory, torch.tensor([[token]]), got[token - 1].view(1, 1))
+
+
+def test_padding_and_other_utterances_change_nothing():
+    lengths = [17, 40, 1]
+    x = logits(lengths, spread=10.0)
+    generator = torch.Generator().manual_seed(1)
+    prefixes = torch.randint(1, 5, (3, 4, 6), generator=generator)
+    ctc = scorer()
+    memory = ctc.remember(x, torch.tensor(lengths))
+    together = ctc.score(follow(ctc, memory, prefixes), memory, None)
+    for b, length in enumerate(lengths):
+        alone = ctc.remember(x[b : b + 1, :length], torch.tensor([length]))
+        single = ctc.score(follow(ctc, alone, prefixes[b : b + 1]), alone, None)
+        torch.testing.assert_close(together[b], single[0], atol=1e-6, rtol=0)
+        if length < 6:  # six tokens in one frame are impossible: no score is left to lose
+            assert (single[0] == 0).all()

@@ -1,0 +1,372 @@
+"""utils/kd.sh: which stages run, what is skipped, what stops it. A stand-in for `kdasr` records its calls.
+
+The verbs themselves, run by the same script, are tested in tests/recipes.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+UTILS = Path(__file__).resolve().parents[2] / "utils"
+
+KDASR = r"""#!/usr/bin/env bash
+# writes what the verb of that name writes, as far as the next stage looks
+set -euo pipefail
+printf '%s\n' "$*" >>calls.txt
+verb="$1"; shift
+if [ "$verb" = data ]; then verb="data_$1"; shift; fi
+declare -A o=(); words=("$@")
+for ((i = 0; i < $#; i++)); do
+    [[ "${words[i]}" != --?* ]] || o["${words[i]#--}"]="${words[i + 1]:-}"
+done
+out="${o[out]:-}"
+if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 30; fi
+if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
+case "$verb" in
+    feats)
+        mkdir -p "$out"
+        if [ -v "o[merge]" ]; then cp "${o[data]}/text" "${o[data]}/utt2spk" "$out"; fi
+        ;;
+    data_holdout) mkdir -p "${o[labelled]}" "${o[unlabelled]}"; echo "u a" >"${o[labelled]}/text" ;;
+    report) echo "| the table |"; echo "# RESULTS" >"$out" ;;
+    score) mkdir -p "${o[dir]}" ;;
+    decode) mkdir -p "$out"; echo "u a" >"$out/text" ;;
+    *) mkdir -p "$out" ;;
+esac
+"""
+
+# run.py starts a Python; where its own doings do not matter, this one is quick
+QUICK = r"""#!/usr/bin/env bash
+jobs=1
+if [[ "$1" == JOB=1:* ]]; then jobs="${1#JOB=1:}"; shift; fi
+for ((i = 1; i <= jobs; i++)); do
+    words=("${@//JOB/$i}")
+    mkdir -p "$(dirname "${words[0]}")"
+    "${words[@]:1}" >"${words[0]}" 2>&1 || exit 1
+done
+"""
+
+FAKE_GPU = """#!/usr/bin/env bash
+if [ "$1 $2" = "--gpu 1" ]; then shift 2; fi
+exec quick "$@"
+"""
+
+DATA = r"""#!/usr/bin/env bash
+printf 'local/data.sh' >>calls.txt; printf ' <%s>' "$@" >>calls.txt; echo >>calls.txt
+for x in train dev test; do
+    mkdir -p data/$x; echo "u $x.wav" >data/$x/wav.scp; echo "u a" >data/$x/text; echo "u s" >data/$x/utt2spk
+done
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    for name, text in (("bin/kdasr", KDASR), ("bin/quick", QUICK), ("bin/fake_gpu", FAKE_GPU), ("local/data.sh", DATA)):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    (tmp_path / "path.sh").write_text(f"PATH={tmp_path}/bin:{UTILS}:{Path(sys.executable).parent}:$PATH\n")
+    (tmp_path / "cmd.sh").write_text("train_cmd=${RUN:-quick} decode_cmd=$train_cmd cuda_cmd=$train_cmd\n")
+    (tmp_path / "conf").mkdir()
+    for role in ("teacher", "student"):
+        (tmp_path / f"conf/{role}.yaml").write_text(f"# {role}\n")
+    return tmp_path
+
+
+def kd(recipe, *words, status=0, **environment):
+    """Run kd.sh; its output, and the calls of kdasr that it made."""
+    calls = recipe / "calls.txt"
+    calls.unlink(missing_ok=True)
+    done = subprocess.run(
+        [UTILS / "kd.sh", *words],
+        cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr, calls.read_text().splitlines() if calls.exists() else []
+
+
+def verbs(calls):
+    return [" ".join(call.split()[: 2 if call.startswith("data") else 1]) for call in calls]
+
+
+def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
+    output, calls = kd(recipe, "--transcribed", "0.5")
+    assert sorted(set(verbs(calls))) == [
+        "data holdout", "decode", "feats", "local/data.sh", "nbest", "report", "score", "targets", "tokens", "train",
+    ]  # fmt: skip
+    names = [word for call in calls if call.startswith("train ") for word in call.split() if word.startswith("exp/")]
+    assert names[0] == "exp/teacher_s1"
+    assert sorted(set(names) - {"exp/teacher_s1"}) == [
+        "exp/student_control_s1", "exp/student_nbest_s1", "exp/student_nbest_s1/targets", "exp/student_refs_s1",
+    ]  # fmt: skip
+    assert verbs(calls).count("decode") == 4 * 2  # models, tags, one set
+    assert verbs(calls).count("score") == 4 * 2 * 2
+    assert "| the table |" in output
+    began = time.monotonic()
+    output, calls = kd(recipe, "--transcribed", "0.5")
+    assert time.monotonic() - began < 5
+    assert calls == []
+    assert output.count(": done already") == 1 + 4 + 2 + 2 + 3 + 1  # of stages 1 to 5 and 10
+    assert "8 of 8 were done already" in output and "16 of 16 were done already" in output
+    assert "| the table |" in output
+
+
+def test_the_verbs_get_what_the_brief_says(recipe):
+    _, calls = kd(recipe, "--transcribed", "0.4", "--nbest", "4", "--beam", "6", "--ctc_weight", "0.2", "--nj", "2")
+    lab, unlab = "dump/fbank/train_lab0.4", "dump/fbank/train_unlab0.4"
+    search = "--beam 6 --nbest 4 --ctc_weight 0.2"
+    teacher, refs, nbest = "exp/teacher_s1", "exp/student_refs_s1", "exp/student_nbest_s1"
+    tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
+    for call in (
+        "feats --data data/train --out dump/fbank/train --cmvn global --job 2/2",
+        "feats --data data/test --out dump/fbank/test --cmvn global --merge",
+        f"data holdout --share 0.6 --seed 1 dump/fbank/train --labelled {lab} --unlabelled {unlab}",
+        f"tokens --text {lab}/text --out dump/tokens/char --type char --check dump/fbank/dev/text dump/fbank/test/text",
+        f"train --config conf/teacher.yaml --train {lab} {tail} {teacher}"
+        " --seed 1 --ngpu 0 --role teacher --label teacher",
+        f"nbest --model {teacher} --data {unlab} --out {teacher}/nbest_train_unlab0.4 {search} --job 1/2",
+        f"nbest --model {teacher} --data {lab} --out {teacher}/nbest_train_lab0.4 {search} --merge",
+        f"targets --nbest {teacher}/nbest_train_lab0.4 {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char"
+        f" --out {nbest}/targets",
+        f"train --config conf/student.yaml --train {lab} {tail} {refs}"
+        " --seed 1 --ngpu 0 --role student --label student on references",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {nbest} --targets {nbest}/targets"
+        " --teacher teacher_s1 --seed 1 --ngpu 0 --role student --label student on teacher N-best",
+        f"decode --model {teacher} --data dump/fbank/test --out {teacher}/decode_greedy/test"
+        " --beam 1 --ctc_weight 0 --nj 1",
+        f"decode --model {refs} --data dump/fbank/test --out {refs}/decode_beam/test --beam 6 --ctc_weight 0.2 --nj 1",
+        f"score --ref dump/fbank/test/text --hyp {teacher}/decode_beam/test/text --utt2spk dump/fbank/test/utt2spk"
+        f" --dir {teacher}/decode_beam/test/score_cer --type cer",
+    ):
+        assert call in calls
+
+
+@pytest.mark.parametrize("first, last", [("2", "3"), ("feats", "teacher"), ("2", "teacher")])
+def test_stages_by_number_and_by_name(recipe, first, last):
+    kd(recipe, "--stop_stage", "data")
+    output, calls = kd(recipe, "--stage", first, "--stop-stage", last)
+    assert set(verbs(calls)) == {"feats", "tokens", "train"}
+    assert "stage 2 (feats): reads data, writes dump/fbank" in output
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--stage", "3"], "dump/fbank/train: missing; run stage 2 (feats) first: ./run.sh --stage 2"),
+        (["--stage", "nbest"], "dump/fbank/train: missing; run stage 2 (feats) first"),
+        (["--stage", "report"], "exp: no scores; run stage 7 (score) first"),
+        (["--stage", "2"], "data/train/wav.scp: missing; run stage 1 (data) first"),
+        (["--stage", "12"], "--stage 12: no such stage; expected 1 to 10 or one of: data feats teacher"),
+        (["--stage", "5", "--stop_stage", "decod"], "--stop_stage decod: no such stage"),
+        (["--stage", "5", "--stop_stage", "4"], "the last stage comes before the first"),
+        (["--nj", "0"], "--nj 0: expected a whole number, 1 or more"),
+        (["--transcribed", "0"], "--transcribed 0: expected a share"),
+        (["--transcribed", "1.5"], "--transcribed 1.5: expected a share"),
+        (["--students", "refs best"], "--students best: expected some of refs, nbest, control"),
+        (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
+        (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
+        (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
+        (["extra"], "extra: options begin with --"),
+        (["--teacher_config", "t.yaml"], "t.yaml: no such file; there are: conf/student.yaml conf/teacher.yaml"),
+        (["--teacher_dir", "nowhere"], "--teacher_dir nowhere: no config.yaml there"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
+    output, _ = kd(recipe, *words, status=1)
+    assert said in output
+    assert output.count("ERROR") <= 1
+
+
+def test_lm_stages_are_told_only_when_asked_for(recipe):
+    output, calls = kd(recipe, "--stage", "lm", "--stop_stage", "rescore")
+    assert "stages 8 (lm) and 9 (rescore) come with" in output and calls == []
+    output, _ = kd(recipe)
+    assert "rescore" not in output
+
+
+def test_with_all_audio_transcribed_the_control_is_left_out(recipe):
+    output, calls = kd(recipe)
+    assert "control" not in "\n".join(calls) and "holdout" not in "\n".join(calls)
+    assert "the student control would be the student refs: left out" in output
+    nbest = [call for call in calls if call.startswith("targets")]
+    assert [call.split(" --tokens")[0] for call in nbest] == ["targets --nbest exp/teacher_s1/nbest_train"]
+    assert not any("control" in path.name for path in (recipe / "exp").iterdir())
+
+
+def test_changed_settings_and_inputs_are_named(recipe):
+    kd(recipe)
+    output, calls = kd(recipe, "--beam", "7", status=1)
+    assert "exp/teacher_s1/nbest_train: made with other settings or inputs (beam was '5', now '7')" in output
+    assert "rm -r exp/teacher_s1/nbest_train" in output and calls == []
+    (recipe / "conf/teacher.yaml").write_text("# another\n")
+    output, _ = kd(recipe, status=1)
+    assert "exp/teacher_s1: made with other settings or inputs (conf/teacher.yaml has changed)" in output
+    (recipe / "conf/teacher.yaml").write_text("# teacher\n")
+    (recipe / "data/test/text").write_text("u b\n")
+    output, _ = kd(recipe, status=1)
+    assert "dump/fbank/test: made with other settings or inputs (data/test/text has changed)" in output
+    output, _ = kd(recipe, "--stage", "1", "--stop_stage", "1", "--data_opts", "--hours 3", status=1)
+    assert "data: made with other settings or inputs (data_opts was '', now '--hours 3')" in output
+
+
+def test_redoing_a_step_does_what_depends_on_it_only(recipe):
+    kd(recipe)
+    (recipe / "exp/student_refs_s1/.done").unlink()
+    _, calls = kd(recipe)
+    assert verbs(calls) == ["train"]  # the same settings and inputs: what was made of it still holds
+    subprocess.run(["rm", "-r", recipe / "exp/student_refs_s1"], check=True)
+    _, calls = kd(recipe)
+    assert sorted(verbs(calls)) == ["decode"] * 2 + ["score"] * 4 + ["train"]
+
+
+def test_an_empty_done_file_takes_a_directory_as_it_is(recipe):
+    kd(recipe, "--stop_stage", "3")
+    teacher = recipe / "exp/teacher_s1"
+    (teacher / ".done").write_text("")
+    output, calls = kd(recipe, "--stop_stage", "3", "--train_opts", "--max_epoch 3")
+    assert calls == [] and "exp/teacher_s1: done already" in output
+
+
+def test_more_seeds_add_students_only(recipe):
+    kd(recipe)
+    _, calls = kd(recipe, "--seeds", "1 2", "--nj", "4")
+    trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
+    assert sorted(trained) == ["exp/student_nbest_s2", "exp/student_refs_s2"]
+    assert set(verbs(calls)) == {"targets", "train", "decode", "score", "report"}
+
+
+def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe):
+    output, _ = kd(recipe, "--transcribed", ".5", status=1, FAIL="train exp/student_refs_s1", RUN="run.py")
+    assert "run.py: job failed, log is in exp/student_refs_s1/log/train.log" in output and "no such luck" in output
+    assert "ERROR: stopped in stage 5 (student), status 1" in output
+    done = {path.parent.name for path in (recipe / "exp").glob("student*/.done")}
+    assert "student_refs_s1" not in done and done
+    _, calls = kd(recipe, "--transcribed", ".5")
+    assert sum("exp/student_refs_s1 " in call for call in calls if call.startswith("train")) == 1
+    assert not any("exp/teacher_s1 " in call for call in calls if call.startswith("train"))
+
+
+def test_early_student_runs_beside_the_teacher(recipe):
+    output, calls = kd(recipe, "--early_refs", "true")
+    trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
+    assert set(trained[:2]) == {"exp/teacher_s1", "exp/student_refs_s1"} and len(trained) == 3
+    # its failure is shown, and it is trained in its stage
+    subprocess.run(["rm", "-r", recipe / "exp"], check=True)
+    broken = {"FAIL": "train exp/student_refs_s1", "RUN": "run.py"}
+    output, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "4", status=1, **broken)
+    assert "no such luck" in output
+    assert (recipe / "exp/teacher_s1/nbest_train/.done").exists()
+    _, calls = kd(recipe, "--early_refs", "true")
+    trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
+    assert "exp/student_refs_s1" in trained and "exp/teacher_s1" not in trained
+
+
+def test_a_finished_model_as_the_teacher(recipe):
+    model = recipe / "models/asr_big"
+    model.mkdir(parents=True)
+    (model / "config.yaml").write_text("encoder: x\n")
+    (model / "valid.acc.ave.pth").write_text("weights")
+    _, calls = kd(recipe, "--teacher_dir", "models/asr_big/", "--students", "nbest")
+    assert not any(call.startswith("train") and "teacher.yaml" in call for call in calls)
+    assert (recipe / "exp/teacher_asr_big/valid.acc.ave.pth").read_text() == "weights"
+    assert any(call.startswith("nbest --model exp/teacher_asr_big ") for call in calls)
+    assert sorted(path.name for path in model.iterdir()) == ["config.yaml", "valid.acc.ave.pth"]
+
+
+def test_a_teacher_with_its_tokens_gives_them_to_the_students(recipe):
+    model = recipe / "m"
+    (model / "tokens").mkdir(parents=True)
+    (model / "config.yaml").write_text("encoder: x\n")
+    (model / "tokens/tokens.txt").write_text("<blank>\n")
+    _, calls = kd(recipe, "--teacher_dir", "m", "--students", "nbest", "--stop_stage", "5")
+    assert "tokens" not in verbs(calls)
+    assert all("--tokens dump/tokens/of_m " in call for call in calls if call.startswith(("targets", "train")))
+    assert (recipe / "dump/tokens/of_m/tokens.txt").read_text() == "<blank>\n"
+
+
+def test_search_on_gpus(recipe):
+    _, calls = kd(recipe, "--gpu_inference", "true", "--stop_stage", "4", RUN="fake_gpu")
+    assert calls[-1].endswith("--ctc_weight 0.3 --ngpu 1 --merge")
+
+
+def test_options_reach_the_verbs_word_for_word(recipe):
+    data = r"--corpus mini --dir /a\ b/$HOME '' \`id\`"
+    _, calls = kd(recipe, "--data_opts", data, "--train_opts", "--max_epoch 3", "--stop_stage", "3")
+    assert calls[0] == "local/data.sh <--datadir> <data> <--nj> <2> <--corpus> <mini> <--dir> </a b/$HOME> <> <`id`>"
+    assert calls[-1].endswith("--label teacher -- --max_epoch 3")
+
+
+def test_without_corpus_options_the_data_there_is_taken(recipe):
+    kd(recipe, "--stop_stage", "1", "--data_opts", "--an4 /somewhere")
+    output, calls = kd(recipe, "--stop_stage", "1")
+    assert calls == [] and "data: done already" in output
+
+
+def start(recipe, *words, **environment):
+    return subprocess.Popen(
+        [UTILS / "kd.sh", *words], cwd=recipe, env={**os.environ, **environment}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(recipe, text):
+    for _ in range(400):
+        calls = recipe / "calls.txt"
+        if calls.exists() and text in calls.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{text!r} was never called")
+
+
+def sleepers(recipe):
+    """The stand-ins of this recipe that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(recipe / "bin/kdasr").encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("slow", ["train exp/teacher_s1", "train exp/student_refs_s1"])
+def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on(recipe, number, slow):
+    process = start(recipe, SLOW=slow, RUN="run.py")
+    wait_for(recipe, slow.split()[1] + " --seed")
+    began = time.monotonic()
+    os.kill(process.pid, number)
+    process.wait(timeout=20)
+    assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
+    _, calls = kd(recipe)  # at once: it waits for what is left of the killed run
+    assert time.monotonic() - began < 20
+    assert sleepers(recipe) == []
+    assert verbs(calls)[-1] == "report"
+    assert any(slow.split()[1] in call for call in calls if call.startswith("train"))
+    assert ("feats" in verbs(calls)) is False
+
+
+def test_two_runs_in_one_directory(recipe):
+    first = start(recipe, SLOW="train exp/teacher_s1", RUN="run.py")
+    wait_for(recipe, "exp/teacher_s1")
+    output, _ = kd(recipe, status=1)
+    assert f"exp: another run works here (process {first.pid} on " in output
+    first.terminate()
+    first.wait(timeout=20)
+    kd(recipe, "--stop_stage", "2")
+
+
+def test_no_recipe_directory_and_no_program(recipe, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("x")
+    done = subprocess.run([UTILS / "kd.sh"], cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 1 and "path.sh: not found in" in done.stderr
+    (recipe / "cmd.sh").write_text("train_cmd=slurm.pl decode_cmd=run.py cuda_cmd=run.py\n")
+    output, _ = kd(recipe, status=1)
+    assert "slurm.pl: no such command; cmd.sh has to set" in output
