@@ -111,18 +111,15 @@ RULES: dict[str, str] = {
         <letters> will buy <company>
     """,
     "company": "<name> <company_kind> *3|<name> and <name> *1|<surname> and <relative> *1|<name> *1",
-    "name": "altona|ardmore|bellwood|calder|castell|dalton|delmar|dunmore|elkhart|fairlane|falcon|garrick|glencoe|"
-    "granite|harwell|horizon|inland|kelvin|kingsway|lakeland|meridian|nordic|oakhurst|orion|pacific|penrose|"
-    "quantum|rosedale|sable|sterling|summit|tamarack|titan|trident|vector|verona|westport|zenith",
+    "name": "altona|bellwood|castell|delmar|elkhart|falcon|glencoe|harwell|inland|lakeland|nordic|orion|"
+    "penrose|rosedale|sterling|tamarack|trident|verona",
     "company_kind": "corporation|incorporated|industries|systems|oil|steel|foods|bank|motors|chemical|airlines|mining|"
     "insurance|financial|group|electric|energy|brothers",
     "relative": "sons|company|partners|associates",
     "letters": "@K. @L. @M.|@B. @T. @R.|@U. @S. <company_kind>",
-    "surname": "allen|baker|brady|carter|chandler|clark|cohen|cooper|dawson|evans|fisher|foster|garcia|graham|griffin|"
-    "harper|hughes|jensen|kennedy|lawson|lopez|mason|miller|morgan|murphy|nelson|olson|palmer|parker|perez|"
-    "porter|reynolds|russell|schmidt|simpson|taylor|turner|walker|webster|wong|young|ziegler",
-    "first": "arthur|brian|carol|daniel|donald|frank|george|harold|helen|henry|kevin|laura|martha|nancy|peter|rachel|"
-    "robert|sarah|thomas|walter",
+    "surname": "allen|brady|chandler|cohen|dawson|fisher|garcia|griffin|hughes|kennedy|mason|morgan|nelson|palmer|"
+    "perez|reynolds|schmidt|taylor|walker|wong",
+    "first": "arthur|carol|donald|george|helen|kevin|martha|peter|robert|thomas",
     "person": "<first> <surname>",
     "profit": "profit *2|net income *2|revenue|sales|earnings|its loss|operating profit|cash flow",
     "rose": "rose *3|fell *3|climbed|slipped|jumped|dropped|gained|tumbled|surged|declined|soared|eased",
@@ -203,8 +200,7 @@ RULES: dict[str, str] = {
     "protested": "protested|ignored|welcomed|resent|discussed|feared",
     "struck_work": "walked out|went back|voted to strike|stopped work",
     "wants": "wants|demanded|won|rejected|expects",
-    "goods": "cars|trucks|radios|computers|televisions|shoes|tractors|engines|toys|books|watches|cameras|tires|"
-    "batteries",
+    "goods": "cars|trucks|radios|televisions|shoes|engines|toys|books|cameras|tires",
     "each": "each|apiece|there|abroad",
     "introduced": "introduced|dropped|unveiled|designed|promised",
     "new": "new|cheap|imported|better|smaller|foreign|used|luxury",
@@ -216,12 +212,10 @@ RULES: dict[str, str] = {
     "officials": "officials|diplomats|lawyers|executives|managers|union leaders|investigators",
     "declined": "declined|refused|hesitated|agreed",
     "spokes": "spokesman|spokeswoman|lawyer|trustee",
-    "city": "albany|atlanta|berlin|boston|brussels|cairo|chicago|dallas|denver|detroit|dublin|geneva|houston|london|"
-    "madrid|miami|milwaukee|moscow|paris|seattle|stockholm|tokyo|toronto|vienna|warsaw|zurich",
-    "region": "alaska|arizona|california|colorado|florida|georgia|illinois|indiana|kansas|kentucky|michigan|nevada|"
-    "ohio|texas|virginia|the south",
-    "country": "argentina|australia|belgium|brazil|canada|china|egypt|finland|france|germany|greece|india|italy|japan|"
-    "mexico|norway|poland|russia|spain|sweden|turkey",
+    "city": "albany|berlin|brussels|chicago|denver|dublin|houston|madrid|milwaukee|paris|stockholm|toronto|"
+    "warsaw",
+    "region": "alaska|arizona|colorado|florida|illinois|kansas|kentucky|nevada|ohio|virginia",
+    "country": "argentina|australia|brazil|china|finland|france|greece|italy|mexico|norway|russia|sweden",
     "import": "import|buy|export|produce|ship",
 }
 

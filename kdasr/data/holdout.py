@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `kdasr data holdout`."""
     parser.add_argument("source", type=Path, metavar="SRC", help="a data directory, or one with features")
     parser.add_argument(
-        "--transcribed", type=float, default=0.5, metavar="SHARE", help="part of the utterances that keeps its text (default: 0.5)"
+        "--transcribed",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="part of the utterances that keeps its text (default: 0.5)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the draw; the same seed draws the same (default: 1)")
     parser.add_argument("--labelled", type=Path, required=True, metavar="DIR", help="where the transcribed part goes")
@@ -75,5 +79,7 @@ def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[
     names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     count = round(share * len(names)) if 0 < share < 1 else 0
     if not 0 < count < len(names):
-        raise UserError(f"--transcribed {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1")
+        raise UserError(
+            f"--transcribed {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1"
+        )
     return {utterance for name in names[:count] for utterance in groups[name]}

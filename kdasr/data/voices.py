@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RATE = 16000  # Hz, of the corpus
 
-# accent, variant, sex of every speaker: 24 for training, 4 for dev93, 8 for eval92, 2 for eval93, then spares.
+# accent, variant, sex of every speaker: 30 for training, 4 for dev93, 8 for eval92, 2 for eval93, then a spare.
 # Chosen for distinct pitch and spectral envelope; variants that are effects (robots, whispers) are left out.
 VOICES: list[tuple[str, str, str]] = [
     (accent, variant, sex)
@@ -59,18 +59,18 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 class Settings:
     """How hard the corpus is. `kdasr data mini --set NAME=VALUE` changes one."""
 
-    train_speakers: int = 24  # speakers of the training set
+    train_speakers: int = 30  # speakers of the training set
     dev_speakers: int = 4  # speakers of dev93 alone, beside the training speakers
     test_speakers: int = 8  # speakers of eval92 alone, beside the training speakers
     unseen: float = 0.5  # share of dev and test utterances by speakers unseen in training
     marks: float = 0.08  # share of sentences with transcript marks
-    rate_low: float = 130.0  # slowest speech, words a minute
-    rate_high: float = 165.0  # fastest speech, words a minute
+    rate_low: float = 155.0  # slowest speech, words a minute
+    rate_high: float = 185.0  # fastest speech, words a minute
     pitch_spread: float = 8.0  # an utterance's pitch: its speaker's plus or minus this, espeak's 0-100 scale
-    tract_low: float = 0.95  # shortest vocal tract of a speaker, 1 is the voice's own
-    tract_high: float = 1.05  # longest vocal tract of a speaker
-    snr_low: float = 15.0  # loudest noise, dB below the active speech
-    snr_high: float = 30.0  # softest noise, dB below the active speech
+    tract_low: float = 0.97  # shortest vocal tract of a speaker, 1 is the voice's own
+    tract_high: float = 1.03  # longest vocal tract of a speaker
+    snr_low: float = 18.0  # loudest noise, dB below the active speech
+    snr_high: float = 32.0  # softest noise, dB below the active speech
     colour_low: float = 0.0  # noise spectrum 1/f^colour: 0 white
     colour_high: float = 1.5  # 1 pink, 2 brown
     reverb_low: float = 0.05  # shortest reverberation, seconds until it is 60 dB down

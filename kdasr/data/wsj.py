@@ -63,6 +63,7 @@ class Corpus:
     discs: dict[str, Path] = field(default_factory=dict)  # '11-1.1': its directory
     trees: dict[str, Path] = field(default_factory=dict)  # 'wsj0', 'wsj1': its directory
     listings: dict[Path, dict[str, str]] = field(default_factory=dict)
+    places: dict[tuple[str, str], Path | None] = field(default_factory=dict)  # directories that locate has found
 
     def names(self, directory: Path) -> dict[str, str]:
         """A directory's entries by their lower-case names; a disc may have been copied in capitals."""
@@ -81,16 +82,14 @@ class Corpus:
 
     def locate(self, disc: str, path: str) -> Path | None:
         """A file or directory of a disc, its name in whatever case; None if it is not there."""
-        here = self.root(disc, path)
-        parts = path.split("/")
-        if here is not None and disc not in self.discs:
-            here, parts = self.trees[parts[0].lower()], parts[1:]
-        for part in parts:
-            if here is None:
-                return None
-            name = self.names(here).get(part.lower())
-            here = here / name if name else None
-        return here
+        head, _, name = path.rpartition("/")
+        if disc not in self.discs and not head:
+            return self.trees.get(path.lower())
+        if (disc, head) not in self.places:
+            self.places[disc, head] = self.locate(disc, head) if head else self.discs[disc]
+        parent = self.places[disc, head]
+        real = self.names(parent).get(name.lower()) if parent else None
+        return parent / real if parent and real else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

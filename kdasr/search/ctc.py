@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 NEVER = -1e10  # the log of zero, finite as in ESPnet, so that differences of two of them are numbers
-FLOOR = 1e-300  # a candidate that is less likely than this relative to its prefix's best frame is as likely as this
+FLOOR = 1e-280  # below this, relative to its prefix's best frame, a candidate's score is summed in the log domain
 
 
 class CtcMemory(NamedTuple):
@@ -99,10 +99,22 @@ class CtcPrefixScorer:
             sums = (probabilities @ paths.unsqueeze(3)).squeeze(3)  # (B, K, S)
         sums = torch.where(candidates == state.last.unsqueeze(2), again, sums)  # (B, K, S)
         scores = top + sums.clamp_min(FLOOR).log()  # (B, K, S)
+        low = sums < FLOOR  # (B, K, S)
+        if low.any():
+            scores[low] = self._in_logs(state, total, memory, candidates, low)
         scores = torch.where(candidates == self.eos, total[..., -1:], scores)  # (B, K, S)
         # What is impossible (more tokens than frames) is equally so, whatever was summed on the way.
         scores = scores.masked_fill((candidates == self.blank) | (scores < NEVER / 2), NEVER)  # (B, K, S)
         return scores - state.prefix.unsqueeze(2)  # (B, K, S)
+
+    @staticmethod
+    def _in_logs(state: CtcState, total: Tensor, memory: CtcMemory, candidates: Tensor, where: Tensor) -> Tensor:
+        """Scores with their prefix (n,) of the few candidates whose sum of probabilities is too small for a float64."""
+        b, k, s = where.nonzero(as_tuple=True)  # (n,) each
+        tokens = candidates[b, k, s]  # (n,)
+        repeats = (tokens == state.last[b, k]).unsqueeze(1)  # (n, 1)
+        phi = torch.where(repeats, state.blank[b, k], total[b, k])[:, :-1]  # (n, T)
+        return (phi + memory.logp[b, tokens].double()).logsumexp(1)  # (n,)
 
     def advance(self, state: CtcState, memory: CtcMemory, tokens: Tensor, scores: Tensor) -> CtcState:
         """The state after one more token each (B, K), which scored `scores` (B, K) over its prefix."""

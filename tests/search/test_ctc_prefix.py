@@ -68,7 +68,7 @@ def test_scores_are_the_sums_over_all_paths(prefix):
     assert float(scores[BLANK]) < -1e9
 
 
-@pytest.mark.parametrize("spread", [1.0, 8.0, 30.0])
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1000.0])
 def test_equals_espnets_batched_scorer_in_float64(spread):
     lengths = [40, 25, 31]
     x = logits(lengths, spread=spread).double()
@@ -130,3 +130,12 @@ def test_padding_and_other_utterances_change_nothing():
         torch.testing.assert_close(together[b], single[0], atol=1e-6, rtol=0)
         if length < 6:  # six tokens in one frame are impossible: no score is left to lose
             assert (single[0] == 0).all()
+
+
+def test_a_repeated_token_needs_a_blank_between():
+    ctc = scorer()
+    memory = ctc.remember(logits([2]), torch.tensor([2]))
+    state = follow(ctc, memory, torch.tensor([[[3]]]))
+    scores = ctc.score(state, memory, torch.tensor([[[3, 2]]]))[0, 0]
+    assert float(scores[0]) < -1e9  # two frames cannot spell 3 3
+    assert float(scores[1]) > -50

@@ -242,27 +242,28 @@ def test_more_seeds_add_students_only(recipe):
 
 
 def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe):
+    kd(recipe, "--transcribed", ".5", "--stop_stage", "4")
     output, _ = kd(recipe, "--transcribed", ".5", status=1, FAIL="train exp/student_refs_s1", RUN="run.py")
     assert "run.py: job failed, log is in exp/student_refs_s1/log/train.log" in output and "no such luck" in output
     assert "ERROR: stopped in stage 5 (student), status 1" in output
     done = {path.parent.name for path in (recipe / "exp").glob("student*/.done")}
     assert "student_refs_s1" not in done and done
-    _, calls = kd(recipe, "--transcribed", ".5")
+    _, calls = kd(recipe, "--transcribed", ".5", "--stop_stage", "5")
     assert sum("exp/student_refs_s1 " in call for call in calls if call.startswith("train")) == 1
     assert not any("exp/teacher_s1 " in call for call in calls if call.startswith("train"))
 
 
 def test_early_student_runs_beside_the_teacher(recipe):
-    output, calls = kd(recipe, "--early_refs", "true")
+    _, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "5")
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert set(trained[:2]) == {"exp/teacher_s1", "exp/student_refs_s1"} and len(trained) == 3
     # its failure is shown, and it is trained in its stage
     subprocess.run(["rm", "-r", recipe / "exp"], check=True)
     broken = {"FAIL": "train exp/student_refs_s1", "RUN": "run.py"}
-    output, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "4", status=1, **broken)
+    output, _ = kd(recipe, "--early_refs", "true", "--stop_stage", "4", status=1, **broken)
     assert "no such luck" in output
     assert (recipe / "exp/teacher_s1/nbest_train/.done").exists()
-    _, calls = kd(recipe, "--early_refs", "true")
+    _, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "5")
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert "exp/student_refs_s1" in trained and "exp/teacher_s1" not in trained
 
@@ -336,16 +337,26 @@ def sleepers(recipe):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("slow", ["train exp/teacher_s1", "train exp/student_refs_s1"])
+@pytest.mark.parametrize(
+    "number, slow",
+    [
+        (signal.SIGTERM, "train exp/teacher_s1"),
+        (signal.SIGINT, "train exp/teacher_s1"),
+        (signal.SIGKILL, "train exp/teacher_s1"),
+        (signal.SIGTERM, "train exp/student_refs_s1"),
+        (signal.SIGKILL, "train exp/student_refs_s1"),
+    ],
+)
 def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on(recipe, number, slow):
-    process = start(recipe, SLOW=slow, RUN="run.py")
+    less = ["--students", "refs", "--decode_tags", "greedy"]
+    kd(recipe, "--stop_stage", "2")
+    process = start(recipe, *less, SLOW=slow, RUN="run.py")
     wait_for(recipe, slow.split()[1] + " --seed")
     began = time.monotonic()
     os.kill(process.pid, number)
     process.wait(timeout=20)
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
-    _, calls = kd(recipe)  # at once: it waits for what is left of the killed run
+    _, calls = kd(recipe, *less)  # at once: it waits for what is left of the killed run
     assert time.monotonic() - began < 20
     assert sleepers(recipe) == []
     assert verbs(calls)[-1] == "report"
@@ -354,6 +365,7 @@ def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on(recipe, number, 
 
 
 def test_two_runs_in_one_directory(recipe):
+    kd(recipe, "--stop_stage", "2")
     first = start(recipe, SLOW="train exp/teacher_s1", RUN="run.py")
     wait_for(recipe, "exp/teacher_s1")
     output, _ = kd(recipe, status=1)
