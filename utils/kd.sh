@@ -12,7 +12,7 @@ nj=2                 # processes that run side by side
 ngpu=0               # GPUs of one training (0: on the CPU)
 seed=1               # seed of the teacher
 seeds="1"            # seeds of the students: one student of each kind for each
-early_refs=false     # train the first student on references beside the teacher (needs a second core)
+early_students=true  # train the students that need no teacher beside it (on the CPU, with nj of 2 or more)
 # Data
 train_set=train      # set of data/ to train on
 valid_set=dev        # set to choose the best epochs by
@@ -29,7 +29,7 @@ nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; lef
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
 student_config=conf/student.yaml  # configuration of the students
-students="refs nbest control"     # students: on references, on teacher N-best, on true labels of all audio
+students="refs nbest extra control"  # which students; the usage text says what each learns from
 train_opts=""        # ESPnet's own options for every training, as in "--max_epoch 10"
 target_opts=""       # further options of kdasr targets, as in "--select posterior --k 5"
 # Search
@@ -63,7 +63,11 @@ scores, and writes a table. Stages, by number or name:
    2 feats    data/SET -> dump/fbank/SET, and the split into transcribed and untranscribed audio
    3 teacher  features -> dump/tokens/TYPE, exp/teacher_*
    4 nbest    teacher, training audio -> exp/teacher_*/nbest_SET
-   5 student  N-best or references -> exp/student_*
+   5 student  N-best or references -> exp/student_*: the same network on
+                refs     references of the transcribed audio
+                nbest    the teacher's N-best of the transcribed audio, weighted by posterior
+                extra    references, and the teacher's N-best of the untranscribed audio
+                control  references of all audio, as if the rest had been transcribed by hand
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET
    7 score    -> exp/MODEL/decode_TAG/SET/score_wer, score_cer
    8 lm, 9 rescore: kept free for language models
@@ -119,8 +123,8 @@ case "${token_type}" in
 esac
 for kind in ${students}; do
     case "${kind}" in
-        refs | nbest | control) ;;
-        *) die "--students ${kind}: expected some of refs, nbest, control" ;;
+        refs | nbest | extra | control) ;;
+        *) die "--students ${kind}: expected some of refs, nbest, extra, control" ;;
     esac
 done
 for decode_tag in ${decode_tags}; do
@@ -202,9 +206,9 @@ student_dir() { # KIND SEED
 
 kinds=()
 for kind in ${students}; do
-    # with everything transcribed, these two are the same student
-    if [ "${kind}" = control ] && [ -z "${unlabelled}" ] && [[ " ${students} " == *" refs "* ]]; then
-        control_is_refs=true
+    # with everything transcribed, extra and control are the student refs
+    if [ -z "${unlabelled}" ] && [[ "${kind}" == @(extra|control) ]] && [[ " ${students} " == *" refs "* ]]; then
+        as_refs+="${as_refs:+, }${kind}"
     else
         kinds+=("${kind}")
     fi
@@ -275,9 +279,7 @@ if begin 2 "${datadir}" "${feats}"; then
             log "${labelled}, ${unlabelled}: done already"
         else
             log "${train_all}: ${transcribed} of it into ${labelled}, the rest without text into ${unlabelled}"
-            # the verb's share is the untranscribed one
-            share="$(awk -v part="${transcribed}" 'BEGIN { printf "%.10g", 1 - part }')"
-            await "${run_train[@]}" "${feats}/log/holdout.log" kdasr data holdout --share "${share}" --seed "${split_seed}" \
+            await "${run_train[@]}" "${feats}/log/holdout.log" kdasr data holdout --transcribed "${transcribed}" --seed "${split_seed}" \
                 "${train_all}" --labelled "${labelled}" --unlabelled "${unlabelled}"
             mark_done "${unlabelled}" "${made}"
             mark_done "${labelled}" "${made}"
@@ -341,28 +343,53 @@ train_model() {
     log "${out}: trained"
 }
 
+# make_targets OUT NBEST [OPTION...]: what a student trains on
+make_targets() {
+    local out="$1" from="$2" made
+    shift 2
+    made="$(stamp "target_opts=${target_opts}" "options=$*" -- "${from}" "${tokens}" "${@:2}")"
+    if is_done "${out}" "${made}"; then return; fi
+    await "${run_train[@]}" "${out%/*}/log/targets.log" kdasr targets --nbest "${from}" --tokens "${tokens}" --out "${out}" \
+        "$@" "${target_words[@]}"
+    mark_done "${out}" "${made}"
+}
+
 # train_student KIND SEED
 train_student() {
-    local kind="$1" out made
+    local kind="$1" out
     out="$(student_dir "$1" "$2")"
     case "${kind}" in
         refs) train_model "${out}" student "student on references" "${student_config}" "${labelled}" "$2" ;;
         control) train_model "${out}" student "control on true labels of all audio" "${student_config}" "${train_all}" "$2" ;;
         nbest)
-            made="$(stamp "target_opts=${target_opts}" -- "${nbest_dirs[@]}" "${tokens}")"
-            if ! is_done "${out}/targets" "${made}"; then
-                await "${run_train[@]}" "${out}/log/targets.log" kdasr targets --nbest "${nbest_dirs[@]}" --tokens "${tokens}" \
-                    --out "${out}/targets" "${target_words[@]}"
-                mark_done "${out}/targets" "${made}"
-            fi
-            train_model "${out}" student "student on teacher N-best" "${student_config}" "${train_all}" "$2" \
+            make_targets "${out}/targets" "${nbest_labelled}"
+            train_model "${out}" student "student on teacher N-best" "${student_config}" "${labelled}" "$2" \
                 --targets "${out}/targets" --teacher "${teacher##*/}"
+            ;;
+        extra)
+            make_targets "${out}/targets" "${nbest_unlabelled}" --refs "${labelled}/text"
+            train_model "${out}" student "student on references and teacher N-best of untranscribed audio" "${student_config}" \
+                "${train_all}" "$2" --targets "${out}/targets" --teacher "${teacher##*/}"
             ;;
     esac
 }
 
-nbest_dirs=("${teacher}/nbest_${labelled##*/}")
-[ -z "${unlabelled}" ] || nbest_dirs+=("${teacher}/nbest_${unlabelled##*/}")
+# train_early: the students that need no teacher, one after the other
+train_early() {
+    local student_seed kind
+    for student_seed in ${seeds}; do
+        for kind in "${kinds[@]}"; do
+            if [[ "${kind}" == @(refs|control) ]]; then train_student "${kind}" "${student_seed}"; fi
+        done
+    done
+}
+
+# the N-best that the students asked for learn from
+nbest_labelled="${teacher}/nbest_${labelled##*/}"
+nbest_unlabelled="${teacher}/nbest_${unlabelled##*/}"
+nbest_dirs=()
+if [[ " ${kinds[*]} " == *" nbest "* ]]; then nbest_dirs+=("${nbest_labelled}"); fi
+if [[ " ${kinds[*]} " == *" extra "* ]]; then nbest_dirs+=("${nbest_unlabelled}"); fi
 
 early=""
 if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
@@ -381,9 +408,9 @@ if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
         fi
     else
         need_config teacher_config
-        if "${early_refs}" && [[ " ${kinds[*]} " == *" refs "* ]] && [ "${ngpu}" -eq 0 ] && [ "${nj}" -ge 2 ]; then
+        if "${early_students}" && [ "${ngpu}" -eq 0 ] && [ "${nj}" -ge 2 ]; then
             need_config student_config
-            in_background train_student refs "${seeds%% *}"
+            in_background train_early
             early="$!"
         fi
         train_model "${teacher}" teacher teacher "${teacher_config}" "${labelled}" "${seed}"
@@ -413,15 +440,19 @@ if begin 5 "${labelled}, ${train_all}, ${nbest_dirs[*]}" "${models[*]:1}"; then
     need_config student_config
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
     need 3 "${tokens}"
-    [[ " ${kinds[*]} " != *" nbest "* ]] || need 4 "${nbest_dirs[@]}"
-    "${control_is_refs:-false}" && log "all audio is transcribed, so that the student control would be the student refs: left out"
+    [ "${#nbest_dirs[@]}" -eq 0 ] || need 4 "${nbest_dirs[@]}"
+    [ -z "${as_refs:-}" ] || log "all audio is transcribed: the student refs is ${as_refs} too"
+    # what was begun beside the teacher goes on as one of the nj processes, the others join it
+    begun=""
     if [ -n "${early}" ]; then
-        log "waiting for the student that was started beside the teacher"
-        wait "${early}" || true # if it failed, it is trained again below, and its error shown
+        pool+=("${early}")
+        begun="refs control"
         early=""
     fi
     for student_seed in ${seeds}; do
-        for kind in "${kinds[@]}"; do pool_start train_student "${kind}" "${student_seed}"; done
+        for kind in "${kinds[@]}"; do
+            [[ " ${begun} " == *" ${kind} "* ]] || pool_start train_student "${kind}" "${student_seed}"
+        done
     done
     pool_wait
 fi
@@ -524,7 +555,7 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results}"; then
 fi
 
 if [ -n "${early}" ]; then
-    log "waiting for the student that was started beside the teacher"
+    log "waiting for the students that were started beside the teacher"
     wait "${early}"
 fi
 log "finished, $((SECONDS - started)) s"

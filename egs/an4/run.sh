@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 an4="${AN4}"         # directory with AN4's etc/ and wav/ in it (.flac, .wav, .sph or raw big-endian)
 dev_speakers=8       # training speakers held out as dev
 # What this recipe sets for the stages below
+speed=0.9,1.0,1.1    # speed factors of the training audio: 50 minutes of speech are few
 transcribed=1        # share of the training audio taken as transcribed; the rest serves as untranscribed audio
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 student_config=conf/student.yaml  # configuration of the students
@@ -36,6 +37,7 @@ exec ../../utils/kd.sh \
     --train_set train \
     --valid_set dev \
     --test_sets test \
+    --speed "${speed}" \
     --transcribed "${transcribed}" \
     --teacher_config "${teacher_config}" \
     --student_config "${student_config}" \

@@ -71,6 +71,9 @@ def make_archive(args: argparse.Namespace, options: SearchOptions, out: Path, qu
     source = engine.find_model(args.model, args.model_file)
     rows = engine.read_rows(args.data, source)
     shards = cut(rows, args.shard_size)  # type: ignore[type-var]
+    if not any(out.glob("nbest.*.jsonl")):
+        # A run that failed before its first shard (on a beam that is too wide, say) binds nobody to its settings.
+        (out / "manifest.json").unlink(missing_ok=True)
     claim(out, manifest(source, rows, options, args.shard_size))
     part, parts = parse_job(args.job) if args.job else (1, 1)
     missing = archive.missing_shards(out, len(shards))
@@ -92,7 +95,10 @@ def make_archive(args: argparse.Namespace, options: SearchOptions, out: Path, qu
             make_shard, str(out), source.directory, source.checkpoint, options, args.batch_frames, device
         )
         run_shards(
-            make, [(shard, shards[shard]) for shard in todo], 1 if args.job else args.nj, f"{out.name}: decoding"
+            make,
+            [(shard, shards[shard]) for shard in todo],
+            1 if args.job else args.nj,
+            f"{Path(args.out).name}: decoding",
         )
     if args.job:
         print(f"{out}: job {args.job} has done its share of {len(shards)} shards")

@@ -155,6 +155,12 @@ main(["nbest", "--model", root + "/model", "--data", root + "/data", "--out", {s
     assert shards(out) == shards(whole)
 
 
+def test_a_run_that_failed_at_once_binds_nobody(place, tmp_path, capsys):
+    assert nbest(place[0], tmp_path / "out", "--beam", 19) == 1
+    assert "--beam 19: more than the model's 18 tokens" in capsys.readouterr().err
+    assert nbest(place[0], tmp_path / "out", "--beam", 2) == 0
+
+
 def test_other_options_or_model_are_refused(place, whole, tmp_path, capsys):
     assert nbest(place[0], whole, "--beam", 4) == 1
     assert "made with other settings (search was" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_without_packages_it_says_what_each_would_give_and_fails():
     code, lines, err = run("-S")  # no site-packages
     assert code == 1
     assert "[ ] torch: required: networks, training, decoding (tools/install.sh)" in lines
-    assert "[ ] jiwer: it would give an independent check of the error counts, in the tests (pip install jiwer)" in lines
+    assert "[ ] av: it would give shorten-compressed SPHERE, as on the real WSJ discs (pip install av)" in lines
     required = [name for name, (_, needed) in check_install.PACKAGES.items() if needed]
     assert err == f"kdasr cannot run without {', '.join(required)}\n"
 

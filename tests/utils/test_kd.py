@@ -84,7 +84,7 @@ def kd(recipe, *words, status=0, **environment):
     calls = recipe / "calls.txt"
     calls.unlink(missing_ok=True)
     done = subprocess.run(
-        [UTILS / "kd.sh", *words],
+        [UTILS / "kd.sh", "--early_students", "false", *words],
         cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
@@ -103,9 +103,10 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
     names = [word for call in calls if call.startswith("train ") for word in call.split() if word.startswith("exp/")]
     assert names[0] == "exp/teacher_s1"
     assert sorted(set(names) - {"exp/teacher_s1"}) == [
-        "exp/student_control_s1", "exp/student_nbest_s1", "exp/student_nbest_s1/targets", "exp/student_refs_s1",
+        "exp/student_control_s1", "exp/student_extra_s1", "exp/student_extra_s1/targets", "exp/student_nbest_s1",
+        "exp/student_nbest_s1/targets", "exp/student_refs_s1",
     ]  # fmt: skip
-    assert verbs(calls).count("decode") == 4 * 2  # models, tags, one set
+    assert verbs(calls).count("decode") == 5 * 2  # models, tags, one set
     assert verbs(calls).count("score") == 4 * 2 * 2
     assert "| the table |" in output
     began = time.monotonic()
@@ -122,22 +123,28 @@ def test_the_verbs_get_what_the_brief_says(recipe):
     lab, unlab = "dump/fbank/train_lab0.4", "dump/fbank/train_unlab0.4"
     search = "--beam 6 --nbest 4 --ctc_weight 0.2"
     teacher, refs, nbest = "exp/teacher_s1", "exp/student_refs_s1", "exp/student_nbest_s1"
+    extra, control = "exp/student_extra_s1", "exp/student_control_s1"
     tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
     for call in (
         "feats --data data/train --out dump/fbank/train --cmvn global --job 2/2",
         "feats --data data/test --out dump/fbank/test --cmvn global --merge",
-        f"data holdout --share 0.6 --seed 1 dump/fbank/train --labelled {lab} --unlabelled {unlab}",
+        f"data holdout --transcribed 0.4 --seed 1 dump/fbank/train --labelled {lab} --unlabelled {unlab}",
         f"tokens --text {lab}/text --out dump/tokens/char --type char --check dump/fbank/dev/text dump/fbank/test/text",
         f"train --config conf/teacher.yaml --train {lab} {tail} {teacher}"
         " --seed 1 --ngpu 0 --role teacher --label teacher",
         f"nbest --model {teacher} --data {unlab} --out {teacher}/nbest_train_unlab0.4 {search} --job 1/2",
         f"nbest --model {teacher} --data {lab} --out {teacher}/nbest_train_lab0.4 {search} --merge",
-        f"targets --nbest {teacher}/nbest_train_lab0.4 {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char"
-        f" --out {nbest}/targets",
+        f"targets --nbest {teacher}/nbest_train_lab0.4 --tokens dump/tokens/char --out {nbest}/targets",
+        f"targets --nbest {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char --out {extra}/targets --refs {lab}/text",
         f"train --config conf/student.yaml --train {lab} {tail} {refs}"
         " --seed 1 --ngpu 0 --role student --label student on references",
-        f"train --config conf/student.yaml --train dump/fbank/train {tail} {nbest} --targets {nbest}/targets"
+        f"train --config conf/student.yaml --train {lab} {tail} {nbest} --targets {nbest}/targets"
         " --teacher teacher_s1 --seed 1 --ngpu 0 --role student --label student on teacher N-best",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {extra} --targets {extra}/targets"
+        " --teacher teacher_s1 --seed 1 --ngpu 0 --role student"
+        " --label student on references and teacher N-best of untranscribed audio",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {control}"
+        " --seed 1 --ngpu 0 --role student --label control on true labels of all audio",
         f"decode --model {teacher} --data dump/fbank/test --out {teacher}/decode_greedy/test"
         " --beam 1 --ctc_weight 0 --nj 1",
         f"decode --model {refs} --data dump/fbank/test --out {refs}/decode_beam/test --beam 6 --ctc_weight 0.2 --nj 1",
@@ -168,7 +175,7 @@ def test_stages_by_number_and_by_name(recipe, first, last):
         (["--nj", "0"], "--nj 0: expected a whole number, 1 or more"),
         (["--transcribed", "0"], "--transcribed 0: expected a share"),
         (["--transcribed", "1.5"], "--transcribed 1.5: expected a share"),
-        (["--students", "refs best"], "--students best: expected some of refs, nbest, control"),
+        (["--students", "refs best"], "--students best: expected some of refs, nbest, extra, control"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
         (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
@@ -190,10 +197,10 @@ def test_lm_stages_are_told_only_when_asked_for(recipe):
     assert "rescore" not in output
 
 
-def test_with_all_audio_transcribed_the_control_is_left_out(recipe):
+def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):
     output, calls = kd(recipe)
-    assert "control" not in "\n".join(calls) and "holdout" not in "\n".join(calls)
-    assert "the student control would be the student refs: left out" in output
+    assert "control" not in "\n".join(calls) and "extra" not in "\n".join(calls) and "holdout" not in "\n".join(calls)
+    assert "all audio is transcribed: the student refs is extra, control too" in output
     nbest = [call for call in calls if call.startswith("targets")]
     assert [call.split(" --tokens")[0] for call in nbest] == ["targets --nbest exp/teacher_s1/nbest_train"]
     assert not any("control" in path.name for path in (recipe / "exp").iterdir())
@@ -253,17 +260,18 @@ def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe)
     assert not any("exp/teacher_s1 " in call for call in calls if call.startswith("train"))
 
 
-def test_early_student_runs_beside_the_teacher(recipe):
-    _, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "5")
+def test_students_without_a_teacher_are_trained_beside_it(recipe):
+    options = ["--early_students", "true", "--transcribed", ".5", "--stop_stage", "5"]
+    _, calls = kd(recipe, *options)
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
-    assert set(trained[:2]) == {"exp/teacher_s1", "exp/student_refs_s1"} and len(trained) == 3
-    # its failure is shown, and it is trained in its stage
+    assert sorted(trained) == ["exp/student_control_s1", "exp/student_extra_s1", "exp/student_nbest_s1", "exp/student_refs_s1", "exp/teacher_s1"]
+    assert "exp/student_refs_s1" in trained[:2]
+    # its failure is shown, the teacher's work goes on, and it is trained in its stage
     subprocess.run(["rm", "-r", recipe / "exp"], check=True)
-    broken = {"FAIL": "train exp/student_refs_s1", "RUN": "run.py"}
-    output, _ = kd(recipe, "--early_refs", "true", "--stop_stage", "4", status=1, **broken)
+    output, _ = kd(recipe, *options, status=1, FAIL="train exp/student_refs_s1", RUN="run.py")
     assert "no such luck" in output
-    assert (recipe / "exp/teacher_s1/nbest_train/.done").exists()
-    _, calls = kd(recipe, "--early_refs", "true", "--stop_stage", "5")
+    assert (recipe / "exp/teacher_s1/nbest_train_lab.5/.done").exists()
+    _, calls = kd(recipe, *options)
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert "exp/student_refs_s1" in trained and "exp/teacher_s1" not in trained
 

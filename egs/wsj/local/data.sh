@@ -31,28 +31,26 @@ fail() {
 }
 [ $# -eq 0 ] || fail "$1: options begin with -- and take one value"
 
-sources=()
 case "${corpus}" in
     mini)
         kdasr data mini --out "${discs}" --hours "${hours}" --seed "${seed}" --nj "${nj}"
-        sources=("${discs}"/*)
+        found=("${discs}")
         ;;
     wsj)
         if [ -z "${wsj0}" ] || [ -z "${wsj1}" ]; then
             fail "both sets of discs are needed: --wsj0 DIR --wsj1 DIR, or WSJ0 and WSJ1 in db.sh"
         fi
-        shopt -s nullglob
-        for directory in "${wsj0}" "${wsj1}"; do
-            [ -d "${directory}" ] || fail "${directory}: no such directory (a relative path is taken from egs/wsj); expected WSJ's discs in it"
-            found=("${directory}"/??-{?,??}.?)
-            # no discs in it: a merged tree, which kdasr data wsj looks into itself
-            if [ "${#found[@]}" -gt 0 ]; then sources+=("${found[@]}"); else sources+=("${directory}"); fi
+        found=("${wsj0}" "${wsj1}")
+        for directory in "${found[@]}"; do
+            [ -d "${directory}" ] ||
+                fail "${directory}: no such directory (a relative path is taken from egs/wsj); expected WSJ's discs in it"
         done
         ;;
     *) fail "--corpus ${corpus}: expected mini or wsj" ;;
 esac
 
-kdasr data wsj --out "${datadir}" "${sources[@]}"
+# it looks for discs and merged trees in what it is given
+kdasr data wsj --out "${datadir}" "${found[@]}"
 
 # <NOISE> and the like: one token each, and left out of scores
 cut -d ' ' -f 2- "${datadir}/train_si284/text" | tr ' ' '\n' | grep '^<.*>$' | sort -u >"${datadir}/nlsyms.txt" || true
