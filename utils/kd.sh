@@ -223,6 +223,10 @@ done
 now="${first}"
 take_lock
 export KDASR_RECIPE_PID=$$ # run.py ends its jobs when this process is gone
+if [ -t 1 ] || [ -p /dev/stdout ]; then # trainings say here, epoch by epoch, how they are doing; a file would be written twice
+    exec 8>&1
+    export KDASR_PROGRESS="/proc/$$/fd/8"
+fi
 trap at_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

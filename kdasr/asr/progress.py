@@ -1,8 +1,15 @@
-"""A progress bar over epochs for ESPnet's trainer, which itself only logs."""
+"""A progress bar over epochs for ESPnet's trainer, which itself only logs.
+
+Under a recipe the bar goes to a job's log, where nobody looks while it runs. So a line an epoch goes to
+the terminal too: utils/kd.sh names it in KDASR_PROGRESS. On another machine that name leads nowhere, and
+nothing is said.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
 from types import TracebackType
 
@@ -36,6 +43,10 @@ class EpochBar(logging.Handler):
             shown = {key: value for key in ("acc", "loss") if (value := figure(valid, key))}
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update(1)
+            done, left = self.bar.n, self.bar.total - self.bar.n
+            rate = self.bar.format_dict["elapsed"] / max(1, done - self.bar.initial)
+            figures = ", ".join(f"{key} {value}" for key, value in shown.items())
+            announce(f"{self.title}: epoch {done} of {self.bar.total}, validation {figures}, about {left * rate / 60:.0f} min left")
 
     def __enter__(self) -> EpochBar:
         logging.getLogger().addHandler(self)
@@ -47,6 +58,14 @@ class EpochBar(logging.Handler):
         logging.getLogger().removeHandler(self)
         if self.bar is not None:
             self.bar.close()
+
+
+def announce(line: str) -> None:
+    """Say a line where the person who started the recipe sees it."""
+    terminal = os.environ.get("KDASR_PROGRESS")
+    if terminal and os.path.exists(terminal):  # noqa: PTH110 - a link of /proc, not a file
+        with contextlib.suppress(OSError), open(terminal, "a", encoding="utf-8") as stream:
+            stream.write(f"  {line}\n")
 
 
 def figure(results: str, key: str) -> str:

@@ -38,6 +38,10 @@ EXAMPLES = """examples:
 """
 
 
+# ESPnet's CTC scorer gives -1e10 for probability zero; such hypotheses fill the lists of very short utterances.
+IMPOSSIBLE = -1e8
+
+
 class Target(NamedTuple):
     """One training target of an utterance."""
 
@@ -133,6 +137,8 @@ def fault(hypothesis: dict[str, Any], frames: int, max_repeat: int, min_frames: 
     """Why a hypothesis should not be trained on, or None."""
     if not hypothesis["tokens"]:
         return "empty"
+    if hypothesis["score"] < IMPOSSIBLE:
+        return "impossible to CTC"
     if frames < min_frames * len(hypothesis["tokens"]):
         return "too long for its audio"
     if repeats(hypothesis["text"].split()) >= max_repeat:

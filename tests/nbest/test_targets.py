@@ -46,12 +46,16 @@ def test_repeats(text, count):
     assert repeats(text.split()) == count
 
 
-def test_faults_are_named():
-    assert fault({"tokens": [], "text": ""}, 100, 4, 4.0) == "empty"
-    assert fault({"tokens": [2] * 26, "text": "A"}, 100, 4, 4.0) == "too long for its audio"
-    assert fault({"tokens": [2] * 25, "text": "A"}, 100, 4, 4.0) is None
-    assert fault({"tokens": [2] * 8, "text": "A A A A"}, 100, 4, 4.0) == "looping"
-    assert fault({"tokens": [2] * 8, "text": "A A A B"}, 100, 4, 4.0) is None
+@pytest.mark.parametrize(("tokens", "text", "score", "reason"), [
+    ([], "", -1.0, "empty"),
+    ([2] * 26, "A", -1.0, "too long for its audio"),
+    ([2] * 25, "A", -1.0, None),
+    ([2] * 8, "A A A A", -1.0, "looping"),
+    ([2] * 8, "A A A B", -1.0, None),
+    ([2] * 8, "A B", -2e9, "impossible to CTC"),
+])
+def test_faults_are_named(tokens, text, score, reason):
+    assert fault({"tokens": tokens, "text": text, "score": score}, 100, 4, 4.0) == reason
 
 
 def run(tmp_path, *options):

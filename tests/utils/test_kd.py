@@ -107,14 +107,14 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
         "exp/student_nbest_s1/targets", "exp/student_refs_s1",
     ]  # fmt: skip
     assert verbs(calls).count("decode") == 5 * 2  # models, tags, one set
-    assert verbs(calls).count("score") == 4 * 2 * 2
+    assert verbs(calls).count("score") == 5 * 2 * 2
     assert "| the table |" in output
     began = time.monotonic()
     output, calls = kd(recipe, "--transcribed", "0.5")
     assert time.monotonic() - began < 5
     assert calls == []
-    assert output.count(": done already") == 1 + 4 + 2 + 2 + 3 + 1  # of stages 1 to 5 and 10
-    assert "8 of 8 were done already" in output and "16 of 16 were done already" in output
+    assert output.count(": done already") == 1 + 4 + 2 + 2 + 4 + 1  # of stages 1 to 5 and 10
+    assert "10 of 10 were done already" in output and "20 of 20 were done already" in output
     assert "| the table |" in output
 
 
