@@ -138,9 +138,11 @@ split() {
     local text
     into=()
     [ -n "${2//[[:space:]]/}" ] || return 0
-    text="$(xargs printf '%s\n' <<<"$2" 2>/dev/null)" || die "--${1%words}opts $2: a quote is not closed"
+    # the last line keeps empty words before it from being cut off with the end
+    text="$(xargs printf '%s\n' <<<"$2" 2>/dev/null && echo .)" || die "--${1%words}opts $2: a quote is not closed"
     # shellcheck disable=SC2034  # a reference to the caller's array
     mapfile -t into <<<"${text}"
+    unset 'into[-1]'
 }
 data_words=() train_words=() target_words=() nbest_words=() decode_words=() score_words=()
 for option in data train target nbest decode score; do

@@ -17,7 +17,8 @@ datadir=data         # Kaldi data directories
 train_set=train_si284              # set to train on
 valid_set=test_dev93               # set to choose the best epochs by
 test_sets="test_dev93 test_eval92" # sets to decode and score
-transcribed=0.5      # share of the training audio taken as transcribed; the rest serves as untranscribed audio
+transcribed=""       # share of the training audio taken as transcribed, the rest is untranscribed; empty: 0.6 of mini, all of WSJ
+ctc_weight=""        # weight of CTC in beam search; empty: 0.1 for mini, where CTC is the weaker branch, 0.3 for WSJ
 teacher_config=""    # empty: conf/mini_teacher.yaml or conf/wsj_rnn_teacher.yaml, as the corpus is
 student_config=""    # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yaml
 score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
@@ -44,6 +45,8 @@ fi
 case "${corpus}" in
     mini)
         configs=mini
+        transcribed="${transcribed:-0.6}"
+        ctc_weight="${ctc_weight:-0.1}"
         data_opts="--corpus mini --hours ${hours}"
         corpus_note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
         [[ " ${parse_options_rest[*]-}" == *" --help"* ]] || echo "run.sh: the embedded corpus, about ${hours} h of synthetic speech:" \
@@ -51,6 +54,8 @@ case "${corpus}" in
         ;;
     wsj)
         configs=wsj_rnn
+        transcribed="${transcribed:-1}"
+        ctc_weight="${ctc_weight:-0.3}"
         data_opts=""
         corpus_note=""
         if [ -n "${wsj0}${wsj1}" ]; then
@@ -71,6 +76,7 @@ exec ../../utils/kd.sh \
     --test_sets "${test_sets}" \
     --nlsyms "${datadir}/nlsyms.txt" \
     --transcribed "${transcribed}" \
+    --ctc_weight "${ctc_weight}" \
     --teacher_config "${teacher_config:-conf/${configs}_teacher.yaml}" \
     --student_config "${student_config:-conf/${configs}_student.yaml}" \
     --score_opts "${score_opts}" \

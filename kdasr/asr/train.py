@@ -14,12 +14,13 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kdasr import __version__
 from kdasr.errors import UserError
-from kdasr.files import only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -183,6 +184,7 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     from kdasr.espnet import check_weights, find_checkpoint, load_model, prepare
 
     prepare()
+    torch.save = whole(torch.save)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
     from kdasr.asr.progress import EpochBar
@@ -225,6 +227,22 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
             "settings": settings,
         },
     )
+
+
+def whole(save: Callable[..., None]) -> Callable[..., None]:
+    """A torch.save that puts its file in place when it is complete.
+
+    ESPnet's trainer overwrites checkpoint.pth where it stands: killed in that moment, it could not resume.
+    """
+
+    def save_whole(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            save(value, path, *args, **kwargs)
+            return
+        with atomic_write(path, "wb") as stream:
+            save(value, stream, *args, **kwargs)
+
+    return save_whole
 
 
 def cpu_seconds() -> float:

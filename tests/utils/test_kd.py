@@ -135,7 +135,8 @@ def test_the_verbs_get_what_the_brief_says(recipe):
         f"nbest --model {teacher} --data {unlab} --out {teacher}/nbest_train_unlab0.4 {search} --job 1/2",
         f"nbest --model {teacher} --data {lab} --out {teacher}/nbest_train_lab0.4 {search} --merge",
         f"targets --nbest {teacher}/nbest_train_lab0.4 --tokens dump/tokens/char --out {nbest}/targets",
-        f"targets --nbest {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char --out {extra}/targets --refs {lab}/text",
+        f"targets --nbest {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char --out {extra}/targets"
+        f" --refs {lab}/text",
         f"train --config conf/student.yaml --train {lab} {tail} {refs}"
         " --seed 1 --ngpu 0 --role student --label student on references",
         f"train --config conf/student.yaml --train {lab} {tail} {nbest} --targets {nbest}/targets"
@@ -264,7 +265,8 @@ def test_students_without_a_teacher_are_trained_beside_it(recipe):
     options = ["--early_students", "true", "--transcribed", ".5", "--stop_stage", "5"]
     _, calls = kd(recipe, *options)
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
-    assert sorted(trained) == ["exp/student_control_s1", "exp/student_extra_s1", "exp/student_nbest_s1", "exp/student_refs_s1", "exp/teacher_s1"]
+    students = [f"exp/student_{kind}_s1" for kind in ("control", "extra", "nbest", "refs")]
+    assert sorted(trained) == [*students, "exp/teacher_s1"]
     assert "exp/student_refs_s1" in trained[:2]
     # its failure is shown, the teacher's work goes on, and it is trained in its stage
     subprocess.run(["rm", "-r", recipe / "exp"], check=True)
@@ -305,9 +307,9 @@ def test_search_on_gpus(recipe):
 
 
 def test_options_reach_the_verbs_word_for_word(recipe):
-    data = r"--corpus mini --dir /a\ b/$HOME '' \`id\`"
+    data = r"--dir /a\ b/$HOME '' \`id\` --wsj1 ''"
     _, calls = kd(recipe, "--data_opts", data, "--train_opts", "--max_epoch 3", "--stop_stage", "3")
-    assert calls[0] == "local/data.sh <--datadir> <data> <--nj> <2> <--corpus> <mini> <--dir> </a b/$HOME> <> <`id`>"
+    assert calls[0] == "local/data.sh <--datadir> <data> <--nj> <2> <--dir> </a b/$HOME> <> <`id`> <--wsj1> <>"
     assert calls[-1].endswith("--label teacher -- --max_epoch 3")
 
 
