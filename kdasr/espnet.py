@@ -43,6 +43,7 @@ OPTIONAL = (
     "pyworld",
     "ctc_segmentation",
     "tacotron_cleaner",
+    "jaconv",
     "pypinyin",
     "jamo",
     "g2p_en",

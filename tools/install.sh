@@ -34,7 +34,7 @@ fi
 log "making $venv (about three minutes)"
 [ -x $venv/bin/python ] || "$PYTHON" -m venv $venv || {
     log "python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-pip() { $venv/bin/python -m pip "$@" --quiet --disable-pip-version-check; }
+pip() { $venv/bin/python -m pip "$@" -qq --disable-pip-version-check; }
 
 # One call: pip must see torch's pin while it resolves the rest. If the network fails, run this again.
 pip install "$TORCH" -r tools/requirements.txt
@@ -44,5 +44,7 @@ pip install --no-deps "$ESPNET"
 pip install --no-deps --no-build-isolation -e .
 
 $venv/bin/python tools/check_install.py
+# An ESPnet that cannot be imported should be known now, not in stage 3.
+$venv/bin/python -c 'from kdasr.espnet import register; register()'
 printf '%s\n' "$wanted" > $stamp
 log "done; activate with: . $venv/bin/activate"

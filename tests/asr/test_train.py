@@ -43,6 +43,7 @@ def data(tmp_path):
     (tmp_path / "c.yaml").write_text("encoder: conv_rnn\n")
     (tmp_path / "char").mkdir()
     (tmp_path / "char" / "tokens.txt").write_text("<blank>\n<unk>\nA\n<sos/eos>\n")
+    (tmp_path / "char" / "nlsyms.txt").write_text("")
     write_json(tmp_path / "char" / "tokens.json", {"type": "char"})
     (tmp_path / "train").mkdir()
     for table in ("feats.scp", "utt2num_frames"):

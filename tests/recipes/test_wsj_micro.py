@@ -42,7 +42,7 @@ OWN = {"encoder": "conv_rnn", "encoder_conf": "{hidden_size: 32, num_layers: 1, 
 STOCK = {"encoder": "transformer", "encoder_conf": "{output_size: 32, attention_heads: 2, linear_units: 32, num_blocks: 1}",
          "decoder": "rnn", "decoder_conf": "{rnn_type: lstm, num_layers: 1, hidden_size: 32, att_conf: {atype: location, adim: 16}}"}
 OPTIONS = ["--hours", "0.05", "--teacher_config", "conf/tiny_teacher.yaml", "--student_config", "conf/tiny_student.yaml",
-           "--students", "refs extra", "--beam", "2", "--nbest", "2", "--test_sets", "test_eval92"]
+           "--students", "refs extra", "--beam", "2", "--ctc_weight", "0.3", "--nbest", "2", "--test_sets", "test_eval92"]
 
 
 @pytest.fixture(scope="module")
