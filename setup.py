@@ -19,7 +19,17 @@ setup(
     python_requires=">=3.11",
     # What the package imports by itself. torch and ESPnet are the user's choice of build
     # (CPU, CUDA; Python 3.11 or 3.12): tools/install.sh installs a pair that works.
-    install_requires=["numpy>=2", "kaldiio", "soundfile", "av", "sentencepiece", "kaldi-native-fbank", "tqdm", "PyYAML", "jiwer"],
+    install_requires=[
+        "numpy>=2",
+        "kaldiio",
+        "soundfile",
+        "av",
+        "sentencepiece",
+        "kaldi-native-fbank",
+        "tqdm",
+        "PyYAML",
+        "jiwer",
+    ],
     extras_require={
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the embedded corpus needs it

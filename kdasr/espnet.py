@@ -66,7 +66,9 @@ class _StandIn(types.ModuleType):
         root = self.__name__.partition(".")[0]
 
         def absent(*_args: object, **_kwargs: object) -> None:
-            raise UserError(f"{self.__name__}.{name}: this model needs {root}, which is not installed; pip install {root}")
+            raise UserError(
+                f"{self.__name__}.{name}: this model needs {root}, which is not installed; pip install {root}"
+            )
 
         # A class, not a function: ESPnet subclasses some of these names, and asks isinstance of others.
         value = type(name, (), {"__init__": absent, "__module__": self.__name__})
@@ -157,7 +159,9 @@ def _first(candidates: list[str]) -> types.ModuleType:
         except ModuleNotFoundError as error:
             if error.name is None or not candidate.startswith(error.name):
                 raise
-    raise UserError(f"{candidates[0]}: not in the installed ESPnet {version()}; kdasr knows 202511 and 202609 to 202611")
+    raise UserError(
+        f"{candidates[0]}: not in the installed ESPnet {version()}; kdasr knows 202511 and 202609 to 202611"
+    )
 
 
 def places(module: str) -> list[str]:
@@ -229,7 +233,9 @@ def load_model(
     stats = getattr(args, "normalize_conf", {}).get("stats_file")
     if stats and not Path(stats).is_file():
         if not (directory / Path(stats).name).is_file():
-            raise UserError(f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml")
+            raise UserError(
+                f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml"
+            )
         args.normalize_conf["stats_file"] = str(directory / Path(stats).name)
     with torch.random.fork_rng():
         model = task.build_model(args)
@@ -246,17 +252,25 @@ def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> Non
     other = [key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape]
     for what, keys in (("lacks", missing), ("has unknown", extra), ("has another shape of", sorted(other))):
         if keys:
-            raise UserError(f"{where}: {what} {keys[0]} (and {len(keys) - 1} more); it does not belong to this config.yaml")
+            raise UserError(
+                f"{where}: {what} {keys[0]} (and {len(keys) - 1} more); it does not belong to this config.yaml"
+            )
 
 
 def find_checkpoint(directory: str | Path, model_file: str | None = None) -> Path:
     """The checkpoint to decode with: the one named, or the averaged best, or the best."""
     directory = Path(directory)
-    names = [model_file] if model_file else ["valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.ave.pth", "valid.loss.best.pth"]
+    names = (
+        [model_file]
+        if model_file
+        else ["valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.ave.pth", "valid.loss.best.pth"]
+    )
     for candidate in names:
         if (directory / candidate).is_file():
             return directory / candidate
-    raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first (kdasr train --out {directory})")
+    raise UserError(
+        f"{directory}: none of {', '.join(names)} is there; train the model first (kdasr train --out {directory})"
+    )
 
 
 def main() -> None:

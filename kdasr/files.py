@@ -141,7 +141,9 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return json.loads("\n".join(read_lines(path)))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); remove the file and run its stage again") from None
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}); remove the file and run its stage again"
+        ) from None
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:

@@ -27,8 +27,10 @@ def test_help_of_each_verb_has_examples(verb, capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_imports_nothing_heavy(verb):
     """What takes seconds to import stays out of --help (measured in modules, not in seconds)."""
-    code = f"import sys; from kdasr.cli import main\ntry: main({[*verb.split(), '--help']!r})\nexcept SystemExit: pass\n" \
-           "print(sorted(sys.modules.keys() & {'torch', 'espnet2', 'scipy', 'librosa', 'kaldiio', 'soundfile'}))"
+    code = (
+        f"import sys; from kdasr.cli import main\ntry: main({[*verb.split(), '--help']!r})\nexcept SystemExit: pass\n"
+        "print(sorted(sys.modules.keys() & {'torch', 'espnet2', 'scipy', 'librosa', 'kaldiio', 'soundfile'}))"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
 
@@ -41,8 +43,26 @@ def test_unknown_verb_and_no_verb(capsys):
 
 def test_an_error_is_one_sentence_without_traceback(tmp_path):
     answer = subprocess.run(
-        [sys.executable, "-m", "kdasr.cli", "train", "--config", "nowhere.yaml", "--train", str(tmp_path), "--valid", str(tmp_path),
-         "--tokens", str(tmp_path), "--out", str(tmp_path / "exp")], capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "kdasr.cli",
+            "train",
+            "--config",
+            "nowhere.yaml",
+            "--train",
+            str(tmp_path),
+            "--valid",
+            str(tmp_path),
+            "--tokens",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "exp"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert answer.returncode == 1
     assert answer.stderr.splitlines() == ["kdasr train: nowhere.yaml: no such file; name a config first"]
     assert not time.time() < 0 and not (tmp_path / "exp" / "config.yaml").exists()

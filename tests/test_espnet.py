@@ -22,7 +22,11 @@ def imported_names() -> set[tuple[str, str]]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("espnet"):
                 found |= {(node.module, alias.name) for alias in node.names}
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "name" and isinstance(node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") == "name"
+                and isinstance(node.args[0], ast.Constant)
+            ):
                 module, _, attribute = str(node.args[0].value).partition(":")
                 if module.startswith("espnet"):
                     found.add((module, attribute))
@@ -40,25 +44,53 @@ def test_names_exist_in_the_installed_espnet():
 def test_names_exist_in_espnet_202611(tmp_path):
     """ESPnet for Python 3.12: its wheel is read, not installed (it does not support this Python)."""
     fetched = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--quiet", "-d", str(tmp_path), "espnet==202611"],
-        capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--ignore-requires-python",
+            "--quiet",
+            "-d",
+            str(tmp_path),
+            "espnet==202611",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     wheels = list(tmp_path.glob("espnet-*.whl"))
     if not wheels:
         pytest.skip(f"espnet 202611 cannot be fetched here: {fetched.stderr.strip()[-200:]}")
     with zipfile.ZipFile(wheels[0]) as wheel:
         files = set(wheel.namelist())
         for module, attribute in sorted(imported_names()):
-            sources = [path for place in places(module) for path in (place.replace(".", "/") + ".py", place.replace(".", "/") + "/__init__.py")
-                       if path in files]
+            sources = [
+                path
+                for place in places(module)
+                for path in (place.replace(".", "/") + ".py", place.replace(".", "/") + "/__init__.py")
+                if path in files
+            ]
             assert sources, f"{module} is in neither place"
             tree = ast.parse(wheel.read(sources[0]))
             defined = {getattr(node, "name", None) for node in ast.walk(tree)}
-            defined |= {target.id for node in ast.walk(tree) if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+            defined |= {
+                target.id
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            }
             assert attribute in defined, f"{sources[0]} has no {attribute}"
 
 
 def test_stand_ins_say_what_is_missing():
-    absent = [package for package in OPTIONAL if package == "torchaudio" or not __import__("importlib.util").util.find_spec(package)]
+    absent = [
+        package
+        for package in OPTIONAL
+        if package == "torchaudio" or not __import__("importlib.util").util.find_spec(package)
+    ]
     assert absent
     import torchaudio.transforms
 

@@ -43,7 +43,10 @@ def test_a_failed_directory_leaves_the_old_one(tmp_path):
 
 
 def test_a_second_writer_is_refused_and_a_killed_one_forgotten(tmp_path):
-    code = f"from kdasr.files import only_writer\nimport time\nwith only_writer({str(tmp_path)!r}):\n print(1, flush=True); time.sleep(60)"
+    code = (
+        "from kdasr.files import only_writer\nimport time\n"
+        f"with only_writer({str(tmp_path)!r}):\n print(1, flush=True); time.sleep(60)"
+    )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     other.stdout.readline()
     with pytest.raises(UserError, match="another run is writing here"), only_writer(tmp_path):
@@ -54,12 +57,15 @@ def test_a_second_writer_is_refused_and_a_killed_one_forgotten(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("a 1\na 2\n", r"t:2: a stands here a second time"),
-    ("a 1\nb\n", r"t:2: expected 'KEY VALUE'"),
-    ("a 1\n\n", r"t:2: expected"),
-    (b"a \xff\n", r"t:1: not UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a 1\na 2\n", r"t:2: a stands here a second time"),
+        ("a 1\nb\n", r"t:2: expected 'KEY VALUE'"),
+        ("a 1\n\n", r"t:2: expected"),
+        (b"a \xff\n", r"t:1: not UTF-8"),
+    ],
+)
 def test_bad_tables_are_named(tmp_path, content, message):
     (tmp_path / "t").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=message):

@@ -58,9 +58,7 @@ class ConvRNNEncoder(AbsEncoder):
         for _ in self.time_strides:
             bins = (bins + 1) // 2
         self.project = nn.Linear(conv_channels * bins, hidden_size)
-        self.layers = nn.ModuleList(
-            BidirectionalLayer(hidden_size, rnn_type, dropout_rate) for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(BidirectionalLayer(hidden_size, rnn_type, dropout_rate) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout_rate)
         self._output_size = hidden_size
 

@@ -46,7 +46,12 @@ class EpochBar(logging.Handler):
             done, left = self.bar.n, self.bar.total - self.bar.n
             rate = self.bar.format_dict["elapsed"] / max(1, done - self.bar.initial)
             figures = ", ".join(f"{key} {value}" for key, value in shown.items())
-            announce(f"{self.title}: epoch {done} of {self.bar.total}, validation {figures}, about {left * rate / 60:.0f} min left")
+            announce(
+            announce(
+                f"{self.title}: epoch {done} of {self.bar.total}, validation {figures}, "
+                f"about {left * rate / 60:.0f} min left"
+            )
+            )
 
     def __enter__(self) -> EpochBar:
         logging.getLogger().addHandler(self)

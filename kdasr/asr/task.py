@@ -12,7 +12,7 @@ from kdasr.espnet import register
 
 
 class KDTask(register()):  # type: ignore[misc]
-    """ASRTask that trains `KDModel`. Its config.yaml is a stock one plus the key `kd_conf`, which stock ESPnet ignores."""
+    """ASRTask that trains `KDModel`. Its config.yaml is a stock one plus `kd_conf`, which stock ESPnet ignores."""
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -116,19 +116,29 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
         text = read_table(Path(args.targets) / "text")
     absent = sorted(text.keys() - feats.keys())
     if absent:
-        raise UserError(f"{args.targets or args.train[0]}: {absent[0]} (and {len(absent) - 1} more) has no features; add its set to --train")
+        raise UserError(
+            f"{args.targets or args.train[0]}: {absent[0]} (and {len(absent) - 1} more) has no features; "
+            "add its set to --train"
+        )
     keys = sorted(text)
     if not keys:
         raise UserError(f"{' '.join(args.train)}: no utterance with both features and text is left to train on")
     write_table(lists / "train" / "feats.scp", {key: feats[key] for key in keys})
     write_table(lists / "train" / "text", {key: text[key] for key in keys})
-    write_table(lists / "train" / "speech_shape", {key: f"{frames[key]},{feature_size(feats[keys[0]])}" for key in keys})
-    write_table(lists / "train" / "text_shape", {key: f"{len(tokens.encode(text[key]))},{len(tokens.list)}" for key in keys})
+    write_table(
+        lists / "train" / "speech_shape", {key: f"{frames[key]},{feature_size(feats[keys[0]])}" for key in keys}
+    )
+    write_table(
+        lists / "train" / "text_shape", {key: f"{len(tokens.encode(text[key]))},{len(tokens.list)}" for key in keys}
+    )
     valid = Path(args.valid)
     valid_text, valid_frames = read_table(valid / "text"), read_table(valid / "utt2num_frames")
     size = feature_size(next(iter(feats.values())))
     write_table(lists / "valid" / "speech_shape", {key: f"{valid_frames[key]},{size}" for key in valid_text})
-    write_table(lists / "valid" / "text_shape", {key: f"{len(tokens.encode(valid_text[key]))},{len(tokens.list)}" for key in valid_text})
+    write_table(
+        lists / "valid" / "text_shape",
+        {key: f"{len(tokens.encode(valid_text[key]))},{len(tokens.list)}" for key in valid_text},
+    )
     if not (out / "tokens").is_dir():
         shutil.copytree(args.tokens, out / "tokens")
     if (Path(args.train[0]) / "cmvn.npz").is_file():
@@ -169,9 +179,18 @@ def espnet_options(args: argparse.Namespace, out: Path, data: dict[str, Path]) -
         options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
         options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
     if args.targets:
-        for file, key, kind in (("hyps", "kd_hyps", "text_int"), ("hyp_lens", "kd_hyp_lens", "text_int"), ("weights", "kd_weights", "text_float")):
+        for file, key, kind in (
+            ("hyps", "kd_hyps", "text_int"),
+            ("hyp_lens", "kd_hyp_lens", "text_int"),
+            ("weights", "kd_weights", "text_float"),
+        ):
             options += ["--train_data_path_and_name_and_type", f"{Path(args.targets) / file},{key},{kind}"]
-        options += ["--kd_conf", "targets=" + json.dumps(str(args.targets)), "--kd_conf", "teacher=" + json.dumps(args.teacher)]
+        options += [
+            "--kd_conf",
+            "targets=" + json.dumps(str(args.targets)),
+            "--kd_conf",
+            "teacher=" + json.dumps(args.teacher),
+        ]
     return options + list(args.espnet)
 
 
@@ -247,7 +266,10 @@ def whole(save: Callable[..., None]) -> Callable[..., None]:
 
 def cpu_seconds() -> float:
     """CPU seconds that this process and its children have used."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def updates(out: Path) -> int:
@@ -262,6 +284,9 @@ def updates(out: Path) -> int:
 def revision() -> str:
     """The git revision of this kdasr, or "unknown"."""
     answer = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return answer.stdout.strip() or "unknown"

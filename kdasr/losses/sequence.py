@@ -13,7 +13,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
+from torch.nn import functional as F
 
 PADDING = -1  # in targets: not a token
 

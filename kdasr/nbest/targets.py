@@ -54,13 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `kdasr targets`."""
     add = parser.add_argument
     add("--nbest", nargs="*", default=[], metavar="DIR", help="N-best directories (kdasr nbest)")
-    add("--refs", nargs="*", default=[], metavar="TEXT", help="Kaldi text files whose utterances train on their reference")
+    add(
+        "--refs",
+        nargs="*",
+        default=[],
+        metavar="TEXT",
+        help="Kaldi text files whose utterances train on their reference",
+    )
     add("--tokens", required=True, metavar="DIR", help="the token directory that teacher and student share")
     add("--out", required=True, metavar="DIR", help="directory to write")
-    add("--select", choices=("topk", "posterior"), default="posterior", help="how hypotheses are weighted (default posterior)")
+    add(
+        "--select",
+        choices=("topk", "posterior"),
+        default="posterior",
+        help="how hypotheses are weighted (default posterior)",
+    )
     add("--k", type=int, default=5, help="hypotheses kept of an utterance (default 5)")
     add("--temperature", type=float, default=1.0, help="posterior: scores are divided by it (default 1)")
-    add("--max_repeat", type=int, default=4, help="drop a hypothesis with a word sequence repeated this often in a row (default 4)")
+    add(
+        "--max_repeat",
+        type=int,
+        default=4,
+        help="drop a hypothesis with a word sequence repeated this often in a row (default 4)",
+    )
     add("--min_frames", type=float, default=4.0, help="drop a hypothesis with fewer input frames a token (default 4)")
 
 
@@ -70,7 +86,9 @@ def run(args: argparse.Namespace) -> None:
     from kdasr.nbest.archive import read_manifest, read_nbest
 
     if args.k < 1 or args.temperature <= 0:
-        raise UserError(f"--k {args.k} --temperature {args.temperature}: expected k of at least 1 and a temperature above 0")
+        raise UserError(
+            f"--k {args.k} --temperature {args.temperature}: expected k of at least 1 and a temperature above 0"
+        )
     if not args.nbest and not args.refs:
         raise UserError("nothing to make targets of; name an N-best directory (--nbest) or a text file (--refs)")
     tokens = load_tokens(args.tokens)
@@ -114,19 +132,25 @@ def run(args: argparse.Namespace) -> None:
                 else:
                     without.append(key)
         if not chosen:
-            raise UserError(f"{' '.join(args.nbest)}: no hypothesis passed the filters; look at targets with a lower --min_frames")
+            raise UserError(
+                f"{' '.join(args.nbest)}: no hypothesis passed the filters; look at targets with a lower --min_frames"
+            )
         summary = {
             "utterances": len(chosen),
             "hypotheses_read": hypotheses,
             "targets": sum(len(targets) for targets in chosen.values()),
-            "mean_best_weight": round(sum(max(t.weight for t in targets) for targets in chosen.values()) / len(chosen), 4),
+            "mean_best_weight": round(
+                sum(max(t.weight for t in targets) for targets in chosen.values()) / len(chosen), 4
+            ),
             "dropped": dict(dropped),
             "examples": examples,
             "utterances_without_target": without,
         }
         write(out, chosen, {"settings": settings, "summary": summary})
-    print(f"{out}: {summary['targets']} targets for {summary['utterances']} utterances, "
-          f"best one's mean weight {summary['mean_best_weight']:.3f}")
+    print(
+        f"{out}: {summary['targets']} targets for {summary['utterances']} utterances, "
+        f"best one's mean weight {summary['mean_best_weight']:.3f}"
+    )
     for reason, count in sorted(dropped.items()):
         print(f"  left out {count} {reason}, as {examples[reason]}")
     if without:
@@ -172,8 +196,15 @@ def weigh(hypotheses: Sequence[dict[str, Any]], select: str, temperature: float)
 def write(out: Path, chosen: dict[str, list[Target]], record: dict[str, Any]) -> None:
     """Write the tables that training reads; the directory appears whole or not at all."""
     with atomic_dir(out) as fresh:
-        write_table(fresh / "hyps", {key: " ".join(str(i) for t in targets for i in t.tokens) for key, targets in chosen.items()})
-        write_table(fresh / "hyp_lens", {key: " ".join(str(len(t.tokens)) for t in targets) for key, targets in chosen.items()})
-        write_table(fresh / "weights", {key: " ".join(f"{t.weight:.6g}" for t in targets) for key, targets in chosen.items()})
+        write_table(
+            fresh / "hyps",
+            {key: " ".join(str(i) for t in targets for i in t.tokens) for key, targets in chosen.items()},
+        )
+        write_table(
+            fresh / "hyp_lens", {key: " ".join(str(len(t.tokens)) for t in targets) for key, targets in chosen.items()}
+        )
+        write_table(
+            fresh / "weights", {key: " ".join(f"{t.weight:.6g}" for t in targets) for key, targets in chosen.items()}
+        )
         write_table(fresh / "text", {key: max(targets, key=lambda t: t.weight).text for key, targets in chosen.items()})
         write_json(fresh / "targets.json", record)

@@ -9,8 +9,9 @@ from kdasr.asr.decoder import AttentionDecoder, State
 @pytest.fixture(params=["gru", "lstm"])
 def decoder(request):
     torch.manual_seed(1)
-    return AttentionDecoder(11, 6, hidden_size=8, num_layers=2, embed_size=5, attention_size=7, kernel_size=5,
-                            cell_type=request.param).eval()
+    return AttentionDecoder(
+        11, 6, hidden_size=8, num_layers=2, embed_size=5, attention_size=7, kernel_size=5, cell_type=request.param
+    ).eval()
 
 
 def test_steps_equal_training(decoder):

@@ -16,18 +16,37 @@ OWN = {
 }
 STOCK = {
     "encoder": "transformer",
-    "encoder_conf": {"output_size": 8, "attention_heads": 2, "linear_units": 8, "num_blocks": 1, "dropout_rate": 0.0,
-                     "positional_dropout_rate": 0.0, "attention_dropout_rate": 0.0},
+    "encoder_conf": {
+        "output_size": 8,
+        "attention_heads": 2,
+        "linear_units": 8,
+        "num_blocks": 1,
+        "dropout_rate": 0.0,
+        "positional_dropout_rate": 0.0,
+        "attention_dropout_rate": 0.0,
+    },
     "decoder": "transformer",
-    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1, "dropout_rate": 0.0,
-                     "positional_dropout_rate": 0.0, "self_attention_dropout_rate": 0.0, "src_attention_dropout_rate": 0.0},
+    "decoder_conf": {
+        "attention_heads": 2,
+        "linear_units": 8,
+        "num_blocks": 1,
+        "dropout_rate": 0.0,
+        "positional_dropout_rate": 0.0,
+        "self_attention_dropout_rate": 0.0,
+        "src_attention_dropout_rate": 0.0,
+    },
 }
 
 
 def build(networks, ctc_weight=0.4):
     args = KDTask.get_default_config()
-    args.update(networks, token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"], input_size=20, normalize=None,
-                model_conf={"ctc_weight": ctc_weight, "lsm_weight": 0.1})
+    args.update(
+        networks,
+        token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"],
+        input_size=20,
+        normalize=None,
+        model_conf={"ctc_weight": ctc_weight, "lsm_weight": 0.1},
+    )
     torch.manual_seed(0)
     return KDTask.build_model(argparse.Namespace(**args)).train()
 
@@ -36,8 +55,11 @@ def batch_of(hypotheses, weights):
     """Collated as ESPnet collates: flat ids, lengths, weights, padded with -1 and 0."""
     flat = [[token for hypothesis in one for token in hypothesis] for one in hypotheses]
     pad = lambda rows, value: torch.tensor([row + [value] * (max(map(len, rows)) - len(row)) for row in rows])  # noqa: E731
-    return {"kd_hyps": pad(flat, -1), "kd_hyp_lens": pad([[len(h) for h in one] for one in hypotheses], -1),
-            "kd_weights": pad(weights, 0.0)}
+    return {
+        "kd_hyps": pad(flat, -1),
+        "kd_hyp_lens": pad([[len(h) for h in one] for one in hypotheses], -1),
+        "kd_weights": pad(weights, 0.0),
+    }
 
 
 def test_unpack_undoes_collation():
@@ -81,10 +103,18 @@ def test_k_hypotheses_are_the_weighted_sum_of_references(networks):
     apart = 0.0
     for b in range(2):
         for hypothesis, weight in zip(hypotheses[b], weights[b], strict=True):
-            loss, _, _ = model(speech[b : b + 1, : lens[b]], lens[b : b + 1], torch.tensor([hypothesis]), torch.tensor([len(hypothesis)]))
+            loss, _, _ = model(
+                speech[b : b + 1, : lens[b]],
+                lens[b : b + 1],
+                torch.tensor([hypothesis]),
+                torch.tensor([len(hypothesis)]),
+            )
             apart = apart + weight * loss / 2
     assert together.item() == pytest.approx(apart.item(), rel=1e-4)
-    gradients = [torch.autograd.grad(value, list(model.parameters()), retain_graph=True, allow_unused=True) for value in (together, apart)]
+    gradients = [
+        torch.autograd.grad(value, list(model.parameters()), retain_graph=True, allow_unused=True)
+        for value in (together, apart)
+    ]
     for one, other in zip(*gradients, strict=True):
         if one is not None and other is not None:
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)

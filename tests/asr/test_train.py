@@ -34,8 +34,22 @@ def test_another_runs_checkpoint_is_not_resumed(tmp_path):
 def run(tmp_path, *options):
     from kdasr.cli import main
 
-    return main(["train", "--config", str(tmp_path / "c.yaml"), "--train", str(tmp_path / "train"), "--valid", str(tmp_path / "train"),
-                 "--tokens", str(tmp_path / "char"), "--out", str(tmp_path / "exp"), *options])
+    return main(
+        [
+            "train",
+            "--config",
+            str(tmp_path / "c.yaml"),
+            "--train",
+            str(tmp_path / "train"),
+            "--valid",
+            str(tmp_path / "train"),
+            "--tokens",
+            str(tmp_path / "char"),
+            "--out",
+            str(tmp_path / "exp"),
+            *options,
+        ]
+    )
 
 
 @pytest.fixture

@@ -73,7 +73,11 @@ def test_k_hypotheses_equal_the_k_fold_data_set(loss):
         return ctc_loss(logits[b : b + 1], frames[b : b + 1], targets[b : b + 1, h : h + 1], one)
 
     apart = sum(weights[b, h] * total(b, h) for b in range(batch) for h in range(k)) / batch
-    together = attention_loss(logits, targets, weights, 0.1) if loss == "attention" else ctc_loss(logits, frames, targets, weights)
+    together = (
+        attention_loss(logits, targets, weights, 0.1)
+        if loss == "attention"
+        else ctc_loss(logits, frames, targets, weights)
+    )
     assert together.item() == pytest.approx(apart.item(), rel=1e-5)
     (one,) = torch.autograd.grad(together, logits, retain_graph=True)
     (other,) = torch.autograd.grad(apart, logits)

@@ -8,8 +8,11 @@ import pytest
 from kdasr.errors import UserError
 from kdasr.nbest.targets import fault, repeats, weigh
 
-HYPOTHESES = [{"tokens": [2, 3], "text": "AB", "score": -1.0}, {"tokens": [2], "text": "A", "score": -2.0},
-              {"tokens": [3], "text": "B", "score": -4.0}]
+HYPOTHESES = [
+    {"tokens": [2, 3], "text": "AB", "score": -1.0},
+    {"tokens": [2], "text": "A", "score": -2.0},
+    {"tokens": [3], "text": "B", "score": -4.0},
+]
 
 
 def test_posterior_weights_by_hand():
@@ -39,21 +42,37 @@ def test_a_score_that_is_no_number_is_refused():
         weigh([{"tokens": [2, 3], "text": "AB", "score": float("nan")}], "posterior", 1.0)
 
 
-@pytest.mark.parametrize(("text", "count"), [
-    ("", 0), ("A", 1), ("A B C", 1), ("A A", 2), ("A A A A", 4), ("X A B A B A B Y", 3), ("A B A", 1),
-    ("A B A B", 2), ("A B C D A B C D", 2), ("A B C A B C A B", 2), ("THE THE CAT SAT SAT SAT", 3)])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("A", 1),
+        ("A B C", 1),
+        ("A A", 2),
+        ("A A A A", 4),
+        ("X A B A B A B Y", 3),
+        ("A B A", 1),
+        ("A B A B", 2),
+        ("A B C D A B C D", 2),
+        ("A B C A B C A B", 2),
+        ("THE THE CAT SAT SAT SAT", 3),
+    ],
+)
 def test_repeats(text, count):
     assert repeats(text.split()) == count
 
 
-@pytest.mark.parametrize(("tokens", "text", "score", "reason"), [
-    ([], "", -1.0, "empty"),
-    ([2] * 26, "A", -1.0, "too long for its audio"),
-    ([2] * 25, "A", -1.0, None),
-    ([2] * 8, "A A A A", -1.0, "looping"),
-    ([2] * 8, "A A A B", -1.0, None),
-    ([2] * 8, "A B", -2e9, "impossible to CTC"),
-])
+@pytest.mark.parametrize(
+    ("tokens", "text", "score", "reason"),
+    [
+        ([], "", -1.0, "empty"),
+        ([2] * 26, "A", -1.0, "too long for its audio"),
+        ([2] * 25, "A", -1.0, None),
+        ([2] * 8, "A A A A", -1.0, "looping"),
+        ([2] * 8, "A A A B", -1.0, None),
+        ([2] * 8, "A B", -2e9, "impossible to CTC"),
+    ],
+)
 def test_faults_are_named(tokens, text, score, reason):
     assert fault({"tokens": tokens, "text": text, "score": score}, 100, 4, 4.0) == reason
 

@@ -1,4 +1,4 @@
-"""egs/wsj from nothing to its table on a few minutes of synthetic speech, with tiny networks: real parts all through."""
+"""egs/wsj from nothing to its table on minutes of synthetic speech, with tiny networks: real parts all through."""
 
 import os
 import shutil
@@ -36,13 +36,37 @@ num_att_plot: 0
 use_matplotlib: false
 use_tensorboard: false
 """
-OWN = {"encoder": "conv_rnn", "encoder_conf": "{hidden_size: 32, num_layers: 1, conv_channels: 4}",
-       "decoder": "attention_gru", "decoder_conf": "{hidden_size: 32, attention_size: 16}"}
+OWN = {
+    "encoder": "conv_rnn",
+    "encoder_conf": "{hidden_size: 32, num_layers: 1, conv_channels: 4}",
+    "decoder": "attention_gru",
+    "decoder_conf": "{hidden_size: 32, attention_size: 16}",
+}
 # Stock ESPnet networks, so that the student here is one that ESPnet can use without kdasr.
-STOCK = {"encoder": "transformer", "encoder_conf": "{output_size: 32, attention_heads: 2, linear_units: 32, num_blocks: 1}",
-         "decoder": "rnn", "decoder_conf": "{rnn_type: lstm, num_layers: 1, hidden_size: 32, att_conf: {atype: location, adim: 16}}"}
-OPTIONS = ["--hours", "0.05", "--teacher_config", "conf/tiny_teacher.yaml", "--student_config", "conf/tiny_student.yaml",
-           "--students", "refs extra", "--beam", "2", "--ctc_weight", "0.3", "--nbest", "2", "--test_sets", "test_eval92"]
+STOCK = {
+    "encoder": "transformer",
+    "encoder_conf": "{output_size: 32, attention_heads: 2, linear_units: 32, num_blocks: 1}",
+    "decoder": "rnn",
+    "decoder_conf": "{rnn_type: lstm, num_layers: 1, hidden_size: 32, att_conf: {atype: location, adim: 16}}",
+}
+OPTIONS = [
+    "--hours",
+    "0.05",
+    "--teacher_config",
+    "conf/tiny_teacher.yaml",
+    "--student_config",
+    "conf/tiny_student.yaml",
+    "--students",
+    "refs extra",
+    "--beam",
+    "2",
+    "--ctc_weight",
+    "0.3",
+    "--nbest",
+    "2",
+    "--test_sets",
+    "test_eval92",
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +87,16 @@ def recipe(tmp_path_factory):
 def run(recipe, *options, **more):
     # The interpreter that runs the tests is the one that must find kdasr, wherever it was installed.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen([str(recipe / "run.sh"), *OPTIONS, *options], cwd=recipe, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PATH": path}, **more)
+    return subprocess.Popen(
+        [str(recipe / "run.sh"), *OPTIONS, *options],
+        cwd=recipe,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "PATH": path},
+        **more,
+    )
 
 
 def finish(process):
@@ -94,7 +126,11 @@ def test_killed_in_training_then_whole(recipe):
     assert "data: done already" in output
     table = (recipe / "RESULTS.md").read_text()
     assert "costs:433" in table  # the signature stands beside the scores
-    for label in ("teacher", "student on references", "student on references and teacher N-best of untranscribed audio"):
+    for label in (
+        "teacher",
+        "student on references",
+        "student on references and teacher N-best of untranscribed audio",
+    ):
         assert label in table
     parameters = read_json(teacher / "kdasr.json")["parameters"]
     assert f"{parameters / 1e6:.2f}" in table or f"{parameters:,}" in table
@@ -104,7 +140,11 @@ def test_a_second_run_does_nothing(recipe):
     made = {path: path.stat().st_mtime_ns for path in recipe.rglob("*") if path.is_file() and "log" not in path.parts}
     output = finish(run(recipe))
     assert output.count("done already") >= 6
-    changed = [path for path, when in made.items() if path.stat().st_mtime_ns != when and path.name not in (".lock", "report.txt")]
+    changed = [
+        path
+        for path, when in made.items()
+        if path.stat().st_mtime_ns != when and path.name not in (".lock", "report.txt")
+    ]
     assert changed == []
 
 
@@ -115,12 +155,41 @@ def test_stock_espnet_decodes_the_same(recipe, model):
     out = recipe / "exp" / model / "espnet"
     feats = recipe / "dump" / "fbank" / "test_eval92" / "feats.scp"
     subprocess.run(
-        [sys.executable, "-m", "kdasr.espnet", "espnet2.bin.asr_inference", "--ngpu", "0", "--batch_size", "1", "--output_dir", str(out),
-         "--data_path_and_name_and_type", f"{feats},speech,kaldi_ark", "--key_file", str(feats),
-         "--asr_train_config", str(recipe / "exp" / model / "config.yaml"),
-         "--asr_model_file", str(recipe / "exp" / model / "valid.acc.ave.pth"),
-         "--beam_size", "2", "--ctc_weight", "0.3", "--penalty", "0", "--maxlenratio", "0", "--minlenratio", "0"],
-        check=True, cwd=recipe, capture_output=True, timeout=600)
+        [
+            sys.executable,
+            "-m",
+            "kdasr.espnet",
+            "espnet2.bin.asr_inference",
+            "--ngpu",
+            "0",
+            "--batch_size",
+            "1",
+            "--output_dir",
+            str(out),
+            "--data_path_and_name_and_type",
+            f"{feats},speech,kaldi_ark",
+            "--key_file",
+            str(feats),
+            "--asr_train_config",
+            str(recipe / "exp" / model / "config.yaml"),
+            "--asr_model_file",
+            str(recipe / "exp" / model / "valid.acc.ave.pth"),
+            "--beam_size",
+            "2",
+            "--ctc_weight",
+            "0.3",
+            "--penalty",
+            "0",
+            "--maxlenratio",
+            "0",
+            "--minlenratio",
+            "0",
+        ],
+        check=True,
+        cwd=recipe,
+        capture_output=True,
+        timeout=600,
+    )
     theirs = read_table(out / "1best_recog" / "text", empty=True)
     assert len(ours) >= 10
     assert theirs == ours
