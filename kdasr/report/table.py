@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the file and print its main table."""
     every = systems(args.exp)
     again = shlex.join(["kdasr", "report", "--exp", args.exp, "--out", args.out])
-    text = render(every, args.title, args.note, environment(), [*args.command, again])
+    # A recipe's command makes everything; without one, each score's own is named.
+    text = render(every, args.title, args.note, environment(), [*(args.command or recorded_commands(every)), again])
     with atomic_write(args.out) as stream:
         stream.write(text)
     print(plain(main_table(every)))
@@ -66,7 +67,7 @@ def render(
         title: heading.
         notes: paragraphs under it.
         environment: lines of the environment block.
-        commands: what regenerates the file, besides the commands that the models and scores recorded.
+        commands: what regenerates the file.
     """
     parts = [f"# {title}", *notes, "## Systems", markdown(main_table(every)), legend(every)]
     seeds, against = seed_table(every), comparison(every)
@@ -80,7 +81,7 @@ def render(
             if len(table) > 1:
                 parts += [f"## {one.name}: {kind.upper()}", markdown(table)]
     parts += ["## Environment", "\n".join(f"- {line}" for line in environment)]
-    parts += ["## Commands", "```\n" + "\n".join(_commands(every, commands)) + "\n```"]
+    parts += ["## Commands", "```\n" + "\n".join(commands) + "\n```"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -292,10 +293,10 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _commands(every: list[System], commands: Sequence[str]) -> list[str]:
-    """What models, decodes and scores recorded, then the caller's; each once, in order."""
+def recorded_commands(every: list[System]) -> list[str]:
+    """What models, decodes and scores recorded as their commands; each once, in order."""
     found = [one.info.get("command") for one in every]
     for one in every:
         for scored in one.scored.values():
             found += [scored.decode.get("command"), scored.wer.get("command"), scored.cer.get("command")]
-    return list(dict.fromkeys(command for command in [*found, *commands] if command))
+    return list(dict.fromkeys(command for command in found if command))
