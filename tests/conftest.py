@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, fixed seeds, ESPnet importable."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -10,8 +11,8 @@ from kdasr.espnet import prepare
 
 
 @pytest.fixture(autouse=True)
-def _seed(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("torch") or "torch" in request.module.__dict__:
+def _seed() -> None:
+    if "torch" in sys.modules:
         import torch
 
         torch.manual_seed(0)
@@ -19,3 +20,5 @@ def _seed(request: pytest.FixtureRequest) -> None:
 
 
 prepare()
+# ESPnet's get_default_config() parses the process's command line: pytest's options are not for it.
+sys.argv = sys.argv[:1]

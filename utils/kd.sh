@@ -206,6 +206,11 @@ student_dir() { # KIND SEED
     echo "${student_base}_$1${tag:+_${tag}}_s$2"
 }
 
+other_sets=("${valid_set}")
+for name in ${test_sets}; do
+    [ "${name}" = "${valid_set}" ] || other_sets+=("${name}")
+done
+
 kinds=()
 for kind in ${students}; do
     # with everything transcribed, extra and control are the student refs
@@ -244,7 +249,7 @@ begin() {
 
 # ------------------------------------------------------------------------------------------ stages
 
-if begin 1 "the corpus" "${datadir}/{$(echo "${train_set} ${valid_set} ${test_sets}" | tr ' ' ',')}"; then
+if begin 1 "the corpus" "${datadir}/{${train_set}$(printf ',%s' "${other_sets[@]}")}"; then
     made="$(stamp "data_opts=${data_opts}" --)"
     # without options for the corpus, what is there is taken
     if { [ -z "${data_opts}" ] && [ -e "${datadir}/.done" ]; } || is_done "${datadir}" "${made}"; then
@@ -274,11 +279,7 @@ extract() {
 
 if begin 2 "${datadir}" "${feats}"; then
     extract "${train_set}" "${train_all}" "${speed}"
-    extracted=" "
-    for name in ${valid_set} ${test_sets}; do
-        [[ "${extracted}" == *" ${name} "* ]] || extract "${name}" "${feats}/${name}"
-        extracted+="${name} "
-    done
+    for name in "${other_sets[@]}"; do extract "${name}" "${feats}/${name}"; done
     if [ -n "${unlabelled}" ]; then
         made="$(stamp "transcribed=${transcribed}" "seed=${split_seed}" -- "${train_all}")"
         if is_done "${labelled}" "${made}" && is_done "${unlabelled}" "${made}"; then

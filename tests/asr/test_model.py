@@ -39,7 +39,7 @@ STOCK = {
 
 
 def build(networks, ctc_weight=0.4):
-    args = KDTask.get_default_config()
+    args = vars(KDTask.get_parser().parse_args([]))
     args.update(
         networks,
         token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"],
