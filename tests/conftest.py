@@ -6,6 +6,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kdasr.espnet import prepare
 
@@ -18,6 +19,10 @@ def _seed() -> None:
         torch.manual_seed(0)
         torch.set_num_threads(1)
 
+
+# The same examples everywhere, and no verdict that depends on how busy the machine is.
+settings.register_profile("kdasr", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kdasr")
 
 prepare()
 # ESPnet's get_default_config() parses the process's command line: pytest's options are not for it.
