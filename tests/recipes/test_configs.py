@@ -28,8 +28,14 @@ def test_builds(config):
     assert 1e5 < parameters(config) < 1e8
 
 
-@pytest.mark.parametrize(("recipe", "teacher", "student"), [
-    ("wsj", "mini_teacher", "mini_student"), ("wsj", "wsj_rnn_teacher", "wsj_rnn_student"), ("an4", "teacher", "student")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "teacher", "student"),
+    [
+        ("wsj", "mini_teacher", "mini_student"),
+        ("wsj", "wsj_rnn_teacher", "wsj_rnn_student"),
+        ("an4", "teacher", "student"),
+    ],
+)
 def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):
     conf = EGS / recipe / "conf"
     assert parameters(conf / f"{teacher}.yaml") > 8 * parameters(conf / f"{student}.yaml")
