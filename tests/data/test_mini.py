@@ -99,7 +99,8 @@ def test_audio_is_16_khz_of_sane_length_and_level(discs):
         characters += len(texts[path.stem])
         samples_in_all += len(samples)
     assert set(rates) == {16000}
-    assert 12.0 < characters / (samples_in_all / 16000) < 15.0
+    # A 4-fold subsampled encoder gives 25 frames a second, and CTC wants clearly more frames than characters.
+    assert 12.0 < characters / (samples_in_all / 16000) < 17.0
     assert b"pcm,embedded-shorten" in path.read_bytes()[:1024]
 
 
@@ -147,7 +148,7 @@ def test_a_finished_corpus_is_left_alone(discs, capsys):
         (["--seed", "4"], "seed was 3, now 4"),
         (["--hours", "0.03"], "hours was 0.02, now 0.03"),
         (["--coding", "pcm"], "coding was 'shorten', now 'pcm'"),
-        (["--set", *FEW, "snr_low=3"], "snr_low was 15.0, now 3.0"),
+        (["--set", *FEW, "snr_low=3"], "snr_low was 18.0, now 3.0"),
     ],
 )
 def test_other_settings_are_refused(discs, capsys, changed, named):
@@ -190,9 +191,9 @@ def test_the_default_plan():
     assert len({u.name for u in utterances}) == len(utterances)
     counts = Counter(u.subset for u in utterances)
     assert (counts["dev93"], counts["eval92"], counts["eval93"]) == (120, 400, 40)
-    assert 2300 < counts[TRAIN[0]] + counts[TRAIN[1]] < 2700
+    assert 2600 < counts[TRAIN[0]] + counts[TRAIN[1]] < 3000
     seen = {u.speaker.name for u in utterances if u.subset in TRAIN}
-    assert len(seen) == 24
+    assert len(seen) == 30
     for name, unseen in (("dev93", 4), ("eval92", 8), ("eval93", 2)):
         members = [u for u in utterances if u.subset == name]
         assert sum(u.speaker.name not in seen for u in members) * 2 == len(members)
@@ -202,4 +203,4 @@ def test_the_default_plan():
     for u in utterances:
         said.setdefault(u.speaker.name, u.speaker)
         assert said[u.speaker.name] == u.speaker
-    assert len({s.voice for s in said.values()}) == len(said) == 38
+    assert len({s.voice for s in said.values()}) == len(said) == 44  # 30 + 4 + 8 + 2
