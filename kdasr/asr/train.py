@@ -125,20 +125,16 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
         raise UserError(f"{' '.join(args.train)}: no utterance with both features and text is left to train on")
     write_table(lists / "train" / "feats.scp", {key: feats[key] for key in keys})
     write_table(lists / "train" / "text", {key: text[key] for key in keys})
-    write_table(
-        lists / "train" / "speech_shape", {key: f"{frames[key]},{feature_size(feats[keys[0]])}" for key in keys}
-    )
-    write_table(
-        lists / "train" / "text_shape", {key: f"{len(tokens.encode(text[key]))},{len(tokens.list)}" for key in keys}
-    )
+    size = feature_size(feats[keys[0]])
     valid = Path(args.valid)
-    valid_text, valid_frames = read_table(valid / "text"), read_table(valid / "utt2num_frames")
-    size = feature_size(next(iter(feats.values())))
-    write_table(lists / "valid" / "speech_shape", {key: f"{valid_frames[key]},{size}" for key in valid_text})
-    write_table(
-        lists / "valid" / "text_shape",
-        {key: f"{len(tokens.encode(valid_text[key]))},{len(tokens.list)}" for key in valid_text},
-    )
+    for part, said, counted in (
+        ("train", text, frames),
+        ("valid", read_table(valid / "text"), read_table(valid / "utt2num_frames")),
+    ):
+        write_table(lists / part / "speech_shape", {key: f"{counted[key]},{size}" for key in said})
+        write_table(
+            lists / part / "text_shape", {key: f"{len(tokens.encode(said[key]))},{len(tokens.list)}" for key in said}
+        )
     if not (out / "tokens").is_dir():
         shutil.copytree(args.tokens, out / "tokens")
     if (Path(args.train[0]) / "cmvn.npz").is_file():
@@ -200,7 +196,7 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
 
     import torch
 
-    from kdasr.espnet import check_weights, find_checkpoint, load_model, prepare
+    from kdasr.espnet import load_model, prepare
 
     prepare()
     torch.save = whole(torch.save)
@@ -226,9 +222,7 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
             with contextlib.suppress(OSError):
                 write_json(log, spent)
     logging.getLogger().handlers.clear()
-    checkpoint = find_checkpoint(out)
-    model, _ = load_model(out)
-    check_weights(model, torch.load(checkpoint, map_location="cpu", weights_only=True), checkpoint)
+    model, _ = load_model(out)  # which also refuses a checkpoint that lacks weights
     write_json(
         out / "kdasr.json",
         {

@@ -59,8 +59,8 @@ def systems(exp: str | Path) -> list[System]:
 
 
 def on_references(system: System) -> bool:
-    """Whether this is the student that others are compared with."""
-    return not system.is_teacher and "references" in system.label
+    """Whether this is the student that others are compared with: on references, and on nothing else."""
+    return not system.is_teacher and system.label.endswith("references")
 
 
 def teacher_of(system: System, every: list[System]) -> System | None:
