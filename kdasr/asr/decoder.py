@@ -18,6 +18,7 @@ from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
 from kdasr.asr.encoder import padding
+from kdasr.asr.recurrence import AttentionGRU
 from kdasr.espnet import name
 
 CELLS = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}
@@ -114,18 +115,36 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
     def forward_hypotheses(self, hs_pad: Tensor, hlens: Tensor, ys_in: Tensor) -> Tensor:
         """Logits (B, K, L, V) for K target prefixes (B, K, L) of each utterance, encoded once."""
         memory = self.remember(hs_pad, hlens)
-        state = self.start(memory, ys_in.size(1))
         embedded = self.dropout(self.embed(ys_in))  # (B, K, L, embed)
+        sampling = self.training and self.sampling_probability > 0
+        if self.cell_type == "gru" and self.num_layers == 1 and not sampling:
+            return self.output(self.dropout(self._all_steps(embedded, memory)))  # (B, K, L, V)
+        state = self.start(memory, ys_in.size(1))
         outputs = []
         for i in range(ys_in.size(2)):
             step_in = embedded[:, :, i]  # (B, K, embed)
-            if i and self.training and self.sampling_probability > 0:
+            if i and sampling:
                 own = self.embed(self.output(outputs[-1]).argmax(-1))  # (B, K, embed)
                 sampled = torch.rand_like(own[..., :1]) < self.sampling_probability  # (B, K, 1)
                 step_in = torch.where(sampled, own, step_in)
             features, state = self._advance(step_in, state, memory)  # (B, K, H + E)
             outputs.append(features)
         return self.output(self.dropout(torch.stack(outputs, dim=2)))  # (B, K, L, V)
+
+    def _all_steps(self, embedded: Tensor, memory: Memory) -> Tensor:
+        """What `_advance` gives step by step for embedded tokens (B, K, L, embed), at once: (B, K, L, H + E)."""
+        cell = self.cells[0]
+        from_token, from_context = cell.weight_ih.split([embedded.size(-1), memory.values.size(-1)], 1)  # (3H, .)
+        return AttentionGRU.apply(
+            nn.functional.linear(embedded, from_token, cell.bias_ih),  # (B, K, L, 3H)
+            *memory,
+            from_context,
+            cell.weight_hh,
+            cell.bias_hh,
+            self.query.weight,
+            self.location.weight,
+            self.energy.weight,
+        )
 
     def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One step of the recurrent layers and the attention: (B, K, embed) -> features (B, K, H + E)."""

@@ -47,10 +47,8 @@ class EpochBar(logging.Handler):
             rate = self.bar.format_dict["elapsed"] / max(1, done - self.bar.initial)
             figures = ", ".join(f"{key} {value}" for key, value in shown.items())
             announce(
-            announce(
                 f"{self.title}: epoch {done} of {self.bar.total}, validation {figures}, "
                 f"about {left * rate / 60:.0f} min left"
-            )
             )
 
     def __enter__(self) -> EpochBar:

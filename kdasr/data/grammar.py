@@ -212,8 +212,7 @@ RULES: dict[str, str] = {
     "officials": "officials|diplomats|lawyers|executives|managers|union leaders|investigators",
     "declined": "declined|refused|hesitated|agreed",
     "spokes": "spokesman|spokeswoman|lawyer|trustee",
-    "city": "albany|berlin|brussels|chicago|denver|dublin|houston|madrid|milwaukee|paris|stockholm|toronto|"
-    "warsaw",
+    "city": "albany|berlin|brussels|chicago|denver|dublin|houston|madrid|milwaukee|paris|stockholm|toronto|warsaw",
     "region": "alaska|arizona|colorado|florida|illinois|kansas|kentucky|nevada|ohio|virginia",
     "country": "argentina|australia|brazil|china|finland|france|greece|italy|mexico|norway|russia|sweden",
     "import": "import|buy|export|produce|ship",
