@@ -34,14 +34,15 @@ fi
 log "making $venv (about three minutes)"
 [ -x $venv/bin/python ] || "$PYTHON" -m venv $venv || {
     log "python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+# Compiling every file of every package to bytecode would double the time; Python does it for those it reads.
 pip() { $venv/bin/python -m pip "$@" -qq --disable-pip-version-check; }
 
 # One call: pip must see torch's pin while it resolves the rest. If the network fails, run this again.
-pip install "$TORCH" -r tools/requirements.txt
+pip install --no-compile "$TORCH" -r tools/requirements.txt
 # ESPnet's own list cannot be satisfied beside torch 2.13 (its setuptools pin), and most of it is for
 # other tasks: kdasr/espnet.py puts stand-ins where recognition does not need a package.
-pip install --no-deps "$ESPNET"
-pip install --no-deps --no-build-isolation -e .
+pip install --no-compile --no-deps "$ESPNET"
+pip install --no-compile --no-deps --no-build-isolation -e .
 
 $venv/bin/python tools/check_install.py
 # An ESPnet that cannot be imported should be known now, not in stage 3.
