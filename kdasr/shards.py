@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
@@ -28,6 +28,36 @@ def parse_job(text: str) -> tuple[int, int]:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--job {text}: expected J/N with 1 <= J <= N, as in --job 3/16")
     return int(match[1]), int(match[2])
+
+
+class Share(NamedTuple):
+    """Which shards a process makes: those of job `part` of `parts`, or all; none when it is to `merge`."""
+
+    part: int
+    parts: int
+    merge: bool
+
+    @property
+    def lock(self) -> str:
+        """Name of the lock file: jobs of one run exclude themselves, not each other."""
+        return f".lock.{self.part}of{self.parts}" if self.parts > 1 else ".lock"
+
+    def of(self, missing: Iterable[int], shards: int, out: str | Path) -> list[int]:
+        """What it makes of the missing ones among `shards` in `out`; UserError if it is to merge while any is."""
+        missing = list(missing)
+        if self.merge and missing:
+            raise UserError(
+                f"{out}: {len(missing)} of {shards} shards are missing, the first is {missing[0]}; "
+                "run the jobs again (finished shards are kept), then --merge"
+            )
+        return [shard for shard in missing if shard % self.parts == self.part - 1]
+
+
+def parse_share(job: str | None, merge: bool) -> Share:
+    """The options --job and --merge; UserError if both are given."""
+    if job and merge:
+        raise UserError("--job and --merge exclude each other; run every job first, then --merge alone")
+    return Share(*(parse_job(job) if job else (1, 1)), merge)
 
 
 def digest(path: str | Path) -> str:

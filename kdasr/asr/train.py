@@ -81,6 +81,9 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
             if not (Path(directory) / "feats.scp").is_file():
                 raise UserError(f"{directory}: holds no feats.scp; make features first (kdasr feats --out {directory})")
         settings[key] = [digest(Path(directory) / "utt2num_frames") for directory in directories]
+        texts = [Path(directory) / "text" for directory in directories]
+        if key == "valid" or not args.targets:
+            settings[f"{key} text"] = [digest(text) for text in texts if text.is_file()]
     if args.targets:
         if not (Path(args.targets) / "hyps").is_file():
             raise UserError(f"{args.targets}: holds no hyps; select targets first (kdasr targets --out {args.targets})")
@@ -114,6 +117,9 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
             text |= read_table(directory / "text")
     if args.targets:
         text = read_table(Path(args.targets) / "text")
+    left_out = len(feats.keys() - text.keys())
+    if left_out:
+        print(f"{out}: {left_out} of {len(feats)} utterances have no {'target' if args.targets else 'text'}, left out")
     absent = sorted(text.keys() - feats.keys())
     if absent:
         raise UserError(

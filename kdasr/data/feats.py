@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from kdasr.data.utterances import Utterance, parse_speeds, plan
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
-from kdasr.shards import claim, cut, digest, parse_job
+from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def run(args: argparse.Namespace) -> None:
     started = time.monotonic()
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: expected 1 process or more")
-    if args.job and args.merge:
-        raise UserError("--job and --merge exclude each other; run every job first, then --merge alone")
-    part, parts = parse_job(args.job) if args.job else (1, 1)
+    share = parse_share(args.job, args.merge)
     data, out, speeds = args.data, args.out, parse_speeds(args.speed)
     utterances = plan(data, speeds)
     settings = describe(args, speeds, utterances)
@@ -97,15 +95,9 @@ def run(args: argparse.Namespace) -> None:
     # One thread a process: the matrices are small, and threads would only take other jobs' cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    todo = [
-        s for s in range(part - 1, len(shards), parts) if not (is_whole(out, "feats", s) or is_whole(out, "raw", s))
-    ]
-    with only_writer(out, name=f".lock.{part}of{parts}" if args.job else ".lock"):
-        if args.merge and todo:
-            raise UserError(
-                f"{out}: {len(todo)} of {len(shards)} shards are missing, the first is {todo[0]}; "
-                "run the --job parts again (finished shards are kept), then --merge"
-            )
+    missing = [s for s in range(len(shards)) if not (is_whole(out, "feats", s) or is_whole(out, "raw", s))]
+    with only_writer(out, name=share.lock):
+        todo = share.of(missing, len(shards), out)
         stem = "raw" if args.cmvn == "speaker" else "feats"
         work = [(s, shards[s]) for s in todo]
         make = functools.partial(make_shard, out, stem, args.rate, args.bins, args.cmvn == "speaker")
@@ -114,9 +106,7 @@ def run(args: argparse.Namespace) -> None:
         if hours:
             print(f"{out}: {hours:.2f} h of audio in {spent:.1f} s, {hours * 3600 / spent:.0f} x real time")
         if args.job:
-            print(
-                f"{out}: job {args.job} has done its {len(range(part - 1, len(shards), parts))} of {len(shards)} shards"
-            )
+            print(f"{out}: job {args.job} has done its share of {len(shards)} shards")
             return
         merge(out, data, shards, args.rate, args.nj, sources)
     done = read_json(out / "done.json")

@@ -1,4 +1,4 @@
-"""`kdasr tokens`: transcripts -> the token list of a recogniser, characters or sentencepiece.
+"""`kdasr tokens`: transcripts, or a finished model -> the tokens of a recogniser, characters or sentencepiece.
 
 A token directory holds tokens.txt (one a line: <blank>, <unk>, ..., <sos/eos>), nlsyms.txt (words such as
 <NOISE> that are one token), bpe.model for sentencepiece, and tokens.json (the type, and what it was made
@@ -29,6 +29,8 @@ examples:
   # 100 sentencepiece units; which tokens of the test sets are unknown to them
   kdasr tokens --text dump/fbank/train_si284/text --out dump/tokens/bpe100 --type bpe --vocab 100 \\
       --check dump/fbank/test_dev93/text dump/fbank/test_eval92/text
+  # those of a finished ESPnet model, for students that learn from its hypotheses
+  kdasr tokens --model /models/asr_wsj --out dump/tokens/of_asr_wsj
 """
 
 BLANK, UNK, SOS_EOS, SPACE = "<blank>", "<unk>", "<sos/eos>", "<space>"
@@ -127,9 +129,9 @@ def load_tokens(directory: str | Path) -> Tokens:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kdasr tokens`."""
-    parser.add_argument(
-        "--text", required=True, nargs="+", type=Path, help="transcripts of the training set, Kaldi's text form"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", nargs="+", type=Path, help="transcripts of the training set, Kaldi's text form")
+    source.add_argument("--model", type=Path, metavar="DIR", help="take the tokens of this ESPnet model instead")
     parser.add_argument("--out", required=True, type=Path, help="token directory to write")
     parser.add_argument(
         "--type", choices=["char", "unigram", "bpe"], default="char", help="kind of tokens (default char)"
@@ -150,28 +152,33 @@ def run(args: argparse.Namespace) -> None:
             f"--vocab {args.vocab}: a character list keeps every character; give --type bpe or unigram, or no --vocab"
         )
     vocab = (args.vocab or 100) if args.type != "char" else None
-    for path in [*args.text, *([args.nlsyms] if args.nlsyms else [])]:
+    for path in [*(args.text or []), *([args.nlsyms] if args.nlsyms else [])]:
         read_lines(path)  # says so if it is absent or not UTF-8
-    made_from = {
-        "type": args.type,
-        "vocab": vocab,
-        "text": [digest(path) for path in args.text],
-        "nlsyms": digest(args.nlsyms) if args.nlsyms else None,
-    }
+    if args.model:
+        made_from: dict[str, Any] = {"model": digest(args.model / "config.yaml")}
+    else:
+        made_from = {
+            "type": args.type,
+            "vocab": vocab,
+            "text": [digest(path) for path in args.text],
+            "nlsyms": digest(args.nlsyms) if args.nlsyms else None,
+        }
     with only_writer(args.out.parent, name=f".{args.out.name}.lock", wait=60):
         if (args.out / "tokens.json").exists():
             there = read_json(args.out / "tokens.json").get("made_from", {})
-            differing = [key for key in made_from if there.get(key) != made_from[key]]
+            differing = [key for key in {**there, **made_from} if there.get(key) != made_from.get(key)]
             if differing:
                 key = differing[0]
                 raise UserError(
-                    f"{args.out}: made from another {key} (was {there.get(key)}, now {made_from[key]}), and models may "
-                    "depend on it; name another directory, or remove this one"
+                    f"{args.out}: made from another {key} (was {there.get(key)}, now {made_from.get(key)}), and "
+                    "models may depend on it; name another directory, or remove this one"
                 )
             tokens = load_tokens(args.out)
             print(f"{args.out}: {len(tokens)} tokens ({tokens.type}) are there already")
         else:
-            tokens = build(args.text, args.type, vocab, args.nlsyms)
+            tokens = (
+                of_model(args.model, args.nlsyms) if args.model else build(args.text, args.type, vocab, args.nlsyms)
+            )
             write(args.out, tokens, made_from)
             print(
                 f"{args.out}: {len(tokens)} tokens ({tokens.type}); one token each: {' '.join(tokens.nlsyms) or 'none'}"
@@ -210,6 +217,32 @@ def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Pa
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
     inner = [pieces.id_to_piece(number) for number in range(3, len(pieces))]  # after <unk> <s> </s>
     return Tokens(kind, [BLANK, UNK, *inner, SOS_EOS], symbols, model)
+
+
+def of_model(directory: Path, nlsyms: Path | None = None) -> Tokens:
+    """The tokens of a finished ESPnet2 model, from its config.yaml (and its sentencepiece model).
+
+    Raises:
+        UserError: no ESPnet2 ASR model, tokens of a kind that kdasr has not, or a file that is gone.
+    """
+    from kdasr.models import beside, read_config
+
+    config = read_config(directory)
+    listed, kind = config["token_list"], config.get("token_type")
+    given = config.get("non_linguistic_symbols") or []
+    if nlsyms:
+        given = read_lines(nlsyms)
+    elif isinstance(given, str):
+        given = read_lines(beside(directory, given, "its non-linguistic symbols"))
+    reserved = {BLANK, UNK, SOS_EOS, SPACE}
+    symbols = sorted({symbol for symbol in (line.strip() for line in given) if symbol} & set(listed))
+    symbols = symbols or sorted(token for token in listed if NLSYM.fullmatch(token) and token not in reserved)
+    if kind == "char":
+        return Tokens("char", listed, symbols)
+    if kind != "bpe":  # ESPnet's name for every sentencepiece model
+        raise UserError(f"{directory}: has tokens of type {kind}; kdasr's students know char and sentencepiece (bpe)")
+    pieces = beside(directory, str(config.get("bpemodel")), "its sentencepiece model")
+    return Tokens("bpe", listed, symbols, pieces.read_bytes())
 
 
 def find_nlsyms(lines: Iterable[str], path: Path | None, kind: str) -> list[str]:

@@ -17,10 +17,12 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_table
+from kdasr.models import Source, find_model
 from kdasr.nbest import archive
 from kdasr.search import engine
 from kdasr.search.options import SearchOptions, add_search_arguments, from_arguments
-from kdasr.shards import claim, cut, parse_job
+from kdasr.search.watch import Watch
+from kdasr.shards import claim, cut, parse_share
 from kdasr.workers import run_shards
 
 EXAMPLES = """examples:
@@ -68,27 +70,22 @@ def make_archive(args: argparse.Namespace, options: SearchOptions, out: Path, qu
         UserError: wrong input, other settings than those of `out`, or another run that writes there.
     """
     check_process_arguments(args)
-    source = engine.find_model(args.model, args.model_file)
+    share = parse_share(args.job, args.merge)
+    source = find_model(args.model, args.model_file)
     rows = engine.read_rows(args.data, source)
     shards = cut(rows, args.shard_size)  # type: ignore[type-var]
     if not any(out.glob("nbest.*.jsonl")):
         # A run that failed before its first shard (on a beam that is too wide, say) binds nobody to its settings.
         (out / "manifest.json").unlink(missing_ok=True)
     claim(out, manifest(source, rows, options, args.shard_size))
-    part, parts = parse_job(args.job) if args.job else (1, 1)
     missing = archive.missing_shards(out, len(shards))
     if not missing and (out / "summary.json").is_file():
         if not quiet:
             print(f"{out}: all {len(rows)} utterances are there already; to decode again: rm -r {out}")
         return False
-    with only_writer(out, name=f".lock.{part}of{parts}" if args.job else ".lock"):
-        todo = [shard for shard in missing if shard % parts == part - 1]
-        if args.merge and missing:
-            raise UserError(
-                f"{out}: {len(missing)} of {len(shards)} shards are missing, the first is {missing[0]}; "
-                "run the jobs again (finished shards are kept), then --merge"
-            )
-        device = f"cuda:{(part - 1) % args.ngpu}" if args.ngpu else "cpu"
+    with only_writer(out, name=share.lock):
+        todo = share.of(missing, len(shards), out)
+        device = f"cuda:{(share.part - 1) % args.ngpu}" if args.ngpu else "cpu"
         # One thread a process: a step's matrices are small, and threads would only wait for each other.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         make = functools.partial(
@@ -110,15 +107,11 @@ def check_process_arguments(args: argparse.Namespace) -> None:
     """UserError for options about processes that contradict each other or are out of range."""
     if args.nj < 1 or args.shard_size < 1 or args.batch_frames < 1 or args.ngpu < 0:
         raise UserError("--nj, --shard_size and --batch_frames: expected 1 or more, and --ngpu 0 or more")
-    if args.job and args.merge:
-        raise UserError("--job and --merge exclude each other; run every job first, then --merge alone")
     if args.ngpu and args.nj > 1:
         raise UserError("--ngpu with --nj: give each GPU a process of its own by --job 1/N ... N/N, then --merge")
 
 
-def manifest(
-    source: engine.Source, rows: Sequence[engine.Row], options: SearchOptions, shard_size: int
-) -> dict[str, Any]:
+def manifest(source: Source, rows: Sequence[engine.Row], options: SearchOptions, shard_size: int) -> dict[str, Any]:
     """What an archive's records depend on."""
     settings: dict[str, Any] = dict(source.settings)
     settings.update(keys=archive.keys_digest(row.name for row in rows), search=engine.options_settings(options))
@@ -139,6 +132,7 @@ def make_shard(
 ) -> float:
     """Decode one shard and write it; returns its hours of audio. The process keeps the model for the next."""
     decoder = engine.loaded(model, checkpoint, options, batch_frames, device)
+    decoder.watch = watch = Watch(device)
     cpu, wall = time.process_time(), time.perf_counter()
     records = {record["id"]: record for record in decoder.decode(rows, progress)}
     seconds = sum(decoder.seconds(row, records[row.name]["frames"]) for row in rows)
@@ -147,6 +141,10 @@ def make_shard(
         "audio_seconds": round(seconds, 3),
         "cpu_seconds": round(time.process_time() - cpu, 3),
         "wall_seconds": round(time.perf_counter() - wall, 3),
+        "parts": {part: round(spent, 3) for part, spent in sorted(watch.totals().items())},
+        "grid_rows": watch.rows,
+        "grid_alive": watch.alive,
+        "peak_bytes": watch.peak_bytes(),
     }
     archive.write_shard(out, shard, [records[row.name] for row in rows], stats)
     return seconds / 3600

@@ -13,6 +13,7 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import write_json, write_table
+from kdasr.models import read_config
 
 EXAMPLES = """examples:
   # attention and CTC, beam 5
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         return
     summary = archive.summarise(shards)
     manifest = archive.read_manifest(shards)
-    write_results(out, shards, token_list(args.model))
+    write_results(out, shards, read_config(args.model)["token_list"])
     result: dict[str, Any] = {
         key: summary[key] for key in ("utterances", "audio_seconds", "cpu_seconds", "wall_seconds")
     }
@@ -76,12 +77,3 @@ def write_results(out: Path, shards: Path, tokens: list[str]) -> None:
     write_table(out / "token", {key: " ".join(tokens[i] for i in hyp["tokens"]) for key, hyp in best.items()})
     write_table(out / "token_int", {key: " ".join(map(str, hyp["tokens"])) for key, hyp in best.items()})
     write_table(out / "score", {key: str(hyp["score"]) for key, hyp in best.items()})
-
-
-def token_list(model: str) -> list[str]:
-    """The tokens of a model directory."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    tokens = yaml.load((Path(model) / "config.yaml").read_text(encoding="utf-8"), Loader=loader)["token_list"]
-    return Path(tokens).read_text(encoding="utf-8").split("\n")[:-1] if isinstance(tokens, str) else tokens

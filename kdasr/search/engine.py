@@ -1,16 +1,13 @@
-"""Utterances in, records of hypotheses out: reads inputs, batches them by length, encodes, searches, spells.
+"""Utterances in, records of hypotheses out: reads inputs, sorts them by length, encodes, searches, spells.
 
 | axis | meaning |
 |---|---|
-| B | utterances in a batch |
 | T | input frames (F bins each), or samples of a model with a waveform front end |
-| E | encoder output |
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -19,16 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdasr.errors import UserError
 from kdasr.files import read_table
+from kdasr.models import Source, find_model
 from kdasr.search.options import SearchOptions
-from kdasr.shards import digest
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from kdasr.search.grid import Found
+    from kdasr.search.stream import Utterance
 
 FRAMES_A_SECOND = 100  # of input features, and of the budget for audio
+SPREAD = 0.8  # shortest to longest utterance of a grid: what is lost to padding, against how long a queue refills it
 
 
 class Row(NamedTuple):
@@ -37,54 +35,6 @@ class Row(NamedTuple):
     name: str
     place: str  # an entry of feats.scp, or a path of audio
     seconds: float | None  # of audio, if the data directory says it
-
-
-class Source(NamedTuple):
-    """What is known of a model directory without loading the model."""
-
-    directory: str
-    checkpoint: str
-    sample_rate: int | None  # of the audio it takes; None if it takes features
-    settings: dict[str, str]  # hashes of checkpoint, config and token list
-
-
-def find_model(directory: str | Path, model_file: str | None) -> Source:
-    """Look into a model directory, without importing torch.
-
-    Raises:
-        UserError: it is no ESPnet ASR model's, has no checkpoint, or its token directory is another model's.
-    """
-    import yaml
-
-    from kdasr.espnet import find_checkpoint
-
-    config = Path(directory) / "config.yaml"
-    if not config.is_file():
-        raise UserError(
-            f"{config}: no such file; {directory} is no trained model (train one: kdasr train --out {directory})"
-        )
-    checkpoint = find_checkpoint(directory, model_file)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        given = yaml.load(config.read_text(encoding="utf-8"), Loader=loader)
-        tokens = given["token_list"]
-        raw = given["input_size"] is None
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise UserError(
-            f"{config}: is not the config of an ESPnet2 ASR model; copy it again from the training"
-        ) from None
-    if isinstance(tokens, str):
-        tokens = Path(tokens).read_text(encoding="utf-8").split("\n")[:-1]
-    listed = hashlib.sha256("".join(f"{token}\n" for token in tokens).encode()).hexdigest()[:16]
-    own = Path(directory) / "tokens" / "tokens.txt"
-    if own.is_file() and digest(own) != listed:
-        raise UserError(f"{own}: is not the token list of {config}; put the one back that the model was trained with")
-    rate = None
-    if raw:
-        rate = str((given.get("frontend_conf") or {}).get("fs", 16000))
-        rate = int(rate[:-1]) * 1000 if rate.endswith("k") else int(rate)
-    hashes = {"model": digest(checkpoint), "config": digest(config), "tokens": listed}
-    return Source(str(directory), str(checkpoint), rate, hashes)
 
 
 def read_rows(data: str | Path, source: Source) -> list[Row]:
@@ -111,7 +61,7 @@ class Engine:
     Args:
         source: the model.
         options: of the search.
-        batch_frames: padded input frames x beam in a batch, at most (a single utterance may exceed it).
+        batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
         device: "cpu", "cuda:0".
     """
 
@@ -119,7 +69,9 @@ class Engine:
         import torch
 
         from kdasr.espnet import load_model
+        from kdasr.search.encode import Encoder
         from kdasr.search.scorers import scorers_of
+        from kdasr.search.watch import Watch
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
@@ -127,7 +79,8 @@ class Engine:
         self.model, self.args = load_model(source.directory, str(Path(source.checkpoint).resolve()), device)
         self.scorers = scorers_of(self.model, options)
         self.spell = speller(source.directory, self.args, self.model.token_list)
-        self.encodes_batches = encodes_batches(self.model)
+        self.encoder = Encoder(self.model, device)
+        self.watch = Watch(device)
 
     def decode(
         self, rows: Sequence[Row], progress: Callable[[float], None] = lambda _: None
@@ -141,14 +94,13 @@ class Engine:
         Raises:
             UserError: an input is missing, or is not what the model takes; the utterance is named.
         """
-        inputs = [(row, self._read(row)) for row in rows]
-        for batch in batches(inputs, lambda pair: self._frames(pair[1]), self.batch_frames // self.options.beam):
-            for (row, x), found in zip(
-                batch, self._search([row for row, _ in batch], [x for _, x in batch]), strict=True
-            ):
-                frames = self._frames(x)
-                yield record(row.name, frames, found, self.spell, self.model.blank_id)
-                progress((row.seconds or frames / FRAMES_A_SECOND) / 3600)
+        inputs = [self._read(row) for row in rows]
+        lengths = [self._frames(x) for x in inputs]
+        names = [row.name for row in rows]
+        for bucket in buckets(lengths):
+            for number, found in self._search({number: inputs[number] for number in bucket}, names):
+                yield record(names[number], lengths[number], found, self.spell, self.model.blank_id)
+                progress(self.seconds(rows[number], lengths[number]) / 3600)
 
     def seconds(self, row: Row, frames: int) -> float:
         """Audio seconds of a row with so many input frames."""
@@ -189,70 +141,58 @@ class Engine:
             )
         return np.array(x, dtype=np.float32)  # a copy: what is read may be read-only
 
-    def _search(self, rows: Sequence[Row], inputs: Sequence[np.ndarray]) -> list[Found | None]:
-        """What was found for each input; None where it is too short to be encoded."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
-        from kdasr.search.grid import search
-
-        encoded = self._encode([torch.from_numpy(x).to(self.device) for x in inputs])
-        found: list[Found | None] = [None] * len(rows)
-        usable = [number for number, hs in enumerate(encoded) if hs is not None and len(hs)]
-        if not usable:
-            return found
-        for number in usable:
-            if not torch.isfinite(encoded[number]).all():
-                raise UserError(
-                    f"{rows[number].name}: {self.source.checkpoint} gives values that are not numbers; train again"
-                )
-        hs = pad_sequence([encoded[number] for number in usable], batch_first=True)  # (B, T, E)
-        hlens = torch.tensor([len(encoded[number]) for number in usable], device=hs.device)  # (B,)
-        for number, one in zip(usable, search(hs, hlens, self.scorers, self.options), strict=True):
-            found[number] = one
-        return found
-
-    def _encode(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
-        """Encoder outputs (T', E); together where padding provably changes nothing, else one by one."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
-        if not self.encodes_batches:
-            return [self._encode_one(x) for x in inputs]
-        here = [number for number, x in enumerate(inputs) if len(x)]
-        encoded: list[Tensor | None] = [None] * len(inputs)
-        if here:
-            lengths = torch.tensor([len(inputs[number]) for number in here], device=self.device)  # (B,)
-            padded = pad_sequence([inputs[number] for number in here], batch_first=True)  # (B, T, F)
-            with torch.no_grad():
-                hs, hlens = self.model.encode(padded, lengths)  # (B, T', E), (B,)
-            for number, row, length in zip(here, hs, hlens.tolist(), strict=True):
-                encoded[number] = row[:length]
-        return encoded
-
-    def _encode_one(self, x: Tensor) -> Tensor | None:
-        """One encoder output (T', E), or None for an input that the encoder's subsampling leaves nothing of."""
+    def _search(self, bucket: dict[int, np.ndarray], names: Sequence[str]) -> Iterator[tuple[int, Found | None]]:
+        """What is found for each input of similar length, by number; None where it is too short to be encoded."""
         import torch
 
-        from kdasr.espnet import name
+        from kdasr.search.stream import stream
 
-        too_short = name("espnet.nets.pytorch_backend.transformer.subsampling:TooShortUttError")
-        if not len(x):
-            return None
-        try:
-            with torch.no_grad():
-                hs, hlens = self.model.encode(x.unsqueeze(0), torch.tensor([len(x)], device=self.device))
-        except too_short:
-            return None
-        except RuntimeError as error:
-            # A convolution or pooling that is wider than its input says so in one of these ways.
-            if any(
-                words in str(error) for words in ("size can't be greater", "too small", "Padding size should be less")
-            ):
-                return None
-            raise
-        hs = hs[0] if isinstance(hs, tuple) else hs  # (1, T', E), without intermediate CTC outputs
-        return hs[0, : int(hlens[0])]
+        longest = max(self._frames(x) for x in bucket.values())
+        slots = max(1, self.batch_frames // max(1, longest * self.options.beam))
+        todo = dict(bucket)
+        while todo:
+            try:
+                for number, found in stream(
+                    self._encoded(todo, slots, names), self.scorers, self.options, slots, watch=self.watch
+                ):
+                    del todo[number]
+                    yield number, found
+                for number in list(todo):  # what the encoder left nothing of
+                    del todo[number]
+                    yield number, None
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if slots == 1:
+                    first = next(iter(todo))
+                    raise UserError(
+                        f"{names[first]}: {self._frames(bucket[first])} frames do not fit into memory with beam "
+                        f"{self.options.beam}; give a smaller --beam, or cut the utterance"
+                    ) from None
+                slots //= 2
+                if self.device != "cpu":
+                    torch.cuda.empty_cache()
+
+    def _encoded(self, inputs: dict[int, np.ndarray], slots: int, names: Sequence[str]) -> Iterator[Utterance]:
+        """Inputs encoded as they are asked for, `slots` at a time where they can go together."""
+        import torch
+
+        from kdasr.search.stream import Utterance
+
+        numbers = list(inputs)
+        size = slots if self.encoder.batches else 1
+        for first in range(0, len(numbers), size):
+            chunk = numbers[first : first + size]
+            with self.watch.clock("encoder"):
+                encoded = self.encoder.encode([torch.from_numpy(inputs[number]).to(self.device) for number in chunk])
+            for number, hs in zip(chunk, encoded, strict=True):
+                if hs is None or not len(hs):
+                    continue
+                if not torch.isfinite(hs).all():
+                    raise UserError(
+                        f"{names[number]}: {self.source.checkpoint} gives values that are not numbers; train again"
+                    )
+                yield Utterance(number, (hs,))
 
 
 @functools.lru_cache(maxsize=1)
@@ -262,27 +202,22 @@ def loaded(source_directory: str, checkpoint: str, options: SearchOptions, batch
     return Engine(find_model(source_directory, model_file), options, batch_frames, device)
 
 
-def batches(items: Sequence[Any], length: Callable[[Any], int], budget: int) -> Iterator[list[Any]]:
-    """Cut items into batches, longest first, with items x longest within the budget (one item may exceed it)."""
-    batch: list[Any] = []
-    for item in sorted(items, key=length, reverse=True):
-        if batch and (len(batch) + 1) * length(batch[0]) > budget:
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
+def buckets(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of utterances of similar length (within SPREAD) together, longest first."""
+    bucket: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if bucket and lengths[number] < SPREAD * lengths[bucket[0]]:
+            yield bucket
+            bucket = []
+        bucket.append(number)
+    if bucket:
+        yield bucket
 
 
-def encodes_batches(model: Any) -> bool:
-    """Whether encoding an utterance in a batch gives exactly what encoding it alone gives.
-
-    Encoders vouch for it by an attribute `batch_invariant`. ESPnet's do not: its VGG convolutions,
-    for one, read the padding.
-    """
-    parts = (model.frontend, model.preencoder, model.postencoder)
-    normalises = type(model.normalize).__name__ in ("NoneType", "GlobalMVN")
-    return bool(getattr(model.encoder, "batch_invariant", False)) and normalises and all(part is None for part in parts)
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, on a GPU or here."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def speller(directory: str | Path, args: Any, token_list: Sequence[str]) -> Callable[[Sequence[int]], str]:

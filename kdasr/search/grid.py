@@ -1,27 +1,30 @@
-"""Beam search over a grid of utterances x hypotheses, with the semantics of ESPnet's BeamSearch.
+"""Beam search over a grid of utterances x hypotheses, with the semantics of ESPnet's BeamSearch: one step.
 
 | axis | meaning |
 |---|---|
-| B | utterances in the grid; those that are finished leave it |
+| B | rows of the grid; an utterance sits in each, those in different rows may be at different steps |
 | K | hypotheses an utterance (the beam) |
 | S | candidate next tokens a hypothesis |
 | V | tokens |
 | L | tokens of the longest output allowed |
 | P | scorers |
+| N | ended hypotheses kept an utterance (the N-best) |
+| J | soft targets kept a token |
 
 Everything is a tensor that is moved by index; no object stands for a hypothesis until the N-best is
 read off at the end. At each step an utterance's K best extensions are chosen; those that end in <eos>
-leave the beam for the list of ended hypotheses, so that fewer than K go on, and K are chosen again
+leave the beam for the pool of ended hypotheses, so that fewer than K go on, and K are chosen again
 from these. A slot without a hypothesis has the total -inf, and nothing ever chooses its extensions.
 An utterance stops when its own limit of tokens is reached (what is in the beam then counts as ended),
-when its beam is empty, or by end detection. Nothing an utterance does depends on the others.
+when its beam is empty, or by end detection. Nothing an utterance does depends on the others, and
+nothing here asks the device for a number: kdasr.search.stream looks now and then who is done.
 
 Sources: Watanabe et al. 2017 (end detection: equation 50), espnet.nets.beam_search (pre-beam, limits).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +33,7 @@ from torch import Tensor
 from kdasr.search import tree
 from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import Scorers
+from kdasr.search.watch import Watch
 
 DEAD = -float("inf")
 END_STEPS = 3  # M of equation 50: so many lengths in a row
@@ -46,12 +50,15 @@ class Hypothesis:
         score: the weighted sum by which it was found.
         scores: the sums of each scorer, without weights.
         ended: "eos", or "maxlen" when the limit of tokens cut it off.
+        soft: the decoder's most probable tokens at each step, ids (n, J) and log probabilities (n, J), where n
+            counts the tokens and, if it ended so, <eos>; None unless asked for.
     """
 
     tokens: list[int]
     score: float
     scores: dict[str, float]
     ended: str
+    soft: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,116 +70,93 @@ class Found:
     steps: int
 
 
+class Pool(NamedTuple):
+    """The best ended hypotheses of each utterance, best first."""
+
+    key: Tensor  # (B, N) float64: what they are ordered by, DEAD for none
+    total: Tensor  # (B, N) float64
+    parts: Tensor  # (B, N, P) float64
+    tokens: Tensor  # (B, N, L + 1)
+    length: Tensor  # (B, N) tokens without <sos> and <eos>
+    forced: Tensor  # (B, N) ended by the limit
+    soft: tuple[Tensor, Tensor] | None  # (B, N, L, J) ids and log probabilities
+
+
 class Grid(NamedTuple):
     """The search's own tensors."""
 
-    utterance: Tensor  # (B,) number in the batch
     longest: Tensor  # (B,) tokens
     shortest: Tensor  # (B,) tokens
+    step: Tensor  # (B,) tokens that the hypotheses in the beam have; of a finished utterance, how many it had
     tokens: Tensor  # (B, K, L + 1) prefixes, <sos> first
     total: Tensor  # (B, K) float64: weighted scores, DEAD for an empty slot
     parts: Tensor  # (B, K, P) float64: each scorer's sums
+    soft: tuple[Tensor, Tensor] | None  # (B, K, L, J) soft targets so far, if asked for
     best: Tensor  # (B,) float64: best ended score
     recent: Tensor  # (B, END_STEPS + 2) float64: best score among those ended at this step, the one before, ...
-    done: Tensor  # (B,) bool
+    stop: Tensor  # (B,) which of STOPS; -1 as long as it goes on
+    pool: Pool
 
 
-class Ended(NamedTuple):
-    """Hypotheses that ended at some step."""
-
-    utterance: Tensor  # (n,)
-    tokens: Tensor  # (n, L + 1)
-    length: Tensor  # (n,) tokens without <sos> and <eos>
-    total: Tensor  # (n,)
-    parts: Tensor  # (n, P)
-    forced: Tensor  # (n,) ended by the limit
-    steps: Tensor  # (n,) what ESPnet divides by to normalise
-
-
-@torch.no_grad()
-def search(hs: Tensor, hlens: Tensor, scorers: Scorers, options: SearchOptions) -> list[Found]:
-    """N-best lists for a batch of encoded utterances.
+def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) -> Grid:
+    """A grid in which each utterance has one hypothesis, the empty one.
 
     Args:
-        hs: encoder output (B, T, E), padded with anything.
-        hlens: its lengths (B,) in frames, each at least 1.
-        scorers: what scores, with weights.
-        options: beam, limits and weights.
-
-    Returns:
-        one result an utterance, in order. As ESPnet does, an utterance none of whose hypotheses ended is
-        searched again with minlenratio less 0.1, as long as that is 0.1 or more; its list may be empty.
+        limits: (B, 2) the longest and the shortest output of each utterance, tokens.
+        width: L of the tensors, at least the longest output of all.
+        scorers, options: of the search.
     """
-    found = _search(hs, hlens, scorers, options)
-    empty = [number for number, result in enumerate(found) if not result.hyps]
-    if empty and options.minlenratio >= 0.1:
-        rows = torch.tensor(empty, device=hs.device)  # (B',)
-        shorter = replace(options, minlenratio=max(0.0, options.minlenratio - 0.1))
-        for number, result in zip(empty, search(hs[rows], hlens[rows], scorers, shorter), strict=True):
-            found[number] = result
-    return found
-
-
-def _search(hs: Tensor, hlens: Tensor, scorers: Scorers, options: SearchOptions) -> list[Found]:
-    everyone = [*scorers.full, *scorers.partial]
-    grid = _start(hs, hlens, scorers, options, len(everyone))
-    memories = [w.scorer.remember(hs, hlens) for w in everyone]
-    states = [w.scorer.start(memory, options.beam) for w, memory in zip(everyone, memories, strict=True)]
-    ended: list[Ended] = []
-    stops = torch.full((len(hlens), 2), len(STOPS) - 1, device=hs.device)  # (B, 2) reason, steps
-    for step in range(int(grid.longest.max())):
-        grid, states, forced = _extend(step, grid, states, memories, scorers, options)
-        grid, new, reasons = _end(step, grid, forced, scorers, options)
-        ended.extend(new)
-        stops[grid.utterance] = torch.where(
-            grid.done.unsqueeze(1), stops[grid.utterance], torch.stack((reasons, torch.full_like(reasons, step + 1)), 1)
-        )
-        done = grid.done | (reasons >= 0)  # (B,)
-        grid = grid._replace(done=done, total=grid.total.masked_fill(done.unsqueeze(1), DEAD))
-        left = int((~done).sum())
-        if left == 0:
-            break
-        # Dropping rows copies all that stays: worth it once a quarter of the rows is finished.
-        if left <= 0.75 * len(done):
-            rows = (~done).nonzero().squeeze(1)  # (B',)
-            grid = tree.keep(grid, rows)
-            memories = [_keep(w.scorer, m, rows) for w, m in zip(everyone, memories, strict=True)]
-            states = [_keep(w.scorer, s, rows) for w, s in zip(everyone, states, strict=True)]
-    return _collect(ended, stops, [w.name for w in everyone], options)
-
-
-def _start(hs: Tensor, hlens: Tensor, scorers: Scorers, options: SearchOptions, parts: int) -> Grid:
-    """A grid in which each utterance has one hypothesis, the empty one."""
-    batch, device = len(hlens), hs.device
-    limits = torch.tensor([options.limits(int(n)) for n in hlens.tolist()], device=device)  # (B, 2)
-    tokens = torch.full((batch, options.beam, int(limits[:, 0].max()) + 1), scorers.sos, device=device)  # (B, K, L + 1)
-    total = torch.full((batch, options.beam), DEAD, dtype=torch.float64, device=device)  # (B, K)
+    batch, device = len(limits), limits.device
+    beam, nbest, soft = options.beam, options.nbest, options.soft_targets
+    parts = len(scorers.full) + len(scorers.partial) + (options.penalty != 0)
+    total = torch.full((batch, beam), DEAD, dtype=torch.float64, device=device)  # (B, K)
     total[:, 0] = 0.0
+    pool = total.new_full((batch, nbest), DEAD)  # (B, N)
+
+    def softs(hypotheses: int) -> tuple[Tensor, Tensor] | None:
+        ids = torch.zeros((batch, hypotheses, width, soft), dtype=torch.int32, device=device)  # (B, K or N, L, J)
+        return (ids, ids.float()) if soft else None
+
+    def prefixes(hypotheses: int) -> Tensor:
+        return torch.full((batch, hypotheses, width + 1), scorers.sos, device=device)  # (B, K or N, L + 1)
+
     return Grid(
-        utterance=torch.arange(batch, device=device),
         longest=limits[:, 0],
         shortest=limits[:, 1],
-        tokens=tokens,
+        step=torch.zeros_like(limits[:, 0]),
+        tokens=prefixes(beam),
         total=total,
-        parts=total.new_zeros(batch, options.beam, parts + (options.penalty != 0)),
+        parts=total.new_zeros(batch, beam, parts),
+        soft=softs(beam),
         best=total.new_full((batch,), DEAD),
         recent=total.new_full((batch, END_STEPS + 2), DEAD),
-        done=torch.zeros(batch, dtype=torch.bool, device=device),
+        stop=torch.full_like(limits[:, 0], -1),
+        pool=Pool(
+            key=pool,
+            total=pool,
+            parts=pool.new_zeros(batch, nbest, parts),
+            tokens=prefixes(nbest),
+            length=torch.zeros_like(pool, dtype=torch.int64),
+            forced=torch.zeros_like(pool, dtype=torch.bool),
+            soft=softs(nbest),
+        ),
     )
 
 
-def _extend(
-    step: int, grid: Grid, states: list[Any], memories: list[Any], scorers: Scorers, options: SearchOptions
-) -> tuple[Grid, list[Any], Tensor]:
+def extend(
+    grid: Grid, states: list[Any], memories: list[Any], scorers: Scorers, options: SearchOptions, watch: Watch
+) -> tuple[Grid, list[Any]]:
     """One more token for each hypothesis: the K best extensions, as a new grid, and their states."""
     beam = grid.total.shape[1]
-    last = grid.tokens[:, :, step]  # (B, K)
+    at = grid.step[:, None, None].expand(-1, beam, 1)  # (B, K, 1)
+    last = grid.tokens.gather(2, at).squeeze(2)  # (B, K)
     full = len(scorers.full)
     states = list(states)
     scored = []  # (B, K, V) each
     gain = None  # (B, K, V)
     for i, weighted in enumerate(scorers.full):
-        logp, states[i] = weighted.scorer.step(last, states[i], memories[i])
+        with watch.clock(weighted.name):
+            logp, states[i] = weighted.scorer.step(last, states[i], memories[i])
         scored.append(logp)
         gain = weighted.weight * logp if gain is None else gain + weighted.weight * logp
     candidates, excluded = _candidates(gain, scorers, beam)  # (B, K, S) or None for all, (B, K) or None
@@ -182,7 +166,8 @@ def _extend(
         gain = gain.gather(2, candidates)  # (B, K, S)
     partial = []  # (B, K, S) each
     for i, weighted in enumerate(scorers.partial, full):
-        partial.append(weighted.scorer.score(states[i], memories[i], candidates))
+        with watch.clock(weighted.name):
+            partial.append(weighted.scorer.score(states[i], memories[i], candidates))
         gain = gain + weighted.weight * partial[-1]  # (B, K, S) float64
     totals = grid.total.unsqueeze(2) + gain.double() + options.penalty  # (B, K, S)
     if excluded is not None:
@@ -199,14 +184,32 @@ def _extend(
         parts[:, :, i] += logp.flatten(1).gather(1, place)
     for i, scores in enumerate(partial, full):
         gained = scores.flatten(1).gather(1, chosen)  # (B, K)
-        state = tree.reorder(states[i], parents)
-        states[i] = scorers.partial[i - full].scorer.advance(state, memories[i], tokens, gained)
+        with watch.clock(scorers.partial[i - full].name):
+            state = tree.reorder(states[i], parents)
+            states[i] = scorers.partial[i - full].scorer.advance(state, memories[i], tokens, gained)
         parts[:, :, i] += gained
     if options.penalty != 0:
         parts[:, :, -1] += 1.0
     prefixes = tree.reorder(grid.tokens, parents)  # (B, K, L + 1)
-    prefixes[:, :, step + 1] = tokens
-    return grid._replace(tokens=prefixes, total=total, parts=parts), states, grid.longest == step + 1
+    # A finished utterance stays where it is: its rows are computed until someone looks, and change nothing.
+    after = (at + 1).clamp(max=grid.tokens.shape[2] - 1)  # (B, K, 1)
+    prefixes.scatter_(2, after, tokens.unsqueeze(2))
+    soft = _soften(grid.soft, parents, scored, after - 1)
+    return grid._replace(tokens=prefixes, total=total, parts=parts, soft=soft), states
+
+
+def _soften(
+    soft: tuple[Tensor, Tensor] | None, parents: Tensor, scored: list[Tensor], at: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """Soft targets (B, K, L, J) with those of this step, at (B, K, 1), from the first scorer, the decoder."""
+    if soft is None:
+        return None
+    logp, ids = scored[0].topk(soft[0].shape[3], dim=2)  # (B, K, J) both
+    place = at.unsqueeze(3).expand(-1, -1, 1, soft[0].shape[3])  # (B, K, 1, J)
+    moved = tree.reorder((*soft, ids.int(), logp.float()), parents)
+    moved[0].scatter_(2, place, moved[2].unsqueeze(2))
+    moved[1].scatter_(2, place, moved[3].unsqueeze(2))
+    return moved[0], moved[1]
 
 
 def _candidates(gain: Tensor | None, scorers: Scorers, beam: int) -> tuple[Tensor | None, Tensor | None]:
@@ -226,63 +229,69 @@ def _candidates(gain: Tensor | None, scorers: Scorers, beam: int) -> tuple[Tenso
     return torch.cat((candidates, end), 2), there
 
 
-def _end(
-    step: int, grid: Grid, last_step: Tensor, scorers: Scorers, options: SearchOptions
-) -> tuple[Grid, list[Ended], Tensor]:
-    """Take hypotheses that ended out of the beam; and why each utterance stops here (B,), -1 if it does not."""
-    natural = grid.tokens[:, :, step + 1] == scorers.eos  # (B, K)
-    alive = grid.total > DEAD  # (B, K)
-    ending = alive & (natural | last_step.unsqueeze(1))  # (B, K)
+def end(grid: Grid, scorers: Scorers, options: SearchOptions) -> Grid:
+    """Move hypotheses that ended from the beam to the pool, and say of each utterance whether it stops, and why."""
+    going = grid.stop < 0  # (B,)
+    beam = grid.total.shape[1]
+    after = (grid.step + 1).clamp(max=grid.tokens.shape[2] - 1)[:, None, None].expand(-1, beam, 1)  # (B, K, 1)
+    natural = grid.tokens.gather(2, after).squeeze(2) == scorers.eos  # (B, K)
+    last_step = grid.longest == grid.step + 1  # (B,)
+    ending = (grid.total > DEAD) & (natural | last_step.unsqueeze(1))  # (B, K)
     # What ends before the shortest length allowed is dropped, as ESPnet drops it.
-    counted = ending & (grid.shortest <= step).unsqueeze(1)  # (B, K)
+    counted = ending & (going & (grid.shortest <= grid.step)).unsqueeze(1)  # (B, K)
     scores = grid.total.masked_fill(~counted, DEAD).amax(1)  # (B,)
     best = torch.maximum(grid.best, scores)  # (B,)
     recent = torch.cat((scores.unsqueeze(1), grid.recent[:, :-1]), 1)  # (B, END_STEPS + 2)
-    new = []
-    rows = counted.nonzero()  # (n, 2)
-    if len(rows):
-        b, k = rows.unbind(1)  # (n,), (n,)
-        forced = ~natural[b, k]  # (n,)
-        # At the last step ESPnet appends <eos> to all, to what ends in <eos> too, and counts it.
-        steps = step + 1 + last_step[b].long()  # (n,)
-        length = step + forced.long()  # (n,)
-        new.append(
-            Ended(grid.utterance[b], grid.tokens[b, k], length, grid.total[b, k], grid.parts[b, k], forced, steps)
-        )
+    pool = grid.pool
+    if scores.is_cuda or bool(counted.any()):  # asking a GPU would cost more than the work
+        pool = _pooled(grid, counted, natural, last_step, options)
     total = grid.total.masked_fill(ending, DEAD)  # (B, K)
     # ESPnet compares hypotheses of length step, step - 1, step - 2 with <sos> and <eos>: two steps ago and before.
     compared = recent[:, 2:]  # (B, END_STEPS)
     detected = ((compared > DEAD) & (compared - best.unsqueeze(1) < END_MARGIN)).all(1)  # (B,)
     if options.maxlenratio != 0:
         detected = torch.zeros_like(detected)
-    reasons = torch.full_like(grid.longest, -1)  # (B,)
-    reasons = reasons.masked_fill((total == DEAD).all(1), 1).masked_fill(last_step, 2).masked_fill(detected, 0)
-    return grid._replace(total=total, best=best, recent=recent), new, reasons
+    stop = torch.full_like(grid.stop, -1)  # (B,)
+    stop = stop.masked_fill((total == DEAD).all(1), 1).masked_fill(last_step, 2).masked_fill(detected, 0)
+    stop = torch.where(going, stop, grid.stop)  # (B,)
+    total = total.masked_fill((stop >= 0).unsqueeze(1), DEAD)  # (B, K)
+    step = grid.step + going.long()  # (B,)
+    return grid._replace(step=step, total=total, best=best, recent=recent, stop=stop, pool=pool)
 
 
-def _keep(scorer: Any, moved: Any, rows: Tensor) -> Any:
-    """Memory or state of some utterances: a full scorer's own way, a partial scorer's tensors by index."""
-    return getattr(scorer, "keep", tree.keep)(moved, rows)
-
-
-def _collect(ended: list[Ended], stops: Tensor, names: list[str], options: SearchOptions) -> list[Found]:
-    """Sort what ended by utterance and score, and read the N best off."""
-    found = [Found([], STOPS[reason], steps) for reason, steps in stops.tolist()]
-    if not ended:
-        return found
-    every = Ended(*(torch.cat(tensors) for tensors in zip(*ended, strict=True)))
-    key = every.total / every.steps if options.normalize_length else every.total  # (n,)
+def _pooled(grid: Grid, counted: Tensor, natural: Tensor, last_step: Tensor, options: SearchOptions) -> Pool:
+    """The pool with the `counted` (B, K) hypotheses in it, the best N of all."""
+    forced = ~natural  # (B, K)
+    # At the last step ESPnet appends <eos> to all, to what ends in <eos> too, and counts it.
+    steps = (grid.step + 1 + last_step.long()).unsqueeze(1)  # (B, 1)
+    key = grid.total / steps if options.normalize_length else grid.total  # (B, K)
+    key = key.masked_fill(~counted, DEAD)  # (B, K)
+    length = grid.step.unsqueeze(1) + forced.long()  # (B, K)
+    new = Pool(key, grid.total, grid.parts, grid.tokens, length, forced, grid.soft)
+    both = tree.join(grid.pool, new)  # (B, N + K, ...)
     # Stable: at equal scores what ended first comes first, as in ESPnet's sort.
-    order = key.sort(descending=True, stable=True)[1]  # (n,)
-    order = order[every.utterance[order].sort(stable=True)[1]]  # (n,) by utterance, then score
-    owner = every.utterance[order]  # (n,)
-    first = torch.searchsorted(owner, owner)  # (n,) where the utterance's list begins
-    order = order[torch.arange(len(order), device=order.device) - first < options.nbest]
-    best = tree.keep(every, order)
-    names = [*names, "length_bonus"] if options.penalty != 0 else names
-    columns = (best.utterance, best.length, best.total, best.parts, best.forced, best.tokens)
-    for utterance, length, total, parts, forced, tokens in zip(*(c.tolist() for c in columns), strict=True):
-        scores = dict(zip(names, parts, strict=True))
-        hyp = Hypothesis(tokens[1 : length + 1], total, scores, "maxlen" if forced else "eos")
-        found[utterance].hyps.append(hyp)
+    order = both.key.sort(dim=1, descending=True, stable=True)[1][:, : options.nbest]  # (B, N)
+    return tree.pick(both, order)
+
+
+def read_off(grid: Grid, rows: Tensor, scorers: Scorers, options: SearchOptions) -> list[Found]:
+    """What was found for the utterances in these rows (B',)."""
+    names = [weighted.name for weighted in (*scorers.full, *scorers.partial)]
+    names += ["length_bonus"] if options.penalty != 0 else []
+    pool = tree.keep(grid.pool, rows)
+    softs = [tensor.cpu() for tensor in pool.soft] if pool.soft else None  # (B', N, L, J) each
+    ends = torch.stack((grid.stop, grid.step), 1)[rows].tolist()  # (B', 2)
+    columns = [tensor.tolist() for tensor in pool[:-1]]
+    found = []
+    for b, (stop, steps) in enumerate(ends):
+        hyps = []
+        for n, (key, total, parts, tokens, length, forced) in enumerate(zip(*(c[b] for c in columns), strict=True)):
+            if key == DEAD:
+                break
+            spelt = length if forced else length + 1  # <eos> has soft targets, too
+            soft = (softs[0][b, n, :spelt].clone(), softs[1][b, n, :spelt].clone()) if softs else None
+            scores = dict(zip(names, parts, strict=True))
+            ended = "maxlen" if forced else "eos"
+            hyps.append(Hypothesis(tokens[1 : length + 1], total, scores, ended, soft))
+        found.append(Found(hyps, STOPS[stop], steps))
     return found

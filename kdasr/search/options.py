@@ -21,6 +21,7 @@ class SearchOptions:
             a share of the encoder's frames; negative is that many tokens.
         minlenratio: shortest output, likewise; 0 is none.
         normalize_length: order the N-best by score a token rather than by score.
+        soft_targets: keep so many of the decoder's most probable tokens at each step of a hypothesis; 0 for none.
     """
 
     beam: int = 5
@@ -30,6 +31,7 @@ class SearchOptions:
     maxlenratio: float = 0.0
     minlenratio: float = 0.0
     normalize_length: bool = False
+    soft_targets: int = 0
 
     def check(self, vocab: int | None = None) -> SearchOptions:
         """Itself, or a UserError that names the option out of range."""

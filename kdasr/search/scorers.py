@@ -47,6 +47,9 @@ class FullScorer(Protocol):
     def keep(self, tree: Memory | State, utterances: Tensor) -> Memory | State:
         """Memory or state of these utterances (B',) only."""
 
+    def put(self, old: Memory | State, utterances: Tensor, new: Memory | State) -> Memory | State:
+        """Memory or state in which these utterances (B',) are replaced by those of `new`, which are at step 0."""
+
 
 class PartialScorer(Protocol):
     """Scores chosen candidates, and moves on with the survivors: CTC prefixes."""
@@ -72,14 +75,20 @@ class InTensors:
 
     reorder = staticmethod(tree.reorder)
     keep = staticmethod(tree.keep)
+    put = staticmethod(tree.put)
 
 
 class Weighted(NamedTuple):
-    """A scorer with its name in the N-best and its weight in the sum."""
+    """A scorer with its name in the N-best and its weight in the sum, and whose encoder output it reads.
+
+    `model` is the number of the model in an ensemble; None: of all, and `remember` takes the list of all
+    models' (hs, hlens) instead of the two of one.
+    """
 
     name: str
     scorer: Any
     weight: float
+    model: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,9 @@ def scorers_of(model: Any, options: SearchOptions) -> Scorers:
 def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     """A model's attention decoder as a scorer, and whether ESPnet batches its hypotheses."""
     from kdasr.espnet import name
-    from kdasr.search.espnet_decoders import OneByOne, RnnDecoderScorer, TransformerScorer
+    from kdasr.search.one_by_one import OneByOne
+    from kdasr.search.rnn_decoders import RnnDecoderScorer
+    from kdasr.search.transformers import TransformerScorer
 
     decoder = model.decoder
     if decoder is None or getattr(model, "use_transducer_decoder", False):
@@ -139,5 +150,5 @@ def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     if RnnDecoderScorer.fits(decoder):
         return InTensors(RnnDecoderScorer(decoder)), batched
     if TransformerScorer.fits(decoder):
-        return InTensors(TransformerScorer(decoder)), batched
+        return TransformerScorer(decoder), batched
     return OneByOne(decoder), batched

@@ -5,7 +5,7 @@
 | B | utterances in the grid |
 | K | hypotheses an utterance |
 
-A tree is a tensor, None, or a tuple (a NamedTuple too) of trees.
+A tree is a tensor, None, a number that belongs to all, or a tuple (a NamedTuple too) of trees.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def walk(tree: Tree, move: Callable[[Tensor], Tensor]) -> Tree:
     """The same tree with `move` applied to each of its tensors."""
     if isinstance(tree, Tensor):
         return move(tree)
-    if tree is None:
-        return None
+    if tree is None or isinstance(tree, int):
+        return tree
     moved = [walk(branch, move) for branch in tree]
     return type(tree)(*moved) if hasattr(tree, "_fields") else tuple(moved)
 
@@ -44,3 +44,48 @@ def reorder(state: Tree, parents: Tensor) -> Tree:
 def keep(tree: Tree, utterances: Tensor) -> Tree:
     """State or memory tensors (B, ...) -> (B', ...): only the utterances named (B',) stay."""
     return walk(tree, lambda tensor: tensor.index_select(0, utterances))
+
+
+def put(old: Tree, rows: Tensor, new: Tree) -> Tree:
+    """The rows (B',) of state or memory tensors (B, ...) replaced by those of another tree (B', ...).
+
+    What grows with the steps (a cache of the prefix) is shorter for one of the two: it is filled up with zeros.
+    """
+    if isinstance(old, Tensor):
+        shape = [max(pair) for pair in zip(old.shape[1:], new.shape[1:], strict=True)]
+        return _filled(old, shape).index_copy(0, rows, _filled(new, shape))
+    if old is None:
+        return None
+    if isinstance(old, int):
+        return max(old, new)
+    replaced = [put(branch, rows, other) for branch, other in zip(old, new, strict=True)]
+    return type(old)(*replaced) if hasattr(old, "_fields") else tuple(replaced)
+
+
+def _filled(tensor: Tensor, shape: list[int]) -> Tensor:
+    """A tensor (B, ...) with zeros behind, so that its sizes from the second on are `shape`."""
+    missing = [size - there for size, there in zip(shape, tensor.shape[1:], strict=True)]
+    if not any(missing):
+        return tensor
+    return torch.nn.functional.pad(tensor, [side for size in reversed(missing) for side in (0, size)])
+
+
+def join(one: Tree, other: Tree) -> Tree:
+    """Tensors (B, M, ...) and (B, N, ...) side by side: (B, M + N, ...)."""
+    if isinstance(one, Tensor):
+        return torch.cat((one, other), 1)
+    if one is None:
+        return None
+    joined = [join(*pair) for pair in zip(one, other, strict=True)]
+    return type(one)(*joined) if hasattr(one, "_fields") else tuple(joined)
+
+
+def pick(tree: Tree, chosen: Tensor) -> Tree:
+    """Tensors (B, M, ...) -> (B, N, ...): of each utterance those that chosen (B, N) names."""
+
+    def move(tensor: Tensor) -> Tensor:
+        first = torch.arange(0, tensor.shape[0] * tensor.shape[1], tensor.shape[1], device=tensor.device)  # (B,)
+        rows = (chosen + first.unsqueeze(1)).flatten()  # (B * N,)
+        return tensor.flatten(0, 1).index_select(0, rows).view(*chosen.shape, *tensor.shape[2:])
+
+    return walk(tree, move)

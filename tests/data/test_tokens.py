@@ -267,3 +267,45 @@ def test_module_imports_nothing_heavy():
     heavy = ("numpy", "torch", "scipy", "kaldiio", "sentencepiece")
     code = f"import kdasr.data.tokens, kdasr.data.feats, sys; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def stock_model(directory, **config):
+    """A model directory of ESPnet's, as far as its tokens go."""
+    import yaml
+
+    directory.mkdir(exist_ok=True)
+    config = {"input_size": None, "token_type": "char", "non_linguistic_symbols": None} | config
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    return directory
+
+
+def test_tokens_of_a_finished_model(text, tmp_path):
+    assert kdasr("--text", text, "--out", tmp_path / "own") == 0
+    own = load_tokens(tmp_path / "own")
+    model = stock_model(tmp_path / "m", token_list=own.list)
+    assert kdasr("--model", model, "--out", tmp_path / "of_m", "--check", text) == 0
+    found = load_tokens(tmp_path / "of_m")
+    assert (found.type, found.list, found.nlsyms) == ("char", own.list, own.nlsyms)
+    assert kdasr("--model", model, "--out", tmp_path / "of_m") == 0  # there already
+    # what the config calls a symbol, and the list has, is one; a list in a file of its own, which was moved
+    (model / "list.txt").write_text("".join(f"{token}\n" for token in own.list))
+    (model / "sym.txt").write_text("<NOISE>\n<GONE>\n")
+    stock_model(model, token_list="data/far/list.txt", non_linguistic_symbols="data/far/sym.txt")
+    assert kdasr("--model", model, "--out", tmp_path / "moved") == 0
+    assert (load_tokens(tmp_path / "moved").list, load_tokens(tmp_path / "moved").nlsyms) == (own.list, ["<NOISE>"])
+
+
+def test_pieces_of_a_finished_model(long_text, tmp_path, capsys):
+    assert kdasr("--text", long_text, "--out", tmp_path / "own", "--type", "unigram", "--vocab", "40") == 0
+    own = load_tokens(tmp_path / "own")
+    model = stock_model(tmp_path / "m", token_list=own.list, token_type="bpe", bpemodel=str(tmp_path / "own/bpe.model"))
+    assert kdasr("--model", model, "--out", tmp_path / "of_m") == 0
+    found = load_tokens(tmp_path / "of_m")
+    assert found.encode("THE BANK SAID <NOISE>") == own.encode("THE BANK SAID <NOISE>")
+    stock_model(model, token_list=own.list, token_type="bpe", bpemodel="far/away.model")
+    assert kdasr("--model", model, "--out", tmp_path / "none") == 1
+    assert "names far/away.model as its sentencepiece model, which is gone" in capsys.readouterr().err
+    stock_model(model, token_list=own.list, token_type="phn")
+    assert kdasr("--model", model, "--out", tmp_path / "none") == 1
+    assert "tokens of type phn" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

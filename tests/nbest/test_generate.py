@@ -23,7 +23,7 @@ import search_models as models
 from kdasr.cli import main
 from kdasr.files import read_json, read_table, write_table
 from kdasr.nbest import archive
-from kdasr.search.engine import batches
+from kdasr.search.engine import buckets
 from kdasr.search.options import SearchOptions
 
 ROOT = Path(__file__).parents[2]
@@ -284,11 +284,10 @@ def test_token_directory_of_another_model_is_refused(place, tmp_path, capsys):
     assert "is not the token list of" in capsys.readouterr().err
 
 
-def test_batches_are_longest_first_and_within_the_budget():
-    lengths = [5, 9, 1, 30, 7, 9, 3]
-    made = list(batches(lengths, lambda n: n, 20))
-    assert made == [[30], [9, 9], [7, 5], [3, 1]]
-    assert all(len(batch) == 1 or len(batch) * batch[0] <= 20 for batch in made)
+def test_buckets_are_longest_first_and_hold_similar_lengths():
+    lengths = [50, 90, 10, 300, 75, 93, 30]
+    assert list(buckets(lengths)) == [[3], [5, 1, 4], [0], [6], [2]]
+    assert list(buckets([])) == []
 
 
 def test_records_are_json_of_one_line_each(whole):

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdasr.errors import UserError
-from kdasr.search.espnet_decoders import OneByOne, RnnDecoderScorer, TransformerScorer
-from kdasr.search.grid import search
+from kdasr.search.one_by_one import OneByOne
 from kdasr.search.options import SearchOptions
+from kdasr.search.rnn_decoders import RnnDecoderScorer
 from kdasr.search.scorers import InTensors, decoder_scorer, scorers_of
+from kdasr.search.stream import search
+from kdasr.search.transformers import TransformerScorer
 
 LENGTHS = [33, 24, 29]
 

@@ -1,0 +1,116 @@
+"""A stream of utterances: whoever sits beside whom, and in whatever order, each gets what it gets alone."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import search_models as models
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdasr.search import stream as streams
+from kdasr.search.options import SearchOptions
+from kdasr.search.scorers import scorers_of
+from kdasr.search.stream import Utterance, stream
+
+KINDS = ["location_lstm", "multi_head_loc", "conformer", "kdasr"]  # native, one by one, cached, kdasr's own
+LENGTHS = [40, 37, 36, 33, 30, 30, 24, 19]  # input frames
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def place(request):
+    model = models.build(request.param)
+    return model, models.encode(model, models.features(LENGTHS))
+
+
+def run(model, encoded, options, order=None, **how):
+    order = range(len(encoded)) if order is None else order
+    waiting = [Utterance(number, (encoded[number],)) for number in order]
+    found = dict(stream(waiting, scorers_of(model, options), options, **how))
+    assert sorted(found) == sorted(order)
+    return [found[number] for number in sorted(found)]
+
+
+def same(one, other, tolerance=1e-4):
+    for a, b in zip(one, other, strict=True):
+        assert (a.stop, a.steps) == (b.stop, b.steps)
+        assert [h.tokens for h in a.hyps] == [h.tokens for h in b.hyps]
+        assert [h.ended for h in a.hyps] == [h.ended for h in b.hyps]
+        for x, y in zip(a.hyps, b.hyps, strict=True):
+            assert x.score == pytest.approx(y.score, abs=tolerance)
+            assert x.scores == pytest.approx(y.scores, abs=tolerance)
+
+
+@pytest.mark.parametrize("look", [1, 5])
+@pytest.mark.parametrize("slots", [2, 3, 8])
+@pytest.mark.parametrize("refill", [True, False])
+def test_company_changes_nothing(place, slots, refill, look, monkeypatch):
+    """Refilled or not, looked at every step (as on a CPU) or seldom (as on a GPU)."""
+    model, encoded = place
+    options = SearchOptions(beam=4, nbest=4, ctc_weight=0.3)
+    alone = run(model, encoded, options, slots=1)
+    assert len({found.steps for found in alone}) > 2  # or nobody ever leaves before the others
+    monkeypatch.setattr(streams, "LOOK_CPU", look)
+    same(run(model, encoded, options, slots=slots, refill=refill), alone)
+
+
+def test_a_row_is_taken_over(place):
+    """Fewer steps with refill for the same work: who waits does not wait for the slowest."""
+    model, encoded = place
+    options = SearchOptions(beam=3, nbest=3, ctc_weight=0.3)
+    watch = streams.Watch()
+    run(model, encoded, options, slots=3, watch=watch)
+    filled = streams.Watch()
+    run(model, encoded, options, slots=3, watch=filled, refill=False)
+    assert watch.alive == filled.alive and watch.steps < filled.steps
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    data=st.data(),
+    kind=st.sampled_from(KINDS),
+    beam=st.integers(1, 6),
+    nbest=st.integers(1, 5),
+    ctc_weight=st.sampled_from([0.0, 0.3, 1.0]),
+    penalty=st.sampled_from([0.0, 0.7]),
+    maxlenratio=st.sampled_from([0.0, 0.6, -3]),
+    minlenratio=st.sampled_from([0.0, 0.2]),
+    normalize_length=st.booleans(),
+    soft_targets=st.sampled_from([0, 3]),
+)
+def test_any_company_any_options(data, kind, **options):
+    model = models.build(kind, seed=data.draw(st.integers(0, 3), label="seed"))
+    lengths = data.draw(st.lists(st.integers(8, 40), min_size=2, max_size=7), label="lengths")
+    if options["ctc_weight"] == 1.0:
+        options["soft_targets"] = 0  # there is no decoder then
+    encoded = models.encode(model, models.features(lengths))
+    order = list(range(len(encoded)))
+    random.Random(0).shuffle(order)
+    options = SearchOptions(**options)
+    slots = data.draw(st.integers(1, 4), label="slots")
+    same(run(model, encoded, options, order, slots=slots), run(model, encoded, options, slots=1))
+
+
+def test_soft_targets_are_the_decoders_distribution(place):
+    """What the search kept is what teacher forcing of the hypothesis gives, with <eos> where it ended so."""
+    model, encoded = place
+    options = SearchOptions(beam=4, nbest=4, ctc_weight=0.3, soft_targets=5)
+    for hs, found in zip(encoded, run(model, encoded, options, slots=3), strict=True):
+        for hyp in found.hyps:
+            ys_in = torch.tensor([[model.sos, *hyp.tokens]])  # (1, L)
+            with torch.no_grad():
+                logits, _ = model.decoder(hs[None], torch.tensor([len(hs)]), ys_in, torch.tensor([ys_in.shape[1]]))
+            logp, ids = logits.log_softmax(2)[0].topk(5, dim=1)  # (L, 5)
+            spelt = len(hyp.tokens) + (hyp.ended == "eos")
+            assert hyp.soft[0].tolist() == ids[:spelt].tolist()
+            torch.testing.assert_close(hyp.soft[1], logp[:spelt], rtol=1e-4, atol=1e-4)
+
+
+def test_utterances_that_do_not_fit_wait_for_the_next_grid(place):
+    """Shortest first: nobody can sit down beside a shorter one, and still nothing changes."""
+    model, encoded = place
+    options = SearchOptions(beam=3, nbest=2, ctc_weight=0.3)
+    backwards = list(reversed(range(len(encoded))))
+    same(run(model, encoded, options, backwards, slots=2), run(model, encoded, options, slots=1))
