@@ -112,9 +112,23 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
         logits = self.forward_hypotheses(hs_pad, hlens, ys_in_pad[:, None])  # (B, 1, L, V)
         return logits.squeeze(1), ys_in_lens
 
-    def forward_hypotheses(self, hs_pad: Tensor, hlens: Tensor, ys_in: Tensor) -> Tensor:
-        """Logits (B, K, L, V) for K target prefixes (B, K, L) of each utterance, encoded once."""
+    def forward_hypotheses(self, hs_pad: Tensor, hlens: Tensor, ys_in: Tensor, used: Tensor | None = None) -> Tensor:
+        """Logits (B, K, L, V) for K target prefixes (B, K, L) of each utterance, encoded once.
+
+        Where `used` (B, K) is false, nothing is computed and the logits are zero.
+        """
         memory = self.remember(hs_pad, hlens)
+        if used is not None and not bool(used.all()):
+            owner, slot = used.nonzero(as_tuple=True)  # (N,), (N,)
+            some = Memory(*(tensor[owner] for tensor in memory))  # (N, S, .)
+            flat = self._logits(some, ys_in[owner, slot].unsqueeze(1)).squeeze(1)  # (N, L, V)
+            logits = flat.new_zeros(*ys_in.shape, flat.size(-1))  # (B, K, L, V)
+            logits[owner, slot] = flat
+            return logits
+        return self._logits(memory, ys_in)
+
+    def _logits(self, memory: Memory, ys_in: Tensor) -> Tensor:
+        """Logits (B, K, L, V) for target prefixes (B, K, L)."""
         embedded = self.dropout(self.embed(ys_in))  # (B, K, L, embed)
         sampling = self.training and self.sampling_probability > 0
         if self.cell_type == "gru" and self.num_layers == 1 and not sampling:

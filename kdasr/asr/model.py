@@ -81,7 +81,7 @@ def with_sos_eos(targets: Tensor, sos: int, eos: int) -> tuple[Tensor, Tensor]:
 def decode_hypotheses(decoder: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor, weights: Tensor) -> Tensor:
     """Logits (B, K, L, V) of any ESPnet decoder for prefixes (B, K, L); those of weight 0 are left zero."""
     if hasattr(decoder, "forward_hypotheses"):
-        return decoder.forward_hypotheses(encoded, frames, ys_in)
+        return decoder.forward_hypotheses(encoded, frames, ys_in, weights > 0)
     used, slot = (weights > 0).nonzero(as_tuple=True)  # (N,), (N,)
     lens = torch.full_like(used, ys_in.size(2))  # (N,); causal decoders: what is behind <eos> does not matter
     flat, _ = decoder(encoded[used], frames[used], ys_in[used, slot], lens)  # (N, L, V)

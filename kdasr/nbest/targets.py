@@ -4,7 +4,8 @@ A selection gives each utterance up to k hypotheses and their weights, which sum
 
     topk       the k best, weight 1/k each (Mun'im et al. 2018: they replace the reference)
     posterior  the k best, weights softmax(score / temperature): the teacher's distribution over its
-               beam, renormalised (Kim & Rush 2016, section 3.2; Takashima et al. 2018)
+               beam, renormalised (Kim & Rush 2016, section 3.2; Takashima et al. 2018); those of next to no
+               weight are left out, as each costs as much to train on as the best one
 
 Utterances named in --refs train on their reference instead, with weight one. Hypotheses that cannot
 be right are left out, counted, and shown: empty ones, loops, and those with more tokens than encoded
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--k", type=int, default=5, help="hypotheses kept of an utterance (default 5)")
     add("--temperature", type=float, default=1.0, help="posterior: scores are divided by it (default 1)")
+    add("--min_weight", type=float, default=0.02, help="posterior: leave out hypotheses of less weight (default 0.02)")
     add(
         "--max_repeat",
         type=int,
@@ -89,11 +91,15 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f"--k {args.k} --temperature {args.temperature}: expected k of at least 1 and a temperature above 0"
         )
+    if not 0 <= args.min_weight <= 1:
+        raise UserError(f"--min_weight {args.min_weight}: expected a weight from 0 to 1")
     if not args.nbest and not args.refs:
         raise UserError("nothing to make targets of; name an N-best directory (--nbest) or a text file (--refs)")
     tokens = load_tokens(args.tokens)
     own = digest(Path(args.tokens) / "tokens.txt")
-    settings = {key: getattr(args, key) for key in ("select", "k", "temperature", "max_repeat", "min_frames")}
+    settings = {
+        key: getattr(args, key) for key in ("select", "k", "temperature", "min_weight", "max_repeat", "min_frames")
+    }
     settings["nbest"] = {name: read_manifest(name) for name in args.nbest}
     settings["refs"] = {name: digest(name) for name in args.refs if Path(name).is_file()}
     settings["tokens"] = own
@@ -109,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
         dropped: Counter[str] = Counter()
         examples: dict[str, str] = {}
         without: list[str] = []
-        hypotheses = 0
+        hypotheses = light = 0
         for name in args.nbest:
             made_with = settings["nbest"][name].get("tokens")
             if made_with not in (None, own):
@@ -128,7 +134,8 @@ def run(args: argparse.Namespace) -> None:
                     else:
                         kept.append(hypothesis)
                 if kept:
-                    chosen[key] = weigh(kept[: args.k], args.select, args.temperature)
+                    chosen[key] = weigh(kept[: args.k], args.select, args.temperature, args.min_weight)
+                    light += len(kept[: args.k]) - len(chosen[key])
                 else:
                     without.append(key)
         if not chosen:
@@ -143,6 +150,7 @@ def run(args: argparse.Namespace) -> None:
                 sum(max(t.weight for t in targets) for targets in chosen.values()) / len(chosen), 4
             ),
             "dropped": dict(dropped),
+            "of_low_weight": light,
             "examples": examples,
             "utterances_without_target": without,
         }
@@ -150,6 +158,7 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{out}: {summary['targets']} targets for {summary['utterances']} utterances, "
         f"best one's mean weight {summary['mean_best_weight']:.3f}"
+        + (f"; {light} of low weight left out" if light else "")
     )
     for reason, count in sorted(dropped.items()):
         print(f"  left out {count} {reason}, as {examples[reason]}")
@@ -182,15 +191,26 @@ def repeats(words: Sequence[str], longest: int = 4) -> int:
     return most
 
 
-def weigh(hypotheses: Sequence[dict[str, Any]], select: str, temperature: float) -> list[Target]:
-    """Hypotheses of an utterance, best first, with weights that sum to one."""
+def weigh(
+    hypotheses: Sequence[dict[str, Any]], select: str, temperature: float, min_weight: float = 0.0
+) -> list[Target]:
+    """Hypotheses of an utterance, best first, with weights that sum to one.
+
+    Args:
+        hypotheses: of an N-best record, at least one.
+        select: "topk" or "posterior".
+        temperature: of the posterior.
+        min_weight: hypotheses of less posterior are left out (never the best), and the rest renormalised.
+    """
     scores = [hypothesis["score"] / temperature if select == "posterior" else 0.0 for hypothesis in hypotheses]
     if not all(map(math.isfinite, scores)):
         raise UserError(f"hypothesis {hypotheses[0]['text']!r}: its score is not a number; decode the set again")
     best = max(scores)
     mass = [math.exp(score - best) for score in scores]
-    total = sum(mass)
-    return [Target(h["tokens"], h["text"], m / total) for h, m in zip(hypotheses, mass, strict=True)]
+    least = min(min_weight * sum(mass), 1.0) if select == "posterior" else 0.0
+    kept = [(h, m) for h, m in zip(hypotheses, mass, strict=True) if m >= least]
+    total = sum(m for _, m in kept)
+    return [Target(h["tokens"], h["text"], m / total) for h, m in kept]
 
 
 def write(out: Path, chosen: dict[str, list[Target]], record: dict[str, Any]) -> None:

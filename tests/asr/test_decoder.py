@@ -34,6 +34,24 @@ def test_hypotheses_together_equal_each_alone(decoder):
         torch.testing.assert_close(together[:, k], alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_unused_hypotheses_are_not_computed(layers):
+    torch.manual_seed(5)
+    decoder = AttentionDecoder(11, 6, hidden_size=8, num_layers=layers, attention_size=7, kernel_size=5).eval()
+    hs, lens = torch.randn(3, 9, 6), torch.tensor([9, 4, 7])
+    ys = torch.randint(0, 11, (3, 3, 5))
+    used = torch.tensor([[True, True, False], [False, True, False], [True, True, True]])
+    some, every = decoder.forward_hypotheses(hs, lens, ys, used), decoder.forward_hypotheses(hs, lens, ys)
+    torch.testing.assert_close(some[used], every[used], rtol=1e-5, atol=1e-5)
+    assert some[~used].abs().max() == 0
+    gradients = [
+        torch.autograd.grad((logits * used[..., None, None]).square().sum(), decoder.parameters())
+        for logits in (some, every)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_padding_is_not_attended(decoder):
     hs = torch.randn(1, 9, 6)
     ys = torch.randint(0, 11, (1, 1, 5))

@@ -32,6 +32,16 @@ def test_topk_is_uniform():
     assert [target.weight for target in weigh(HYPOTHESES, "topk", 1.0)] == pytest.approx([1 / 3] * 3)
 
 
+def test_hypotheses_of_low_weight_are_left_out():
+    z = 1 + math.exp(-1)  # the third has exp(-3) / (z + exp(-3)) = 0.035
+    targets = weigh(HYPOTHESES, "posterior", 1.0, min_weight=0.04)
+    assert [target.text for target in targets] == ["AB", "A"]
+    assert [target.weight for target in targets] == pytest.approx([1 / z, math.exp(-1) / z])
+    assert len(weigh(HYPOTHESES, "posterior", 1.0, min_weight=0.03)) == 3
+    assert [target.weight for target in weigh(HYPOTHESES, "posterior", 1.0, min_weight=1.0)] == [1.0]
+    assert len(weigh(HYPOTHESES, "topk", 1.0, min_weight=0.5)) == 3  # equal weights are wanted there
+
+
 def test_scores_of_long_hypotheses_do_not_underflow():
     far = [{"tokens": [2], "text": "A", "score": -5000.0}, {"tokens": [3], "text": "B", "score": -5001.0}]
     assert weigh(far, "posterior", 1.0)[0].weight == pytest.approx(1 / (1 + math.exp(-1)))
