@@ -21,6 +21,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "tokens": ("kdasr.data.tokens", "text -> token list (characters or sentencepiece)"),
     "train": ("kdasr.asr.train", "train a teacher or a student"),
     "nbest": ("kdasr.nbest.generate", "decode a set into an archive of N-best hypotheses"),
+    "nbest verify": ("kdasr.nbest.verify", "check an N-best archive whole"),
+    "nbest export": ("kdasr.nbest.export", "N-best archive -> Kaldi-style text and score files"),
     "targets": ("kdasr.nbest.targets", "N-best hypotheses -> a student's training targets"),
     "decode": ("kdasr.search.decode", "decode a test set, in ESPnet's output layout"),
     "score": ("kdasr.score.verb", "word and character error rates, as sclite counts them"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
     from espnet2.asr.espnet_model import ESPnetASRModel
+    from espnet2.lm.abs_model import AbsLM
 
 # Imported somewhere in ESPnet's ASR task or inference, used by none of the networks that kdasr
 # trains: a stand-in will do where they are absent (no CPU build of torchaudio exists on the registry,
@@ -55,6 +56,10 @@ NEVER = ("espnet2.gan_tts",)
 
 # Installed, slow to import (numba, scikit-learn; g2p_en even tries to download), and needed by few models.
 POSTPONED = ("librosa", "g2p_en", "pypinyin", "jamo", "nltk", "hydra", "scipy.signal")
+
+# What decodes by default, the first that is there.
+LM_CHECKPOINTS = ("valid.loss.ave.pth", "valid.loss.best.pth")
+ASR_CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", *LM_CHECKPOINTS)
 
 
 class _StandIn(types.ModuleType):
@@ -216,7 +221,6 @@ def load_model(
         UserError: a file is missing, the config is no ASR model's, or the checkpoint lacks weights
             that the network has or has others (ESPnet itself would pass over that in silence).
     """
-    import torch
     import yaml
 
     directory = Path(directory)
@@ -237,12 +241,46 @@ def load_model(
                 f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml"
             )
         args.normalize_conf["stats_file"] = str(directory / Path(stats).name)
+    return _built(task, args, checkpoint).to(device).eval(), args
+
+
+def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cpu") -> tuple[AbsLM, argparse.Namespace]:
+    """Load a trained ESPnet language model, in evaluation mode.
+
+    Args:
+        directory: an ESPnet model directory: config.yaml and checkpoints.
+        lm_file: a checkpoint in it; by default the averaged best one.
+        device: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    import argparse
+
+    from kdasr.models import read_config
+
+    checkpoint = find_checkpoint(directory, lm_file, LM_CHECKPOINTS)
+    args = argparse.Namespace(**read_config(directory, lm=True))
+    prepare()
+    task = importlib.import_module("espnet2.tasks.lm").LMTask
+    return _built(task, args, checkpoint).lm.to(device).eval(), args
+
+
+def _built(task: Any, args: argparse.Namespace, checkpoint: Path) -> Any:
+    """The model that a task builds, with the weights of a checkpoint, all of them; nobody's random numbers change."""
+    import pickle
+
+    import torch
+
     with torch.random.fork_rng():
         model = task.build_model(args)
-    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    check_weights(model, weights, checkpoint)
+    try:
+        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        check_weights(model, weights, checkpoint)
+    except (RuntimeError, EOFError, AttributeError, pickle.UnpicklingError):
+        raise UserError(f"{checkpoint}: is no checkpoint, or is cut short; copy it again from the training") from None
     model.load_state_dict(weights)
-    return model.to(device).eval(), args
+    return model
 
 
 def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> None:
@@ -257,20 +295,17 @@ def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> Non
             )
 
 
-def find_checkpoint(directory: str | Path, model_file: str | None = None) -> Path:
-    """The checkpoint to decode with: the one named, or the averaged best, or the best."""
+def find_checkpoint(
+    directory: str | Path, model_file: str | None = None, usual: tuple[str, ...] = ASR_CHECKPOINTS
+) -> Path:
+    """The checkpoint to decode with: the one named, or the first that is there of the usual: averaged best, best."""
     directory = Path(directory)
-    names = (
-        [model_file]
-        if model_file
-        else ["valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.ave.pth", "valid.loss.best.pth"]
-    )
+    names = (model_file,) if model_file else usual
     for candidate in names:
         if (directory / candidate).is_file():
             return directory / candidate
-    raise UserError(
-        f"{directory}: none of {', '.join(names)} is there; train the model first (kdasr train --out {directory})"
-    )
+    remedy = "" if usual is LM_CHECKPOINTS else f" (kdasr train --out {directory})"
+    raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first{remedy}")
 
 
 def main() -> None:

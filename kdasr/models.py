@@ -7,11 +7,12 @@ directory, too.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdasr.errors import UserError
-from kdasr.espnet import find_checkpoint
+from kdasr.espnet import LM_CHECKPOINTS, find_checkpoint
 from kdasr.files import read_lines
 from kdasr.shards import digest
 
@@ -21,31 +22,58 @@ class Source(NamedTuple):
 
     directory: str
     checkpoint: str
-    tokens: list[str]  # id -> token
-    sample_rate: int | None  # of the audio it takes; None if it takes features
-    settings: dict[str, str]  # hashes of checkpoint, config and token list
+    tokens: tuple[str, ...]  # id -> token
+    bins: int | None  # of the features it takes, a frame; None if it takes audio, or is a language model
+    sample_rate: int | None  # of the audio it takes; None if it takes features, or is a language model
+    hashes: tuple[str, str, str]  # of checkpoint, config and token list
 
 
-def read_config(directory: str | Path) -> dict[str, Any]:
+class Models(NamedTuple):
+    """What decodes together: a model or an ensemble, the first of which sets limits, and perhaps a language model."""
+
+    sources: tuple[Source, ...]
+    lm: Source | None = None
+
+    @property
+    def first(self) -> Source:
+        """The only model, or the one whose frames limit the output and whose tokenizer spells it."""
+        return self.sources[0]
+
+    def settings(self) -> dict[str, str]:
+        """Their hashes for a manifest; those of an ensemble are joined by +."""
+        settings = {
+            "model": "+".join(source.hashes[0] for source in self.sources),
+            "config": "+".join(source.hashes[1] for source in self.sources),
+            "tokens": self.first.hashes[2],
+        }
+        if self.lm is not None:
+            settings.update(lm=self.lm.hashes[0], lm_config=self.lm.hashes[1])
+        return settings
+
+
+def read_config(directory: str | Path, lm: bool = False) -> dict[str, Any]:
     """A model directory's config.yaml, its token list (`token_list`) read if the config only names a file.
 
+    Args:
+        directory: of an ASR model, or of a language model if `lm`.
+
     Raises:
-        UserError: there is none, or it is not that of an ESPnet2 ASR model.
+        UserError: there is none, or it is not that of an ESPnet2 ASR model (or language model).
     """
     import yaml
 
     path = Path(directory) / "config.yaml"
+    what = "language model" if lm else "ASR model"
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; {directory} is no trained model (train one: kdasr train --out {directory})"
-        )
+        remedy = "name an ESPnet2 LM directory" if lm else f"train one: kdasr train --out {directory}"
+        raise UserError(f"{path}: no such file; {directory} is no trained {what if lm else 'model'} ({remedy})")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         tokens = config["token_list"]
-        config["input_size"]  # is there, whatever it is
+        _ = (config["lm"], config["lm_conf"]) if lm else config["input_size"]  # is there, whatever it is
     except (yaml.YAMLError, KeyError, TypeError):
-        raise UserError(f"{path}: is not the config of an ESPnet2 ASR model; copy it again from the training") from None
+        raise UserError(f"{path}: is not the config of an ESPnet2 {what}; copy it again from the training") from None
     if isinstance(tokens, str):
         config["token_list"] = read_lines(beside(directory, tokens, "the token list"))
     return config
@@ -70,7 +98,7 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
     config = read_config(directory)
     checkpoint = find_checkpoint(directory, model_file)
     tokens = config["token_list"]
-    listed = hashlib.sha256("".join(f"{token}\n" for token in tokens).encode()).hexdigest()[:16]
+    listed = token_hash(tokens)
     own = Path(directory) / "tokens" / "tokens.txt"
     if own.is_file() and digest(own) != listed:
         raise UserError(
@@ -80,5 +108,67 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
     if config["input_size"] is None:
         given = str((config.get("frontend_conf") or {}).get("fs", 16000))
         rate = int(given[:-1]) * 1000 if given.endswith("k") else int(given)
-    hashes = {"model": digest(checkpoint), "config": digest(Path(directory) / "config.yaml"), "tokens": listed}
-    return Source(str(directory), str(checkpoint), tokens, rate, hashes)
+    hashes = (digest(checkpoint), digest(Path(directory) / "config.yaml"), listed)
+    return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes)
+
+
+def find_lm(directory: str | Path, lm_file: str | None) -> Source:
+    """Look into a language model directory.
+
+    Raises:
+        UserError: it is no ESPnet language model's, or has no checkpoint.
+    """
+    config = read_config(directory, lm=True)
+    checkpoint = find_checkpoint(directory, lm_file, LM_CHECKPOINTS)
+    hashes = (digest(checkpoint), digest(Path(directory) / "config.yaml"), token_hash(config["token_list"]))
+    return Source(str(directory), str(checkpoint), tuple(config["token_list"]), None, None, hashes)
+
+
+def find_models(
+    directories: Sequence[str], model_file: str | None, lm: str | None = None, lm_file: str | None = None
+) -> Models:
+    """Look into the directories of all models that decode together.
+
+    Args:
+        directories: of ASR models, at least one.
+        model_file: a checkpoint in each of them; None for the averaged best.
+        lm, lm_file: directory of a language model, and a checkpoint in it.
+
+    Raises:
+        UserError: what `find_model` and `find_lm` raise, or two of them do not go together.
+    """
+    models = Models(
+        tuple(find_model(directory, model_file) for directory in directories),
+        None if lm is None else find_lm(lm, lm_file),
+    )
+    first = models.first
+    for other in models.sources[1:]:
+        if (other.bins, other.sample_rate) != (first.bins, first.sample_rate):
+            raise UserError(
+                f"{first.directory} takes {_input(first)}, {other.directory} takes {_input(other)}; "
+                "an ensemble needs models of the same input"
+            )
+    for other in (*models.sources[1:], *([models.lm] if models.lm else [])):
+        if other.tokens != first.tokens:
+            remedy = "the language model must be" if other is models.lm else "the models of an ensemble must be"
+            raise UserError(
+                f"{other.directory}: its token list is not that of {first.directory} "
+                f"({_difference(other.tokens, first.tokens)}); {remedy} trained over the same tokens"
+            )
+    return models
+
+
+def token_hash(tokens: Sequence[str]) -> str:
+    """The hash of tokens.txt with these tokens."""
+    return hashlib.sha256("".join(f"{token}\n" for token in tokens).encode()).hexdigest()[:16]
+
+
+def _input(source: Source) -> str:
+    return f"audio of {source.sample_rate} Hz" if source.sample_rate else f"{source.bins} bins a frame"
+
+
+def _difference(one: Sequence[str], other: Sequence[str]) -> str:
+    if len(one) != len(other):
+        return f"{len(one)} tokens, not {len(other)}"
+    place = next(i for i, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
+    return f"token {place} is {one[place]!r}, not {other[place]!r}"

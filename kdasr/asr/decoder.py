@@ -107,6 +107,11 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
         features, state = self._advance(self.embed(tokens), state, memory)  # (B, K, H + E)
         return torch.log_softmax(self.output(features), dim=-1), state  # (B, K, V)
 
+    @staticmethod
+    def centre(state: State) -> Tensor:
+        """The frame (B, K) that each hypothesis attended to most in its last step."""
+        return state.align.argmax(2)
+
     def forward(self, hs_pad: Tensor, hlens: Tensor, ys_in_pad: Tensor, ys_in_lens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, L, V) for target prefixes (B, L), as ESPnet's training calls a decoder."""
         logits = self.forward_hypotheses(hs_pad, hlens, ys_in_pad[:, None])  # (B, 1, L, V)

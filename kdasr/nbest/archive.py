@@ -12,22 +12,30 @@ same text are merged into the best one (`duplicates` counts the others). A score
 a hypothesis cut off at the limit of tokens; "none" (nothing ended) or "too short" (nothing left to decode
 after the encoder's subsampling) for the one empty hypothesis that such an utterance has.
 
-`manifest.json` says what made the archive; `stats.S.json` what a shard cost; `summary.json` is there once
-all was checked, and holds each shard's hash.
+`manifest.json` says what made the archive; `stats.S.json` what a shard cost, and a checksum of each of its
+lines; `soft.S.npz` holds its soft targets, if they were asked for (kdasr.nbest.soft); `summary.json` is there
+once all was checked, and holds each shard's hash; `report.json` says what it cost (kdasr.nbest.run_report).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_json, write_json
+from kdasr.nbest import run_report, soft
 from kdasr.shards import digest
+
+ENDED = ("eos", "maxlen", "none", "too short")
+STATS = {"begun", "audio_seconds", "cpu_seconds", "wall_seconds", "parts", "grid_rows", "grid_alive", "peak_bytes"}
 
 
 def shard_path(directory: str | Path, shard: int) -> Path:
@@ -44,18 +52,44 @@ def keys_digest(keys: Iterable[str]) -> str:
 
 
 def write_shard(
-    directory: str | Path, shard: int, records: Sequence[Mapping[str, Any]], stats: Mapping[str, Any]
+    directory: str | Path,
+    shard: int,
+    records: Sequence[Mapping[str, Any]],
+    stats: Mapping[str, Any],
+    soft_targets: int = 0,
 ) -> None:
-    """Write a shard whole or not at all; its stats before it, so that where a shard is, they are."""
-    write_json(Path(directory) / f"stats.{shard}.json", stats)
+    """Write a shard whole or not at all; its stats and soft targets (J, if not 0) before it: where it is, they are."""
+    lines = [
+        json.dumps(plain(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+        for record in records
+    ]
+    if soft_targets:
+        soft.write_soft(directory, shard, records, soft_targets)
+    write_json(
+        Path(directory) / f"stats.{shard}.json", {**stats, "lines": " ".join(checksums("".join(lines).encode()))}
+    )
     with atomic_write(shard_path(directory, shard)) as stream:
-        for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
+        stream.writelines(lines)
 
 
-def missing_shards(directory: str | Path, shards: int) -> list[int]:
-    """The shards that are not there."""
-    return [shard for shard in range(shards) if not shard_path(directory, shard).is_file()]
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without its soft targets, which stand in a file of their own."""
+    return {**record, "hyps": [{key: hyp[key] for key in hyp if key != "soft"} for hyp in record["hyps"]]}
+
+
+def checksums(data: bytes) -> list[str]:
+    """CRC-32 of each line, in hexadecimal: they find the line that was damaged."""
+    return [f"{zlib.crc32(line):08x}" for line in data.splitlines(keepends=True)]
+
+
+def missing_shards(directory: str | Path, shards: int, soft_targets: bool = False) -> list[int]:
+    """The shards that are not there, or whose soft targets are not."""
+    return [
+        shard
+        for shard in range(shards)
+        if not shard_path(directory, shard).is_file()
+        or (soft_targets and not soft.soft_path(directory, shard).is_file())
+    ]
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
@@ -70,68 +104,173 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
             f"{directory}: no N-best archive (manifest.json is missing); make one (kdasr nbest --out {directory})"
         )
     manifest = read_json(path)
-    if not {"search", "utterances", "shards", "shard_size", "keys"} <= manifest.keys():
+    counts = [manifest.get(key) for key in ("utterances", "shards", "shard_size")]
+    if not all(isinstance(count, int) and count > 0 for count in counts) or not {"search", "keys"} <= manifest.keys():
         raise UserError(f"{path}: is not an N-best archive's manifest; remove the directory and run kdasr nbest again")
     return manifest
 
 
-def read_nbest(directory: str | Path) -> Iterator[dict[str, Any]]:
+def read_stats(directory: str | Path, shard: int) -> dict[str, Any]:
+    """What a shard cost, and its lines' checksums; UserError if they are not there or not whole."""
+    path = Path(directory) / f"stats.{shard}.json"
+    stats = read_json(path)
+    if not {*STATS, "lines"} <= stats.keys():
+        raise UserError(f"{path}: is not whole; remove {shard_path(directory, shard)} and run kdasr nbest again")
+    return stats
+
+
+def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[dict[str, Any]]:
     """The records of an archive, in the order of its data directory.
 
     All shards are checked for being there, whole and unedited before the first record is given.
 
+    Args:
+        directory: the archive.
+        soft_targets: whether hypotheses get theirs, as "soft": (ids (n, J), log probabilities (n, J)).
+
     Raises:
-        UserError: unfinished, a shard cut short or changed since (it is named).
+        UserError: unfinished, a shard cut short or changed since (it is named), or it has no soft targets.
     """
     manifest = read_manifest(directory)
-    missing = missing_shards(directory, manifest["shards"])
+    width = manifest["search"].get("soft_targets", 0)
+    if soft_targets and not width:
+        raise UserError(f"{directory}: has no soft targets; make another archive with kdasr nbest --soft_targets J")
+    missing = missing_shards(directory, manifest["shards"], soft_targets)
     if missing:
+        first = shard_path(directory, missing[0])
+        first = soft.soft_path(directory, missing[0]) if first.is_file() else first
         raise UserError(
             f"{directory}: {len(missing)} of {manifest['shards']} shards are missing, the first is "
-            f"{shard_path(directory, missing[0]).name}; run kdasr nbest again, which makes these only"
+            f"{first.name}; run kdasr nbest again, which makes these only"
         )
-    summary = Path(directory) / "summary.json"
-    hashes = read_json(summary)["shards"] if summary.is_file() else None
+    path = Path(directory) / "summary.json"
+    summary = read_json(path) if path.is_file() else {}
     for shard in range(manifest["shards"]):
-        _check_shard(directory, shard, manifest, hashes)
-    return _records(directory, manifest)
+        expected = min(manifest["shard_size"], manifest["utterances"] - shard * manifest["shard_size"])
+        _check_lines(directory, shard, expected)
+        _check_hash(shard_path(directory, shard), summary.get("shards"), shard)
+        if soft_targets:
+            _check_hash(soft.soft_path(directory, shard), summary.get("soft"), shard)
+    return _records(directory, manifest, width if soft_targets else 0)
 
 
-def _check_shard(directory: str | Path, shard: int, manifest: Mapping[str, Any], hashes: Sequence[str] | None) -> None:
-    path = shard_path(directory, shard)
-    expected = min(manifest["shard_size"], manifest["utterances"] - shard * manifest["shard_size"])
+def _check_lines(directory: str | Path, shard: int, expected: int) -> None:
+    """UserError that names the line where a shard is cut short, or is not what was written."""
+    path, stats = shard_path(directory, shard), read_stats(directory, shard)
     data = path.read_bytes()
     found = data.count(b"\n")
     if found != expected or not data.endswith(b"\n"):
-        raise UserError(f"{path}: {found} whole records, expected {expected}; remove it and run kdasr nbest again")
-    if hashes is not None and hashlib.sha256(data).hexdigest()[:16] != hashes[shard]:
         raise UserError(
-            f"{path}: was changed after it was checked; remove it and summary.json, and run kdasr nbest again"
+            f"{path}:{min(found, expected) + 1}: {found} whole records, expected {expected}; "
+            "remove the file and run kdasr nbest again"
         )
+    for number, (now, written) in enumerate(zip_longest(checksums(data), stats["lines"].split()), 1):
+        if now != written:
+            raise UserError(
+                f"{path}:{number}: was changed after it was written; remove the file and run kdasr nbest again"
+            )
 
 
-def _records(directory: str | Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    keys = hashlib.sha256()
+def _check_hash(path: Path, hashes: Sequence[str] | None, shard: int) -> None:
+    if hashes is not None and (shard >= len(hashes) or digest(path) != hashes[shard]):
+        raise UserError(f"{path}: was changed after it was checked; remove it and run kdasr nbest again")
+
+
+def _records(directory: str | Path, manifest: Mapping[str, Any], width: int) -> Iterator[dict[str, Any]]:
+    keys: list[str] = []
+    search = manifest["search"]
     for shard in range(manifest["shards"]):
         path = shard_path(directory, shard)
+        records = []
         with open(path, encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
                 try:
-                    record = json.loads(line)
-                    keys.update(f"{record['id']}\n".encode())
-                except (ValueError, KeyError, TypeError):
+                    records.append(json.loads(line))
+                    fault = record_fault(records[-1], search["nbest"], not search["normalize_length"])
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    fault = "its fields are not those of one"
+                if fault:
                     raise UserError(
-                        f"{path}:{number}: is no N-best record; remove the file and run kdasr nbest again"
-                    ) from None
-                yield record
-    if keys.hexdigest()[:16] != manifest["keys"]:
+                        f"{path}:{number}: is no N-best record ({fault}); remove the file and run kdasr nbest again"
+                    )
+        keys += [record["id"] for record in records]
+        if width:
+            targets = soft.read_soft(directory, shard)
+            soft.check_soft(directory, shard, targets, records, width)
+            for u, record in enumerate(records):
+                for k, hyp in enumerate(record["hyps"]):
+                    hyp["soft"] = targets.of(u, k)
+        yield from records
+    if keys_digest(keys) != manifest["keys"]:
         raise UserError(
             f"{directory}: holds other utterances than its manifest says; remove it and run kdasr nbest again"
         )
 
 
+def record_fault(record: Mapping[str, Any], nbest: int, ordered: bool = True) -> str | None:
+    """What is wrong with a record, or None.
+
+    Args:
+        record: of an archive.
+        nbest: the most hypotheses it may have.
+        ordered: whether hypotheses are ordered by score (else by score a token, whose exact number, blanks and
+            the forced end included, a record does not say).
+
+    Raises:
+        KeyError, TypeError, AttributeError: fields are missing or of other kinds.
+    """
+    if record.keys() != {"id", "frames", "hyps", "duplicates", "stop"}:
+        return "its fields are not those of one"
+    if not (isinstance(record["id"], str) and isinstance(record["stop"], str)):
+        return "its id or stop is no text"
+    if not (_is_count(record["frames"]) and _is_count(record["duplicates"])):
+        return "its frames or duplicates are no count"
+    hyps = record["hyps"]
+    if not 1 <= len(hyps) <= nbest:
+        return f"{len(hyps)} hypotheses, expected 1 to {nbest}"
+    for k, hyp in enumerate(hyps, 1):
+        if hyp.keys() != {"tokens", "text", "score", "scores", "ended"} or hyp["ended"] not in ENDED:
+            return f"hypothesis {k} has other fields"
+        if not isinstance(hyp["text"], str) or not all(map(_is_count, hyp["tokens"])):
+            return f"hypothesis {k} has other tokens than ids"
+        if not all(
+            isinstance(score, float) and math.isfinite(score) for score in (hyp["score"], *hyp["scores"].values())
+        ):
+            return f"hypothesis {k} has a score that is no number"
+    if ordered and any(one["score"] < other["score"] for one, other in pairwise(hyps)):
+        return "its hypotheses do not stand best first"
+    if len({hyp["text"] for hyp in hyps}) < len(hyps):
+        return "two of its hypotheses have the same text"
+    return None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def counts(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The summary's figures that follow from the records."""
+    stops: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    sums = Counter({key: 0 for key in ("hypotheses", "duplicates", "empty", "empty_best", "tokens")})
+    for record in records:
+        stops[record["stop"]] += 1
+        ended.update(hyp["ended"] for hyp in record["hyps"])
+        sums["hypotheses"] += len(record["hyps"])
+        sums["duplicates"] += record["duplicates"]
+        sums["empty"] += sum(not hyp["text"].strip() for hyp in record["hyps"])
+        sums["empty_best"] += not record["hyps"][0]["text"].strip()
+        sums["tokens"] += sum(len(hyp["tokens"]) for hyp in record["hyps"])
+    return {
+        "utterances": sum(stops.values()),
+        **sums,
+        "ended": dict(sorted(ended.items())),
+        "stopped": dict(sorted(stops.items())),
+    }
+
+
 def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Check an archive whole, and write and return its summary.json.
+    """Check an archive whole, write report.json, and write and return summary.json, which says that all is done.
 
     Args:
         directory: the archive.
@@ -141,29 +280,25 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
     for left in Path(directory).glob(".*.tmp"):
         left.unlink()  # by a run that was killed while it wrote
     manifest = read_manifest(directory)
-    stops: Counter[str] = Counter()
-    ended: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
+    width = manifest["search"].get("soft_targets", 0)
     pairs: list[tuple[str, list[str]]] = []
-    for record in read_nbest(directory):
-        stops[record["stop"]] += 1
-        ended.update(hyp["ended"] for hyp in record["hyps"])
-        counts["hypotheses"] += len(record["hyps"])
-        counts["duplicates"] += record["duplicates"]
-        counts["empty"] += sum(not hyp["text"].strip() for hyp in record["hyps"])
-        counts["empty_best"] += not record["hyps"][0]["text"].strip()
-        counts["tokens"] += sum(len(hyp["tokens"]) for hyp in record["hyps"])
-        if refs is not None and record["id"] in refs:
-            pairs.append((refs[record["id"]], [hyp["text"] for hyp in record["hyps"]]))
-    stats = [read_json(Path(directory) / f"stats.{shard}.json") for shard in range(manifest["shards"])]
-    summary: dict[str, Any] = {"utterances": manifest["utterances"]}
-    summary |= {key: counts[key] for key in ("hypotheses", "duplicates", "empty", "empty_best", "tokens")}
-    summary |= {"ended": dict(sorted(ended.items())), "stopped": dict(sorted(stops.items()))}
-    for key in ("audio_seconds", "cpu_seconds", "wall_seconds"):
-        summary[key] = round(sum(one[key] for one in stats), 3)
+
+    def noted() -> Iterator[dict[str, Any]]:
+        for record in read_nbest(directory, width > 0):
+            if refs is not None and record["id"] in refs:
+                pairs.append((refs[record["id"]], [hyp["text"] for hyp in record["hyps"]]))
+            yield record
+
+    summary = counts(noted())
+    stats = [read_stats(directory, shard) for shard in range(manifest["shards"])]
+    summary["audio_seconds"] = round(sum(one["audio_seconds"] for one in stats), 3)
     if pairs:
         summary["words"] = oracle(pairs, manifest["search"]["nbest"])
-    summary["shards"] = [digest(shard_path(directory, shard)) for shard in range(manifest["shards"])]
+    shards = range(manifest["shards"])
+    summary["shards"] = [digest(shard_path(directory, shard)) for shard in shards]
+    if width:
+        summary["soft"] = [digest(soft.soft_path(directory, shard)) for shard in shards]
+    write_json(Path(directory) / run_report.FILE, run_report.costs(stats, summary))
     write_json(Path(directory) / "summary.json", summary)
     return summary
 

@@ -7,6 +7,7 @@
 | S | candidate next tokens a hypothesis (V: all) |
 | V | tokens |
 | T | encoder frames, padded |
+| T' | of these, what lies in a hypothesis' window; without a window T |
 
 Source: Watanabe et al. 2017, "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition",
 algorithm 2. For a prefix g, n[t] and b[t] are the probabilities of all paths over the first t frames
@@ -28,19 +29,26 @@ All sums are in float64, as P reaches thousands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 NEVER = -1e10  # the log of zero, finite as in ESPnet, so that differences of two of them are numbers
-FLOOR = 1e-280  # below this, relative to its prefix's best frame, a candidate's score is summed in the log domain
+# A sum of probabilities relative to its prefix's best frame is right if it is above this: what is lost below the
+# smallest normal number of the type that p is kept in (1e-308, 1e-38) is then less than a millionth of it.
+FLOOR = {torch.float64: 1e-280, torch.float32: 1e-30}
+LOWEST = {torch.float64: -690.0, torch.float32: -87.0}  # log of all that is less: exp of it is 50 times slower
+DENSE = 1000  # up to so many tokens, scores of all by one matrix product are cheaper than those of the candidates
+CHUNK = 1 << 26  # elements at once where all tokens are summed in the log domain
 
 
 class CtcMemory(NamedTuple):
     """What CTC keeps of a batch of utterances."""
 
     logp: Tensor  # (B, V, T) log p; in padding log 1 for blank and NEVER for the rest, which changes no score
+    p: Tensor  # (B, V, T) the same as probabilities, float64 up to DENSE tokens, else float32; (B, 0, T) in_logs
     blanks: Tensor  # (B, T + 1) float64: sum of blank's log p over the first t frames
 
 
@@ -53,6 +61,15 @@ class CtcState(NamedTuple):
     last: Tensor  # (B, K) int64: its last token
 
 
+class Before(NamedTuple):
+    """What stands before a candidate, in all frames or those of a window."""
+
+    phi: Tensor  # (B, K, T') log n + b one frame earlier
+    blank: Tensor  # (B, K, T') log b, which counts where the candidate repeats the last token
+    last: Tensor  # (B, K, 1) that token
+    at: Tensor | None  # (B, K, T') the frames of the window
+
+
 class CtcPrefixScorer:
     """A partial scorer of kdasr.search.scorers: CTC prefix scores from a model's CTC layer.
 
@@ -61,10 +78,23 @@ class CtcPrefixScorer:
         blank: id of the blank token.
         sos: id that stands before the first token.
         eos: id of the end token.
+        in_logs: whether all sums run in the log domain, which asks the device for nothing, or only those that
+            are too small for a sum of probabilities; None: the first on a GPU, the second on a CPU.
+        window: where `score` and `advance` are told the frame that a hypothesis attends to, only so many frames on
+            either side are summed over; 0: all. This is another score: a path that is elsewhere does not count.
     """
 
-    def __init__(self, log_softmax: object, blank: int, sos: int, eos: int) -> None:
+    def __init__(
+        self,
+        log_softmax: Callable[[Tensor], Tensor],
+        blank: int,
+        sos: int,
+        eos: int,
+        in_logs: bool | None = None,
+        window: int = 0,
+    ) -> None:
         self.log_softmax, self.blank, self.sos, self.eos = log_softmax, blank, sos, eos
+        self.in_logs, self.window = in_logs, window
 
     def remember(self, hs: Tensor, hlens: Tensor) -> CtcMemory:
         """Encoder output (B, T, E) and lengths (B,) -> memory."""
@@ -73,7 +103,10 @@ class CtcPrefixScorer:
         logp = logp.masked_fill(padding.unsqueeze(2), NEVER)  # (B, T, V)
         logp[:, :, self.blank].masked_fill_(padding, 0.0)  # (B, T)
         blanks = torch.nn.functional.pad(logp[:, :, self.blank].double().cumsum(1), (1, 0))  # (B, T + 1)
-        return CtcMemory(logp.transpose(1, 2).contiguous(), blanks)
+        logp = logp.transpose(1, 2).contiguous()  # (B, V, T)
+        if logp.is_cuda if self.in_logs is None else self.in_logs:
+            return CtcMemory(logp, logp[:, :0], blanks)
+        return CtcMemory(logp, _exp(logp.double() if logp.shape[1] <= DENSE else logp), blanks)
 
     def start(self, memory: CtcMemory, hypotheses: int) -> CtcState:
         """Empty prefixes (B, K)."""
@@ -82,58 +115,117 @@ class CtcPrefixScorer:
         last = torch.full(prefix.shape, self.sos, device=prefix.device)  # (B, K)
         return CtcState(torch.full_like(blank, NEVER), blank, prefix, last)
 
-    def score(self, state: CtcState, memory: CtcMemory, candidates: Tensor | None) -> Tensor:
-        """Log score that each candidate (B, K, S), or each token for None, adds to its prefix: (B, K, S) float64."""
+    def score(
+        self, state: CtcState, memory: CtcMemory, candidates: Tensor | None, centre: Tensor | None = None
+    ) -> Tensor:
+        """Log score that each candidate (B, K, S), or each token for None, adds to its prefix: (B, K, S) float64.
+
+        Args:
+            state, memory: of the hypotheses and their utterances.
+            candidates: ids.
+            centre: (B, K) the frame in the middle of the window, if there is one.
+        """
         total = torch.logaddexp(state.nonblank, state.blank)  # (B, K, T + 1)
-        phi = total[..., :-1]  # (B, K, T)
-        top = phi.amax(2, keepdim=True)  # (B, K, 1)
-        paths = (phi - top).exp()  # (B, K, T)
-        again = (state.blank[..., :-1] - top).exp()  # (B, K, T) where the candidate repeats the last token
-        again = (again * _rows(memory.logp, state.last).double().exp()).sum(2, keepdim=True)  # (B, K, 1)
-        if candidates is None:
+        tokens = candidates
+        if tokens is None:
             shape = (*state.last.shape, memory.logp.shape[1])
-            candidates = torch.arange(shape[2], device=phi.device).expand(shape)  # (B, K, V)
-            sums = paths @ memory.logp.double().exp().transpose(1, 2)  # (B, K, V)
+            tokens = torch.arange(shape[2], device=total.device).expand(shape)  # (B, K, V)
+        at = self._frames(memory, centre)  # (B, K, T') or None
+        before = Before(_seen(total[..., :-1], at), _seen(state.blank[..., :-1], at), state.last.unsqueeze(2), at)
+        if memory.p.shape[1]:
+            scores = _sums(before, memory, tokens, candidates is None)  # (B, K, S)
         else:
-            probabilities = _rows(memory.logp, candidates).double().exp()  # (B, K, S, T)
-            sums = (probabilities @ paths.unsqueeze(3)).squeeze(3)  # (B, K, S)
-        sums = torch.where(candidates == state.last.unsqueeze(2), again, sums)  # (B, K, S)
-        scores = top + sums.clamp_min(FLOOR).log()  # (B, K, S)
-        low = sums < FLOOR  # (B, K, S)
-        if low.any():
-            scores[low] = self._in_logs(state, total, memory, candidates, low)
-        scores = torch.where(candidates == self.eos, total[..., -1:], scores)  # (B, K, S)
+            size = max(1, CHUNK // before.phi.numel())
+            chunks = [_log_sums(before, memory, chunk) for chunk in tokens.split(size, 2)]  # (B, K, S') each
+            scores = torch.cat(chunks, 2)  # (B, K, S)
+        scores = torch.where(tokens == self.eos, total[..., -1:], scores)  # (B, K, S)
         # What is impossible (more tokens than frames) is equally so, whatever was summed on the way.
-        scores = scores.masked_fill((candidates == self.blank) | (scores < NEVER / 2), NEVER)  # (B, K, S)
+        scores = scores.masked_fill((tokens == self.blank) | (scores < NEVER / 2), NEVER)  # (B, K, S)
         return scores - state.prefix.unsqueeze(2)  # (B, K, S)
 
-    @staticmethod
-    def _in_logs(state: CtcState, total: Tensor, memory: CtcMemory, candidates: Tensor, where: Tensor) -> Tensor:
-        """Scores with their prefix (n,) of the few candidates whose sum of probabilities is too small for a float64."""
-        b, k, s = where.nonzero(as_tuple=True)  # (n,) each
-        tokens = candidates[b, k, s]  # (n,)
-        repeats = (tokens == state.last[b, k]).unsqueeze(1)  # (n, 1)
-        phi = torch.where(repeats, state.blank[b, k], total[b, k])[:, :-1]  # (n, T)
-        return (phi + memory.logp[b, tokens].double()).logsumexp(1)  # (n,)
-
-    def advance(self, state: CtcState, memory: CtcMemory, tokens: Tensor, scores: Tensor) -> CtcState:
-        """The state after one more token each (B, K), which scored `scores` (B, K) over its prefix."""
+    def advance(
+        self, state: CtcState, memory: CtcMemory, tokens: Tensor, scores: Tensor, centre: Tensor | None = None
+    ) -> CtcState:
+        """The state after one more token each (B, K), which scored `scores` (B, K) over its prefix; see `score`."""
         total = torch.logaddexp(state.nonblank, state.blank)  # (B, K, T + 1)
         repeats = (tokens == state.last).unsqueeze(2)  # (B, K, 1)
-        phi = torch.where(repeats, state.blank, total)[..., :-1]  # (B, K, T)
-        frames = _rows(memory.logp, tokens).double()  # (B, K, T)
-        product = frames.cumsum(2)  # (B, K, T) P
-        nonblank = product + (phi - (product - frames)).logcumsumexp(2)  # (B, K, T)
-        nonblank = torch.nn.functional.pad(nonblank, (1, 0), value=NEVER).clamp_min(NEVER)  # (B, K, T + 1)
+        at = self._frames(memory, centre)  # (B, K, T') or None
+        phi = _seen(torch.where(repeats, state.blank, total)[..., :-1], at)  # (B, K, T')
+        frames = _rows(memory.logp, tokens.unsqueeze(2), at).squeeze(2).double()  # (B, K, T')
+        product = frames.cumsum(2)  # (B, K, T') P
+        nonblank = product + (phi - (product - frames)).logcumsumexp(2)  # (B, K, T')
+        nonblank = torch.nn.functional.pad(nonblank, (1, 0), value=NEVER).clamp_min(NEVER)  # (B, K, T' + 1)
         blanks = memory.blanks.unsqueeze(1)  # (B, 1, T + 1)
-        blank = blanks[..., 1:] + (nonblank - blanks)[..., :-1].logcumsumexp(2)  # (B, K, T)
-        blank = torch.nn.functional.pad(blank, (1, 0), value=NEVER).clamp_min(NEVER)  # (B, K, T + 1)
+        inside = blanks  # (B, 1 or K, T' + 1)
+        if at is not None:
+            at = torch.cat((at, at[..., -1:] + 1), 2)  # (B, K, T' + 1)
+            inside = _seen(blanks.expand(-1, at.shape[1], -1), at)  # (B, K, T' + 1)
+        blank = inside[..., 1:] + (nonblank - inside)[..., :-1].logcumsumexp(2)  # (B, K, T')
+        blank = torch.nn.functional.pad(blank, (1, 0), value=NEVER).clamp_min(NEVER)  # (B, K, T' + 1)
+        if at is not None:
+            # Behind the window all is blank, so that a prefix can end wherever it is; before it, nothing is.
+            end = torch.logaddexp(nonblank, blank)[..., -1:] - inside[..., -1:]  # (B, K, 1)
+            behind = torch.arange(blanks.shape[2], device=at.device) > at[..., -1:]  # (B, K, T + 1)
+            tail = torch.where(behind, end + blanks, NEVER).clamp_min(NEVER)  # (B, K, T + 1)
+            nonblank = torch.full_like(tail, NEVER).scatter_(2, at, nonblank)  # (B, K, T + 1)
+            blank = tail.scatter_(2, at, blank)  # (B, K, T + 1)
         return CtcState(nonblank, blank, state.prefix + scores, tokens)
 
+    def _frames(self, memory: CtcMemory, centre: Tensor | None) -> Tensor | None:
+        """The frames (B, K, T') to sum over; None for all."""
+        frames = memory.logp.shape[2]
+        if centre is None or self.window == 0 or 2 * self.window + 1 >= frames:
+            return None
+        first = (centre - self.window).clamp(0, frames - 2 * self.window - 1)  # (B, K)
+        return first.unsqueeze(2) + torch.arange(2 * self.window + 1, device=centre.device)  # (B, K, T')
 
-def _rows(logp: Tensor, tokens: Tensor) -> Tensor:
-    """The rows (..., T) of log p (B, V, T) that tokens (B, ...) name."""
+
+def _sums(before: Before, memory: CtcMemory, tokens: Tensor, everything: bool) -> Tensor:
+    """Scores with their prefix (B, K, S) of `tokens`, by sums of probabilities where these are large enough."""
+    phi, at = before.phi, before.at  # (B, K, T'), (B, K, T') or None
+    top = phi.amax(2, keepdim=True)  # (B, K, 1)
+    paths = _exp(phi - top)  # (B, K, T')
+    again = _exp(before.blank - top)  # (B, K, T')
+    again = (again * _rows(memory.p, before.last, at).squeeze(2).double()).sum(2, keepdim=True)  # (B, K, 1)
+    if at is None and (everything or memory.p.shape[1] <= DENSE):
+        sums = paths @ memory.p.double().transpose(1, 2)  # (B, K, V)
+        sums = sums if everything else sums.gather(2, tokens)  # (B, K, S)
+    else:
+        sums = (_rows(memory.p, tokens, at).double() @ paths.unsqueeze(3)).squeeze(3)  # (B, K, S)
+    sums = torch.where(tokens == before.last, again, sums)  # (B, K, S)
+    floor = FLOOR[memory.p.dtype]
+    scores = top + sums.clamp_min(floor).log()  # (B, K, S)
+    b, k, s = (sums < floor).nonzero(as_tuple=True)  # (n,) each
+    if len(b):
+        low = tokens[b, k, s]  # (n,)
+        repeats = (low == before.last[b, k, 0]).unsqueeze(1)  # (n, 1)
+        paths = torch.where(repeats, before.blank[b, k], phi[b, k])  # (n, T')
+        logp = _seen(memory.logp[b, low], None if at is None else at[b, k])  # (n, T')
+        scores[b, k, s] = (paths + logp.double()).logsumexp(1)  # (n,)
+    return scores
+
+
+def _exp(x: Tensor) -> Tensor:
+    return x.clamp_min(LOWEST[x.dtype]).exp()
+
+
+def _log_sums(before: Before, memory: CtcMemory, tokens: Tensor) -> Tensor:
+    """Scores with their prefix (B, K, S) of `tokens`, summed in the log domain."""
+    repeats = (tokens == before.last).unsqueeze(3)  # (B, K, S, 1)
+    phi = torch.where(repeats, before.blank.unsqueeze(2), before.phi.unsqueeze(2))  # (B, K, S, T')
+    return (phi + _rows(memory.logp, tokens, before.at)).logsumexp(3)
+
+
+def _seen(x: Tensor, at: Tensor | None) -> Tensor:
+    """The frames `at` (..., T') of x (..., T), all for None."""
+    return x if at is None else x.gather(-1, at)
+
+
+def _rows(logp: Tensor, tokens: Tensor, at: Tensor | None) -> Tensor:
+    """Of log p, or p, (B, V, T) the rows (B, K, S, T') that tokens (B, K, S) name, in the frames `at` (B, K, T')."""
     batch, vocab, frames = logp.shape
-    first = torch.arange(0, batch * vocab, vocab, device=logp.device)  # (B,)
-    rows = tokens + first.view(-1, *[1] * (tokens.dim() - 1))  # (B, ...)
-    return logp.view(-1, frames).index_select(0, rows.flatten()).view(*tokens.shape, frames)
+    rows = tokens + torch.arange(0, batch * vocab, vocab, device=logp.device)[:, None, None]  # (B, K, S)
+    if at is None:
+        return logp.view(-1, frames).index_select(0, rows.flatten()).view(*tokens.shape, frames)
+    places = (rows * frames).unsqueeze(3) + at.unsqueeze(2)  # (B, K, S, T')
+    return logp.view(-1).index_select(0, places.flatten()).view(places.shape)

@@ -1,8 +1,9 @@
 """`kdasr decode`: the best hypothesis of each utterance of a set, in ESPnet's output layout.
 
 Writes text, token, token_int and score (a plain number a line), and decode.json with the options, the
-model's hash, and seconds: of audio, of CPU, and of wall clock (summed over processes; loading the model
-is not in it). What was decoded before an interruption stays in `shards/`, and is not decoded again.
+model's hash, and seconds: of audio, of CPU (summed over processes), and of wall clock (while any process
+was at work; loading the model is not in either). What was decoded before an interruption stays in `shards/`,
+and is not decoded again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ EXAMPLES = """examples:
   kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test
   # greedy: no beam, no CTC
   kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_greedy/test --beam 1 --ctc_weight 0
+  # with a language model over the same tokens
+  kdasr decode --model exp/student --lm exp/lm --lm_weight 0.5 --data dump/fbank/test --out exp/student/decode_lm/test
   # two cluster jobs, then their union
   kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test --job 1/2
   kdasr decode --model exp/student --data dump/fbank/test --out exp/student/decode_b5/test --merge
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode what is missing, and write the result once all is there."""
-    from kdasr.nbest import archive
+    from kdasr.nbest import archive, run_report
     from kdasr.nbest.generate import make_archive
     from kdasr.search.options import from_arguments
 
@@ -56,12 +59,13 @@ def run(args: argparse.Namespace) -> None:
         return
     summary = archive.summarise(shards)
     manifest = archive.read_manifest(shards)
-    write_results(out, shards, read_config(args.model)["token_list"])
-    result: dict[str, Any] = {
-        key: summary[key] for key in ("utterances", "audio_seconds", "cpu_seconds", "wall_seconds")
-    }
+    write_results(out, shards, read_config(args.model[0])["token_list"])
+    report = run_report.read(shards)
+    result: dict[str, Any] = {key: summary[key] for key in ("utterances", "audio_seconds")}
+    result |= {key: report[key] for key in ("cpu_seconds", "wall_seconds")}
     result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
-    result |= {key: manifest[key] for key in ("model", "config", "tokens", "keys")}
+    hashes = ("model", "config", "tokens", "lm", "lm_config", "keys")
+    result |= {key: manifest[key] for key in hashes if key in manifest}
     write_json(out / "decode.json", result)
     audio, cpu = result["audio_seconds"], result["cpu_seconds"]
     speed = f", {audio / cpu:.0f} x real time" if cpu else ""

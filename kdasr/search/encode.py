@@ -10,67 +10,137 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from kdasr.espnet import name
+from kdasr.search.exact_encoders import encode_batch, plan_for
+
+PROBE = (64, 51, 37)  # frames of the pieces by which a plan is tried
+TOLERANCE = 1e-4  # of the largest output: how far a batch may be from its utterances, in float32
+# What convolutions, pooling and packing say of an input that is shorter than they are.
+TOO_SHORT = ("size can't be greater", "too small", "Padding size should be less", "has to be greater than 0")
 
 
 class Encoder:
     """A model's front end, normalisation and encoder.
 
+    What comes before the encoder (STFT, normalisation by utterance or corpus) is cheap, and takes each utterance
+    alone. The encoder takes a batch, if its type has an exact plan (kdasr.search.exact_encoders, or an attribute
+    `batch_invariant`), and if that plan gives for pieces of the first utterance what they give alone.
+
     Attributes:
-        batches: whether encoding an utterance in a batch gives exactly what encoding it alone gives.
+        batches: whether utterances are encoded in batches.
     """
 
     def __init__(self, model: Any, device: str) -> None:
         self.model, self.device = model, device
-        self.batches = encodes_batches(model)
+        whole = model.postencoder is None and model.encoder is not None
+        whole = whole and not getattr(model, "autocast_frontend", False)
+        self.plan = plan_for(model.encoder, model.ctc) if whole else None
+        self.tried = self.plan is None
+
+    @property
+    def batches(self) -> bool:
+        """Whether utterances are encoded in batches, which gives exactly what encoding them alone gives."""
+        return self.plan is not None
 
     @torch.no_grad()
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
         """Encoder outputs (S, E) of inputs (T, F) or (T,); None for one that subsampling leaves nothing of."""
-        if not self.batches:
+        with _float32(self.device):
+            if self.plan is not None and len(inputs) > 1:
+                features = [self._features(x) for x in inputs]  # (T, F) or None
+                if not self.tried:
+                    self._try(next((x for x in features if x is not None), None))
+                if self.plan is not None:
+                    there = [n for n, x in enumerate(features) if x is not None]
+                    encoded: list[Tensor | None] = [None] * len(inputs)
+                    for n, hs in zip(there, encode_batch(self.plan, [features[n] for n in there]), strict=True):
+                        encoded[n] = hs
+                    return encoded
             return [self._encode_one(x) for x in inputs]
-        here = [number for number, x in enumerate(inputs) if len(x)]
-        encoded: list[Tensor | None] = [None] * len(inputs)
-        if here:
-            lengths = torch.tensor([len(inputs[number]) for number in here], device=self.device)  # (B,)
-            padded = pad_sequence([inputs[number] for number in here], batch_first=True)  # (B, T, F)
-            hs, hlens = self.model.encode(padded, lengths)  # (B, S, E), (B,)
-            for number, row, length in zip(here, hs, hlens.tolist(), strict=True):
-                encoded[number] = row[:length]
-        return encoded
 
-    def _encode_one(self, x: Tensor) -> Tensor | None:
+    def _features(self, x: Tensor) -> Tensor | None:
+        """What the encoder gets of an input (T, F) or (T,) alone: (T', F'); None if nothing is left of it."""
         if not len(x):
             return None
+        model = self.model
+        try:
+            # A copy: ESPnet normalises in place.
+            x, lengths = model._extract_feats(x.unsqueeze(0).clone(), torch.tensor([len(x)], device=self.device))
+            if model.normalize is not None:
+                x, lengths = model.normalize(x, lengths)  # (1, T', F)
+            if model.preencoder is not None:
+                x, lengths = model.preencoder(x, lengths)  # (1, T', F')
+        except RuntimeError as error:
+            if not _too_short(error):
+                raise
+            return None
+        length = int(lengths[0])
+        return x[0, :length] if length else None
+
+    def _try(self, features: Tensor | None) -> None:
+        """Drop the plan if pieces of the first utterance (T, F) are not encoded as they are alone."""
+        if features is None:
+            return
+        self.tried = True
+        pieces = [features[:length] for length in sorted({min(length, len(features)) for length in PROBE})]
+        try:
+            together = encode_batch(self.plan, pieces)
+        except Exception as error:  # whatever the matter is, one by one is right
+            logging.warning("encoding one by one: %s in a batch: %s", type(self.model.encoder).__name__, error)
+            self.plan = None
+            return
+        for piece, batched in zip(pieces, together, strict=True):
+            alone = self._run_alone(piece)
+            if (alone is None) != (batched is None) or (alone is not None and not _equal(alone, batched)):
+                logging.warning("encoding one by one: %s is not exact in a batch", type(self.model.encoder).__name__)
+                self.plan = None
+                return
+
+    def _run_alone(self, features: Tensor) -> Tensor | None:
+        """The encoder itself on one utterance's features (T, F): (S, E)."""
+        encoder: Any = self.model.encoder
+        asks = any(getattr(encoder, word, False) for word in ("interctc_use_conditioning", "ctc_trim"))
+        given = {"ctc": self.model.ctc} if asks else {}
+        return self._caught(lambda x, lengths: encoder(x, lengths, **given)[:2], features)
+
+    def _encode_one(self, x: Tensor) -> Tensor | None:
+        return self._caught(self.model.encode, x) if len(x) else None
+
+    def _caught(self, encode: Any, x: Tensor) -> Tensor | None:
+        """What `encode` makes of a batch of one, (S, E); None if it is too short."""
         too_short = name("espnet.nets.pytorch_backend.transformer.subsampling:TooShortUttError")
         try:
-            hs, hlens = self.model.encode(x.unsqueeze(0), torch.tensor([len(x)], device=self.device))
+            hs, hlens = encode(x.unsqueeze(0).clone(), torch.tensor([len(x)], device=self.device))
         except too_short:
             return None
         except RuntimeError as error:
-            # A convolution or pooling that is wider than its input says so in one of these ways.
-            if any(
-                words in str(error) for words in ("size can't be greater", "too small", "Padding size should be less")
-            ):
-                return None
-            raise
+            if not _too_short(error):
+                raise
+            return None
         hs = hs[0] if isinstance(hs, tuple) else hs  # (1, S, E), without intermediate CTC outputs
         return hs[0, : int(hlens[0])]
 
 
-def encodes_batches(model: Any) -> bool:
-    """Whether padding provably changes nothing.
+def _too_short(error: RuntimeError) -> bool:
+    return any(words in str(error) for words in TOO_SHORT)
 
-    Encoders vouch for it by an attribute `batch_invariant`. ESPnet's do not: its VGG convolutions,
-    for one, read the padding.
-    """
-    parts = (model.frontend, model.preencoder, model.postencoder)
-    normalises = type(model.normalize).__name__ in ("NoneType", "GlobalMVN")
-    return bool(getattr(model.encoder, "batch_invariant", False)) and normalises and all(part is None for part in parts)
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return bool((one - other).abs().max() <= TOLERANCE * one.abs().max()) if one.numel() else True
+
+
+def _float32(device: str) -> contextlib.AbstractContextManager[None]:
+    """Convolutions in full float32: cuDNN's default of 10 bits would differ with the size of the batch."""
+    if not device.startswith("cuda"):
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

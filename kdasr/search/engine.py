@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdasr.errors import UserError
 from kdasr.files import read_table
-from kdasr.models import Source, find_model
+from kdasr.models import Models, Source
 from kdasr.search.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -56,30 +57,35 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
 
 
 class Engine:
-    """A loaded model and its search.
+    """A loaded model (or ensemble, or one with a language model) and its search.
 
     Args:
-        source: the model.
+        models: what decodes together.
         options: of the search.
         batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
         device: "cpu", "cuda:0".
     """
 
-    def __init__(self, source: Source, options: SearchOptions, batch_frames: int, device: str = "cpu") -> None:
+    def __init__(self, models: Models, options: SearchOptions, batch_frames: int, device: str = "cpu") -> None:
         import torch
 
-        from kdasr.espnet import load_model
+        from kdasr.espnet import load_lm, load_model
         from kdasr.search.encode import Encoder
         from kdasr.search.scorers import scorers_of
         from kdasr.search.watch import Watch
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
-        self.source, self.options, self.batch_frames, self.device = source, options, batch_frames, device
-        self.model, self.args = load_model(source.directory, str(Path(source.checkpoint).resolve()), device)
-        self.scorers = scorers_of(self.model, options)
-        self.spell = speller(source.directory, self.args, self.model.token_list)
-        self.encoder = Encoder(self.model, device)
+        self.models, self.options, self.batch_frames, self.device = models, options, batch_frames, device
+        self.source = models.first  # the models of an ensemble read the same inputs
+        networks = [load_model(one.directory, str(Path(one.checkpoint).resolve()), device) for one in models.sources]
+        self.model, self.args = networks[0]
+        lm = None
+        if models.lm is not None and options.lm_weight != 0.0:
+            lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).resolve()), device)
+        self.scorers = scorers_of([network for network, _ in networks], options, lm)
+        self.spell = speller(self.source.directory, self.args, self.model.token_list)
+        self.encoders = [Encoder(network, device) for network, _ in networks]
         self.watch = Watch(device)
 
     def decode(
@@ -126,11 +132,14 @@ class Engine:
 
         try:
             x = kaldiio.load_mat(row.place)  # (T, F)
-        except (OSError, ValueError, IndexError, AssertionError) as error:
+        except (OSError, ValueError, IndexError, AssertionError, RuntimeError, struct.error) as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")  # some speak several lines, or none
             raise UserError(
-                f"{row.name}: {row.place} cannot be read ({error}); make the features again (kdasr feats)"
+                f"{row.name}: {row.place} cannot be read ({why}); make the features again (kdasr feats)"
             ) from error
         size = self.args.input_size
+        if isinstance(x, tuple):
+            raise UserError(f"{row.name}: {row.place} is audio, the model takes features; make them (kdasr feats)")
         if x.ndim != 2 or (len(x) and x.shape[1] != size):
             raise UserError(
                 f"{row.name}: features of shape {x.shape}, the model takes {size} bins a frame; use its own features"
@@ -169,7 +178,7 @@ class Engine:
                         f"{names[first]}: {self._frames(bucket[first])} frames do not fit into memory with beam "
                         f"{self.options.beam}; give a smaller --beam, or cut the utterance"
                     ) from None
-                slots //= 2
+                slots = max(1, min(slots, len(todo)) // 2)
                 if self.device != "cpu":
                     torch.cuda.empty_cache()
 
@@ -180,26 +189,28 @@ class Engine:
         from kdasr.search.stream import Utterance
 
         numbers = list(inputs)
-        size = slots if self.encoder.batches else 1
+        size = slots if any(encoder.batches for encoder in self.encoders) else 1
         for first in range(0, len(numbers), size):
             chunk = numbers[first : first + size]
             with self.watch.clock("encoder"):
-                encoded = self.encoder.encode([torch.from_numpy(inputs[number]).to(self.device) for number in chunk])
-            for number, hs in zip(chunk, encoded, strict=True):
-                if hs is None or not len(hs):
+                given = [torch.from_numpy(inputs[number]).to(self.device) for number in chunk]
+                encoded = [encoder.encode(given) for encoder in self.encoders]  # of each model, of each input
+            for number, *each in zip(chunk, *encoded, strict=True):
+                there = tuple(hs for hs in each if hs is not None and len(hs))  # (T, E) of each model
+                if len(there) < len(each):
                     continue
-                if not torch.isfinite(hs).all():
-                    raise UserError(
-                        f"{names[number]}: {self.source.checkpoint} gives values that are not numbers; train again"
-                    )
-                yield Utterance(number, (hs,))
+                for hs, source in zip(there, self.models.sources, strict=True):
+                    if not torch.isfinite(hs).all():
+                        raise UserError(
+                            f"{names[number]}: {source.checkpoint} gives values that are not numbers; train again"
+                        )
+                yield Utterance(number, there)
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(source_directory: str, checkpoint: str, options: SearchOptions, batch_frames: int, device: str) -> Engine:
+def loaded(models: Models, options: SearchOptions, batch_frames: int, device: str) -> Engine:
     """The engine of this process; loaded once."""
-    model_file = str(Path(checkpoint).resolve())
-    return Engine(find_model(source_directory, model_file), options, batch_frames, device)
+    return Engine(models, options, batch_frames, device)
 
 
 def buckets(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -240,12 +251,16 @@ def speller(directory: str | Path, args: Any, token_list: Sequence[str]) -> Call
 def record(
     name: str, frames: int, found: Found | None, spell: Callable[[Sequence[int]], str], blank: int
 ) -> dict[str, Any]:
-    """The N-best record of an utterance (see kdasr.nbest.archive); None is one too short to decode."""
+    """The N-best record of an utterance (see kdasr.nbest.archive); None is one too short to decode.
+
+    Soft targets stand in its hypotheses as "soft" (see kdasr.nbest.soft).
+    """
     hyps: list[dict[str, Any]] = []
     seen: set[str] = set()
     for hyp in found.hyps if found else []:
         # ESPnet, too, leaves the blank out, which an attention decoder can emit but no text has.
-        tokens = [token for token in hyp.tokens if token != blank]
+        places = [place for place, token in enumerate(hyp.tokens) if token != blank]
+        tokens = [hyp.tokens[place] for place in places]
         text = spell(tokens)
         if text not in seen:
             seen.add(text)
@@ -253,6 +268,9 @@ def record(
             hyps.append(
                 {"tokens": tokens, "text": text, "score": round(hyp.score, 5), "scores": scores, "ended": hyp.ended}
             )
+            if hyp.soft is not None:  # a row for each token that is left, and the last one for <eos>
+                rows = places + list(range(len(hyp.tokens), len(hyp.soft[0])))
+                hyps[-1]["soft"] = tuple(part.numpy()[rows] for part in hyp.soft)  # ids (n, J), logp (n, J)
     merged = len(found.hyps) - len(hyps) if found else 0
     stop = found.stop if found else "too short"
     if not hyps:

@@ -164,10 +164,12 @@ def extend(
         gain = torch.zeros((), dtype=torch.float64, device=last.device)
     elif candidates is not None:
         gain = gain.gather(2, candidates)  # (B, K, S)
+    # Where CTC reads a window only: the frame (B, K) that the decoder attends to.
+    centre = [scorers.full[0].scorer.centre(states[0])] if options.ctc_window else []
     partial = []  # (B, K, S) each
     for i, weighted in enumerate(scorers.partial, full):
         with watch.clock(weighted.name):
-            partial.append(weighted.scorer.score(states[i], memories[i], candidates))
+            partial.append(weighted.scorer.score(states[i], memories[i], candidates, *centre))
         gain = gain + weighted.weight * partial[-1]  # (B, K, S) float64
     totals = grid.total.unsqueeze(2) + gain.double() + options.penalty  # (B, K, S)
     if excluded is not None:
@@ -186,7 +188,8 @@ def extend(
         gained = scores.flatten(1).gather(1, chosen)  # (B, K)
         with watch.clock(scorers.partial[i - full].name):
             state = tree.reorder(states[i], parents)
-            states[i] = scorers.partial[i - full].scorer.advance(state, memories[i], tokens, gained)
+            moved = [frame.gather(1, parents) for frame in centre]  # (B, K)
+            states[i] = scorers.partial[i - full].scorer.advance(state, memories[i], tokens, gained, *moved)
         parts[:, :, i] += gained
     if options.penalty != 0:
         parts[:, :, -1] += 1.0

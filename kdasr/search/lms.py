@@ -1,4 +1,4 @@
-"""ESPnet2's recurrent language model as a scorer of a grid, and how a language model is chosen.
+"""ESPnet2's recurrent language model as a scorer of a grid (the transformer one is in kdasr.search.transformers).
 
 | axis | meaning |
 |---|---|
@@ -48,26 +48,11 @@ class RnnLmScorer:
 
     def step(self, tokens: Tensor, state: RnnLmState, memory: Tensor) -> tuple[Tensor, RnnLmState]:
         """Log probabilities (B, K, V) after `tokens` (B, K), and the state after these."""
-        shape = state.hidden.shape
+        grid, layers = tokens.shape, state.hidden.shape[2:]
         x = self.lm.encoder(tokens).flatten(0, 1).unsqueeze(1)  # (BK, 1, units)
         hidden, cell = (part.flatten(0, 1).transpose(0, 1).contiguous() for part in state)  # (J, BK, H) each
         out, after = self.lm.rnn(x, (hidden, cell) if len(cell) else hidden)  # (BK, 1, H)
         after = after if isinstance(after, tuple) else (after, cell)
         logp = self.lm.decoder(out[:, 0]).log_softmax(1).view(*tokens.shape, -1)  # (B, K, V)
-        hidden, cell = (part.transpose(0, 1).reshape(*shape[:2], -1, shape[3]) for part in after)
-        return logp, RnnLmState(hidden, cell)
-
-
-def lm_scorer(lm: Any) -> Any:
-    """A language model as a scorer: ESPnet's two kinds, anything with remember, start and step, or its `score`."""
-    from kdasr.search.one_by_one import OneByOne
-    from kdasr.search.scorers import InTensors
-    from kdasr.search.transformers import TransformerLmScorer
-
-    if all(hasattr(lm, method) for method in ("remember", "start", "step")):
-        return InTensors(lm)
-    if RnnLmScorer.fits(lm):
-        return InTensors(RnnLmScorer(lm))
-    if TransformerLmScorer.fits(lm):
-        return TransformerLmScorer(lm)
-    return OneByOne(lm)
+        hidden, cell = (part.transpose(0, 1) for part in after)  # (BK, J, H), (BK, J or 0, H)
+        return logp, RnnLmState(hidden.reshape(*grid, *layers), cell.reshape(*grid, cell.shape[1], layers[1]))

@@ -23,6 +23,7 @@ from torch import Tensor
 from kdasr.errors import UserError
 from kdasr.search import tree
 from kdasr.search.ctc import CtcPrefixScorer
+from kdasr.search.ensemble import CtcEnsemble, DecoderEnsemble
 from kdasr.search.options import SearchOptions
 
 Memory = Any
@@ -72,6 +73,8 @@ class InTensors:
 
     def __init__(self, decoder: Any) -> None:
         self.remember, self.start, self.step = decoder.remember, decoder.start, decoder.step
+        if hasattr(decoder, "centre"):  # the frame (B, K) that the hypotheses of a state attend to
+            self.centre = decoder.centre
 
     reorder = staticmethod(tree.reorder)
     keep = staticmethod(tree.keep)
@@ -93,13 +96,14 @@ class Weighted(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorers:
-    """All that scores hypotheses of one model, and what the search must know about its tokens.
+    """All that scores hypotheses, and what the search must know about the tokens.
 
     Attributes:
-        full, partial: scorers of each kind; one at least in all.
+        full, partial: scorers of each kind; one at least in all. The decoder, if any, is the first full one.
         vocab: V.
         eos_always: whether CTC scores the end token even where pre-beam left it out, as ESPnet's
-            BatchBeamSearch does; its BeamSearch, which serves the RNN decoder, does not.
+            BatchBeamSearch does; its BeamSearch, which serves when any full scorer is no BatchScorerInterface
+            (the RNN decoder is none), does not.
         pre_beam: candidates a hypothesis has for the partial scorers, as a multiple of the beam; 0 for all tokens.
     """
 
@@ -112,31 +116,56 @@ class Scorers:
     pre_beam: float = 1.5
 
 
-def scorers_of(model: Any, options: SearchOptions) -> Scorers:
-    """The scorers with which stock ESPnet would decode this model (espnet2.bin.asr_inference, without LM).
+def scorers_of(model: Any, options: SearchOptions, lm: Any = None) -> Scorers:
+    """The scorers with which stock ESPnet would decode this model (espnet2.bin.asr_inference), or an ensemble.
+
+    Args:
+        model: an ESPnet ASR model, or a list of those of an ensemble, over one token list.
+        options: of the search.
+        lm: a language model over the same tokens (an ESPnet AbsLM, or anything kdasr.search.lms takes), or None.
 
     Raises:
-        UserError: the model has no attention decoder or no CTC layer for the weights asked for.
+        UserError: a model has no attention decoder or no CTC layer for the weights asked for, or numbers
+            its special tokens as the first one does not.
     """
-    vocab = len(model.token_list)
+    models = list(model) if isinstance(model, list | tuple) else [model]
+    first, ctc_weight = models[0], options.ctc_weight
+    vocab = len(first.token_list)
     options.check(vocab)
-    ctc_weight = options.ctc_weight
-    full, partial, eos_always = [], [], True
+    if any((one.sos, one.eos, one.blank_id) != (first.sos, first.eos, first.blank_id) for one in models):
+        raise UserError("the models of the ensemble differ in their <sos>, <eos> or blank token; leave one out")
+    full, partial = [], []
+    eos_always = True  # as long as all full scorers are ESPnet's BatchScorerInterface
     if ctc_weight < 1.0:
-        scorer, eos_always = decoder_scorer(model)
-        full.append(Weighted("decoder", scorer, 1.0 - ctc_weight))
+        decoders = [decoder_scorer(one) for one in models]
+        full.append(_one_or_all("decoder", [scorer for scorer, _ in decoders], DecoderEnsemble, options))
+        eos_always = all(batched for _, batched in decoders)
+    if lm is not None and options.lm_weight != 0.0:
+        scorer, batched = lm_scorer(lm)
+        full.append(Weighted("lm", scorer, options.lm_weight))
+        eos_always = eos_always and batched
     if ctc_weight > 0.0:
-        if model.ctc is None:
+        if any(one.ctc is None for one in models):
             raise UserError(f"--ctc_weight {ctc_weight}: the model has no CTC layer; give --ctc_weight 0")
-        ctc = CtcPrefixScorer(model.ctc.log_softmax, model.blank_id, model.sos, model.eos)
-        partial.append(Weighted("ctc", ctc, ctc_weight))
+        window = options.ctc_window
+        if window and (len(models) > 1 or not full or not hasattr(full[0].scorer, "centre")):
+            raise UserError(f"--ctc_window {window}: needs one model with a recurrent attention decoder; leave it out")
+        ctcs = [CtcPrefixScorer(one.ctc.log_softmax, one.blank_id, one.sos, one.eos, window=window) for one in models]
+        partial.append(_one_or_all("ctc", ctcs, CtcEnsemble, options))
     pre_beam = 0.0 if ctc_weight == 1.0 else 1.5
-    return Scorers(vocab, model.sos, model.eos, full, partial, eos_always, pre_beam)
+    return Scorers(vocab, first.sos, first.eos, full, partial, eos_always, pre_beam)
+
+
+def _one_or_all(name: str, scorers: list[Any], ensemble: Any, options: SearchOptions) -> Weighted:
+    """The only model's scorer, or all models' as one, with the weight that belongs to its name."""
+    weight = options.ctc_weight if name == "ctc" else 1.0 - options.ctc_weight
+    if len(scorers) == 1:
+        return Weighted(name, scorers[0], weight)
+    return Weighted(name, ensemble(scorers, options.log_linear), weight, model=None)
 
 
 def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     """A model's attention decoder as a scorer, and whether ESPnet batches its hypotheses."""
-    from kdasr.espnet import name
     from kdasr.search.one_by_one import OneByOne
     from kdasr.search.rnn_decoders import RnnDecoderScorer
     from kdasr.search.transformers import TransformerScorer
@@ -144,7 +173,7 @@ def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     decoder = model.decoder
     if decoder is None or getattr(model, "use_transducer_decoder", False):
         raise UserError("the model has no attention decoder; give --ctc_weight 1 if it has a CTC layer")
-    batched = isinstance(decoder, name("espnet.nets.scorer_interface:BatchScorerInterface"))
+    batched = is_batched(decoder)
     if all(hasattr(decoder, method) for method in ("remember", "start", "step")):
         return InTensors(decoder), batched
     if RnnDecoderScorer.fits(decoder):
@@ -152,3 +181,30 @@ def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     if TransformerScorer.fits(decoder):
         return TransformerScorer(decoder), batched
     return OneByOne(decoder), batched
+
+
+def lm_scorer(lm: Any) -> tuple[FullScorer, bool]:
+    """A language model as a scorer, and whether ESPnet batches its hypotheses.
+
+    ESPnet's recurrent and transformer ones natively, then anything with remember, start and step, then any
+    other ESPnet language model through its `score`.
+    """
+    from kdasr.search.lms import RnnLmScorer
+    from kdasr.search.one_by_one import OneByOne
+    from kdasr.search.transformers import TransformerLmScorer
+
+    batched = is_batched(lm)
+    if all(hasattr(lm, method) for method in ("remember", "start", "step")):
+        return InTensors(lm), batched
+    if RnnLmScorer.fits(lm):
+        return InTensors(RnnLmScorer(lm)), batched
+    if TransformerLmScorer.fits(lm):
+        return TransformerLmScorer(lm), batched
+    return OneByOne(lm), batched
+
+
+def is_batched(scorer: Any) -> bool:
+    """Whether ESPnet scores the hypotheses of an utterance together with it."""
+    from kdasr.espnet import name
+
+    return isinstance(scorer, name("espnet.nets.scorer_interface:BatchScorerInterface"))

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kdasr.errors import UserError
-from kdasr.nbest import archive
+from kdasr.files import read_json, write_json
+from kdasr.nbest import archive, run_report
 from kdasr.shards import claim
 
 KEYS = ["a1", "a2", "b1", "b2", "c1"]
@@ -34,7 +35,17 @@ RECORDS = [
     record("b2", [""], ended="too short"),
     record("c1", ["naïve"]),
 ]
-STATS = {"utterances": 2, "audio_seconds": 2.5, "cpu_seconds": 0.5, "wall_seconds": 0.75}
+STATS = {
+    "utterances": 2,
+    "begun": 1000.0,
+    "audio_seconds": 2.5,
+    "cpu_seconds": 0.5,
+    "wall_seconds": 0.75,
+    "parts": {"decoder": 0.3, "encoder": 0.15},
+    "grid_rows": 20,
+    "grid_alive": 15,
+    "peak_bytes": 1000,
+}
 
 
 def write(directory, shards=(0, 1, 2)):
@@ -45,7 +56,7 @@ def write(directory, shards=(0, 1, 2)):
             "utterances": 5,
             "shards": 3,
             "shard_size": 2,
-            "search": {"nbest": 3},
+            "search": {"nbest": 3, "normalize_length": False},
             "model": "0123",
         },
     )
@@ -67,7 +78,8 @@ def test_summary_counts(tmp_path):
     assert (summary["utterances"], summary["hypotheses"], summary["duplicates"]) == (5, 9, 1)
     assert (summary["empty"], summary["empty_best"]) == (2, 2)
     assert summary["ended"] == {"eos": 8, "too short": 1}
-    assert (summary["audio_seconds"], summary["cpu_seconds"]) == (7.5, 1.5)
+    assert summary["audio_seconds"] == 7.5
+    assert not {"cpu_seconds", "wall_seconds"} & summary.keys()  # they stand in the report
     # words 2 + 1 + 3 + 1 + 2; errors of the 1-best: the/a, dog missing, none, naïve, two missing
     assert summary["words"] == {"utterances": 5, "words": 9, "errors": [5, 3, 3], "wer": [55.56, 33.33, 33.33]}
     assert not list(tmp_path.glob(".*.tmp"))
@@ -89,30 +101,151 @@ def test_a_shard_cut_short_is_named(tmp_path, summarised):
         archive.summarise(tmp_path)
     path = archive.shard_path(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(UserError, match=r"nbest.1.jsonl: 1 whole records, expected 2; remove it"):
+    with pytest.raises(UserError, match=r"nbest.1.jsonl:2: 1 whole records, expected 2; remove the file"):
         archive.read_nbest(tmp_path)
 
 
-def test_an_edited_shard_is_named(tmp_path):
+def test_an_edited_line_is_named_before_and_after_all_was_checked(tmp_path):
+    for summarised in (False, True):
+        directory = tmp_path / str(summarised)
+        write(directory)
+        if summarised:
+            archive.summarise(directory)
+        path = archive.shard_path(directory, 0)
+        path.write_text(path.read_text().replace("dog", "dug"))
+        with pytest.raises(UserError, match=r"nbest.0.jsonl:2: was changed after it was written"):
+            archive.read_nbest(directory)
+
+
+def test_a_shard_exchanged_with_its_checksums_is_named(tmp_path):
     write(tmp_path)
     archive.summarise(tmp_path)
-    path = archive.shard_path(tmp_path, 0)
-    path.write_text(path.read_text().replace("a cat", "a cab"))
+    archive.write_shard(tmp_path, 0, [RECORDS[1], RECORDS[0]], STATS)
     with pytest.raises(UserError, match=r"nbest.0.jsonl: was changed after it was checked"):
         archive.read_nbest(tmp_path)
 
 
 def test_other_utterances_than_the_manifest_says_are_refused(tmp_path):
     write(tmp_path)
-    path = archive.shard_path(tmp_path, 2)
-    path.write_text(json.dumps(RECORDS[0]) + "\n")
+    archive.write_shard(tmp_path, 2, [RECORDS[0]], STATS)
     with pytest.raises(UserError, match="holds other utterances than its manifest says"):
         list(archive.read_nbest(tmp_path))
 
 
-def test_a_line_that_is_no_record_is_named(tmp_path):
+def changed(**fields):
+    return lambda record: {**record, **fields}
+
+
+def hyp(**fields):
+    return lambda record: {**record, "hyps": [{**record["hyps"][0], **fields}, *record["hyps"][1:]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda record: {"id": record["id"]}, "its fields are not those of one"),
+        (lambda record: [record], "its fields are not those of one"),
+        (changed(id=3), "its id or stop is no text"),
+        (changed(frames=-1), "its frames or duplicates are no count"),
+        (changed(duplicates=True), "its frames or duplicates are no count"),
+        (changed(hyps=[]), "0 hypotheses, expected 1 to 3"),
+        (changed(hyps=2 * RECORDS[2]["hyps"]), "6 hypotheses, expected 1 to 3"),
+        (hyp(ended="tired"), "hypothesis 1 has other fields"),
+        (hyp(note=1), "hypothesis 1 has other fields"),
+        (hyp(tokens=[1.5]), "hypothesis 1 has other tokens than ids"),
+        (hyp(tokens=7), "its fields are not those of one"),
+        (hyp(score="-1"), "hypothesis 1 has a score that is no number"),
+        (hyp(scores={"decoder": None}), "hypothesis 1 has a score that is no number"),
+        (hyp(score=-2.5), "its hypotheses do not stand best first"),
+        (hyp(text="one too three"), "two of its hypotheses have the same text"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path, change, fault):
     write(tmp_path)
-    path = archive.shard_path(tmp_path, 0)
-    path.write_text(path.read_text().split("\n")[0] + "\n{]\n")
-    with pytest.raises(UserError, match=r"nbest.0.jsonl:2: is no N-best record"):
+    archive.write_shard(tmp_path, 1, [RECORDS[3], RECORDS[2]], STATS)
+    text = json.dumps(change(RECORDS[2]))
+    path = archive.shard_path(tmp_path, 1)
+    path.write_text(path.read_text().split("\n")[0] + "\n" + text + "\n")
+    stats = read_json(tmp_path / "stats.1.json")
+    write_json(tmp_path / "stats.1.json", {**stats, "lines": " ".join(archive.checksums(path.read_bytes()))})
+    with pytest.raises(UserError) as caught:
         list(archive.read_nbest(tmp_path))
+    assert str(caught.value).startswith(f"{path}:2: is no N-best record ({fault});")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_not_written(tmp_path, number):
+    write(tmp_path, shards=())
+    with pytest.raises(ValueError, match="JSON compliant"):
+        archive.write_shard(tmp_path, 0, [hyp(score=number)(RECORDS[0])], STATS)
+    assert not archive.shard_path(tmp_path, 0).exists()
+
+
+def test_order_by_length_is_left_to_the_search(tmp_path):
+    record = hyp(score=-2.5)(RECORDS[2])
+    assert archive.record_fault(record, 3) == "its hypotheses do not stand best first"
+    assert archive.record_fault(record, 3, ordered=False) is None
+
+
+def test_report_by_hand(tmp_path):
+    """Two processes side by side for half a second, a break of nine, and a third shard."""
+    write(tmp_path, shards=())
+    for shard, begun in enumerate((1000.0, 1000.25, 1010.0)):
+        archive.write_shard(tmp_path, shard, RECORDS[2 * shard : 2 * shard + 2], {**STATS, "begun": begun})
+    summary = archive.summarise(tmp_path, {"a1": "a cat"})
+    report = run_report.read(tmp_path)
+    assert report["wall_seconds"] == 1.75
+    assert (report["process_seconds"], report["cpu_seconds"]) == (2.25, 1.5)
+    assert report["utterances_per_second"] == round(5 / 1.75, 2)
+    assert report["tokens_per_second"] == round(summary["tokens"] / 1.75, 2)
+    assert (report["rtfx"], report["rtfx_cpu"]) == (round(7.5 / 1.75, 2), 5.0)
+    assert report["grid_fill"] == 0.75
+    assert report["shares"] == {"decoder": 0.4, "encoder": 0.2, "rest": 0.4}
+    assert report["peak_bytes"] == 1000
+    assert not report.keys() & summary.keys()  # one source for each figure
+    shown = "\n".join(run_report.table(tmp_path, summary, report))
+    for words in (
+        "5 utterances, 9 hypotheses, 1 duplicates merged, 2 empty (2 of them best)",
+        "4.3 x real time, 5.0 x a CPU second, 2.9 utterances/s",
+        "grid fill   75.0 %",
+        "decoder 40 %, encoder 20 %, rest 40 %",
+        "searches    end detected 5",
+        "hypotheses  eos 8, too short 1",
+        "1-best 50.00 % errors, best of 3 0.00 %",
+    ):
+        assert words in shown
+
+
+def test_overlapping_seconds_count_once():
+    assert run_report.busy([]) == 0
+    assert run_report.busy([(5, 2), (0, 10), (3, 1)]) == 10
+    assert run_report.busy([(20, 1), (0, 2), (1, 2)]) == 4
+
+
+def test_a_sample_is_spread_and_fixed():
+    assert run_report.sample(100, 4) == [12, 37, 62, 87]
+    assert run_report.sample(3, 10) == [0, 1, 2]
+    assert run_report.sample(7, 1) == [3]
+
+
+def test_identity_check_counts_what_differs_and_says_so_loudly():
+    other = {
+        "a1": RECORDS[0],
+        "a2": {**RECORDS[1], "hyps": RECORDS[1]["hyps"][::-1]},  # another order
+        "b1": hyp(score=-1.25)(RECORDS[2]),
+        "b2": RECORDS[3],
+        "c1": {**RECORDS[4], "hyps": record("c1", ["naive"])["hyps"]},
+    }
+    checked = run_report.check_single(RECORDS, 9, other.__getitem__)
+    assert checked == {
+        "utterances": 5,
+        "identical": 3,
+        "rate": 0.6,
+        "largest_score_difference": 0.25,
+        "different": ["a2", "c1"],
+    }
+    shown = run_report.describe_check(checked)
+    assert "3 of 5 utterances decoded alone give the same list (60.0 %)" in shown[0]
+    assert shown[1].startswith("WARNING: 2 LISTS DIFFER") and "as a2" in shown[1]
+    same = run_report.check_single(RECORDS, 9, {one["id"]: one for one in RECORDS}.__getitem__)
+    assert same["rate"] == 1.0 and len(run_report.describe_check(same)) == 1

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 import pytest
 import soundfile
 import torch
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
-import search_models as models
+from nbest_models import LENGTHS, models, nbest, write_data, write_model
 
 from kdasr.cli import main
 from kdasr.files import read_json, read_table, write_table
@@ -27,25 +21,6 @@ from kdasr.search.engine import buckets
 from kdasr.search.options import SearchOptions
 
 ROOT = Path(__file__).parents[2]
-LENGTHS = [30, 9, 24, 1, 17, 27, 12]
-
-
-def write_model(directory, kind="kdasr", **changes):
-    """A model directory as ESPnet's trainer leaves it."""
-    directory.mkdir(parents=True)
-    model = models.build(kind)
-    torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
-    (directory / "config.yaml").write_text(yaml.safe_dump({**models.config(kind), **changes}))
-    return model
-
-
-def write_data(directory, features, **tables):
-    """A feature directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    matrices = {f"utt{i}": x.numpy() for i, x in enumerate(features)}
-    kaldiio.save_ark(str(directory / "feats.ark"), matrices, scp=str(directory / "feats.scp"))
-    write_table(directory / "text", {key: "a b c" for key in matrices})
-    return list(matrices)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +31,6 @@ def place(tmp_path_factory):
     features = models.features(LENGTHS)
     write_data(root / "data", features)
     return root, model, features
-
-
-def nbest(root, out, *more):
-    words = ["--model", root / "model", "--data", root / "data", "--out", out, "--shard_size", 2, *more]
-    return main(["nbest", *map(str, words)])
 
 
 def shards(out):
@@ -127,32 +97,6 @@ def test_rerun_makes_missing_shards_only(place, whole, tmp_path, capsys):
     capsys.readouterr()
     assert nbest(place[0], out) == 0
     assert "all 7 utterances are there already" in capsys.readouterr().out
-
-
-def test_killed_and_run_again_equals_uninterrupted(place, whole, tmp_path):
-    out = tmp_path / "killed"
-    code = f"""
-import time
-from kdasr.nbest import archive
-write = archive.write_shard
-def slow(*args):
-    write(*args)
-    time.sleep(60 if args[1] == 1 else 0)
-archive.write_shard = slow
-from kdasr.cli import main
-root = {str(place[0])!r}
-main(["nbest", "--model", root + "/model", "--data", root + "/data", "--out", {str(out)!r}, "--shard_size", "2"])
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
-    for _ in range(600):
-        if archive.shard_path(out, 1).exists():
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert archive.missing_shards(out, 4) == [2, 3]
-    assert nbest(place[0], out) == 0
-    assert shards(out) == shards(whole)
 
 
 def test_a_run_that_failed_at_once_binds_nobody(place, tmp_path, capsys):
@@ -238,50 +182,6 @@ def test_model_with_a_waveform_front_end(tmp_path):
     encoded = models.encode(model, [torch.from_numpy(samples.astype(np.float32) / 32768)])[0]
     expected = models.stock(model, encoded, SearchOptions())
     assert [hyp["score"] for hyp in record["hyps"]] == pytest.approx([hyp["score"] for hyp in expected], abs=1e-3)
-
-
-def damaged(place, tmp_path, features):
-    (tmp_path / "model").symlink_to(place[0] / "model")
-    write_data(tmp_path / "data", features)
-    status = nbest(tmp_path, tmp_path / "out", "--shard_size", 1)
-    assert not (tmp_path / "out" / "summary.json").exists()
-    return status
-
-
-def test_nan_features_are_named_and_the_rest_is_kept(place, tmp_path, capsys):
-    features = [x.clone() for x in place[2][:3]]
-    features[1][3, 2] = float("nan")
-    assert damaged(place, tmp_path, features) == 1
-    assert "utt1: " in (said := capsys.readouterr().err)
-    assert "not numbers" in said
-    assert archive.shard_path(tmp_path / "out", 0).exists()
-    assert not archive.shard_path(tmp_path / "out", 1).exists()
-
-
-def test_features_of_another_size_are_named(place, tmp_path, capsys):
-    assert damaged(place, tmp_path, [torch.zeros(20, 7)]) == 1
-    assert "utt0: features of shape (20, 7), the model takes 8 bins" in capsys.readouterr().err
-
-
-def test_missing_features_and_models_are_named(place, tmp_path, capsys):
-    (tmp_path / "model").symlink_to(place[0] / "model")
-    (tmp_path / "data").mkdir()
-    assert nbest(tmp_path, tmp_path / "out") == 1
-    assert "feats.scp: no such file; the model in" in capsys.readouterr().err
-    write_table(tmp_path / "data" / "feats.scp", {"utt0": str(tmp_path / "gone.ark:5")})
-    assert nbest(tmp_path, tmp_path / "out") == 1
-    assert "utt0: " in capsys.readouterr().err
-    assert main(["nbest", "--model", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
-    assert "is no trained model" in capsys.readouterr().err
-
-
-def test_token_directory_of_another_model_is_refused(place, tmp_path, capsys):
-    write_model(tmp_path / "model")
-    (tmp_path / "model" / "tokens").mkdir()
-    (tmp_path / "model" / "tokens" / "tokens.txt").write_text("<blank>\n<unk>\nx\n<sos/eos>\n")
-    write_data(tmp_path / "data", place[2][:1])
-    assert nbest(tmp_path, tmp_path / "out") == 1
-    assert "is not the token list of" in capsys.readouterr().err
 
 
 def test_buckets_are_longest_first_and_hold_similar_lengths():

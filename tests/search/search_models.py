@@ -39,6 +39,20 @@ CONFIGS = {
         "decoder": "rnn",
         "decoder_conf": {"hidden_size": 10, "att_conf": {"atype": "multi_head_loc", "adim": 8, "aheads": 2}},
     },
+    **{
+        kind: {
+            **RNN,
+            "decoder": "rnn",
+            "decoder_conf": {
+                "hidden_size": 10,
+                "att_conf": {"atype": kind, "adim": 8, "aheads": 2, "aconv_chans": 3, "aconv_filts": 5},
+            },
+        }
+        for kind in (
+            *("multi_head_dot", "multi_head_add", "multi_head_multi_res_loc"),
+            *("location2d", "location_recurrent", "coverage_location"),
+        )
+    },
     "transformer": {
         "encoder": "transformer",
         "encoder_conf": {"output_size": 16, "attention_heads": 2, "linear_units": 20, "num_blocks": 1},
@@ -84,6 +98,39 @@ def build(kind: str, seed: int = 0, sharp: float = 6.0, bins: int = 8):
     return model
 
 
+LMS = {
+    "lstm": {"lm": "seq_rnn", "lm_conf": {"unit": 10, "nhid": 12, "nlayers": 2}},
+    "gru": {"lm": "seq_rnn", "lm_conf": {"unit": 10, "nlayers": 1, "rnn_type": "gru"}},
+    "tanh": {"lm": "seq_rnn", "lm_conf": {"unit": 10, "nlayers": 2, "rnn_type": "rnn_tanh", "tie_weights": True}},
+    "transformer": {
+        "lm": "transformer",
+        "lm_conf": {"embed_unit": 6, "att_unit": 8, "head": 2, "unit": 12, "layer": 2},
+    },
+    "sinusoidal": {
+        "lm": "transformer",
+        "lm_conf": {"pos_enc": "sinusoidal", "embed_unit": 6, "att_unit": 8, "head": 2, "unit": 12, "layer": 1},
+    },
+}
+
+
+def lm_config(kind: str) -> dict:
+    """The config.yaml, as a dictionary, of one of LMS."""
+    return {**LMS[kind], "token_list": TOKENS, "token_type": "char", "init": None, "model": "lm", "model_conf": {}}
+
+
+def build_lm(kind: str, seed: int = 0, sharp: float = 4.0):
+    """A language model of LMS with random weights, as ESPnet's task makes it (its `lm` is the scorer)."""
+    torch.manual_seed(seed)
+    model = name("espnet2.tasks.lm:LMTask").build_model(argparse.Namespace(**lm_config(kind))).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(1.5)
+        model.lm.decoder.weight.mul_(sharp / 1.5)
+        model.lm.decoder.bias.normal_()
+    return model
+
+
 def features(lengths, bins: int = 8, seed: int = 1):
     """Random inputs (T, bins) of these lengths."""
     generator = torch.Generator().manual_seed(seed)
@@ -106,7 +153,7 @@ def pad(encoded):
 
 
 @torch.no_grad()
-def stock(model, encoded, options):
+def stock(model, encoded, options, lm=None):
     """Stock ESPnet's N-best of an encoded utterance (T, E), with the search that asr_inference sets up."""
     interface = name("espnet.nets.scorer_interface:BatchScorerInterface")
     scorers = {
@@ -115,6 +162,9 @@ def stock(model, encoded, options):
         "length_bonus": name("espnet.nets.scorers.length_bonus:LengthBonus")(len(TOKENS)),
     }
     weights = {"decoder": 1 - options.ctc_weight, "ctc": options.ctc_weight, "length_bonus": options.penalty}
+    if lm is not None:
+        scorers["lm"] = lm
+        weights["lm"] = options.lm_weight
     beam = name("espnet.nets.beam_search:BeamSearch")(
         beam_size=options.beam,
         weights=weights,

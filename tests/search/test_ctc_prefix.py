@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kdasr.espnet import name
+from kdasr.search import ctc as ctc_module
 from kdasr.search import tree
 from kdasr.search.ctc import CtcPrefixScorer
 
@@ -139,3 +140,90 @@ def test_a_repeated_token_needs_a_blank_between():
     scores = ctc.score(state, memory, torch.tensor([[[3, 2]]]))[0, 0]
     assert float(scores[0]) < -1e9  # two frames cannot spell 3 3
     assert float(scores[1]) > -50
+
+
+@pytest.mark.parametrize("vocab", [6, 60])
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+@pytest.mark.parametrize("dense", [1000, 5])
+def test_sums_of_probabilities_equal_sums_in_the_log_domain(vocab, spread, dense, monkeypatch):
+    """The CPU's way, with float64 (dense) and float32 probabilities, and the GPU's, whole and in chunks."""
+    monkeypatch.setattr(ctc_module, "DENSE", dense)
+    monkeypatch.setattr(ctc_module, "CHUNK", 1000)
+    lengths, generator = [30, 12, 25], torch.Generator().manual_seed(2)
+    x = logits(lengths, vocab=vocab, spread=spread)
+    fast = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, vocab - 1, vocab - 1, in_logs=False)
+    logs = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, vocab - 1, vocab - 1, in_logs=True)
+    memory, other = (ctc.remember(x, torch.tensor(lengths)) for ctc in (fast, logs))
+    state = fast.start(memory, 4)
+    for _ in range(9):
+        candidates = torch.stack([torch.randperm(vocab, generator=generator)[:5] for _ in range(12)]).view(3, 4, 5)
+        candidates[:, 0, 0] = state.last[:, 0]  # a repeated token has a sum of its own
+        for asked in (candidates, None):
+            got, expected = fast.score(state, memory, asked), logs.score(state, other, asked)
+            possible = (state.prefix.unsqueeze(2) + expected) > ctc_module.NEVER / 2
+            torch.testing.assert_close(got[possible], expected[possible], atol=1e-5, rtol=1e-6)
+            assert ((state.prefix.unsqueeze(2) + got) > ctc_module.NEVER / 2).equal(possible)
+        tokens = torch.randint(1, vocab - 1, (3, 4), generator=generator)
+        gained = fast.score(state, memory, tokens.unsqueeze(2)).squeeze(2)
+        state = fast.advance(state, memory, tokens, gained)
+
+
+def windowed(logp, prefix, centres, token, window, end):
+    """Log score with its prefix of `token`, or of the prefix as a whole, frame by frame in plain numbers.
+
+    Each token of the prefix is said within `window` frames of its centre, and so is `token`.
+    """
+    frames, p = len(logp), logp.exp()
+    n, b = np.zeros(frames + 1), np.cumprod(np.r_[1.0, p[:, BLANK]])  # (T + 1,)
+    last = None
+    for c, centre in zip(prefix, centres, strict=False):
+        phi, inside = b if c == last else n + b, within(centre, window, frames)
+        n, b = np.zeros(frames + 1), np.zeros(frames + 1)
+        for t in range(inside[0], frames + 1):
+            if t in inside:
+                n[t] = (n[t - 1] + phi[t - 1]) * p[t - 1, c]
+            b[t] = (b[t - 1] + n[t - 1]) * p[t - 1, BLANK]
+        last = c
+    if end:
+        return math.log(n[-1] + b[-1])
+    phi = b if token == last else n + b
+    return math.log(sum(phi[t - 1] * p[t - 1, token] for t in within(centres[-1], window, frames)))
+
+
+def within(centre, window, frames):
+    """Frames, counted from 1, of a window that is moved inwards at the edges."""
+    first = min(max(centre - window, 0), frames - 2 * window - 1)
+    return range(first + 1, first + 2 * window + 2)
+
+
+@pytest.mark.parametrize("in_logs", [True, False])
+@pytest.mark.parametrize("dense", [1000, 5])
+def test_a_window_sums_over_its_frames_alone(in_logs, dense, monkeypatch):
+    monkeypatch.setattr(ctc_module, "DENSE", dense)
+    x = logits([24, 24], spread=2.0)
+    ctc = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, SOS, SOS, in_logs=in_logs, window=3)
+    memory = ctc.remember(x, torch.tensor([24, 24]))
+    prefixes = torch.tensor([[[1, 3, 3], [2, 4, 1]], [[3, 3, 2], [4, 1, 2]]])  # (B, K, L)
+    centres = torch.tensor([[[1, 7, 10], [4, 9, 23]], [[0, 3, 4], [12, 14, 15]]])  # (B, K, L)
+    now = torch.tensor([[13, 22], [6, 16]])  # (B, K)
+    state = ctc.start(memory, 2)
+    for i in range(3):
+        gained = ctc.score(state, memory, prefixes[:, :, i, None], centres[:, :, i]).squeeze(2)
+        state = ctc.advance(state, memory, prefixes[:, :, i], gained, centres[:, :, i])
+    candidates = torch.tensor([3, 1, 2, SOS]).expand(2, 2, 4)
+    got = state.prefix.unsqueeze(2) + ctc.score(state, memory, candidates, now)
+    logp = x.log_softmax(2).double()
+    for b, k in itertools.product(range(2), range(2)):
+        at = (*centres[b, k].tolist(), int(now[b, k]))
+        for s, token in enumerate(candidates[b, k].tolist()):
+            theirs = windowed(logp[b], prefixes[b, k].tolist(), at, token, 3, end=token == SOS)
+            assert float(got[b, k, s]) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_window_as_wide_as_the_utterance_changes_nothing():
+    x = logits([20, 13])
+    whole, wide = scorer(), CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, SOS, SOS, window=10)
+    memory = whole.remember(x, torch.tensor([20, 13]))
+    state = follow(whole, memory, torch.tensor([[[1, 2]], [[3, 3]]]))
+    centre = torch.tensor([[4], [9]])
+    assert wide.score(state, memory, None, centre).equal(whole.score(state, memory, None))

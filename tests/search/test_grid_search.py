@@ -43,7 +43,7 @@ OPTIONS = {
     "by length": SearchOptions(beam=8, nbest=8, normalize_length=True),
     "retry": SearchOptions(beam=2, minlenratio=0.95, maxlenratio=0.6, ctc_weight=0.5),
 }
-PAIRS = [(kind, "default") for kind in models.CONFIGS if kind != "coverage"]
+PAIRS = [(kind, "default") for kind in models.CONFIGS if not kind.startswith("coverage")]
 PAIRS += [(kind, which) for kind in ("location_lstm", "kdasr", "conformer") for which in OPTIONS if which != "default"]
 
 
@@ -166,7 +166,7 @@ def test_which_scorer_a_decoder_gets():
         got, batched = decoder_scorer(models.build(kind))
         assert isinstance(got.step.__self__, scorer)
         assert batched is (kind == "conformer")
-    assert isinstance(decoder_scorer(models.build("multi_head_loc"))[0], OneByOne)
+    assert isinstance(decoder_scorer(models.build("location2d"))[0], OneByOne)
     assert decoder_scorer(models.build("kdasr"))[1] is True
 
 

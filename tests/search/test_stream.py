@@ -10,12 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdasr.errors import UserError
 from kdasr.search import stream as streams
 from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import scorers_of
 from kdasr.search.stream import Utterance, stream
 
-KINDS = ["location_lstm", "multi_head_loc", "conformer", "kdasr"]  # native, one by one, cached, kdasr's own
+KINDS = ["location_lstm", "location2d", "conformer", "kdasr"]  # native, one by one, cached, kdasr's own
 LENGTHS = [40, 37, 36, 33, 30, 30, 24, 19]  # input frames
 
 
@@ -114,3 +115,20 @@ def test_utterances_that_do_not_fit_wait_for_the_next_grid(place):
     options = SearchOptions(beam=3, nbest=2, ctc_weight=0.3)
     backwards = list(reversed(range(len(encoded))))
     same(run(model, encoded, options, backwards, slots=2), run(model, encoded, options, slots=1))
+
+
+@pytest.mark.parametrize("kind", ["location_lstm", "kdasr"])
+def test_a_ctc_window_that_holds_all_frames_changes_nothing_and_a_narrow_one_does(kind):
+    model = models.build(kind)
+    encoded = models.encode(model, models.features(LENGTHS))
+    whole = run(model, encoded, SearchOptions(beam=4, nbest=3, ctc_weight=0.5), slots=3)
+    same(run(model, encoded, SearchOptions(beam=4, nbest=3, ctc_weight=0.5, ctc_window=40), slots=3), whole)
+    narrow = SearchOptions(beam=4, nbest=3, ctc_weight=0.5, ctc_window=1)
+    found = run(model, encoded, narrow, slots=3)
+    assert [h.score for f in found for h in f.hyps] != [h.score for f in whole for h in f.hyps]
+    same(found, run(model, encoded, narrow, slots=1))
+
+
+def test_a_ctc_window_needs_somewhere_to_look():
+    with pytest.raises(UserError, match="--ctc_window 5: needs one model with a recurrent attention decoder"):
+        scorers_of(models.build("conformer"), SearchOptions(ctc_window=5))

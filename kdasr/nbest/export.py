@@ -1,0 +1,83 @@
+"""`kdasr nbest export`: an archive as Kaldi tables, a line a hypothesis, keys UTT-1 ... UTT-n, best first.
+
+Writes text, tokens (ids), score (the total) and score_NAME of each scorer (decoder, ctc, ...), sorted as
+LC_ALL=C does; scores are natural logarithms, larger is better (Kaldi's lattice costs are their negatives).
+A hypothesis that nothing scored (of an utterance too short to decode) is in no score_NAME. export.json says
+what was exported. `read_export` reads all of it back; of texts only white space at the ends is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_dir, read_json, read_table, write_json, write_table
+
+EXAMPLES = """examples:
+  # text, tokens, score, score_decoder, score_ctc
+  kdasr nbest export --nbest exp/teacher/nbest_train --out exp/teacher/nbest_train_kaldi
+  # the two best only
+  kdasr nbest export --nbest exp/teacher/nbest_train --out two_best --best 2
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr nbest export`."""
+    parser.add_argument("--nbest", required=True, metavar="DIR", help="archive to read (kdasr nbest)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write")
+    parser.add_argument("--best", type=int, default=0, metavar="K", help="only the K best of each (default 0: all)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, and print a line."""
+    from kdasr.nbest.archive import read_manifest, read_nbest
+
+    if args.best < 0:
+        raise UserError(f"--best {args.best}: expected 0 (all) or more")
+    out = Path(args.out)
+    if out.exists() and not (out / "export.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: holds other things than an export, which would be lost; name another directory")
+    tables: dict[str, dict[str, str]] = {"text": {}, "tokens": {}, "score": {}}
+    utterances = 0
+    for record in read_nbest(args.nbest):
+        utterances += 1
+        for k, hyp in enumerate(record["hyps"][: args.best or None], 1):
+            key = f"{record['id']}-{k}"
+            if key in tables["score"]:
+                raise UserError(f"{args.nbest}: {key} would name two hypotheses; rename the utterance {record['id']}")
+            tables["text"][key] = hyp["text"]
+            tables["tokens"][key] = " ".join(map(str, hyp["tokens"]))
+            tables["score"][key] = repr(hyp["score"])
+            for name, score in hyp["scores"].items():
+                tables.setdefault(f"score_{name}", {})[key] = repr(score)
+    with atomic_dir(out) as fresh:
+        for name, table in tables.items():
+            write_table(fresh / name, table)
+        about = {"utterances": utterances, "hypotheses": len(tables["score"]), "tables": list(tables)}
+        write_json(fresh / "export.json", {**about, "archive": read_manifest(args.nbest)})
+    print(f"{out}: {len(tables['score'])} hypotheses of {utterances} utterances: {' '.join(tables)}")
+
+
+def read_export(directory: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """The hypotheses of each utterance, best first: {"tokens", "text", "score", "scores"} as in an archive's record.
+
+    Raises:
+        UserError: a file is missing, or its keys are not those of the others.
+    """
+    directory = Path(directory)
+    names = read_json(directory / "export.json")["tables"]
+    tables = {name: read_table(directory / name, empty=True) for name in names}
+    for name in ("text", "tokens"):
+        if tables[name].keys() != tables["score"].keys():
+            key = min(tables[name].keys() ^ tables["score"].keys())
+            raise UserError(f"{directory}/{name}: {key} is not in both this file and score; export again")
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for key, score in tables["score"].items():
+        utterance, _, place = key.rpartition("-")
+        parts = {name[6:]: float(tables[name][key]) for name in names if name[:6] == "score_" and key in tables[name]}
+        tokens = [int(token) for token in tables["tokens"][key].split()]
+        hyp = {"tokens": tokens, "text": tables["text"][key], "score": float(score), "scores": parts}
+        found.setdefault(utterance, []).append((int(place), hyp))
+    return {utterance: [hyp for _, hyp in sorted(hyps, key=lambda pair: pair[0])] for utterance, hyps in found.items()}
