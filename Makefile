@@ -1,6 +1,6 @@
 # make demo   a first result: embedded corpus, teacher, N-best, students, scores, table
 # make test   every test
-# Both make tools/venv when it is not there (three minutes, once).
+# Both make tools/venv when it is not there (two minutes, once).
 .PHONY: demo test lint install clean
 SHELL := /bin/bash
 export OMP_NUM_THREADS := 1

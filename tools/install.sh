@@ -31,7 +31,7 @@ if [ -f $stamp ] && [ "$(cat $stamp)" = "$wanted" ]; then
     exit 0
 fi
 
-log "making $venv (about three minutes)"
+log "making $venv (about two minutes)"
 [ -x $venv/bin/python ] || "$PYTHON" -m venv $venv || {
     log "python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 # Compiling every file of every package to bytecode would double the time; Python does it for those it reads.
