@@ -205,6 +205,7 @@ def espnet2_side(source: Any, options: SearchOptions, device: str, batch: int) -
 def espnet1_side(engine: Engine, settings: dict[str, Any], batch: int, bins: int = BINS) -> Side:
     """ESPnet1's `recognize_batch` on the weights of kdasr's model."""
     import kaldiio
+    import numpy as np
     import torch
 
     model, options = espnet1_model(engine.model, settings, bins), engine.options
@@ -220,7 +221,7 @@ def espnet1_side(engine: Engine, settings: dict[str, Any], batch: int, bins: int
 
     @torch.no_grad()
     def run(rows: Sequence[Row]) -> dict[str, Ids]:
-        loaded = {row.name: kaldiio.load_mat(row.place) for row in rows}
+        loaded = {row.name: np.array(kaldiio.load_mat(row.place)) for row in rows}  # (T, F), writable
         order, found = sorted(loaded, key=lambda key: -len(loaded[key])), {}
         for first in range(0, len(order), batch):
             keys = order[first : first + batch]

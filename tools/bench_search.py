@@ -13,10 +13,10 @@ Scenarios:
                     BeamSearch, as espnet2.bin.asr_inference sets it up
   munim_ctc, munim  kdasr's own networks at Mun'im's size, 5 x 384 and 3 x 384; likewise
   conformer_ctc     conformer 12 x 256, transformer decoder 6 x 256; against ESPnet's BatchBeamSearch
-  espnet1           as rnn_ctc, against espnet1's recognize_batch of 8 with the same weights; lengths in groups of
-                    8 are equal, as those of neighbours in a large sorted set are. It emits as many tokens for all
-                    of a batch as for its longest (ESPnet 202511 and older)
+  espnet1           as rnn_ctc, against espnet1's recognize_batch of 8 with the same weights (ESPnet 202511 and older)
   batched           as conformer_ctc, against ESPnet's own batches of 8 utterances (ESPnet 202609 and newer)
+                    In these two, lengths in groups of 8 are equal, as neighbours' in a large sorted set nearly are:
+                    both go on with all of a batch until its longest is done
 
 Without --model, weights are random, nothing is downloaded, and each hypothesis is as long as its utterance's
 limit: 14 tokens a second on both sides. Reading features and encoding are included on both sides. The two sides
@@ -289,7 +289,7 @@ def place_of(label: str, args: argparse.Namespace, scratch: Path) -> Place:
     model = scratch / scenario.kind
     if not model.exists():
         write_model(model, settings)
-    group = BATCH if scenario.peer == "espnet1" else 1
+    group = 1 if scenario.peer == "stock" else BATCH
     data = scratch / f"data{group}"
     if not data.exists():
         write_data(data, lengths(args.utterances, group))
