@@ -81,10 +81,32 @@ def config(kind: str, bins: int = 8) -> dict:
     return given
 
 
-def build(kind: str, seed: int = 0, sharp: float = 6.0, bins: int = 8):
-    """A model of CONFIGS with random weights; output layers scaled up, so that no two scores are near."""
+def shaped(kind: str, units: int, layers: int, heads: int) -> dict:
+    """The network options of one of CONFIGS in other sizes: decoder units (a multiple of heads), layers, heads."""
+    options = {key: dict(value) if isinstance(value, dict) else value for key, value in CONFIGS[kind].items()}
+    decoder = options["decoder_conf"]
+    if options["decoder"] == "transformer":
+        options["encoder_conf"] |= {"output_size": units, "attention_heads": heads}
+        decoder |= {"attention_heads": heads, "num_blocks": layers, "linear_units": 2 * units}
+    else:
+        decoder |= {"hidden_size": units, "num_layers": layers}
+        if options["decoder"] == "rnn":
+            decoder["att_conf"] = decoder.get("att_conf", {}) | {"adim": units // 2}
+            if "aheads" in decoder["att_conf"]:
+                decoder["att_conf"]["aheads"] = heads
+        else:
+            decoder["attention_size"] = units // 2
+    return options
+
+
+def build(kind: str, seed: int = 0, sharp: float = 6.0, bins: int = 8, shape: tuple[int, int, int] | None = None):
+    """A model of CONFIGS, of another `shape` if given, with random weights.
+
+    Output layers are scaled up, so that no two scores are near.
+    """
     torch.manual_seed(seed)
-    model = register().build_model(argparse.Namespace(**config(kind, bins))).eval()
+    given = config(kind, bins) | (shaped(kind, *shape) if shape else {})
+    model = register().build_model(argparse.Namespace(**given)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:

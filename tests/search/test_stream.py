@@ -68,7 +68,7 @@ def test_a_row_is_taken_over(place):
     assert watch.alive == filled.alive and watch.steps < filled.steps
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20)
 @given(
     data=st.data(),
     kind=st.sampled_from(KINDS),
@@ -81,8 +81,11 @@ def test_a_row_is_taken_over(place):
     normalize_length=st.booleans(),
     soft_targets=st.sampled_from([0, 3]),
 )
-def test_any_company_any_options(data, kind, **options):
-    model = models.build(kind, seed=data.draw(st.integers(0, 3), label="seed"))
+def test_any_model_any_company_any_options(data, kind, **options):
+    heads = data.draw(st.sampled_from([1, 2, 4]), label="heads")
+    width, layers = data.draw(st.integers(2, 4), label="width"), data.draw(st.integers(1, 3), label="layers")
+    seed = data.draw(st.integers(0, 3), label="seed")
+    model = models.build(kind, seed=seed, shape=(2 * heads * width, layers, heads))
     lengths = data.draw(st.lists(st.integers(8, 40), min_size=2, max_size=7), label="lengths")
     if options["ctc_weight"] == 1.0:
         options["soft_targets"] = 0  # there is no decoder then
