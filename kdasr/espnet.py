@@ -280,6 +280,10 @@ def _built(task: Any, args: argparse.Namespace, checkpoint: Path) -> Any:
     except (RuntimeError, EOFError, AttributeError, pickle.UnpicklingError):
         raise UserError(f"{checkpoint}: is no checkpoint, or is cut short; copy it again from the training") from None
     model.load_state_dict(weights)
+    for module in model.modules():
+        # ESPnet's projected RNN encoder drops units even when it decodes: no two encodings would be the same.
+        if type(module).__name__ == "RNNP":
+            module.dropout = 0.0
     return model
 
 

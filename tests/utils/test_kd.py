@@ -320,8 +320,10 @@ def test_without_corpus_options_the_data_there_is_taken(recipe):
 
 def start(recipe, *words, **environment):
     return subprocess.Popen(
-        [UTILS / "kd.sh", *words], cwd=recipe, env={**os.environ, **environment}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        # A shell that was started with interrupts ignored, as behind nohup, could not trap them.
+        [UTILS / "kd.sh", *words], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), cwd=recipe,
+        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
     )  # fmt: skip
 
 
