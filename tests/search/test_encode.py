@@ -6,6 +6,7 @@ import argparse
 import functools
 
 import pytest
+import search_models as models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -202,3 +203,29 @@ def test_a_plan_that_fails_its_trial_is_dropped(caplog):
     encoder = Encoder(model, "cpu")
     same(encoder.encode(x), [alone(model, one) for one in x])
     assert not encoder.batches and "one by one" in caplog.text
+
+
+def test_a_loaded_projected_rnn_encoder_has_no_dropout(tmp_path):
+    """ESPnet's RNNP drops units in evaluation mode, too; a model to decode with gives one encoding."""
+    import yaml
+
+    from kdasr.espnet import load_model
+
+    given = models.config("location_lstm")
+    given["encoder_conf"] = {**given["encoder_conf"], "dropout": 0.5}
+    model = models.build("location_lstm")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(given))
+    torch.save(model.state_dict(), tmp_path / "valid.acc.ave.pth")
+    loaded, _ = load_model(tmp_path)
+    [x] = models.features([30])
+    once, again = (models.encode(loaded, [x])[0] for _ in range(2))
+    assert torch.equal(once, again)
+    torch.testing.assert_close(once, load_free(model, x), rtol=1e-5, atol=1e-6)
+
+
+def load_free(model, x):
+    """The encoding of the same weights with dropout switched off by hand."""
+    for module in model.modules():
+        if hasattr(module, "dropout") and isinstance(module.dropout, float):
+            module.dropout = 0.0
+    return models.encode(model, [x])[0]
