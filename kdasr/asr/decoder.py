@@ -1,7 +1,8 @@
-"""A recurrent attention decoder that runs on a grid of B utterances x K hypotheses.
+"""A recurrent attention decoder: searches on a grid of B utterances x K hypotheses, trains on a tree of prefixes.
 
     B  utterances     K  hypotheses of each     S  encoded frames     E  encoder size
     L  output steps   V  tokens                 H  hidden units       A  attention units
+    N  prefixes of the hypotheses of a batch, each once (kdasr.asr.prefixes)
 
 Its shape is that of Mun'im et al. 2018, section 4.1: an embedding, GRU layers fed with the embedding
 and the last context, location-aware additive attention (Chorowski et al. 2015, eq. 8 and 9), and a
@@ -18,8 +19,10 @@ from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
 from kdasr.asr.encoder import padding
-from kdasr.asr.recurrence import AttentionGRU
+from kdasr.asr.prefixes import Prefixes, prefixes_of
+from kdasr.asr.recurrence import AttentionGRU, spans
 from kdasr.espnet import name
+from kdasr.losses.sequence import PADDING
 
 CELLS = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}
 
@@ -113,49 +116,35 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
         return state.align.argmax(2)
 
     def forward(self, hs_pad: Tensor, hlens: Tensor, ys_in_pad: Tensor, ys_in_lens: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, L, V) for target prefixes (B, L), as ESPnet's training calls a decoder."""
-        logits = self.forward_hypotheses(hs_pad, hlens, ys_in_pad[:, None])  # (B, 1, L, V)
-        return logits.squeeze(1), ys_in_lens
+        """Logits (B, L, V) for target prefixes (B, L), as ESPnet's training calls a decoder; zero behind the end."""
+        behind = padding(ys_in_lens.to(ys_in_pad.device), ys_in_pad.size(1))  # (B, L)
+        ys_in = ys_in_pad.masked_fill(behind, PADDING)[:, None]  # (B, 1, L)
+        prefixes = prefixes_of(ys_in, torch.ones_like(ys_in[:, :, 0], dtype=torch.bool))
+        flat = self.forward_prefixes(hs_pad, hlens, prefixes)  # (N, V)
+        logits = flat.new_zeros(*ys_in_pad.shape, flat.size(-1))  # (B, L, V)
+        logits[~behind] = flat[prefixes.path[:, 0][~behind]]
+        return logits, ys_in_lens
 
-    def forward_hypotheses(self, hs_pad: Tensor, hlens: Tensor, ys_in: Tensor, used: Tensor | None = None) -> Tensor:
-        """Logits (B, K, L, V) for K target prefixes (B, K, L) of each utterance, encoded once.
-
-        Where `used` (B, K) is false, nothing is computed and the logits are zero.
-        """
+    def forward_prefixes(self, hs_pad: Tensor, hlens: Tensor, prefixes: Prefixes) -> Tensor:
+        """Logits (N, V) after each prefix of hypotheses of audio (B, S, E), encoded once."""
         memory = self.remember(hs_pad, hlens)
-        if used is not None and not bool(used.all()):
-            owner, slot = used.nonzero(as_tuple=True)  # (N,), (N,)
-            some = Memory(*(tensor[owner] for tensor in memory))  # (N, S, .)
-            flat = self._logits(some, ys_in[owner, slot].unsqueeze(1)).squeeze(1)  # (N, L, V)
-            logits = flat.new_zeros(*ys_in.shape, flat.size(-1))  # (B, K, L, V)
-            logits[owner, slot] = flat
-            return logits
-        return self._logits(memory, ys_in)
-
-    def _logits(self, memory: Memory, ys_in: Tensor) -> Tensor:
-        """Logits (B, K, L, V) for target prefixes (B, K, L)."""
-        embedded = self.dropout(self.embed(ys_in))  # (B, K, L, embed)
+        embedded = self.dropout(self.embed(prefixes.tokens))  # (N, embed)
         sampling = self.training and self.sampling_probability > 0
         if self.cell_type == "gru" and self.num_layers == 1 and not sampling:
-            return self.output(self.dropout(self._all_steps(embedded, memory)))  # (B, K, L, V)
-        state = self.start(memory, ys_in.size(1))
-        outputs = []
-        for i in range(ys_in.size(2)):
-            step_in = embedded[:, :, i]  # (B, K, embed)
-            if i and sampling:
-                own = self.embed(self.output(outputs[-1]).argmax(-1))  # (B, K, embed)
-                sampled = torch.rand_like(own[..., :1]) < self.sampling_probability  # (B, K, 1)
-                step_in = torch.where(sampled, own, step_in)
-            features, state = self._advance(step_in, state, memory)  # (B, K, H + E)
-            outputs.append(features)
-        return self.output(self.dropout(torch.stack(outputs, dim=2)))  # (B, K, L, V)
+            features = self._all_steps(embedded, prefixes, memory)  # (N, H + E)
+        else:
+            features = self._stepped(embedded, prefixes, memory, sampling)  # (N, H + E)
+        return self.output(self.dropout(features))  # (N, V)
 
-    def _all_steps(self, embedded: Tensor, memory: Memory) -> Tensor:
-        """What `_advance` gives step by step for embedded tokens (B, K, L, embed), at once: (B, K, L, H + E)."""
+    def _all_steps(self, embedded: Tensor, prefixes: Prefixes, memory: Memory) -> Tensor:
+        """What `_stepped` gives for embedded tokens (N, embed), as one function: (N, H + E)."""
         cell = self.cells[0]
         from_token, from_context = cell.weight_ih.split([embedded.size(-1), memory.values.size(-1)], 1)  # (3H, .)
         return AttentionGRU.apply(
-            nn.functional.linear(embedded, from_token, cell.bias_ih),  # (B, K, L, 3H)
+            nn.functional.linear(embedded, from_token, cell.bias_ih),  # (N, 3H)
+            prefixes.parent,
+            prefixes.owner,
+            prefixes.sizes,
             *memory,
             from_context,
             cell.weight_hh,
@@ -164,6 +153,25 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
             self.location.weight,
             self.energy.weight,
         )
+
+    def _stepped(self, embedded: Tensor, prefixes: Prefixes, memory: Memory, sampling: bool = False) -> Tensor:
+        """State and context (N, H + E) after each prefix, those of one length (n) together."""
+        state = self.start(memory, 1)  # (B, 1, .)
+        outputs: list[Tensor] = []
+        before = 0  # prefixes that are shorter than those of the step before
+        for start, end in spans(prefixes.sizes):
+            owner = prefixes.owner[start:end]  # (n,)
+            step_in = embedded[start:end]  # (n, embed)
+            above = prefixes.parent[start:end] - before if outputs else owner  # (n,) row of the step before
+            if outputs and sampling:
+                own = self.embed(self.output(outputs[-1][above]).argmax(-1))  # (n, embed)
+                sampled = torch.rand_like(own[:, :1]) < self.sampling_probability  # (n, 1)
+                step_in = torch.where(sampled, own, step_in)
+            state = State(*(tensor[above] for tensor in state))  # (n, 1, .)
+            features, state = self._advance(step_in[:, None], state, Memory(*(part[owner] for part in memory)))
+            outputs.append(features.squeeze(1))  # (n, H + E)
+            before = start
+        return torch.cat(outputs)  # (N, H + E)
 
     def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One step of the recurrent layers and the attention: (B, K, embed) -> features (B, K, H + E)."""

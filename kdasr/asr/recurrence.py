@@ -1,14 +1,15 @@
-"""The decoder's recurrence as one differentiable function, its gradient written out.
+"""The decoder's recurrence over a tree of prefixes as one differentiable function, its gradient written out.
 
-    B  utterances     K  hypotheses of each     L  output steps     S  encoded frames
-    H  hidden units   E  encoder size           A  attention units  J  taps of the location kernel
+    N  prefixes, over the batch   n  of these, as many as have one length   B  utterances   S  encoded frames
+    H  hidden units   E  encoder size   A  attention units   J  taps of the location kernel
 
 A decoder step is two dozen small operations; autograd records each of them at every step, and its
 bookkeeping, not the arithmetic, was most of the time of a small student on a CPU. Here the steps run
-without it, and what does not depend on the order of steps (the gradients of every weight, of the keys
-and of the values) is one matrix product over all steps instead of L small ones.
+without it, and the gradients of the recurrent weights, of Wq and of the values, which do not depend on
+the order of steps, are one matrix product over all of them each instead of many small ones. Prefixes of
+one length make a step; each continues from its parent's state, and several may have the same parent.
 
-With h the state, c the context, a the alignment of a hypothesis (Chorowski et al. 2015, eq. 5 to 9; the
+With h the state, c the context, a the alignment of a prefix (Chorowski et al. 2015, eq. 5 to 9; the
 GRU in PyTorch's form):
 
     r, z = sigmoid((x + Wc c)_rz + (Wh h + b)_rz)          n = tanh((x + Wc c)_n + r (Wh h + b)_n)
@@ -18,6 +19,7 @@ GRU in PyTorch's form):
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,10 +28,11 @@ from torch.nn import functional as F
 
 
 class AttentionGRU(torch.autograd.Function):
-    """All L steps of a one-layer GRU with location-aware attention: (B, K, L, H + E), state beside context.
+    """A one-layer GRU with location-aware attention after every prefix: (N, H + E), state beside context.
 
     Inputs, in this order:
-        x: (B, K, L, 3H) what the tokens add to the gates, bias included.
+        x: (N, 3H) what the tokens add to the gates, bias included.
+        parent, owner, sizes: (N,), (N,), numbers; see kdasr.asr.prefixes.
         keys, values, pad: (B, S, A), (B, S, E), (B, S); pad is True behind an utterance's end.
         context_weight: (3H, E) Wc.      hidden_weight, hidden_bias: (3H, H) Wh, (3H,) b.
         query_weight: (A, H) Wq.         location_weight: (A, J) Wl.      energy_weight: (1, A) v.
@@ -40,6 +43,9 @@ class AttentionGRU(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
+        parent: Tensor,
+        owner: Tensor,
+        sizes: tuple[int, ...],
         keys: Tensor,
         values: Tensor,
         pad: Tensor,
@@ -50,105 +56,126 @@ class AttentionGRU(torch.autograd.Function):
         location_weight: Tensor,
         energy_weight: Tensor,
     ) -> Tensor:
-        """State and context of every step: (B, K, L, H + E)."""
-        batch, grid, steps, _ = x.shape
-        frames, width, hidden, taps = keys.size(1), values.size(2), hidden_weight.size(1), location_weight.size(1)
-        rows, rz = batch * grid, 2 * hidden
-        gates_in = x.permute(2, 0, 1, 3).reshape(steps, rows, -1)  # (L, BK, 3H)
-        # what the backward pass reads; state 0 is that before <sos>
-        h = x.new_zeros(steps + 1, rows, hidden)  # (L + 1, BK, H)
-        c = x.new_zeros(steps + 1, rows, width)  # (L + 1, BK, E)
-        a = x.new_zeros(steps + 1, rows, frames)  # (L + 1, BK, S)
-        u = x.new_empty(steps, batch, grid, frames, keys.size(2))  # (L, B, K, S, A)
-        gates = x.new_empty(steps, rows, 3 * hidden)  # (L, BK, 3H) r, z, n
-        inner = x.new_empty(steps, rows, hidden)  # (L, BK, H) (Wh h + b)_n
-        energy_vector, pad = energy_weight[0], pad[:, None]  # (A,), (B, 1, S)
-        for i in range(steps):
-            from_input = torch.addmm(gates_in[i], c[i], context_weight.t())  # (BK, 3H)
-            from_state = torch.addmm(hidden_bias, h[i], hidden_weight.t())  # (BK, 3H)
-            torch.sigmoid(from_input[:, :rz] + from_state[:, :rz], out=gates[i, :, :rz])
-            inner[i] = from_state[:, rz:]
-            r, z, n = gates[i].split(hidden, 1)  # (BK, H) each
+        """State and context after every prefix: (N, H + E)."""
+        nodes, frames, units = len(x), keys.size(1), keys.size(2)
+        width, hidden, taps = values.size(2), hidden_weight.size(1), location_weight.size(1)
+        rz = 2 * hidden
+        # what the backward pass reads; row 0 is the state before <sos>, row i + 1 that after prefix i
+        h = x.new_zeros(nodes + 1, hidden)  # (N + 1, H)
+        c = x.new_zeros(nodes + 1, width)  # (N + 1, E)
+        a = x.new_zeros(nodes + 1, frames)  # (N + 1, S)
+        u = x.new_empty(nodes, frames, units)  # (N, S, A)
+        gates = x.new_empty(nodes, 3 * hidden)  # (N, 3H) r, z, n
+        inner = x.new_empty(nodes, hidden)  # (N, H) (Wh h + b)_n
+        energy_vector = energy_weight[0]  # (A,)
+        for start, end in spans(sizes):
+            above, whose = parent[start:end] + 1, owner[start:end]  # (n,), (n,)
+            before = h[above]  # (n, H)
+            from_input = torch.addmm(x[start:end], c[above], context_weight.t())  # (n, 3H)
+            from_state = torch.addmm(hidden_bias, before, hidden_weight.t())  # (n, 3H)
+            gate, mixed, after = gates[start:end], u[start:end], slice(start + 1, end + 1)
+            torch.sigmoid(from_input[:, :rz] + from_state[:, :rz], out=gate[:, :rz])
+            inner[start:end] = from_state[:, rz:]
+            r, z, n = gate.split(hidden, 1)  # (n, H) each
             torch.tanh(torch.addcmul(from_input[:, rz:], r, from_state[:, rz:]), out=n)
-            torch.lerp(n, h[i], z, out=h[i + 1])
-            query = (h[i + 1] @ query_weight.t()).view(batch, grid, 1, -1)  # (B, K, 1, A)
-            torch.add(keys[:, None], query, out=u[i])
-            u[i].view(rows * frames, -1).addmm_(windows(a[i], taps), location_weight.t()).tanh_()
-            energy = (u[i] @ energy_vector).masked_fill_(pad, float("-inf"))  # (B, K, S)
-            torch.softmax(energy.view(rows, frames), 1, out=a[i + 1])
-            torch.bmm(a[i + 1].view(batch, grid, frames), values, out=c[i + 1].view(batch, grid, width))
+            torch.lerp(n, before, z, out=h[after])
+            query = (h[after] @ query_weight.t()).unsqueeze(1)  # (n, 1, A)
+            torch.add(keys[whose], query, out=mixed)
+            mixed.view(-1, units).addmm_(windows(a[above], taps), location_weight.t()).tanh_()
+            energy = (mixed @ energy_vector).masked_fill_(pad[whose], float("-inf"))  # (n, S)
+            torch.softmax(energy, 1, out=a[after])
+            torch.bmm(a[after].unsqueeze(1), values[whose], out=c[after].unsqueeze(1))
         weights = (context_weight, hidden_weight, query_weight, location_weight, energy_weight)
-        ctx.save_for_backward(values, *weights, h, c, a, gates, inner, u)
-        features = torch.cat([h[1:], c[1:]], 2)  # (L, BK, H + E)
-        return features.view(steps, batch, grid, hidden + width).permute(1, 2, 0, 3)
+        ctx.save_for_backward(parent, owner, values, *weights, h, c, a, gates, inner, u)
+        ctx.sizes = sizes
+        return torch.cat([h[1:], c[1:]], 1)  # (N, H + E)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the inputs, in their order (None for pad)."""
-        values, wc, wh, wq, wl, v, h, c, a, gates, inner, u = ctx.saved_tensors
-        steps, batch, grid, frames, units = u.shape
-        rows, hidden, width, taps = batch * grid, h.size(2), c.size(2), wl.size(1)
+        """Gradients of the inputs, in their order (None for parent, owner, sizes and pad)."""
+        parent, owner, values, wc, wh, wq, wl, v, h, c, a, gates, inner, u = ctx.saved_tensors
+        nodes, frames, units = u.shape
+        batch, hidden, width, taps = len(values), h.size(1), c.size(1), wl.size(1)
         half = taps // 2
-        grad = grad.permute(2, 0, 1, 3).reshape(steps, rows, hidden + width)  # (L, BK, H + E)
-        d_input = grad.new_empty(steps, rows, 3 * hidden)  # (L, BK, 3H) of x + Wc c
-        d_state = grad.new_empty(steps, rows, 3 * hidden)  # (L, BK, 3H) of Wh h + b
-        d_query = grad.new_empty(steps, rows, units)  # (L, BK, A)
-        d_context = grad[:, :, hidden:].clone()  # (L, BK, E)
+        d_input = grad.new_empty(nodes, 3 * hidden)  # (N, 3H) of x + Wc c
+        d_state = grad.new_empty(nodes, 3 * hidden)  # (N, 3H) of Wh h + b
+        d_query = grad.new_empty(nodes, units)  # (N, A)
+        # what children hand to their parents, row 0 to nobody; contexts and states are also read directly
+        d_h, d_c = (F.pad(part, (0, 0, 1, 0)) for part in grad.split([hidden, width], 1))  # (N + 1, H), (N + 1, E)
+        d_a = grad.new_zeros(nodes + 1, frames)  # (N + 1, S)
         d_keys = grad.new_zeros(batch, frames, units)  # (B, S, A)
         d_location, d_v = grad.new_zeros(wl.shape), grad.new_zeros(units)  # (A, J), (A,)
+        most = max(ctx.sizes)
         # one step's, written over at the next: more than a cache holds would cost more than to compute
-        d_mixed, square = grad.new_empty(2, batch, grid, frames, units)  # (B, K, S, A) of key + Wq h' + Wl * a
-        flat = d_mixed.view(rows * frames, units)  # (BK S, A)
-        d_h, d_a = grad.new_zeros(rows, hidden), grad.new_zeros(rows, frames)  # of step i + 1's state
-        spread = grad.new_zeros(rows, frames + 2 * half, taps)  # (BK, S + J - 1, J) zero at both ends
-        shape, strides = (rows, frames, taps), (spread.stride(0), taps, taps + 1)
+        buffer, square = grad.new_empty(2, most, frames, units)  # (n, S, A) of key + Wq h' + Wl * a
+        spread = grad.new_zeros(most, frames + 2 * half, taps)  # (n, S + J - 1, J) zero at both ends
+        strides = (spread.stride(0), taps, taps + 1)
         reverse = wl.flip(1)  # (A, J)
         transposed = values.transpose(1, 2)  # (B, E, S)
-        for i in reversed(range(steps)):
+        for start, end in reversed(list(spans(ctx.sizes))):
+            size, here, after = end - start, slice(start, end), slice(start + 1, end + 1)
+            above, whose = parent[here] + 1, owner[here]  # (n,), (n,)
             # c' = a' values, then the softmax
-            d_a += torch.bmm(d_context[i].view(batch, grid, width), transposed).view(rows, frames)  # (BK, S)
-            p = a[i + 1] * d_a  # (BK, S)
-            d_energy = torch.addcmul(p, a[i + 1], p.sum(1, keepdim=True), value=-1)  # (BK, S)
+            d_align = torch.bmm(d_c[after].unsqueeze(1), transposed[whose]).squeeze(1) + d_a[after]  # (n, S)
+            p = a[after] * d_align  # (n, S)
+            d_energy = torch.addcmul(p, a[after], p.sum(1, keepdim=True), value=-1)  # (n, S)
             # v . tanh(...)
-            d_v.addmv_(u[i].view(-1, units).t(), d_energy.view(-1))
-            torch.mul(d_energy.view(batch, grid, frames, 1), v[0], out=d_mixed)
-            d_mixed.addcmul_(d_mixed, torch.mul(u[i], u[i], out=square), value=-1)
-            torch.sum(d_mixed.view(rows, frames, units), 1, out=d_query[i])
-            d_keys += d_mixed.sum(1)
+            tanh, d_mixed = u[here], buffer[:size]  # (n, S, A) both
+            d_v.addmv_(tanh.view(-1, units).t(), d_energy.view(-1))
+            torch.mul(d_energy.unsqueeze(2), v[0], out=d_mixed)
+            d_mixed.addcmul_(d_mixed, torch.mul(tanh, tanh, out=square[:size]), value=-1)
+            torch.sum(d_mixed, 1, out=d_query[here])
+            d_keys.index_add_(0, whose, d_mixed)
             # the location convolution: frame s heard a at s - J/2 ... s + J/2
-            d_location.addmm_(flat.t(), windows(a[i], taps))
-            spread[:, half : half + frames] = (flat @ reverse).view(rows, frames, taps)
-            d_a = spread.as_strided(shape, strides).sum(2)  # (BK, S)
+            flat = d_mixed.view(-1, units)  # (n S, A)
+            d_location.addmm_(flat.t(), windows(a[above], taps))
+            spread[:size, half : half + frames] = (flat @ reverse).view(size, frames, taps)
+            d_a.index_add_(0, above, spread[:size].as_strided((size, frames, taps), strides).sum(2))
             # h' = n + z (h - n)
-            d_h = d_h + grad[i, :, :hidden] + d_query[i] @ wq  # (BK, H)
-            r, z, n = gates[i].split(hidden, 1)  # (BK, H) each
-            d_n = d_h * (1 - z) * (1 - n * n)  # (BK, H) before the tanh
-            d_z = d_h * (h[i] - n) * z * (1 - z)  # (BK, H) before the sigmoid
-            d_r = d_n * inner[i] * r * (1 - r)  # (BK, H) before the sigmoid
-            torch.cat([d_r, d_z, d_n], 1, out=d_input[i])
-            torch.cat([d_r, d_z, d_n * r], 1, out=d_state[i])
-            d_h = torch.addmm(d_h * z, d_state[i], wh)  # (BK, H)
-            if i:
-                d_context[i - 1] += d_input[i] @ wc
-        flat_input, flat_state = d_input.flatten(0, 1), d_state.flatten(0, 1)  # (L BK, 3H)
-        a = a[1:].view(steps, batch, grid, frames).permute(1, 3, 0, 2).reshape(batch, frames, -1)  # (B, S, LK)
-        d_context = d_context.view(steps, batch, -1, width).transpose(0, 1).reshape(batch, -1, width)  # (B, LK, E)
+            d_after = torch.addmm(d_h[after], d_query[here], wq)  # (n, H)
+            r, z, n = gates[here].split(hidden, 1)  # (n, H) each
+            d_n = d_after * (1 - z) * (1 - n * n)  # (n, H) before the tanh
+            d_z = d_after * (h[above] - n) * z * (1 - z)  # (n, H) before the sigmoid
+            d_r = d_n * inner[here] * r * (1 - r)  # (n, H) before the sigmoid
+            torch.cat([d_r, d_z, d_n], 1, out=d_input[here])
+            torch.cat([d_r, d_z, d_n * r], 1, out=d_state[here])
+            d_h.index_add_(0, above, torch.addmm(d_after * z, d_state[here], wh))
+            d_c.index_add_(0, above, d_input[here] @ wc)
         return (
-            d_input.view(steps, batch, grid, -1).permute(1, 2, 0, 3),
-            d_keys,
-            a @ d_context,
+            d_input,
             None,
-            flat_input.t() @ c[:-1].flatten(0, 1),
-            flat_state.t() @ h[:-1].flatten(0, 1),
-            flat_state.sum(0),
-            d_query.flatten(0, 1).t() @ h[1:].flatten(0, 1),
+            None,
+            None,
+            d_keys,
+            by_owner(a[1:], d_c[1:], owner, batch),
+            None,
+            d_input.t() @ c[parent + 1],
+            d_state.t() @ h[parent + 1],
+            d_state.sum(0),
+            d_query.t() @ h[1:],
             d_location,
             d_v[None],
         )
 
 
+def spans(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First and behind the last prefix of each length."""
+    end = 0
+    for size in sizes:
+        start, end = end, end + size
+        yield start, end
+
+
+def by_owner(first: Tensor, second: Tensor, owner: Tensor, batch: int) -> Tensor:
+    """Outer products (N, S) x (N, E), summed over the prefixes of each utterance: (B, S, E)."""
+    order = owner.argsort(stable=True)  # (N,)
+    counts = torch.bincount(owner, minlength=batch).tolist()  # B
+    pairs = zip(first[order].split(counts), second[order].split(counts), strict=True)
+    return torch.stack([one.t() @ other for one, other in pairs])
+
+
 def windows(align: Tensor, taps: int) -> Tensor:
-    """What the location kernel reads around each frame, zeros outside: (N, S) -> (N * S, J)."""
+    """What the location kernel reads around each frame, zeros outside: (n, S) -> (n * S, J)."""
     return F.pad(align, (taps // 2, taps // 2)).unfold(1, taps, 1).reshape(-1, taps)

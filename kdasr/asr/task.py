@@ -7,8 +7,12 @@ import argparse
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from kdasr.asr.model import KDModel
+from kdasr.asr.model import distilling
+from kdasr.asr.settings import read_settings
 from kdasr.espnet import register
+
+# what `kdasr targets` and `kdasr soft` write, as training reads it
+INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft")
 
 
 class KDTask(register()):  # type: ignore[misc]
@@ -16,19 +20,24 @@ class KDTask(register()):  # type: ignore[misc]
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """ESPnet's own options, and `--kd_conf` (a record of where the targets came from)."""
+        """ESPnet's own options, and `--kd_conf` (kdasr.asr.settings)."""
         super().add_task_arguments(parser)
         parser.add_argument("--kd_conf", action=NestedDictAction, default={}, help="Distillation settings.")
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """ESPnet's optional inputs and the three that `kdasr targets` writes."""
-        return (*super().optional_data_names(train, inference), "kd_hyps", "kd_hyp_lens", "kd_weights")
+        """ESPnet's optional inputs, and distillation's."""
+        return (*super().optional_data_names(train, inference), *INPUTS)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
-        """The stock model that the config names, with K-hypothesis training added."""
+        """The stock model that the config names, which learns as its kd_conf says."""
+        settings = read_settings(args.kd_conf)
         model = super().build_model(args)
         if type(model) is ESPnetASRModel:
-            model.__class__ = KDModel
+            model = distilling(model, settings)
+        if settings.mask:
+            from kdasr.prune.mask import hold
+
+            hold(model, settings.mask)
         return model

@@ -4,6 +4,15 @@ import pytest
 import torch
 
 from kdasr.asr.decoder import AttentionDecoder, State
+from kdasr.asr.prefixes import prefixes_of
+
+
+def logits_of(decoder, hs, lens, ys, used=None, share=True):
+    """Logits (B, K, L, V) after each step of hypotheses (B, K, L), zero where there is none."""
+    used = torch.ones(ys.shape[:2], dtype=torch.bool) if used is None else used
+    prefixes = prefixes_of(ys, used, share)
+    flat = decoder.forward_prefixes(hs, lens, prefixes)
+    return flat[prefixes.path.clamp(min=0)] * (prefixes.path >= 0)[..., None]
 
 
 @pytest.fixture(params=["gru", "lstm"])
@@ -17,7 +26,7 @@ def decoder(request):
 def test_steps_equal_training(decoder):
     hs, lens = torch.randn(3, 9, 6), torch.tensor([9, 6, 2])
     ys = torch.randint(0, 11, (3, 4, 5))
-    expected = torch.log_softmax(decoder.forward_hypotheses(hs, lens, ys), -1)  # (B, K, L, V)
+    expected = torch.log_softmax(logits_of(decoder, hs, lens, ys), -1)  # (B, K, L, V)
     memory = decoder.remember(hs, lens)
     state = decoder.start(memory, 4)
     for i in range(5):
@@ -28,7 +37,7 @@ def test_steps_equal_training(decoder):
 def test_hypotheses_together_equal_each_alone(decoder):
     hs, lens = torch.randn(2, 9, 6), torch.tensor([9, 4])
     ys = torch.randint(0, 11, (2, 3, 5))
-    together = decoder.forward_hypotheses(hs, lens, ys)
+    together = logits_of(decoder, hs, lens, ys)
     for k in range(3):
         alone, _ = decoder(hs, lens, ys[:, k], torch.tensor([5, 5]))
         torch.testing.assert_close(together[:, k], alone, rtol=1e-5, atol=1e-5)
@@ -41,7 +50,7 @@ def test_unused_hypotheses_are_not_computed(layers):
     hs, lens = torch.randn(3, 9, 6), torch.tensor([9, 4, 7])
     ys = torch.randint(0, 11, (3, 3, 5))
     used = torch.tensor([[True, True, False], [False, True, False], [True, True, True]])
-    some, every = decoder.forward_hypotheses(hs, lens, ys, used), decoder.forward_hypotheses(hs, lens, ys)
+    some, every = logits_of(decoder, hs, lens, ys, used), logits_of(decoder, hs, lens, ys)
     torch.testing.assert_close(some[used], every[used], rtol=1e-5, atol=1e-5)
     assert some[~used].abs().max() == 0
     gradients = [
@@ -52,11 +61,29 @@ def test_unused_hypotheses_are_not_computed(layers):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_sharing_prefixes_changes_nothing(layers, cell):
+    torch.manual_seed(6)
+    decoder = AttentionDecoder(11, 6, hidden_size=8, num_layers=layers, cell_type=cell, attention_size=7).eval()
+    hs, lens = torch.randn(2, 9, 6), torch.tensor([9, 4])
+    ys = torch.tensor([[[10, 1, 2, 3], [10, 1, 2, 4], [10, 1, -1, -1]], [[10, 5, 5, -1], [10, 5, 5, 5], [10, 5, 5, -1]]])
+    shared, apart = (logits_of(decoder, hs, lens, ys, share=share) for share in (True, False))
+    torch.testing.assert_close(shared, apart, rtol=1e-5, atol=1e-5)
+    assert len(prefixes_of(ys, torch.ones(2, 3).bool()).tokens) == 9
+    gradients = [
+        torch.autograd.grad((logits * torch.arange(11)).square().sum(), decoder.parameters())
+        for logits in (shared, apart)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
 def test_padding_is_not_attended(decoder):
     hs = torch.randn(1, 9, 6)
     ys = torch.randint(0, 11, (1, 1, 5))
-    short = decoder.forward_hypotheses(hs[:, :4], torch.tensor([4]), ys)
-    padded = decoder.forward_hypotheses(hs, torch.tensor([4]), ys)
+    short = logits_of(decoder, hs[:, :4], torch.tensor([4]), ys)
+    padded = logits_of(decoder, hs, torch.tensor([4]), ys)
     torch.testing.assert_close(short, padded, rtol=1e-5, atol=1e-5)
 
 
@@ -92,6 +119,6 @@ def test_sampling_feeds_own_tokens():
     hs, lens = torch.randn(1, 9, 6), torch.tensor([9])
     one, other = torch.tensor([[[10, 1, 2, 3]]]), torch.tensor([[[10, 4, 5, 6]]])
     # Always its own token: what the targets say after the first cannot matter.
-    torch.testing.assert_close(decoder.forward_hypotheses(hs, lens, one), decoder.forward_hypotheses(hs, lens, other))
+    torch.testing.assert_close(logits_of(decoder, hs, lens, one), logits_of(decoder, hs, lens, other))
     decoder.eval()
-    assert not torch.allclose(decoder.forward_hypotheses(hs, lens, one), decoder.forward_hypotheses(hs, lens, other))
+    assert not torch.allclose(logits_of(decoder, hs, lens, one), logits_of(decoder, hs, lens, other))

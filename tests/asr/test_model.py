@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from kdasr.asr.model import unpack, with_sos_eos
+from kdasr.asr.model import unpack, unpack_rows
 from kdasr.asr.task import KDTask
 
 OWN = {
@@ -38,16 +38,22 @@ STOCK = {
 }
 
 
-def build(networks, ctc_weight=0.4):
+RNN = {
+    "decoder": "rnn",
+    "decoder_conf": {"rnn_type": "lstm", "num_layers": 1, "hidden_size": 8, "att_conf": {"atype": "location"}},
+}
+
+
+def build(networks, ctc_weight=0.4, seed=0, smoothing=0.1):
     args = vars(KDTask.get_parser().parse_args([]))
     args.update(
         networks,
         token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"],
         input_size=20,
         normalize=None,
-        model_conf={"ctc_weight": ctc_weight, "lsm_weight": 0.1},
+        model_conf={"ctc_weight": ctc_weight, "lsm_weight": smoothing},
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return KDTask.build_model(argparse.Namespace(**args)).train()
 
 
@@ -64,15 +70,11 @@ def batch_of(hypotheses, weights):
 
 def test_unpack_undoes_collation():
     data = batch_of([[[2, 3], [4]], [[5]]], [[0.75, 0.25], [1.0]])
-    targets, weights = unpack(data["kd_hyps"], data["kd_hyp_lens"], data["kd_weights"])
-    assert targets.tolist() == [[[2, 3], [4, -1]], [[5, -1], [-1, -1]]]
-    assert weights.tolist() == [[0.75, 0.25], [1.0, 0.0]]
-
-
-def test_with_sos_eos():
-    ys_in, ys_out = with_sos_eos(torch.tensor([[[2, 3], [4, -1]]]), 6, 6)
-    assert ys_in.tolist() == [[[6, 2, 3], [6, 4, 6]]]
-    assert ys_out.tolist() == [[[2, 3, 6], [4, 6, -1]]]
+    lens = data["kd_hyp_lens"].clamp(min=0)
+    assert unpack(data["kd_hyps"], lens).tolist() == [[[2, 3], [4, -1]], [[5, -1], [-1, -1]]]
+    rows = torch.arange(5.0).view(1, 5, 1).repeat(2, 1, 1)  # of hypotheses of 3 and 2 rows; of one of 2
+    assert unpack_rows(rows, lens + 1, 3)[0, :, :, 0].tolist() == [[0, 1, 2], [3, 4, 4]]
+    assert unpack_rows(rows, lens + 1, 3)[1, 0, :2, 0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("networks", [OWN, STOCK], ids=["own", "stock"])
@@ -127,3 +129,107 @@ def test_the_checkpoint_is_a_stock_one():
     stock = build(OWN)
     stock.__class__ = ESPnetASRModel
     assert model.state_dict().keys() == stock.state_dict().keys()
+
+
+def soft_rows(model, hypotheses, speech, lens, kept):
+    """What `kdasr soft` stores: ids and log-probabilities of each step of each hypothesis, collated."""
+    rows = []
+    for b, one in enumerate(hypotheses):
+        encoded, frames = model.encode(speech[b : b + 1, : lens[b]], lens[b : b + 1])
+        mine = []
+        for tokens in one:
+            ys = torch.tensor([[model.sos, *tokens]])
+            logits, _ = model.decoder(encoded, frames, ys, torch.tensor([ys.size(1)]))
+            values, ids = logits[0].log_softmax(-1).topk(kept)
+            mine.append(torch.cat([ids.float(), values], 1))
+        rows.append(torch.cat(mine))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+HYPOTHESES, WEIGHTS = [[[2, 3, 4], [2, 3], [5]], [[5, 2], [3]]], [[0.5, 0.3, 0.2], [0.6, 0.4]]
+
+
+@pytest.mark.parametrize("networks", [OWN, STOCK, {**OWN, **RNN}], ids=["own", "stock", "rnn"])
+@pytest.mark.parametrize("kept", [7, 3])
+@pytest.mark.parametrize("divergence", ["kl", "js"])
+def test_stored_soft_targets_equal_the_teacher_online(networks, kept, divergence):
+    """Loss and gradients, of all the vocabulary and of some of it."""
+    from kdasr.asr.settings import Distillation
+
+    student, teacher = build(OWN), build(networks, seed=5).eval()
+    settings = Distillation(word_weight=0.4, temperature=2.0, soft_k=kept, divergence=divergence)
+    speech, lens = torch.randn(2, 60, 20), torch.tensor([60, 60])
+    batch = batch_of(HYPOTHESES, WEIGHTS)
+    with torch.no_grad():
+        batch_soft = soft_rows(teacher, HYPOTHESES, speech, lens, kept)
+    student.kd = settings
+    student.eval()  # dropout is zero; batch norm would see other statistics
+    text = torch.tensor([[2], [2]]), torch.tensor([1, 1])
+    stored, stats, _ = student(speech, lens, *text, **batch, kd_soft=batch_soft)
+    student.teachers = (teachers_of([teacher]),)
+    online, _, _ = student(speech, lens, *text, **batch)
+    assert stored.item() == pytest.approx(online.item(), rel=1e-5)
+    assert stats["loss_word"] > 0
+    leaves = list(student.parameters())
+    for one, other in zip(*(torch.autograd.grad(x, leaves, allow_unused=True) for x in (stored, online)), strict=True):
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def teachers_of(models, mean="arithmetic", weights=()):
+    """Teachers of models that are in memory."""
+    from kdasr.asr.teachers import Teachers
+
+    made = Teachers.__new__(Teachers)
+    made.models, made.mean = models, mean
+    made.weights = list(weights) or [1 / len(models)] * len(models)
+    return made
+
+
+def test_the_word_loss_by_hand():
+    """One reference without hypotheses: (1 - a) cross entropy + a T^2 KL(teacher || student), summed over its steps."""
+    from kdasr.asr.settings import Distillation
+
+    student, teachers = build(OWN, ctc_weight=0.0, smoothing=0.0), [build(OWN, seed=s).eval() for s in (5, 6)]
+    for module in student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    student.kd = Distillation(word_weight=0.3, temperature=2.0, ensemble="geometric")
+    student.teachers = (teachers_of(teachers, "geometric", [0.25, 0.75]),)
+    speech, lens, text = torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]])
+    loss, _, _ = student(speech, lens, text, torch.tensor([2]))
+
+    def steps(model):
+        encoded, frames = model.encode(speech, lens)
+        return model.decoder(encoded, frames, torch.tensor([[model.sos, 2, 4]]), torch.tensor([3]))[0][0]  # (3, V)
+
+    own = steps(student)
+    hard = -own.log_softmax(-1)[range(3), [2, 4, student.eos]].sum()
+    logq = 0.25 * steps(teachers[0]).log_softmax(-1) + 0.75 * steps(teachers[1]).log_softmax(-1)
+    q, p = (logq / 2).softmax(-1), (own / 2).softmax(-1)
+    soft = 4 * (q * (q / p).log()).sum()
+    assert loss.item() == pytest.approx((0.7 * hard + 0.3 * soft).item(), rel=1e-4)
+
+
+def test_without_soft_targets_and_teachers_is_refused():
+    from kdasr.asr.settings import Distillation
+    from kdasr.errors import UserError
+
+    student = build(OWN)
+    student.kd = Distillation(word_weight=0.3)
+    with pytest.raises(UserError, match="kdasr soft"):
+        student(torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]]), torch.tensor([2]))
+    student.eval()  # validation looks at references alone
+    student(torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]]), torch.tensor([2]))
+
+
+def test_ctc_on_the_best_hypothesis_alone():
+    from kdasr.asr.settings import Distillation
+
+    model = build(OWN, ctc_weight=1.0).eval()
+    speech, lens = torch.randn(1, 60, 20), torch.tensor([60])
+    text = torch.tensor([[2]]), torch.tensor([1])
+    model.kd = Distillation(ctc_hyps="best")
+    best, _, _ = model(speech, lens, *text, **batch_of([[[2, 3], [4]]], [[0.4, 0.6]]))
+    alone, _, _ = model(speech, lens, *text, **batch_of([[[4]]], [[1.0]]))
+    assert best.item() == pytest.approx(alone.item(), rel=1e-6)

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from kdasr.losses.sequence import PADDING, accuracy, attention_loss, ctc_loss
+from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
+
+
+def apart(logits, targets):
+    """Log-probabilities (N, V) and path (B, K, L) of logits (B, K, L, V) that no two steps share."""
+    path = torch.arange(targets.numel()).view(targets.shape).masked_fill(targets == PADDING, PADDING)
+    return torch.log_softmax(logits, -1).flatten(0, 2), path
 
 
 def test_attention_loss_by_hand():
@@ -14,7 +20,7 @@ def test_attention_loss_by_hand():
     targets = torch.tensor([[[1, 1], [0, PADDING]]])
     weights = torch.tensor([[0.75, 0.25]])
     expected = 0.75 * -2 * math.log(0.75) + 0.25 * -math.log(0.25)
-    assert attention_loss(logits, targets, weights).item() == pytest.approx(expected, abs=1e-6)
+    assert attention_loss(*apart(logits, targets), targets, weights).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_attention_loss_is_espnets_for_one_hypothesis():
@@ -24,7 +30,7 @@ def test_attention_loss_is_espnets_for_one_hypothesis():
     targets = torch.tensor([[1, 2, 3, 6, PADDING], [4, 6, PADDING, PADDING, PADDING], [0, 1, 2, 3, 6]])
     for smoothing in (0.0, 0.1):
         theirs = LabelSmoothingLoss(7, PADDING, smoothing)(logits, targets)
-        ours = attention_loss(logits[:, None], targets[:, None], torch.ones(3, 1), smoothing)
+        ours = attention_loss(*apart(logits[:, None], targets[:, None]), targets[:, None], torch.ones(3, 1), smoothing)
         assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
@@ -69,29 +75,48 @@ def test_k_hypotheses_equal_the_k_fold_data_set(loss):
     def total(b, h):
         one = torch.ones(1, 1)
         if loss == "attention":
-            return attention_loss(logits[b : b + 1, h : h + 1], targets[b : b + 1, h : h + 1], one, 0.1)
+            some = targets[b : b + 1, h : h + 1]
+            return attention_loss(*apart(logits[b : b + 1, h : h + 1], some), some, one, 0.1)
         return ctc_loss(logits[b : b + 1], frames[b : b + 1], targets[b : b + 1, h : h + 1], one)
 
-    apart = sum(weights[b, h] * total(b, h) for b in range(batch) for h in range(k)) / batch
+    one_by_one = sum(weights[b, h] * total(b, h) for b in range(batch) for h in range(k)) / batch
     together = (
-        attention_loss(logits, targets, weights, 0.1)
+        attention_loss(*apart(logits, targets), targets, weights, 0.1)
         if loss == "attention"
         else ctc_loss(logits, frames, targets, weights)
     )
-    assert together.item() == pytest.approx(apart.item(), rel=1e-5)
+    assert together.item() == pytest.approx(one_by_one.item(), rel=1e-5)
     (one,) = torch.autograd.grad(together, logits, retain_graph=True)
-    (other,) = torch.autograd.grad(apart, logits)
+    (other,) = torch.autograd.grad(one_by_one, logits)
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_a_hypothesis_of_weight_zero_is_absent():
     logits = torch.randn(1, 2, 3, 5)
     targets = torch.tensor([[[1, 2, 4], [PADDING, PADDING, PADDING]]])
-    padded = attention_loss(logits, targets, torch.tensor([[1.0, 0.0]]), 0.1)
-    assert padded.item() == pytest.approx(attention_loss(logits[:, :1], targets[:, :1], torch.ones(1, 1), 0.1).item())
+    padded = attention_loss(*apart(logits, targets), targets, torch.tensor([[1.0, 0.0]]), 0.1)
+    lone = attention_loss(*apart(logits[:, :1], targets[:, :1]), targets[:, :1], torch.ones(1, 1), 0.1)
+    assert padded.item() == pytest.approx(lone.item())
 
 
 def test_accuracy_weighs_hypotheses():
     logits = torch.nn.functional.one_hot(torch.tensor([[[1, 2], [1, 1]]]), 4).float()
     targets = torch.tensor([[[1, 2], [1, 3]]])
-    assert accuracy(logits, targets, torch.tensor([[0.75, 0.25]])).item() == pytest.approx((0.75 * 2 + 0.25) / 2)
+    assert accuracy(*apart(logits, targets), targets, torch.tensor([[0.75, 0.25]])).item() == pytest.approx((0.75 * 2 + 0.25) / 2)
+
+
+def test_steps_that_share_a_prefix():
+    """Two hypotheses, ab and ac, by hand: the prefix a is asked for b and c."""
+    p = torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.6, 0.3]])
+    path, targets = torch.tensor([[[0, 1], [0, 1]]]), torch.tensor([[[0, 1], [0, 2]]])
+    loss = attention_loss(p.log(), path, targets, torch.tensor([[0.75, 0.25]]))
+    assert loss.item() == pytest.approx(-math.log(0.2) - 0.75 * math.log(0.6) - 0.25 * math.log(0.3))
+    assert prefix_weights(path, torch.tensor([[0.75, 0.25]]), 2).tolist() == [1.0, 1.0]
+    longer = torch.tensor([[[0, 1, PADDING], [0, 2, 3]], [[4, 5, 6], [PADDING] * 3]])
+    weights = torch.tensor([[0.75, 0.25], [1.0, 0.0]])
+    assert prefix_weights(longer, weights, 7).tolist() == [1.0, 0.75, 0.25, 0.25, 1.0, 1.0, 1.0]
+
+
+def test_only_the_best_hypothesis():
+    weights = torch.tensor([[0.2, 0.5, 0.3], [0.5, 0.5, 0.0]])
+    assert best_only(weights).tolist() == [[0, 1, 0], [1, 0, 0]]

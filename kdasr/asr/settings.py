@@ -1,0 +1,91 @@
+"""`kd_conf`: how a student learns, one key of its config.yaml, which stock ESPnet ignores."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.losses.divergences import DIVERGENCES
+from kdasr.losses.ensemble import MEANS
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The settings, each with what it means when it is not given.
+
+    Where the hypotheses come from is not among them: they are data (`kdasr targets`).
+    """
+
+    # attention branch: (1 - word_weight) x cross entropy with the targets + word_weight x word-level loss
+    word_weight: float = 0.0  # 0: targets alone; 1: the teacher's distributions alone
+    temperature: float = 1.0  # of both distributions; the loss is multiplied by its square
+    divergence: str = "kl"  # kl, reverse_kl, js or tv
+    soft_k: int = 0  # tokens that the teacher's distribution is kept for; 0: all
+    # where the distributions come from: soft targets among the data (kdasr soft), or these models, run beside the student
+    teachers: tuple[str, ...] = ()  # model directories
+    ensemble: str = "arithmetic"  # mean of their distributions: arithmetic or geometric
+    ensemble_weights: tuple[float, ...] = ()  # empty: equal
+    # CTC branch
+    ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
+    # pruning
+    mask: str = ""  # file of kdasr prune: weights that stay zero
+    # records, for the report
+    targets: str = ""
+    teacher: str = ""
+
+    @property
+    def soft(self) -> bool:
+        """Whether the teacher's distributions are looked at."""
+        return self.word_weight > 0
+
+
+def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
+    """Settings from a config's `kd_conf`.
+
+    Raises:
+        UserError: an unknown name, or a value out of range.
+    """
+    given = {key: value for key, value in (conf or {}).items() if value is not None}
+    known = {field.name: field for field in fields(Distillation)}
+    for key, value in given.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise UserError(f"kd_conf: no setting {key!r}; expected {near[0] if near else ', '.join(known)}")
+        default = known[key].default
+        if isinstance(default, tuple):
+            given[key] = (value,) if isinstance(value, str) else tuple(value)
+        elif isinstance(default, float):
+            given[key] = number(key, value)
+        elif type(value) is not type(default):
+            raise UserError(f"kd_conf: {key} is {value!r}, expected a {type(default).__name__}")
+    settings = Distillation(**given)
+    for name, right, expected in (
+        ("word_weight", 0 <= settings.word_weight <= 1, "a share from 0 to 1"),
+        ("temperature", settings.temperature > 0, "a number above 0"),
+        ("divergence", settings.divergence in DIVERGENCES, f"one of {', '.join(DIVERGENCES)}"),
+        ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),
+        ("ensemble", settings.ensemble in MEANS, " or ".join(MEANS)),
+        ("ctc_hyps", settings.ctc_hyps in ("all", "best"), "all or best"),
+        ("ensemble_weights", right_weights(settings), "a weight above 0 for each of teachers, summing to 1"),
+    ):
+        if not right:
+            raise UserError(f"kd_conf: {name} is {getattr(settings, name)!r}, expected {expected}")
+    return settings
+
+
+def number(key: str, value: Any) -> float:
+    """A setting's number; UserError if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"kd_conf: {key} is {value!r}, expected a number")
+    return float(value)
+
+
+def right_weights(settings: Distillation) -> bool:
+    """Whether ensemble_weights fit its teachers."""
+    weights = settings.ensemble_weights
+    if not weights:
+        return True
+    return len(weights) == len(settings.teachers) and min(weights) > 0 and abs(sum(weights) - 1) < 1e-4

@@ -1,0 +1,79 @@
+"""A student's teachers: what they give after each prefix of its targets.
+
+    B  utterances   K  hypotheses of each   L  output steps   V  tokens   N  distinct prefixes
+    M  teachers     T  frames, or samples   S  encoded frames
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdasr.asr.prefixes import Decoded, decode_prefixes
+from kdasr.errors import UserError
+from kdasr.losses.ensemble import combined
+
+
+class Teachers:
+    """Finished models that are run, never trained; no part of the student's checkpoint.
+
+    Args:
+        directories: M model directories.
+        mean: of their distributions, "arithmetic" or "geometric".
+        weights: M numbers that sum to one; none: equal.
+        token_list: the student's, which must be theirs.
+    """
+
+    def __init__(
+        self, directories: Sequence[str], mean: str, weights: Sequence[float], token_list: Sequence[str]
+    ) -> None:
+        from kdasr.espnet import load_model
+
+        self.models: list[Any] = []
+        for directory in directories:
+            model, _ = load_model(directory)
+            if list(model.token_list) != list(token_list):
+                raise UserError(f"{directory}: this teacher has another token list than its student; use the teacher's")
+            if model.decoder is None or model.ctc_weight == 1.0:
+                raise UserError(f"{directory}: this teacher has no attention decoder, whose distributions are needed")
+            self.models.append(model.requires_grad_(False))
+        self.mean = mean
+        self.weights = list(weights) or [1 / len(self.models)] * len(self.models)
+
+    @torch.no_grad()
+    def log_probabilities(self, speech: Tensor, lengths: Tensor, ys_in: Tensor, used: Tensor, place: Tensor) -> Tensor:
+        """Their distribution after prefixes: (N, V) natural logarithms.
+
+        Args:
+            speech, lengths: (B, T, F) features or (B, T) samples, (B,).
+            ys_in: (B, K, L) hypotheses, <sos> first, PADDING behind.
+            used: (B, K) which of them.
+            place: (N,) the steps that are asked for: indices in (B * K * L).
+        """
+        each = []
+        for model in self.models:
+            model.to(speech.device)
+            encoded, frames = encode(model, speech, lengths)  # (B, S, E), (B,)
+            decoded = decode_prefixes(model.decoder, encoded, frames, ys_in, used)
+            each.append(at(decoded, place))  # (N, V)
+        return each[0] if len(each) == 1 else combined(torch.stack(each), self.weights, self.mean)
+
+
+def encode(model: Any, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """What a model's encoder makes of a batch: (B, S, E), (B,), without intermediate layers."""
+    encoded, frames = model.encode(speech, lengths)
+    return (encoded[0] if isinstance(encoded, tuple) else encoded), frames
+
+
+def at(decoded: Decoded, place: Tensor) -> Tensor:
+    """Log-probabilities (N, V) behind steps, given as indices (N,) in (B * K * L)."""
+    return torch.log_softmax(decoded.logits.float(), -1)[decoded.path.flatten()[place]]
+
+
+def names(directories: Sequence[str]) -> str:
+    """What the report calls them."""
+    return "+".join(Path(directory).name for directory in directories)
