@@ -29,6 +29,7 @@ setup(
         "tqdm",
         "PyYAML",
         "jiwer",
+        "sacrebleu>=2.4",
     ],
     extras_require={
         "espnet": ["torch>=2.3", "espnet"],

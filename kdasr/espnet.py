@@ -192,18 +192,21 @@ def version() -> str:
 def register() -> Any:
     """Add kdasr's networks to ESPnet's ASR task and return that task class.
 
-    After this, `encoder: conv_rnn` and `decoder: attention_gru` in a config.yaml mean kdasr's networks
-    for every ESPnet program in this process.
+    After this, `encoder: conv_rnn` or `munim_rnn` and `decoder: attention_gru` or `munim_gru` in a config.yaml
+    mean kdasr's networks for every ESPnet program in this process.
     """
     prepare()
     asr = importlib.import_module("espnet2.tasks.asr")
     from kdasr.asr.decoder import AttentionDecoder
     from kdasr.asr.encoder import ConvRNNEncoder
+    from kdasr.asr.munim2018 import MunimDecoder, MunimEncoder
 
     # ClassChoices refuses names that it did not know when the option parser was made, so
     # they are added to its table before any parser is.
     asr.encoder_choices.classes["conv_rnn"] = ConvRNNEncoder
+    asr.encoder_choices.classes["munim_rnn"] = MunimEncoder
     asr.decoder_choices.classes["attention_gru"] = AttentionDecoder
+    asr.decoder_choices.classes["munim_gru"] = MunimDecoder
     return asr.ASRTask
 
 

@@ -20,6 +20,7 @@ test_sets="test"     # sets to decode and score
 data_opts=""         # options for local/data.sh (the recipe's run.sh fills them in)
 transcribed=1        # share of the training audio taken as transcribed; the rest serves as untranscribed audio
 split_seed=1         # seed of that split
+feats_type=fbank     # features: fbank (80 log-mel bins) or spectrogram (161 bins of 20 ms, as conf/munim2018 takes them)
 speed=""             # speed factors of the training audio, as in 0.9,1.0,1.1 (empty: as it is)
 cmvn=global          # mean and variance normalisation: global or speaker
 token_type=char      # char, unigram or bpe
@@ -29,9 +30,11 @@ nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; lef
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
 student_config=conf/student.yaml  # configuration of the students
-students="refs nbest extra control"  # which students; the usage text says what each learns from
+tune_config=""       # configuration of students that go on from another student (empty: student_config)
+students="refs nbest extra control"  # which students: objectives of utils/objectives or conf/objectives, or files
+folds=2              # parts of the transcribed audio for the objectives crossfit*: as many more teachers
 train_opts=""        # ESPnet's own options for every training, as in "--max_epoch 10"
-target_opts=""       # further options of kdasr targets, as in "--select posterior --k 5"
+target_opts=""       # further options of every kdasr targets, as in "--max_wer 20"
 # Search
 gpu_inference=false  # search on GPUs, one a job
 nbest=5              # hypotheses an utterance that the teacher writes
@@ -41,6 +44,7 @@ nbest_opts=""        # further options of kdasr nbest
 decode_tags="greedy beam"  # how to decode: greedy (beam 1, no CTC), beam (--beam), beam20 (of 20)
 decode_opts=""       # further options of kdasr decode
 score_opts=""        # further options of kdasr score, as in --wsj_filter
+ppl=false            # whether stage 6 computes perplexities on references, too
 decode_nj=1          # jobs that one decoding is cut into (small sets: 1; nj decodings run side by side)
 # Where
 datadir=data         # Kaldi data directories
@@ -60,14 +64,15 @@ help_message="Usage: ./run.sh [options]                      (in egs/wsj, egs/an
 Distils a speech recogniser: trains a teacher, writes its N-best, trains students on them, decodes,
 scores, and writes a table. Stages, by number or name:
    1 data     corpus -> data/SET
-   2 feats    data/SET -> dump/fbank/SET, and the split into transcribed and untranscribed audio
+   2 feats    data/SET -> dump/FEATS_TYPE/SET, and the split into transcribed and untranscribed audio
    3 teacher  features -> dump/tokens/TYPE, exp/teacher_*
    4 nbest    teacher, training audio -> exp/teacher_*/nbest_SET
-   5 student  N-best or references -> exp/student_*: the same network on
+   5 student  N-best or references -> exp/student_*: the same network by each objective of --students, among them
                 refs     references of the transcribed audio
                 nbest    the teacher's N-best of the transcribed audio, weighted by posterior
                 extra    references, and the teacher's N-best of the untranscribed audio
                 control  references of all audio, as if the rest had been transcribed by hand
+                word, seq_k5_b5, crossfit, inter, all_three, ensemble, prune80, ...: see utils/objectives
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET
    7 score    -> exp/MODEL/decode_TAG/SET/score_wer, score_cer
    8 lm, 9 rescore: kept free for language models
@@ -75,7 +80,8 @@ scores, and writes a table. Stages, by number or name:
 
   ./run.sh                                   # everything; run again, it goes on where it was stopped
   ./run.sh --stage teacher --stop_stage 5    # stages 3 to 5
-  ./run.sh --nj 8 --seeds '1 2 3'            # eight processes, three students of each kind
+  ./run.sh --nj 8 --seeds '1 2 3'            # eight processes, three students of each objective
+  ./run.sh --students 'refs word seq_k5_b5 conf/objectives/mine.conf'
   ./run.sh --teacher_dir /models/asr_wsj     # distil a finished ESPnet model
   ./run.sh --stage 6 --decode_tags beam20    # another search, beside the others
 
@@ -114,6 +120,7 @@ first="$(stage_number stage "${stage}")"
 last="$(stage_number stop_stage "${stop_stage}")"
 ((first <= last)) || die "--stage ${stage} --stop_stage ${stop_stage}: the last stage comes before the first"
 for option in nj decode_nj nbest beam vocab; do whole_number "${option}" 1; done
+whole_number folds 2
 for option in ngpu seed split_seed; do whole_number "${option}" 0; done
 [[ "${transcribed}" =~ ^(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)$ ]] ||
     die "--transcribed ${transcribed}: expected a share above 0 and up to 1, as in 0.5"
@@ -121,12 +128,10 @@ case "${token_type}" in
     char | unigram | bpe) ;;
     *) die "--token_type ${token_type}: expected char, unigram or bpe" ;;
 esac
-for kind in ${students}; do
-    case "${kind}" in
-        refs | nbest | extra | control) ;;
-        *) die "--students ${kind}: expected some of refs, nbest, extra, control" ;;
-    esac
-done
+case "${feats_type}" in
+    fbank | spectrogram) ;;
+    *) die "--feats_type ${feats_type}: expected fbank or spectrogram" ;;
+esac
 for decode_tag in ${decode_tags}; do
     [[ "${decode_tag}" =~ ^(greedy|beam|beam[1-9][0-9]*)$ ]] ||
         die "--decode_tags ${decode_tag}: expected some of greedy, beam, and beam20 or another number"
@@ -144,7 +149,7 @@ split() {
     mapfile -t into <<<"${text}"
     unset 'into[-1]'
 }
-data_words=() train_words=() target_words=() nbest_words=() decode_words=() score_words=()
+data_words=() train_words=() target_words=() nbest_words=() decode_words=() score_words=() select_words=()
 for option in data train target nbest decode score; do
     text="${option}_opts"
     split "${option}_words" "${!text}"
@@ -174,7 +179,7 @@ done
 # ------------------------------------------------------------------------------------- directories
 
 teacher_dir="${teacher_dir%/}"
-feats="${dumpdir}/fbank"
+feats="${dumpdir}/${feats_type}"
 train_all="${feats}/${train_set}${speed:+_sp}"
 if [[ "${transcribed}" == 1* ]]; then
     labelled="${train_all}"
@@ -185,24 +190,32 @@ else
 fi
 tokens="${dumpdir}/tokens/${token_type}"
 [ "${token_type}" = char ] || tokens+="${vocab}"
+[ "${feats_type}" = fbank ] || tokens+="_${feats_type}" # its record names the set that its text was taken from
 [ -z "${teacher_dir}" ] || tokens="${dumpdir}/tokens/of_${teacher_dir##*/}"
 
-# conf/mini_teacher.yaml -> _mini, conf/teacher.yaml -> nothing: the role is in the directory's name already
+# conf/mini_teacher.yaml -> _mini, conf/teacher.yaml -> nothing: the role is in the directory's name already.
+# A folder of conf/ goes into it too: conf/munim2018/teacher.yaml -> _munim2018, .../student_mid.yaml -> _munim2018_mid.
 conf_name() {
-    local name="${1##*/}"
+    local name="${1##*/}" folder=""
     name="${name%.yaml}"
     name="${name%"$2"}"
     name="${name%_}"
-    echo "${name:+_${name}}"
+    if [[ "$1" =~ (^|/)conf/([^/]+)/[^/]+$ ]]; then
+        folder="_${BASH_REMATCH[2]}"
+        name="${name#"$2_"}"
+    fi
+    echo "${folder}${name:+_${name}}"
 }
 if [ -n "${teacher_dir}" ]; then
     teacher="${expdir}/teacher_${teacher_dir##*/}${tag:+_${tag}}"
+    teacher_base="${teacher}"
 else
-    teacher="${expdir}/teacher$(conf_name "${teacher_config}" teacher)${tag:+_${tag}}_s${seed}"
+    teacher_base="${expdir}/teacher$(conf_name "${teacher_config}" teacher)${tag:+_${tag}}"
+    teacher="${teacher_base}_s${seed}"
 fi
 student_base="${expdir}/student$(conf_name "${student_config}" student)"
 
-student_dir() { # KIND SEED
+student_dir() { # OBJECTIVE SEED
     echo "${student_base}_$1${tag:+_${tag}}_s$2"
 }
 
@@ -211,18 +224,26 @@ for name in ${test_sets}; do
     [ "${name}" = "${valid_set}" ] || other_sets+=("${name}")
 done
 
-kinds=()
-for kind in ${students}; do
-    # with everything transcribed, extra and control are the student refs
-    if [ -z "${unlabelled}" ] && [[ "${kind}" == @(extra|control) ]] && [[ " ${students} " == *" refs "* ]]; then
-        as_refs+="${as_refs:+, }${kind}"
+recipe_search="${beam} ${nbest}"
+fold_dir="${labelled}_folds${folds}"
+# shellcheck source=utils/kd_objectives.sh
+. "${utils}/kd_objectives.sh"
+for name in ${students}; do objective_file "${name}" >/dev/null; done
+as_refs=""
+for name in ${students}; do
+    # with everything transcribed, what learns from the rest too is the student refs
+    if [ -z "${unlabelled}" ] && [[ " ${students} " == *" refs "* ]] &&
+        [[ "$(with_objective "${name}" show learn)" == @(extra|control) ]]; then
+        as_refs+="${as_refs:+, }${name}"
     else
-        kinds+=("${kind}")
+        add_objective "${name}"
     fi
 done
 models=("${teacher}")
-for student_seed in ${seeds}; do
-    for kind in "${kinds[@]}"; do models+=("$(student_dir "${kind}" "${student_seed}")"); done
+for name in "${objectives[@]}"; do
+    with_objective "${name}" note_needs
+    short="$(with_objective "${name}" show objective)"
+    for student_seed in ${seeds}; do models+=("$(student_dir "${short}" "${student_seed}")"); done
 done
 
 # --------------------------------------------------------------------------------------------- run

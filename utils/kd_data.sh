@@ -17,10 +17,14 @@ fi
 # extract SET OUT [SPEED]: features of one set
 extract() {
     local data="${datadir}/$1" out="$2" made
-    local options=(--data "${data}" --out "${out}" --cmvn "${cmvn}")
+    local options=(--data "${data}" --out "${out}" --cmvn "${cmvn}") settings=("cmvn=${cmvn}" "speed=${3:-}")
     [ -z "${3:-}" ] || options+=(--speed "$3")
+    if [ "${feats_type}" != fbank ]; then
+        options+=(--type "${feats_type}")
+        settings+=("feats_type=${feats_type}")
+    fi
     need 1 "${data}/wav.scp" "${data}/utt2spk"
-    made="$(stamp "cmvn=${cmvn}" "speed=${3:-}" -- "${data}/wav.scp" "${data}/text" "${data}/utt2spk")"
+    made="$(stamp "${settings[@]}" -- "${data}/wav.scp" "${data}/text" "${data}/utt2spk")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return
@@ -44,6 +48,20 @@ if begin 2 "${datadir}" "${feats}"; then
                 "${train_all}" --labelled "${labelled}" --unlabelled "${unlabelled}"
             mark_done "${unlabelled}" "${made}"
             mark_done "${labelled}" "${made}"
+        fi
+    fi
+    if "${crossfits}"; then
+        made="$(stamp "folds=${folds}" -- "${labelled}")"
+        if is_done "${fold_dir}" "${made}"; then
+            log "${fold_dir}: done already"
+        else
+            log "${labelled}: ${folds} parts of it into ${fold_dir}, for teachers that have not heard what they decode"
+            await "${run_train[@]}" "${feats}/log/folds.log" kdasr data folds "${labelled}" --folds "${folds}" --out "${fold_dir}"
+            for ((n = 1; n <= folds; n++)); do
+                mark_done "${fold_dir}/fold${n}" "${made}"
+                mark_done "${fold_dir}/rest${n}" "${made}"
+            done
+            mark_done "${fold_dir}" "${made}"
         fi
     fi
 fi

@@ -47,11 +47,33 @@ run_decoding() { # OUT STAMP OPTION...
     mark_done "${out}" "${made}"
 }
 
+# perplexity on references, once for all decode tags
+perplexity() { # MODEL TAG SET
+    local out="$1/ppl/$3" made
+    [ "$2" = "${decode_tags%% *}" ] || return 0
+    made="$(stamp -- "$1" "${feats}/$3")"
+    total=$((total + 1))
+    if is_done "${out}" "${made}"; then
+        ready=$((ready + 1))
+    else
+        pool_start run_perplexity "${out}" "${made}" --model "$1" --data "${feats}/$3" --out "${out}.json"
+    fi
+}
+
+run_perplexity() { # DIR STAMP OPTION...
+    await "${run_decode[@]}" "$1/log/ppl.log" kdasr ppl "${@:3}" "${inference_option[@]}"
+    mark_done "$1" "$2"
+}
+
 if begin 6 "${models[*]}" "${expdir}/*/decode_*/{${test_sets// /,}}"; then
     for name in ${test_sets}; do need 2 "${feats}/${name}"; done
     need 3 "${teacher}"
     need 5 "${models[@]:1}"
     each_decoding decode
+    if "${ppl}"; then
+        log "perplexities: ${models[*]}"
+        each_decoding perplexity
+    fi
 fi
 
 score() { # MODEL TAG SET

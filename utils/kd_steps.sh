@@ -127,10 +127,13 @@ pool_reap() {
     pool=("${left[@]}")
 }
 
-# pool_start COMMAND...: run it beside the others, nj at most; after a failure nothing more is started
+# pool_start COMMAND...: run it beside the others, nj at most (with what was begun early); after a failure nothing
+# more is started
 pool_start() {
+    local slots="${nj}"
+    if [ -n "${early:-}" ]; then slots=$((nj - 1)); fi
     pool_reap
-    while [ "${#pool[@]}" -ge "${nj}" ]; do
+    while [ "${#pool[@]}" -ge "${slots}" ]; do
         await sleep 0.05
         pool_reap
     done

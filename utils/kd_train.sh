@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stages 3 to 5 of a recipe: tokens and teacher, N-best, students. Sourced by kd.sh, whose configuration and
+# Stages 3 to 5 of a recipe: tokens and teachers, N-best, students. Sourced by kd.sh, whose configuration and
 # names it uses.
 # shellcheck disable=SC2154,SC2034
 
@@ -38,16 +38,25 @@ need_config() { # NAME of the option
     [ -f "${!1}" ] || die "--$1 ${!1}: no such file; there are: $(echo conf/*.yaml)"
 }
 
-# train_model DIR ROLE LABEL CONFIG TRAIN SEED [OPTION...]; --targets DIR among the options counts as an input
+# train_model DIR ROLE LABEL CONFIG TRAIN SEED [OPTION...]: options of kdasr train; those that name a directory (or
+# pruning) count as its inputs, the others as its settings
 train_model() {
-    local out="$1" role="$2" label="$3" config="$4" train="$5" model_seed="$6" made targets=()
+    local out="$1" role="$2" label="$3" config="$4" train="$5" model_seed="$6" made word last="" inputs=() settings=()
     local run=("${run_train[@]}") espnet=()
     shift 6
-    [ "${1:-}" != --targets ] || targets=("$2")
+    for word in "$@"; do
+        case "${last}" in
+            --targets | --init) inputs+=("${word}") ;;
+            --mask) inputs+=("${word%/*}") ;;
+            --teacher) ;;
+            *) [[ "${word}" == --* ]] || settings+=("${word}") ;;
+        esac
+        if [[ "${word}" == --* ]]; then last="${word}"; fi
+    done
     [ "${#train_words[@]}" -eq 0 ] || espnet=(-- "${train_words[@]}")
     [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu "${ngpu}")
-    made="$(stamp "seed=${model_seed}" "train_opts=${train_opts}" -- \
-        "${config}" "${train}" "${feats}/${valid_set}" "${tokens}" "${targets[@]}")"
+    made="$(stamp "seed=${model_seed}" "train_opts=${train_opts}" ${settings[0]:+"kd=${settings[*]}"} -- \
+        "${config}" "${train}" "${feats}/${valid_set}" "${tokens}" "${inputs[@]}")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return
@@ -60,53 +69,83 @@ train_model() {
     log "${out}: trained"
 }
 
-# make_targets OUT NBEST [OPTION...]: what a student trains on
+# make_targets: what an objective's students learn from, soft targets included
 make_targets() {
-    local out="$1" from="$2" made
-    shift 2
-    made="$(stamp "target_opts=${target_opts}" "options=$*" -- "${from}" "${tokens}" "${@:2}")"
-    if is_done "${out}" "${made}"; then return; fi
-    await "${run_train[@]}" "${out%/*}/log/targets.log" kdasr targets --nbest "${from}" --tokens "${tokens}" --out "${out}" \
-        "$@" "${target_words[@]}"
+    local out made from=() options=() soft=()
+    out="$(targets_dir)"
+    [ -n "${out}" ] || return 0
+    mapfile -t from < <(archives)
+    case "${learn}" in
+        refs | control) options=(--refs "$(train_set_of)/text") ;;
+        extra) options=(--nbest "${from[@]}" --refs "${labelled}/text") ;;
+        *) options=(--nbest "${from[@]}" --against "${labelled}/text") ;;
+    esac
+    split select_words "${select}"
+    if [ -n "${kd}" ]; then mapfile -t soft < <(ensemble); fi
+    made="$(stamp "target_opts=${target_opts}" "select=${select}" ${kd:+"kept=${kept}"} -- \
+        "${from[@]}" "${tokens}" "${labelled}" "${soft[@]}")"
+    if is_done "${out}" "${made}"; then
+        log "${out}: done already"
+        return
+    fi
+    log "${out}: selecting targets, log in ${teacher}/log/${out##*/}.log"
+    await "${run_train[@]}" "${teacher}/log/${out##*/}.log" kdasr targets "${options[@]}" --tokens "${tokens}" --out "${out}" \
+        "${select_words[@]}" "${target_words[@]}"
+    sed 's/^/  /' "${teacher}/log/${out##*/}.log" | grep -v '^  #' || true
+    if [ -n "${kd}" ]; then
+        await "${run_decode[@]}" "${teacher}/log/soft_${objective}.log" kdasr soft --model "${soft[@]}" --targets "${out}" \
+            --data "$(train_set_of)" --kept "${kept}" "${inference_option[@]}"
+    fi
     mark_done "${out}" "${made}"
 }
 
-# train_student KIND SEED
+# train_student SEED: one student of an objective
 train_student() {
-    local kind="$1" out
-    out="$(student_dir "$1" "$2")"
-    case "${kind}" in
-        refs) train_model "${out}" student "student on references" "${student_config}" "${labelled}" "$2" ;;
-        control) train_model "${out}" student "control on true labels of all audio" "${student_config}" "${train_all}" "$2" ;;
-        nbest)
-            make_targets "${out}/targets" "${nbest_labelled}"
-            train_model "${out}" student "student on teacher N-best" "${student_config}" "${labelled}" "$2" \
-                --targets "${out}/targets" --teacher "${teacher##*/}"
-            ;;
-        extra)
-            make_targets "${out}/targets" "${nbest_unlabelled}" --refs "${labelled}/text"
-            train_model "${out}" student "student on references and teacher N-best of untranscribed audio" "${student_config}" \
-                "${train_all}" "$2" --targets "${out}/targets" --teacher "${teacher##*/}"
-            ;;
-    esac
+    local out options=() targets before="" config="${student_config}"
+    out="$(student_dir "${objective}" "$1")"
+    targets="$(targets_dir)"
+    if [ -n "${targets}" ]; then options+=(--targets "${targets}" --teacher "${teacher##*/}"); fi
+    if [ -n "${kd}" ]; then
+        read -ra words <<<"${kd}"
+        options+=(--kd "${words[@]}")
+    fi
+    if [ -n "${init}" ]; then
+        config="${tune_config:-${student_config}}"
+        before="${teacher}"
+        [ "${init}" = teacher ] || before="$(student_dir "${init}" "$1")"
+        if [ -n "${prune}" ]; then
+            prune_student "${before}" "${out}/pruned"
+            before="${out}/pruned"
+        fi
+        options+=(--init "${before}")
+        # what was pruned once stays so
+        if [ -f "${before}/mask.pth" ]; then options+=(--mask "${before}/mask.pth"); fi
+    fi
+    train_model "${out}" student "${label}" "${config}" "$(train_set_of)" "$1" "${options[@]}"
+}
+
+prune_student() { # FROM OUT
+    local made
+    made="$(stamp "prune=${prune}" -- "$1")"
+    if is_done "$2" "${made}"; then return; fi
+    await "${run_train[@]}" "${2%/*}/log/prune.log" kdasr prune --model "$1" --sparsity "${prune}" --out "$2"
+    mark_done "$2" "${made}"
+}
+
+# Whether an objective's student can be trained before there is a teacher.
+needs_no_teacher() {
+    [ -z "${kd}${init}" ] && [[ "${learn}" == @(refs|control) ]]
 }
 
 # train_early: the students that need no teacher, one after the other
 train_early() {
-    local student_seed kind
+    local student_seed name
     for student_seed in ${seeds}; do
-        for kind in "${kinds[@]}"; do
-            if [[ "${kind}" == @(refs|control) ]]; then train_student "${kind}" "${student_seed}"; fi
+        for name in "${objectives[@]}"; do
+            if with_objective "${name}" needs_no_teacher; then with_objective "${name}" train_student "${student_seed}"; fi
         done
     done
 }
-
-# the N-best that the students asked for learn from
-nbest_labelled="${teacher}/nbest_${labelled##*/}"
-nbest_unlabelled="${teacher}/nbest_${unlabelled##*/}"
-nbest_dirs=()
-if [[ " ${kinds[*]} " == *" nbest "* ]]; then nbest_dirs+=("${nbest_labelled}"); fi
-if [[ " ${kinds[*]} " == *" extra "* ]]; then nbest_dirs+=("${nbest_unlabelled}"); fi
 
 early=""
 if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
@@ -131,46 +170,72 @@ if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
             in_background train_early
             early="$!"
         fi
-        train_model "${teacher}" teacher teacher "${teacher_config}" "${labelled}" "${seed}"
+        pool_start train_model "${teacher}" teacher teacher "${teacher_config}" "${labelled}" "${seed}"
+        for ((n = 1; n < most_teachers; n++)); do
+            pool_start train_model "${teacher_base}_s$((seed + n))" teacher teacher "${teacher_config}" "${labelled}" "$((seed + n))"
+        done
+        if "${crossfits}"; then
+            for ((n = 1; n <= folds; n++)); do
+                pool_start train_model "$(fold_teacher "${n}")" teacher "teacher without fold ${n} of ${folds}" \
+                    "${teacher_config}" "${fold_dir}/rest${n}" "${seed}"
+            done
+        fi
+        pool_wait
     fi
 fi
 
-if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${nbest_dirs[*]}"; then
+if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${archive_dirs[*]}"; then
     need 2 "${labelled}" ${unlabelled:+"${unlabelled}"}
-    need 3 "${teacher}"
-    for out in "${nbest_dirs[@]}"; do
-        data="${feats}/${out##*/nbest_}"
-        made="$(stamp "nbest=${nbest}" "beam=${beam}" "ctc_weight=${ctc_weight}" "nbest_opts=${nbest_opts}" -- "${teacher}" "${data}")"
+    for out in "${archive_dirs[@]}"; do
+        data="${archive_data[${out}]}"
+        read -r search_beam search_nbest <<<"${archive_search[${out}]}"
+        mapfile -t searchers <<<"${archive_models[${out}]}"
+        need 2 "${data}"
+        need 3 "${searchers[@]}"
+        made="$(stamp "nbest=${search_nbest}" "beam=${search_beam}" "ctc_weight=${ctc_weight}" "nbest_opts=${nbest_opts}" -- \
+            "${searchers[@]}" "${data}")"
         if is_done "${out}" "${made}"; then
             log "${out}: done already"
             continue
         fi
-        options=(--model "${teacher}" --data "${data}" --out "${out}" --beam "${beam}" --nbest "${nbest}"
+        options=(--model "${searchers[@]}" --data "${data}" --out "${out}" --beam "${search_beam}" --nbest "${search_nbest}"
             --ctc_weight "${ctc_weight}" "${inference_option[@]}" "${nbest_words[@]}")
-        log "${out}: ${nbest}-best, log in ${out}/log/nbest.*.log"
+        log "${out}: ${search_nbest}-best, log in ${out}/log/nbest.*.log"
         await "${run_decode[@]}" JOB=1:"${nj}" "${out}/log/nbest.JOB.log" kdasr nbest "${options[@]}" --job JOB/"${nj}"
         await "${run_decode[@]}" "${out}/log/merge.log" kdasr nbest "${options[@]}" --merge
         mark_done "${out}" "${made}"
     done
 fi
 
-if begin 5 "${labelled}, ${train_all}, ${nbest_dirs[*]}" "${models[*]:1}"; then
+if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${models[*]:1}"; then
     need_config student_config
+    [ -z "${tune_config}" ] || need_config tune_config
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
     need 3 "${tokens}"
-    [ "${#nbest_dirs[@]}" -eq 0 ] || need 4 "${nbest_dirs[@]}"
+    [ "${#archive_dirs[@]}" -eq 0 ] || need 4 "${archive_dirs[@]}"
     [ -z "${as_refs:-}" ] || log "all audio is transcribed: the student refs is ${as_refs} too"
+    for name in "${objectives[@]}"; do pool_start with_objective "${name}" make_targets; done
+    pool_wait
     # what was begun beside the teacher goes on as one of the nj processes, the others join it
-    begun=""
+    begun=false
     if [ -n "${early}" ]; then
         pool+=("${early}")
-        begun="refs control"
+        begun=true
         early=""
     fi
-    for student_seed in ${seeds}; do
-        for kind in "${kinds[@]}"; do
-            [[ " ${begun} " == *" ${kind} "* ]] || pool_start train_student "${kind}" "${student_seed}"
-        done
+    # students that go on from others are trained when those are finished
+    last_round=0
+    for name in "${objectives[@]}"; do
+        if [ "${rounds[${name}]}" -gt "${last_round}" ]; then last_round="${rounds[${name}]}"; fi
     done
-    pool_wait
+    for ((round = 0; round <= last_round; round++)); do
+        for student_seed in ${seeds}; do
+            for name in "${objectives[@]}"; do
+                [ "${rounds[${name}]}" -eq "${round}" ] || continue
+                if "${begun}" && with_objective "${name}" needs_no_teacher; then continue; fi
+                pool_start with_objective "${name}" train_student "${student_seed}"
+            done
+        done
+        pool_wait
+    done
 fi

@@ -12,9 +12,10 @@ an4="${AN4}"         # directory with AN4's etc/ and wav/ in it (.flac, .wav, .s
 dev_speakers=8       # training speakers held out as dev
 # What this recipe sets for the stages below
 speed=0.9,1.0,1.1    # speed factors of the training audio: 50 minutes of speech are few
-transcribed=1        # share of the training audio taken as transcribed; the rest serves as untranscribed audio
+transcribed=0.5      # share of the training audio taken as transcribed; the rest serves as untranscribed audio
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 student_config=conf/student.yaml  # configuration of the students
+tune_config=conf/tune.yaml        # configuration of students that go on from another
 # End configuration section.
 
 help_message="Usage: ./run.sh --an4 DIR [options]
@@ -41,4 +42,5 @@ exec ../../utils/kd.sh \
     --transcribed "${transcribed}" \
     --teacher_config "${teacher_config}" \
     --student_config "${student_config}" \
+    --tune_config "${tune_config}" \
     "${parse_options_rest[@]}" "$@"

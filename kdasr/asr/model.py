@@ -17,6 +17,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch import Tensor
 
+from kdasr.asr.encoder import padding
 from kdasr.asr.prefixes import decode_prefixes, with_sos_eos
 from kdasr.asr.settings import Distillation
 from kdasr.asr.teachers import Teachers, encode
@@ -48,6 +49,10 @@ class KDModel(ESPnetASRModel):
                 (B, K) their lengths, kd_weights (B, K) their weights, kd_soft (B, ., 2J) ids and
                 log-probabilities of each of their steps, <eos> included.
         """
+        if self.kd.soft and self.training and not self.kd.teachers:
+            for weight, name in ((self.kd.word_weight, "kd_soft"), (self.kd.ctc_word_weight, "kd_ctc")):
+                if weight and name not in kwargs:
+                    raise UserError("kd_conf: learns from distributions, but has neither soft targets nor teachers")
         if "kd_hyps" in kwargs:
             hyps, lens = kwargs["kd_hyps"], kwargs["kd_hyp_lens"].clamp(min=0)  # collation pads with -1
             targets, weights = unpack(hyps, lens), kwargs["kd_weights"]  # (B, K, L), (B, K)
@@ -58,11 +63,21 @@ class KDModel(ESPnetASRModel):
         else:
             return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
         encoded, frames = encode(self, speech, speech_lengths)  # (B, S, E), (B,)
+        heard = self.ask(speech, speech_lengths) if self.kd.soft and self.kd.teachers else []
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
         if self.ctc_weight > 0:
             counted = best_only(weights) if self.kd.ctc_hyps == "best" else weights  # (B, K)
-            loss_ctc = ctc_loss(self.ctc.ctc_lo(encoded), frames, targets, counted)
+            by_frame = self.ctc.ctc_lo(encoded)  # (B, S, V)
+            loss_ctc = ctc_loss(by_frame, frames, targets, counted)
+            if self.kd.ctc_word_weight > 0:
+                if heard:
+                    soft = most_probable(self.teachers[0].frames(heard), self.kd.soft_k)  # (B, S, J) both
+                else:
+                    soft = read_rows(kwargs["kd_ctc"])  # (B, S, J) both
+                loss_frames = self.frame_loss(by_frame, frames, *soft)
+                loss_ctc = mixed(loss_ctc, loss_frames, self.kd.ctc_word_weight)
+                stats["loss_frames"] = loss_frames.detach()
             loss = loss + self.ctc_weight * loss_ctc
             stats["loss_ctc"] = loss_ctc.detach()
         if self.ctc_weight < 1:
@@ -71,15 +86,14 @@ class KDModel(ESPnetASRModel):
             logits, path, place = decode_prefixes(self.decoder, encoded, frames, ys_in, used)
             logp = torch.log_softmax(logits.float(), -1)  # (N, V)
             loss_att = attention_loss(logp, path, ys_out, weights, self.criterion_att.smoothing)
-            if self.kd.soft:
-                if "kd_soft" in kwargs:
-                    rows = unpack_rows(kwargs["kd_soft"], lens + 1, ys_in.size(2))  # (B, K, L + 1, 2J)
-                    values, logq = rows.flatten(0, 2)[place].chunk(2, -1)  # (N, J), (N, J)
-                    ids = values.long()  # (N, J)
+            if self.kd.word_weight > 0:
+                if heard:
+                    soft = most_probable(self.teachers[0].after(heard, ys_in, used, place), self.kd.soft_k)
                 else:
-                    ids, logq = most_probable(self.ask(speech, speech_lengths, ys_in, used, place), self.kd.soft_k)
+                    rows = unpack_rows(kwargs["kd_soft"], lens + 1, ys_in.size(2))  # (B, K, L + 1, 2J)
+                    soft = read_rows(rows.flatten(0, 2)[place])  # (N, J) both
                 counts = prefix_weights(path, weights, len(logits)) / len(weights)  # (N,)
-                loss_word = word_loss(logits, ids, logq, counts, self.kd.temperature, self.kd.divergence)
+                loss_word = word_loss(logits, *soft, counts, self.kd.temperature, self.kd.divergence)
                 loss_att = mixed(loss_att, loss_word, self.kd.word_weight)
                 stats["loss_word"] = loss_word.detach()
             loss = loss + (1 - self.ctc_weight) * loss_att
@@ -88,14 +102,30 @@ class KDModel(ESPnetASRModel):
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, speech.size(0)), loss.device)
 
-    def ask(self, speech: Tensor, lengths: Tensor, ys_in: Tensor, used: Tensor, place: Tensor) -> Tensor:
-        """The teachers' log-probabilities (N, V), of models that are loaded when they are first asked."""
+    def ask(self, speech: Tensor, lengths: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What each teacher encodes of a batch; they are loaded when they are first asked."""
         if not self.teachers:
             kd = self.kd
-            if not kd.teachers:
-                raise UserError("kd_conf: word_weight needs soft targets (kdasr soft) or teachers; there are neither")
             self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, self.token_list),)
-        return self.teachers[0].log_probabilities(speech, lengths, ys_in, used, place)
+        return self.teachers[0].listen(speech, lengths)
+
+    def frame_loss(self, logits: Tensor, frames: Tensor, ids: Tensor, logq: Tensor) -> Tensor:
+        """The word-level loss of each encoded frame, summed over them, averaged over utterances.
+
+        Args:
+            logits: (B, S, V) of the CTC branch.
+            frames: (B,) valid ones.
+            ids, logq: (B, S', J) the teacher's; S' may be larger by padding alone.
+        """
+        batch, most, _ = logits.shape
+        if ids.size(1) < most:
+            raise UserError(
+                f"ctc_word_weight: the teacher encodes {ids.size(1)} frames where the student has {most}; "
+                "they need the same frame rate, or ctc_word_weight 0"
+            )
+        counts = (~padding(frames.to(logits.device), most)).float() / batch  # (B, S)
+        rows = logits.flatten(0, 1), ids[:, :most].flatten(0, 1), logq[:, :most].flatten(0, 1)  # (B S, .)
+        return word_loss(*rows, counts.flatten(), self.kd.temperature, self.kd.divergence)
 
 
 def distilling(model: ESPnetASRModel, settings: Distillation) -> KDModel:
@@ -117,6 +147,12 @@ def unpack_rows(flat: Tensor, lens: Tensor, steps: int) -> Tensor:
     place, _ = places(lens, steps)  # (B, K, L)
     batch = torch.arange(len(flat), device=flat.device)[:, None, None]  # (B, 1, 1)
     return flat[batch, place.clamp(max=flat.size(1) - 1)]
+
+
+def read_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids (..., J) and log-probabilities (..., J) of stored soft targets (..., 2J)."""
+    values, logq = rows.chunk(2, -1)
+    return values.long(), logq
 
 
 def places(lens: Tensor, steps: int) -> tuple[Tensor, Tensor]:

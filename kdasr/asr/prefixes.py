@@ -12,6 +12,7 @@ each step of each hypothesis is, and losses look there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -81,13 +82,21 @@ def prefixes_of(ys_in: Tensor, used: Tensor, share: bool = True) -> Prefixes:
     )
 
 
-def count(hypotheses: list[list[int]]) -> int:
+def count(tokens: Sequence[int], lens: Sequence[int]) -> int:
     """Distinct prefixes of an utterance's hypotheses, the empty one included: what a decoder computes for it.
 
-    >>> count([[5, 6], [5, 7], [5]])
+    Args:
+        tokens: of all of them, one hypothesis after the other.
+        lens: their lengths.
+
+    >>> count([5, 6, 5, 7, 5], [2, 2, 1])
     4
     """
-    return len({tuple(tokens[:end]) for tokens in hypotheses for end in range(len(tokens) + 1)})
+    end, found = 0, {()}
+    for length in lens:
+        start, end = end, end + length
+        found |= {tuple(tokens[start:stop]) for stop in range(start + 1, end + 1)}
+    return len(found)
 
 
 def decode_prefixes(decoder: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor, used: Tensor) -> Decoded:
@@ -120,7 +129,7 @@ def decode_prefixes(decoder: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor
 
 
 def decoder_eos(decoder: Any, rows: Tensor) -> int:
-    """What stands behind the end of a decoder's input: its <eos>, or <sos>, which ESPnet's models share a number with."""
+    """What stands behind the end of a decoder's input: its <eos>, which in ESPnet's models is <sos>, too."""
     return int(getattr(decoder, "eos", rows[0, 0]))
 
 
@@ -128,8 +137,8 @@ def is_transformer(decoder: Any) -> bool:
     """Whether this is ESPnet's own transformer decoder, with embedded tokens and sinusoidal positions."""
     if type(decoder) is not name("espnet2.asr.decoder.transformer_decoder:TransformerDecoder"):
         return False
-    embed = decoder.embed
-    return len(embed) == 2 and isinstance(embed[0], torch.nn.Embedding) and type(embed[1]).__name__ == "PositionalEncoding"
+    table, positions = decoder.embed[0], decoder.embed[-1]
+    return isinstance(table, torch.nn.Embedding) and type(positions).__name__ == "PositionalEncoding"
 
 
 def transformer_logits(decoder: Any, encoded: Tensor, frames: Tensor, prefixes: Prefixes) -> Tensor:

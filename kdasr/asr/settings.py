@@ -8,8 +8,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.losses.divergences import DIVERGENCES
-from kdasr.losses.ensemble import MEANS
+from kdasr.losses import DIVERGENCES, MEANS
+
+# what `kdasr targets` and `kdasr soft` write, as training reads it
+INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft", "kd_ctc")
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Distillation:
     temperature: float = 1.0  # of both distributions; the loss is multiplied by its square
     divergence: str = "kl"  # kl, reverse_kl, js or tv
     soft_k: int = 0  # tokens that the teacher's distribution is kept for; 0: all
-    # where the distributions come from: soft targets among the data (kdasr soft), or these models, run beside the student
+    # where the distributions come from: soft targets among the data (kdasr soft), or these models, run meanwhile
     teachers: tuple[str, ...] = ()  # model directories
     ensemble: str = "arithmetic"  # mean of their distributions: arithmetic or geometric
     ensemble_weights: tuple[float, ...] = ()  # empty: equal
-    # CTC branch
+    # CTC branch: (1 - ctc_word_weight) x CTC loss + ctc_word_weight x word-level loss of each encoded frame, which needs
+    # a teacher that encodes at the student's rate
+    ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
     # pruning
     mask: str = ""  # file of kdasr prune: weights that stay zero
@@ -39,7 +43,7 @@ class Distillation:
     @property
     def soft(self) -> bool:
         """Whether the teacher's distributions are looked at."""
-        return self.word_weight > 0
+        return self.word_weight > 0 or self.ctc_word_weight > 0
 
 
 def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
@@ -64,6 +68,7 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
     settings = Distillation(**given)
     for name, right, expected in (
         ("word_weight", 0 <= settings.word_weight <= 1, "a share from 0 to 1"),
+        ("ctc_word_weight", 0 <= settings.ctc_word_weight <= 1, "a share from 0 to 1"),
         ("temperature", settings.temperature > 0, "a number above 0"),
         ("divergence", settings.divergence in DIVERGENCES, f"one of {', '.join(DIVERGENCES)}"),
         ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),

@@ -8,11 +8,9 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from kdasr.asr.model import distilling
-from kdasr.asr.settings import read_settings
+from kdasr.asr.settings import INPUTS, Distillation, read_settings
+from kdasr.errors import UserError
 from kdasr.espnet import register
-
-# what `kdasr targets` and `kdasr soft` write, as training reads it
-INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft")
 
 
 class KDTask(register()):  # type: ignore[misc]
@@ -36,6 +34,8 @@ class KDTask(register()):  # type: ignore[misc]
         model = super().build_model(args)
         if type(model) is ESPnetASRModel:
             model = distilling(model, settings)
+        elif settings != Distillation(targets=settings.targets, teacher=settings.teacher, mask=settings.mask):
+            raise UserError(f"kd_conf: a {type(model).__name__} cannot be distilled so; use `model: espnet`")
         if settings.mask:
             from kdasr.prune.mask import hold
 

@@ -1,7 +1,7 @@
 """A student's teachers: what they give after each prefix of its targets.
 
-    B  utterances   K  hypotheses of each   L  output steps   V  tokens   N  distinct prefixes
-    M  teachers     T  frames, or samples   S  encoded frames
+B  utterances   K  hypotheses of each   L  output steps   V  tokens   N  distinct prefixes
+M  teachers     T  frames, or samples   S  encoded frames
 """
 
 from __future__ import annotations
@@ -45,21 +45,30 @@ class Teachers:
         self.weights = list(weights) or [1 / len(self.models)] * len(self.models)
 
     @torch.no_grad()
-    def log_probabilities(self, speech: Tensor, lengths: Tensor, ys_in: Tensor, used: Tensor, place: Tensor) -> Tensor:
+    def listen(self, speech: Tensor, lengths: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What each encodes of (B, T, F) features or (B, T) samples of lengths (B,): (B, S, E) and lengths (B,)."""
+        return [encode(model.to(speech.device), speech, lengths) for model in self.models]
+
+    @torch.no_grad()
+    def after(self, heard: list[tuple[Tensor, Tensor]], ys_in: Tensor, used: Tensor, place: Tensor) -> Tensor:
         """Their distribution after prefixes: (N, V) natural logarithms.
 
         Args:
-            speech, lengths: (B, T, F) features or (B, T) samples, (B,).
+            heard: what `listen` gave.
             ys_in: (B, K, L) hypotheses, <sos> first, PADDING behind.
             used: (B, K) which of them.
             place: (N,) the steps that are asked for: indices in (B * K * L).
         """
-        each = []
-        for model in self.models:
-            model.to(speech.device)
-            encoded, frames = encode(model, speech, lengths)  # (B, S, E), (B,)
-            decoded = decode_prefixes(model.decoder, encoded, frames, ys_in, used)
-            each.append(at(decoded, place))  # (N, V)
+        pairs = zip(self.models, heard, strict=True)
+        return self._mean([at(decode_prefixes(model.decoder, *one, ys_in, used), place) for model, one in pairs])
+
+    @torch.no_grad()
+    def frames(self, heard: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Their CTC branches' distribution in each encoded frame: (B, S, V) natural logarithms."""
+        each = [ctc_frames(model, hs) for model, (hs, _) in zip(self.models, heard, strict=True)]
+        return self._mean([one.flatten(0, 1) for one in each]).view(each[0].shape)
+
+    def _mean(self, each: list[Tensor]) -> Tensor:
         return each[0] if len(each) == 1 else combined(torch.stack(each), self.weights, self.mean)
 
 
@@ -67,6 +76,11 @@ def encode(model: Any, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]
     """What a model's encoder makes of a batch: (B, S, E), (B,), without intermediate layers."""
     encoded, frames = model.encode(speech, lengths)
     return (encoded[0] if isinstance(encoded, tuple) else encoded), frames
+
+
+def ctc_frames(model: Any, encoded: Tensor) -> Tensor:
+    """A CTC branch's log-probabilities (B, S, V) in encoded frames (B, S, E)."""
+    return torch.log_softmax(model.ctc.ctc_lo(encoded).float(), -1)
 
 
 def at(decoded: Decoded, place: Tensor) -> Tensor:

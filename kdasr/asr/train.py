@@ -1,6 +1,7 @@
 """`kdasr train`: a teacher, a student or a control, with ESPnet's trainer.
 
-Reads feature directories, a token directory and, for a student, a directory of targets; writes an
+Reads feature directories, a token directory and, for a student, a directory of targets, with or without
+soft targets; writes an
 ESPnet model directory with three things more: `tokens/`, `cmvn.npz` (so that it can be moved) and
 `kdasr.json` (size, seconds, seed, revision). A killed run goes on from its last finished epoch.
 """
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import __version__
+from kdasr.asr import init
+from kdasr.asr.settings import INPUTS, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
+from kdasr.nbest.check_targets import check_targets
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -30,6 +34,11 @@ EXAMPLES = """examples:
   # a student on the teacher's hypotheses (of two sets: transcribed and untranscribed)
   kdasr train --config conf/mini_student.yaml --train dump/fbank/train dump/fbank/extra --targets exp/student/targets \\
       --valid dump/fbank/dev --tokens dump/tokens/char --out exp/student --role student --teacher teacher
+  # a student that starts from its teacher's weights; --mask with a pruned model's keeps the pruned ones at zero
+  kdasr train --config conf/mini_student.yaml ... --init exp/teacher --out exp/student --role student
+  # word-level distillation, from the soft targets of `kdasr soft`; or from the teacher itself, run beside the student
+  kdasr train ... --targets exp/student/targets --kd word_weight=0.5 temperature=2 --out exp/student
+  kdasr train ... --kd word_weight=0.5 teachers=[exp/teacher] --out exp/student
   # ESPnet's own options behind --
   kdasr train --config conf/wsj_teacher.yaml ... --out exp/big --ngpu 4 -- --use_amp true --max_epoch 50
 """
@@ -43,9 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--valid", required=True, metavar="DIR", help="feature directory to choose epochs by")
     add("--tokens", required=True, metavar="DIR", help="token directory (kdasr tokens)")
     add("--targets", metavar="DIR", help="train on these hypotheses (kdasr targets) instead of the references")
+    add(
+        "--kd",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how to learn from a teacher: word_weight, temperature, divergence, teachers, ... (kdasr/asr/settings.py)",
+    )
     add("--out", required=True, metavar="DIR", help="model directory to write")
     add("--seed", type=int, default=1, help="of initial weights, batch order and dropout (default 1)")
     add("--ngpu", type=int, default=0, help="GPUs to train on (default 0: CPU)")
+    add("--init", metavar="DIR", help="start from this model's weights, as far as names and shapes agree")
+    add(
+        "--init_layers",
+        choices=init.CHOICES,
+        default="spaced",
+        help="which of its layers a shallower student takes: evenly spaced ones, or the first (default spaced)",
+    )
+    add("--mask", metavar="FILE", help="keep at zero what this mask prunes (mask.pth of kdasr prune)")
     add("--role", choices=("teacher", "student"), default="teacher", help="for the report (default teacher)")
     add("--label", default="", help="what the report calls this system (default: the role)")
     add("--teacher", default=None, metavar="NAME", help="model directory that made the targets, for the report")
@@ -59,7 +83,8 @@ def run(args: argparse.Namespace) -> None:
     with only_writer(out):
         record = read_json(out / "kdasr.json") if (out / "kdasr.json").exists() else None
         if record is not None:
-            differing = sorted(k for k in settings if record["settings"].get(k) != settings[k])
+            made = record["settings"]
+            differing = sorted(k for k in {*settings, *made} if made.get(k) != settings.get(k))
             if not differing:
                 print(f"{out}: trained already ({record['parameters']:,} parameters); to train again: rm -r {out}")
                 return
@@ -76,6 +101,8 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"{path}: no such file; {stage} first")
     settings: dict[str, Any] = {"config": digest(args.config), "tokens": digest(Path(args.tokens) / "tokens.txt")}
     settings.update(seed=args.seed, options=list(args.espnet))
+    if args.kd:
+        settings["kd"] = list(args.kd)
     for key, directories in (("train", args.train), ("valid", [args.valid])):
         for directory in directories:
             if not (Path(directory) / "feats.scp").is_file():
@@ -88,7 +115,37 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
         if not (Path(args.targets) / "hyps").is_file():
             raise UserError(f"{args.targets}: holds no hyps; select targets first (kdasr targets --out {args.targets})")
         settings["targets"] = digest(Path(args.targets) / "hyps") + digest(Path(args.targets) / "weights")
+        for name in soft_tables(args):
+            if (Path(args.targets) / f"{name}.ark").is_file():
+                settings[f"{name} targets"] = digest(Path(args.targets) / f"{name}.ark")
+    if args.init:
+        settings["init"] = init.settings(args.init, args.init_layers)
+    if args.mask:
+        if not Path(args.mask).is_file():
+            raise UserError(f"{args.mask}: no such file; prune a model first (kdasr prune)")
+        settings["mask"] = digest(args.mask)
     return settings
+
+
+def distillation(args: argparse.Namespace) -> Distillation:
+    """The distillation settings: the config's kd_conf, and --kd over it; UserError if they are not right."""
+    import yaml
+
+    config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
+    conf = dict(config.get("kd_conf") or {})
+    for word in args.kd:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"--kd {word}: expected KEY=VALUE, as in word_weight=0.5")
+        conf[key] = yaml.safe_load(value)
+    return read_settings(conf)
+
+
+def soft_tables(args: argparse.Namespace) -> list[str]:
+    """Names of the tables of soft targets that the student reads; none if it asks its teachers itself."""
+    kd = distillation(args)
+    wanted = {"soft": kd.word_weight, "ctc": kd.ctc_word_weight}
+    return [name for name, weight in wanted.items() if weight and not kd.teachers]
 
 
 def claim_settings(out: Path, settings: dict[str, Any]) -> None:
@@ -101,6 +158,7 @@ def claim_settings(out: Path, settings: dict[str, Any]) -> None:
 
 def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
     """Write the lists that ESPnet reads (features, text, shapes) into out/data; utterance sets are checked here."""
+    from kdasr.asr.prefixes import count
     from kdasr.data.tokens import load_tokens
 
     tokens = load_tokens(args.tokens)
@@ -116,7 +174,9 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
                 raise UserError(f"{directory}: has no text; untranscribed audio needs --targets (kdasr targets)")
             text |= read_table(directory / "text")
     if args.targets:
-        text = read_table(Path(args.targets) / "text")
+        checked = check_targets(args.targets, digest(Path(args.tokens) / "tokens.txt"), len(tokens.list), feats)
+        text = checked["text"]
+    check_soft_targets(args, len(tokens.list))
     left_out = len(feats.keys() - text.keys())
     if left_out:
         print(f"{out}: {left_out} of {len(feats)} utterances have no {'target' if args.targets else 'text'}, left out")
@@ -138,9 +198,12 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
         ("valid", read_table(valid / "text"), read_table(valid / "utt2num_frames")),
     ):
         write_table(lists / part / "speech_shape", {key: f"{counted[key]},{size}" for key in said})
-        write_table(
-            lists / part / "text_shape", {key: f"{len(tokens.encode(said[key]))},{len(tokens.list)}" for key in said}
-        )
+        if part == "train" and args.targets:
+            # what the decoder computes of an utterance's hypotheses
+            steps = {key: count(checked["hyps"][key], checked["hyp_lens"][key]) for key in said}
+        else:
+            steps = {key: len(tokens.encode(said[key])) for key in said}
+        write_table(lists / part / "text_shape", {key: f"{steps[key]},{len(tokens.list)}" for key in said})
     if not (out / "tokens").is_dir():
         shutil.copytree(args.tokens, out / "tokens")
     if (Path(args.train[0]) / "cmvn.npz").is_file():
@@ -181,23 +244,39 @@ def espnet_options(args: argparse.Namespace, out: Path, data: dict[str, Path]) -
         options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
         options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
     if args.targets:
-        for file, key, kind in (
-            ("hyps", "kd_hyps", "text_int"),
-            ("hyp_lens", "kd_hyp_lens", "text_int"),
-            ("weights", "kd_weights", "text_float"),
-        ):
+        inputs = [("hyps", "text_int"), ("hyp_lens", "text_int"), ("weights", "text_float")]
+        inputs += [(f"{name}.scp", "kaldi_ark") for name in soft_tables(args)]
+        keys = dict(zip(("hyps", "hyp_lens", "weights", "soft.scp", "ctc.scp"), INPUTS, strict=True))
+        for file, kind in inputs:
+            key = keys[file]
             options += ["--train_data_path_and_name_and_type", f"{Path(args.targets) / file},{key},{kind}"]
-        options += [
-            "--kd_conf",
-            "targets=" + json.dumps(str(args.targets)),
-            "--kd_conf",
-            "teacher=" + json.dumps(args.teacher),
-        ]
+        options += ["--kd_conf", "targets=" + json.dumps(str(args.targets))]
+    if args.teacher:
+        options += ["--kd_conf", "teacher=" + json.dumps(args.teacher)]
+    for word in args.kd:
+        options += ["--kd_conf", word]
     return options + list(args.espnet)
+
+
+def check_soft_targets(args: argparse.Namespace, vocabulary: int) -> None:
+    """UserError unless a student that learns from distributions has them, as many tokens as its divergence needs."""
+    kd = distillation(args)
+    for name in soft_tables(args):
+        table = Path(args.targets or "") / f"{name}.scp"
+        if not args.targets or not table.is_file():
+            more = " --ctc" if name == "ctc" else ""
+            raise UserError(
+                f"{args.targets or '--targets'}: has no {name}.scp to learn distributions from; make it "
+                f"(kdasr soft --targets DIR{more}), or name models to ask (--kd teachers=[DIR])"
+            )
+        kept = feature_size(next(iter(read_table(table).values()))) // 2
+        if kd.divergence == "reverse_kl" and kept < vocabulary:
+            raise UserError(f"{table}: keeps {kept} of {vocabulary} tokens; reverse_kl needs all (kdasr soft --kept 0)")
 
 
 def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: dict[str, Any]) -> None:
     """Run ESPnet's trainer to its end, and write kdasr.json."""
+    import json
     import logging
 
     import torch
@@ -208,8 +287,10 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     torch.save = whole(torch.save)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
+    from kdasr.asr import resume
     from kdasr.asr.progress import EpochBar
     from kdasr.asr.task import KDTask
+    from kdasr.prune.mask import check_held
 
     # ESPnet would do this itself, were EpochBar's handler not there before it.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
@@ -218,7 +299,13 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     before = read_json(log) if log.exists() else {"wall": 0.0, "cpu": 0.0}
     with EpochBar(str(out)):
         try:
-            KDTask.main(cmd=espnet_options(args, out, data))
+            command = espnet_options(args, out, data)
+            if args.mask:
+                command += ["--kd_conf", "mask=" + json.dumps(str(args.mask))]
+            if args.init:
+                command += init.options(args.init, args.init_layers, out, command)
+            resume.mend(out)
+            KDTask.main(cmd=command)
         except SystemExit as error:
             if error.code not in (0, None):
                 raise UserError(f"{args.config}: ESPnet refused an option; its message stands above") from None
@@ -229,10 +316,12 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
                 write_json(log, spent)
     logging.getLogger().handlers.clear()
     model, _ = load_model(out)  # which also refuses a checkpoint that lacks weights
+    held = {"non_zero": check_held(model, args.mask, out)} if args.mask else {}
     write_json(
         out / "kdasr.json",
         {
             "parameters": sum(weight.numel() for weight in model.parameters()),
+            **held,
             "train_seconds": round(spent["wall"], 1),
             "cpu_seconds": round(spent["cpu"], 1),
             "updates": updates(out),

@@ -74,9 +74,9 @@ def _mel(hertz: np.ndarray | float) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hertz, dtype=np.float64) / 700.0)
 
 
-def num_frames(samples: int, rate: int) -> int:
+def num_frames(samples: int, rate: int, window_seconds: float = WINDOW_SECONDS) -> int:
     """How many frames `samples` samples give: 1 + (n - W) // H, or 0 if there is less than one window."""
-    window, shift = int(rate * WINDOW_SECONDS), int(rate * SHIFT_SECONDS)
+    window, shift = int(rate * window_seconds), int(rate * SHIFT_SECONDS)
     return 0 if samples < window else 1 + (samples - window) // shift
 
 

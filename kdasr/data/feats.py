@@ -1,4 +1,4 @@
-"""`kdasr feats`: a Kaldi data directory -> filterbank features, frame counts, durations and CMVN statistics.
+"""`kdasr feats`: a Kaldi data directory -> features of a kind, frame counts, durations and CMVN statistics.
 
 Utterances in sorted order are cut into shards. A shard S is feats.S.ark (matrices, kaldiio's method 3),
 feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last: where it stands, the
@@ -24,6 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.data.front_ends import KINDS, FrontEnd, front_end
 from kdasr.data.utterances import Utterance, parse_speeds, plan
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
@@ -44,6 +45,8 @@ examples:
   kdasr feats --data data/train_si284 --out dump/fbank/train_si284 --merge
   # three speeds, normalised by speaker
   kdasr feats --data data/train_si284 --out dump/fbank/train_sp --speed 0.9,1.0,1.1 --cmvn speaker
+  # log spectrograms, as Mun'im et al. 2018 take them
+  kdasr feats --data data/train_si284 --out dump/spectrogram/train_si284 --type spectrogram
 """
 
 SHARD_SIZE = 200  # utterances: about 25 minutes of WSJ, one or two seconds of work
@@ -71,7 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=int, default=16000, help="sampling rate of the audio, Hz; another is refused (default 16000)"
     )
-    parser.add_argument("--bins", type=int, default=80, help="mel bins (default 80)")
+    parser.add_argument(
+        "--type", choices=KINDS, default="fbank", help="log-mel filterbanks or log spectrograms (default fbank)"
+    )
+    parser.add_argument("--bins", type=int, help="mel bins of fbank (default 80)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,9 +86,9 @@ def run(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: expected 1 process or more")
     share = parse_share(args.job, args.merge)
-    data, out, speeds = args.data, args.out, parse_speeds(args.speed)
+    data, out, speeds, front = args.data, args.out, parse_speeds(args.speed), front_end(args.type, args.bins)
     utterances = plan(data, speeds)
-    settings = describe(args, speeds, utterances)
+    settings = describe(args, front, speeds, utterances)
     shards = cut(utterances, SHARD_SIZE)  # type: ignore[type-var]
     if not any(out.glob("*.scp")):
         # A run that failed before its first shard (on a wrong --rate, say) binds nobody to its settings.
@@ -100,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         todo = share.of(missing, len(shards), out)
         stem = "raw" if args.cmvn == "speaker" else "feats"
         work = [(s, shards[s]) for s in todo]
-        make = functools.partial(make_shard, out, stem, args.rate, args.bins, args.cmvn == "speaker")
+        make = functools.partial(make_shard, out, stem, args.rate, front, args.cmvn == "speaker")
         hours = run_shards(make, work, 1 if args.job else args.nj, f"{data.name}: features")
         spent = time.monotonic() - started
         if hours:
@@ -113,7 +119,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"{out}: {done['utterances']} utterances, {done['frames']} frames, {done['seconds'] / 3600:.2f} h")
 
 
-def describe(args: argparse.Namespace, speeds: dict[str, Fraction], utterances: Sequence[Utterance]) -> dict[str, Any]:
+def describe(
+    args: argparse.Namespace, front: FrontEnd, speeds: dict[str, Fraction], utterances: Sequence[Utterance]
+) -> dict[str, Any]:
     """The manifest: everything that determines the features."""
     data, by_speaker = args.data, args.cmvn == "speaker"
     total = 0
@@ -129,7 +137,7 @@ def describe(args: argparse.Namespace, speeds: dict[str, Fraction], utterances: 
             ) from None
     return {
         "made_by": "kdasr feats",
-        "features": f"log-mel filterbank, {args.bins} bins, 25 ms povey window, 10 ms shift, int16 scale, dither 0",
+        "features": front.described(args.rate),
         "rate": args.rate,
         "speed": [str(float(speed)) for speed in speeds.values()],
         "normalised": "mean and variance by speaker" if by_speaker else "no",
@@ -166,7 +174,7 @@ def make_shard(
     out: Path,
     stem: str,
     rate: int,
-    bins: int,
+    front: FrontEnd,
     by_speaker: bool,
     shard: int,
     rows: Sequence[Utterance],
@@ -178,7 +186,7 @@ def make_shard(
     read = functools.lru_cache(maxsize=1)(_read)  # neighbouring segments are cut from one recording
 
     def features(row: Utterance) -> tuple[np.ndarray, int, str, Stats]:
-        matrix, samples = compute(row, read, rate, bins)
+        matrix, samples = compute(row, read, rate, front)
         if progress:
             progress(samples / rate / 3600)
         return matrix, samples, row.speaker if by_speaker else "", accumulate(matrix)
@@ -224,7 +232,7 @@ def _read(path: str) -> tuple[np.ndarray, int]:
 
 
 def compute(
-    row: Utterance, read: Callable[[str], tuple[np.ndarray, int]], rate: int, bins: int
+    row: Utterance, read: Callable[[str], tuple[np.ndarray, int]], rate: int, front: FrontEnd
 ) -> tuple[np.ndarray, int]:
     """Features (T, bins) of one utterance, and how many samples they were made from.
 
@@ -232,8 +240,6 @@ def compute(
         UserError: unreadable audio, another sampling rate, less than one frame, values that are not finite.
     """
     import numpy as np
-
-    from kdasr.data.fbank import fbank
 
     try:
         samples, found = read(row.audio)  # (n,) int16
@@ -253,11 +259,11 @@ def compute(
             )
         samples = samples[start:] if row.span[1] == -1 else samples[start:end]
     samples = change_speed(samples, row.speed)
-    matrix = fbank(samples, rate, bins)  # (T, bins)
+    matrix = front.compute(samples, rate)  # (T, bins)
     if not len(matrix):
         raise UserError(
-            f"utterance {row.name} ({row.audio}): {len(samples) / rate:.3f} s of audio, less than one frame of 25 ms; "
-            "remove it from the data directory"
+            f"utterance {row.name} ({row.audio}): {len(samples) / rate:.3f} s of audio, less than one frame of "
+            f"{front.frame_ms} ms; remove it from the data directory"
         )
     if not np.isfinite(matrix).all():
         raise UserError(

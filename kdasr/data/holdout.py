@@ -70,16 +70,21 @@ def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[
     Raises:
         UserError: one of the two parts would be empty.
     """
+    groups = shuffled(utterances, seed, originals)
+    count = round(share * len(groups)) if 0 < share < 1 else 0
+    if not 0 < count < len(groups):
+        raise UserError(
+            f"--transcribed {share}: leaves one part of {len(groups)} utterances empty; give one between 0 and 1"
+        )
+    return {utterance for group in groups[:count] for utterance in group}
+
+
+def shuffled(utterances: Iterable[str], seed: int, originals: Mapping[str, str]) -> list[list[str]]:
+    """Each utterance with its copies at other speeds (see `draw`), in an order that the seed determines."""
     groups: dict[str, list[str]] = {}
     for utterance in utterances:
         original = originals.get(utterance, re.sub(r"^sp\d+(\.\d+)?-", "", utterance))
         groups.setdefault(original, []).append(utterance)
     # In the order of their hashes: unlike random.shuffle's, it is the same in every version of Python, and a
     # larger share takes all that a smaller one does.
-    names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
-    count = round(share * len(names)) if 0 < share < 1 else 0
-    if not 0 < count < len(names):
-        raise UserError(
-            f"--transcribed {share}: leaves one part of {len(names)} utterances empty; give one between 0 and 1"
-        )
-    return {utterance for name in names[:count] for utterance in groups[name]}
+    return [groups[name] for name in sorted(groups, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest())]

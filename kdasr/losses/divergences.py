@@ -16,6 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kdasr.losses import DIVERGENCES
+
 
 def kl(logq: Tensor, logp: Tensor) -> Tensor:
     """KL(q || p) = sum_v q log(q / p), (R,): the student covers all that the teacher does (Hinton et al. 2015)."""
@@ -28,7 +30,7 @@ def reverse_kl(logq: Tensor, logp: Tensor) -> Tensor:
 
 
 def jensen_shannon(logq: Tensor, logp: Tensor, beta: float = 0.5) -> Tensor:
-    """beta KL(q || m) + (1 - beta) KL(p || m) with m = beta q + (1 - beta) p, (R,); at most log 2 for beta 0.5."""
+    """With m = b q + (1 - b) p, b KL(q || m) + (1 - b) KL(p || m), (R,); at most log 2 for b = `beta` of 0.5."""
     logm = torch.logaddexp(logq + math.log(beta), logp + math.log(1 - beta))  # (R, V)
     return beta * kl(logq, logm) + (1 - beta) * kl(logp, logm)
 
@@ -38,12 +40,9 @@ def total_variation(logq: Tensor, logp: Tensor) -> Tensor:
     return (logq.exp() - logp.exp()).abs().sum(-1) / 2
 
 
-DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "kl": kl,
-    "reverse_kl": reverse_kl,
-    "js": jensen_shannon,
-    "tv": total_variation,
-}
+FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    zip(DIVERGENCES, (kl, reverse_kl, jensen_shannon, total_variation), strict=True)
+)
 
 
 def expected(logq: Tensor, value: Tensor) -> Tensor:

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-MEANS = ("arithmetic", "geometric")
-
 
 def combined(logp: Tensor, weights: Sequence[float], mean: str = "arithmetic") -> Tensor:
     """Log-probabilities (R, V) of an ensemble.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdasr.errors import UserError
-from kdasr.losses.divergences import DIVERGENCES
+from kdasr.losses.divergences import FUNCTIONS
 
 
 def word_loss(
@@ -30,10 +30,10 @@ def word_loss(
         logq: (R, J) their log-probabilities by the teacher, at a temperature of one, up to a constant a row.
         weights: (R,) how much a row counts.
         temperature: T, of both.
-        divergence: a key of DIVERGENCES: kl, reverse_kl, js, tv.
+        divergence: one of kl, reverse_kl, js, tv.
 
     Raises:
-        UserError: reverse_kl with J < V, which is infinite wherever the student gives a probability to a token left out.
+        UserError: reverse_kl with J < V, which is infinite where the student gives a left-out token any probability.
     """
     logp = torch.log_softmax(logits.float() / temperature, -1)  # (R, V)
     soft = torch.log_softmax(logq.float() / temperature, -1)  # (R, J)
@@ -45,7 +45,7 @@ def word_loss(
                 f"divergence reverse_kl: {ids.size(1)} of {logp.size(1)} tokens are kept; it needs all (soft_k 0)"
             )
         whole = soft.new_full(logp.shape, float("-inf")).scatter(1, ids, soft)  # (R, V)
-        per_row = DIVERGENCES[divergence](whole, logp)  # (R,)
+        per_row = FUNCTIONS[divergence](whole, logp)  # (R,)
     return temperature**2 * (weights * per_row).sum()
 
 

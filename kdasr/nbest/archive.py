@@ -32,6 +32,7 @@ from typing import Any
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_json, write_json
 from kdasr.nbest import run_report, soft
+from kdasr.nbest.select import count_errors
 from kdasr.shards import digest
 
 ENDED = ("eos", "maxlen", "none", "too short")
@@ -313,15 +314,8 @@ def oracle(pairs: Sequence[tuple[str, list[str]]], nbest: int) -> dict[str, Any]
     Returns:
         {"utterances", "words", "errors": [of k = 1, of k = 2, ...], "wer": [in percent]}.
     """
-    from kdasr.score.align import align_all, count, normal
-
-    owners = [number for number, (_, hyps) in enumerate(pairs) for _ in hyps]
-    hyps = [[normal(word) for word in hyp.split()] for _, hyps in pairs for hyp in hyps]
-    refs = [[normal(word) for word in ref.split()] for ref, _ in pairs]
-    errors: list[list[int]] = [[] for _ in pairs]
-    for owner, operations in zip(owners, align_all([refs[owner] for owner in owners], hyps), strict=True):
-        errors[owner].append(count(operations).errors)
-    words = sum(map(len, refs))
+    errors = count_errors(pairs)
+    words = sum(len(ref.split()) for ref, _ in pairs)
     sums = [sum(min(row[:k]) for row in errors) for k in range(1, nbest + 1)]
     wers = [round(100 * total / words, 2) if words else 0.0 for total in sums]
     return {"utterances": len(pairs), "words": words, "errors": sums, "wer": wers}

@@ -32,6 +32,7 @@ class System:
     info: dict[str, Any]  # kdasr.json
     bytes: int | None  # of the averaged checkpoint
     scored: dict[tuple[str, str], Scored] = field(default_factory=dict)  # by (tag, set)
+    ppl: dict[str, dict[str, Any]] = field(default_factory=dict)  # ppl/SET.json, by set
 
     @property
     def label(self) -> str:
@@ -80,6 +81,11 @@ def sets(every: list[System]) -> list[str]:
     return sorted({name for one in every for _, name in one.scored})
 
 
+def sets_of_modes(every: list[System]) -> list[str]:
+    """Names of sets that were decoded, or that perplexity was computed on."""
+    return sorted({*sets(every), *(name for one in every for name in one.ppl)})
+
+
 def _system(directory: Path) -> System:
     checkpoint = directory / CHECKPOINT
     scored = {}
@@ -96,7 +102,8 @@ def _system(directory: Path) -> System:
             _utterances(path / "score_wer"),
         )
     size = checkpoint.stat().st_size if checkpoint.exists() else None  # of the file behind the link
-    return System(directory.name, read_json(directory / "kdasr.json"), size, scored)
+    ppl = {path.stem: read_json(path) for path in sorted(directory.glob("ppl/*.json"))}
+    return System(directory.name, read_json(directory / "kdasr.json"), size, scored, ppl)
 
 
 def _has_results(path: Path) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kdasr.files import atomic_write
-from kdasr.report.collect import Scored, System, on_references, sets, systems, tags, teacher_of
+from kdasr.report.collect import Scored, System, on_references, sets, sets_of_modes, systems, tags, teacher_of
 from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
 from kdasr.score.sclite import percent, rounded
 
@@ -30,6 +30,11 @@ COMPARISON = (
     "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
     "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
     "said of these very networks, not of the method."
+)
+MODES = (
+    "Does it need a beam (Kim and Rush 2016, Table 1)? PPL: perplexity a token of the attention decoder on the "
+    "references. p(t = ŷ): the probability in percent that it gives to its own best hypothesis of that search, mean "
+    "over utterances. With several seeds: mean ± standard deviation."
 )
 PACKAGES = "torch", "espnet", "numpy"
 
@@ -75,6 +80,9 @@ def render(
         parts += ["## Seeds", markdown(seeds)]
     if len(against) > 1:
         parts += ["## Against the student on references", markdown(against), COMPARISON]
+    modes = mode_table(every)
+    if len(modes) > 1:
+        parts += ["## Beam, perplexity, mode", markdown(modes), MODES]
     for one in every:
         for kind in ("wer", "cer"):
             table = espnet_table(one, kind)
@@ -86,14 +94,17 @@ def render(
 
 
 def main_table(every: list[System]) -> Table:
-    """A row a model: size, error rates of each set and tag, speed, training time."""
+    """A row a model: size (and weights that are not zero, if any were pruned), error rates, speed, training time."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
-    head = ["system", "seed", "parameters", "of teacher", "MB"]
+    pruned = any("non_zero" in one.info for one in every)
+    head = ["system", "seed", "parameters", *(["non-zero"] if pruned else []), "of teacher", "MB"]
     for tag, name in keys:
         head += [f"{name} {tag} WER", f"{name} {tag} CER"]
     table = [head + [f"RTF {tag}" for tag in tags(every)] + ["training"]]
     for one in every:
-        row = [one.label, _text(one.info.get("seed")), _text(one.info.get("parameters"), ","), _ratio(one, every)]
+        row = [one.label, _text(one.info.get("seed")), _text(one.info.get("parameters"), ",")]
+        row += [_text(one.info.get("non_zero"), ",")] if pruned else []
+        row.append(_ratio(one, every))
         row.append(NONE if one.bytes is None else f"{one.bytes / 1e6:.1f}")
         for key in keys:
             scored = one.scored.get(key)
@@ -160,6 +171,39 @@ def comparison(every: list[System]) -> Table:
                 verdict = "no" if noise else "yes" if apart is not None else "yes (one seed)"
                 table.append([*row, verdict])
     return table
+
+
+def mode_table(every: list[System]) -> Table:
+    """A row for each label, set and beam search: what the beam gains, perplexity, and the mode's probability.
+
+    Empty but for its header if no model says its perplexity or its mode's probability.
+    """
+    table = [["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"]]
+    told = 0
+    for label, members in _labels(every).items():
+        for name in sets_of_modes(members):
+            beams = [
+                tag for tag in tags(members) if tag != "greedy" and any((tag, name) in one.scored for one in members)
+            ]
+            for tag in beams or ["greedy"]:
+                columns = _mode_columns(members, name, tag)
+                if any(columns):
+                    told += any(columns[3:])
+                    table.append([label, name, tag, *map(_mean, columns)])
+    return table if told else table[:1]
+
+
+def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float]]:
+    """Greedy WER, WER, their difference, perplexity and the mode's probability (percent) of those that have them."""
+    wers = [[_wer(one, (kind, name)) for one in members] for kind in ("greedy", tag)]
+    gains = [None if None in pair else pair[0] - pair[1] for pair in zip(*wers, strict=True)]
+    ppls = [one.ppl.get(name, {}).get("ppl") for one in members]
+    found = [one.scored.get((tag, name)) for one in members]
+    modes = [scored.decode.get("mode_probability") if scored else None for scored in found]
+    if tag == "greedy":
+        wers[1], gains = [], []  # there is no beam to compare with
+    columns = [*wers, gains, ppls, [None if mode is None else 100 * mode for mode in modes]]
+    return [[value for value in column if value is not None] for column in columns]
 
 
 def espnet_table(system: System, kind: str) -> Table:
@@ -236,6 +280,19 @@ def _ratio(system: System, every: list[System]) -> str:
     if not all(sizes):
         return NONE
     return "1" if teacher is system else f"1/{sizes[1] / sizes[0]:.1f}"
+
+
+def _wer(system: System, key: tuple[str, str]) -> float | None:
+    scored = system.scored.get(key)
+    return scored.wer.get("wer") if scored else None
+
+
+def _mean(values: list[float]) -> str:
+    """Mean and standard deviation of what the seeds have."""
+    if not values:
+        return NONE
+    spread = over_seeds(values)
+    return f"{spread.mean:.2f}" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
 
 
 def _rate(score: dict[str, Any], key: str) -> str:

@@ -1,14 +1,16 @@
 """`kdasr decode`: the best hypothesis of each utterance of a set, in ESPnet's output layout.
 
 Writes text, token, token_int and score (a plain number a line), and decode.json with the options, the
-model's hash, and seconds: of audio, of CPU (summed over processes), and of wall clock (while any process
-was at work; loading the model is not in either). What was decoded before an interruption stays in `shards/`,
-and is not decoded again.
+model's hash, how probable the decoder holds what was found, and seconds: of audio, of CPU (summed over
+processes), and of wall clock (while any process was at work; loading the model is not in either). What was
+decoded before an interruption stays in `shards/`, and is not decoded again.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +61,12 @@ def run(args: argparse.Namespace) -> None:
         return
     summary = archive.summarise(shards)
     manifest = archive.read_manifest(shards)
-    write_results(out, shards, read_config(args.model[0])["token_list"])
+    best = write_results(out, shards, read_config(args.model[0])["token_list"])
     report = run_report.read(shards)
     result: dict[str, Any] = {key: summary[key] for key in ("utterances", "audio_seconds")}
     result |= {key: report[key] for key in ("cpu_seconds", "wall_seconds")}
     result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
+    result["mode_probability"] = mode_probability(best.values())
     hashes = ("model", "config", "tokens", "lm", "lm_config", "keys")
     result |= {key: manifest[key] for key in hashes if key in manifest}
     write_json(out / "decode.json", result)
@@ -72,8 +75,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"{out}: {result['utterances']} utterances, {audio:.0f} s of audio in {cpu:.1f} CPU s{speed}")
 
 
-def write_results(out: Path, shards: Path, tokens: list[str]) -> None:
-    """Write text, token, token_int and score of the best hypotheses of an archive."""
+def write_results(out: Path, shards: Path, tokens: list[str]) -> dict[str, dict[str, Any]]:
+    """Write text, token, token_int and score of the best hypotheses of an archive, and return these by utterance."""
     from kdasr.nbest.archive import read_nbest
 
     best = {record["id"]: record["hyps"][0] for record in read_nbest(shards)}
@@ -81,3 +84,21 @@ def write_results(out: Path, shards: Path, tokens: list[str]) -> None:
     write_table(out / "token", {key: " ".join(tokens[i] for i in hyp["tokens"]) for key, hyp in best.items()})
     write_table(out / "token_int", {key: " ".join(map(str, hyp["tokens"])) for key, hyp in best.items()})
     write_table(out / "score", {key: str(hyp["score"]) for key, hyp in best.items()})
+    return best
+
+
+def mode_probability(best: Iterable[Mapping[str, Any]]) -> float | None:
+    """The mean probability p(t = y) that the decoder gives to its best hypothesis (Kim and Rush 2016, Table 1).
+
+    One that was cut off, or that nothing ended, counts as 0: what it would have ended as is not known.
+
+    Args:
+        best: the best hypothesis of each utterance, as an N-best record has it.
+
+    Returns:
+        A number from 0 to 1; None without a decoder's scores (a search with CTC alone).
+    """
+    hyps = list(best)
+    if not any("decoder" in hyp["scores"] for hyp in hyps):
+        return None
+    return sum(math.exp(hyp["scores"]["decoder"]) for hyp in hyps if hyp["ended"] == "eos") / len(hyps)

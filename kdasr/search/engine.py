@@ -100,8 +100,8 @@ class Engine:
         Raises:
             UserError: an input is missing, or is not what the model takes; the utterance is named.
         """
-        inputs = [self._read(row) for row in rows]
-        lengths = [self._frames(x) for x in inputs]
+        inputs = [self.read(row) for row in rows]
+        lengths = [self.frames(x) for x in inputs]
         names = [row.name for row in rows]
         for bucket in buckets(lengths):
             for number, found in self._search({number: inputs[number] for number in bucket}, names):
@@ -112,10 +112,11 @@ class Engine:
         """Audio seconds of a row with so many input frames."""
         return row.seconds if row.seconds is not None else frames / FRAMES_A_SECOND
 
-    def _frames(self, x: np.ndarray) -> int:
+    def frames(self, x: np.ndarray) -> int:
+        """Input frames of features (T, F), or of samples (T,)."""
         return len(x) * FRAMES_A_SECOND // self.source.sample_rate if self.source.sample_rate else len(x)
 
-    def _read(self, row: Row) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """Features (T, F) or samples (T,) in [-1, 1], float32."""
         import numpy as np
 
@@ -156,13 +157,13 @@ class Engine:
 
         from kdasr.search.stream import stream
 
-        longest = max(self._frames(x) for x in bucket.values())
+        longest = max(self.frames(x) for x in bucket.values())
         slots = max(1, self.batch_frames // max(1, longest * self.options.beam))
         todo = dict(bucket)
         while todo:
             try:
                 for number, found in stream(
-                    self._encoded(todo, slots, names), self.scorers, self.options, slots, watch=self.watch
+                    self.encoded(todo, slots, names), self.scorers, self.options, slots, watch=self.watch
                 ):
                     del todo[number]
                     yield number, found
@@ -175,14 +176,14 @@ class Engine:
                 if slots == 1:
                     first = next(iter(todo))
                     raise UserError(
-                        f"{names[first]}: {self._frames(bucket[first])} frames do not fit into memory with beam "
+                        f"{names[first]}: {self.frames(bucket[first])} frames do not fit into memory with beam "
                         f"{self.options.beam}; give a smaller --beam, or cut the utterance"
                     ) from None
                 slots = max(1, min(slots, len(todo)) // 2)
                 if self.device != "cpu":
                     torch.cuda.empty_cache()
 
-    def _encoded(self, inputs: dict[int, np.ndarray], slots: int, names: Sequence[str]) -> Iterator[Utterance]:
+    def encoded(self, inputs: dict[int, np.ndarray], slots: int, names: Sequence[str]) -> Iterator[Utterance]:
         """Inputs encoded as they are asked for, `slots` at a time where they can go together."""
         import torch
 

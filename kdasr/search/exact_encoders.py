@@ -40,12 +40,15 @@ class Plan(NamedTuple):
 def plan_for(encoder: Any, ctc: Any = None) -> Plan | None:
     """The plan of an encoder, or None if no exact one is known; an attribute `batch_invariant` vouches for others.
 
+    Of such an encoder, an attribute `shortest` says how many frames it needs, if more than one.
+
     Args:
         encoder: of an ESPnet model, in evaluation mode.
         ctc: the model's CTC, which encoders that are conditioned on it (interctc) read.
     """
     if getattr(encoder, "batch_invariant", False):
-        return Plan(lambda length: length > 0, lambda x, lengths: _plain(encoder, x, lengths))
+        shortest = getattr(encoder, "shortest", 1)
+        return Plan(lambda length: length >= shortest, lambda x, lengths: _plain(encoder, x, lengths))
     kind = type(encoder)
     if not kind.__module__.startswith("espnet2.asr.encoder."):
         return None

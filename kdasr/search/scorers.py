@@ -166,41 +166,34 @@ def _one_or_all(name: str, scorers: list[Any], ensemble: Any, options: SearchOpt
 
 def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     """A model's attention decoder as a scorer, and whether ESPnet batches its hypotheses."""
-    from kdasr.search.one_by_one import OneByOne
     from kdasr.search.rnn_decoders import RnnDecoderScorer
     from kdasr.search.transformers import TransformerScorer
 
     decoder = model.decoder
     if decoder is None or getattr(model, "use_transducer_decoder", False):
         raise UserError("the model has no attention decoder; give --ctc_weight 1 if it has a CTC layer")
-    batched = is_batched(decoder)
-    if all(hasattr(decoder, method) for method in ("remember", "start", "step")):
-        return InTensors(decoder), batched
-    if RnnDecoderScorer.fits(decoder):
-        return InTensors(RnnDecoderScorer(decoder)), batched
-    if TransformerScorer.fits(decoder):
-        return TransformerScorer(decoder), batched
-    return OneByOne(decoder), batched
+    return _as_scorer(decoder, RnnDecoderScorer, TransformerScorer), is_batched(decoder)
 
 
 def lm_scorer(lm: Any) -> tuple[FullScorer, bool]:
-    """A language model as a scorer, and whether ESPnet batches its hypotheses.
-
-    ESPnet's recurrent and transformer ones natively, then anything with remember, start and step, then any
-    other ESPnet language model through its `score`.
-    """
+    """A language model as a scorer, and whether ESPnet batches its hypotheses."""
     from kdasr.search.lms import RnnLmScorer
-    from kdasr.search.one_by_one import OneByOne
     from kdasr.search.transformers import TransformerLmScorer
 
-    batched = is_batched(lm)
-    if all(hasattr(lm, method) for method in ("remember", "start", "step")):
-        return InTensors(lm), batched
-    if RnnLmScorer.fits(lm):
-        return InTensors(RnnLmScorer(lm)), batched
-    if TransformerLmScorer.fits(lm):
-        return TransformerLmScorer(lm), batched
-    return OneByOne(lm), batched
+    return _as_scorer(lm, RnnLmScorer, TransformerLmScorer), is_batched(lm)
+
+
+def _as_scorer(network: Any, recurrent: Any, transformer: Any) -> FullScorer:
+    """A network with remember, start and step as it is; ESPnet's by the native scorer that fits, else its `score`."""
+    from kdasr.search.one_by_one import OneByOne
+
+    if all(hasattr(network, method) for method in ("remember", "start", "step")):
+        return InTensors(network)
+    if recurrent.fits(network):
+        return InTensors(recurrent(network))
+    if transformer.fits(network):
+        return transformer(network)
+    return OneByOne(network)
 
 
 def is_batched(scorer: Any) -> bool:

@@ -67,7 +67,8 @@ def test_sharing_prefixes_changes_nothing(layers, cell):
     torch.manual_seed(6)
     decoder = AttentionDecoder(11, 6, hidden_size=8, num_layers=layers, cell_type=cell, attention_size=7).eval()
     hs, lens = torch.randn(2, 9, 6), torch.tensor([9, 4])
-    ys = torch.tensor([[[10, 1, 2, 3], [10, 1, 2, 4], [10, 1, -1, -1]], [[10, 5, 5, -1], [10, 5, 5, 5], [10, 5, 5, -1]]])
+    one = [[10, 1, 2, 3], [10, 1, 2, 4], [10, 1, -1, -1]]
+    ys = torch.tensor([one, [[10, 5, 5, -1], [10, 5, 5, 5], [10, 5, 5, -1]]])
     shared, apart = (logits_of(decoder, hs, lens, ys, share=share) for share in (True, False))
     torch.testing.assert_close(shared, apart, rtol=1e-5, atol=1e-5)
     assert len(prefixes_of(ys, torch.ones(2, 3).bool()).tokens) == 9

@@ -167,6 +167,7 @@ def test_stored_soft_targets_equal_the_teacher_online(networks, kept, divergence
     text = torch.tensor([[2], [2]]), torch.tensor([1, 1])
     stored, stats, _ = student(speech, lens, *text, **batch, kd_soft=batch_soft)
     student.teachers = (teachers_of([teacher]),)
+    student.kd = Distillation(**{**vars(settings), "teachers": ("in memory",)})
     online, _, _ = student(speech, lens, *text, **batch)
     assert stored.item() == pytest.approx(online.item(), rel=1e-5)
     assert stats["loss_word"] > 0
@@ -174,6 +175,52 @@ def test_stored_soft_targets_equal_the_teacher_online(networks, kept, divergence
     for one, other in zip(*(torch.autograd.grad(x, leaves, allow_unused=True) for x in (stored, online)), strict=True):
         if one is not None:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [7, 3])
+def test_stored_frames_equal_the_teacher_online_and_the_formula(kept):
+    from kdasr.asr.settings import Distillation
+
+    student, teacher = build(OWN, ctc_weight=1.0).eval(), build(OWN, seed=5).eval()
+    student.training = True  # only what asks for it: batch norm and dropout stay as they are
+    speech, lens = torch.randn(2, 60, 20), torch.tensor([60, 44])
+    text = torch.tensor([[2, 3], [4, -1]]), torch.tensor([2, 1])
+    settings = {"ctc_word_weight": 0.25, "soft_k": kept}
+    with torch.no_grad():
+        logq = teacher.ctc.ctc_lo(teacher.encode(speech, lens)[0]).log_softmax(-1)  # (B, S, V)
+    values, ids = logq.topk(kept)
+    student.kd = Distillation(**settings)
+    stored, stats, _ = student(speech, lens, *text, kd_ctc=torch.cat([ids.float(), values], 2))
+    student.kd, student.teachers = Distillation(**settings, teachers=("x",)), (teachers_of([teacher]),)
+    online, _, _ = student(speech, lens, *text)
+    assert stored.item() == pytest.approx(online.item(), rel=1e-5)
+    encoded, frames = student.encode(speech, lens)
+    logp = student.ctc.ctc_lo(encoded).log_softmax(-1)
+    by_hand = 0.0
+    for b in range(2):
+        for s in range(int(frames[b])):
+            q = values[b, s].softmax(-1)
+            by_hand += (q * (q.log() - logp[b, s, ids[b, s]])).sum().item() / 2
+    assert stats["loss_frames"].item() == pytest.approx(by_hand, rel=1e-4)
+    student.kd = Distillation()
+    plain, _, _ = student(speech, lens, *text)
+    assert stored.item() == pytest.approx(0.75 * plain.item() + 0.25 * by_hand, rel=1e-4)
+
+
+def test_frames_of_another_rate_are_refused():
+    from kdasr.asr.settings import Distillation
+    from kdasr.errors import UserError
+
+    student = build(OWN)
+    student.kd = Distillation(ctc_word_weight=0.5)
+    with pytest.raises(UserError, match="encodes 7 frames where the student has 15"):
+        student(
+            torch.randn(1, 60, 20),
+            torch.tensor([60]),
+            torch.tensor([[2]]),
+            torch.tensor([1]),
+            kd_ctc=torch.zeros(1, 7, 4),
+        )
 
 
 def teachers_of(models, mean="arithmetic", weights=()):
@@ -194,7 +241,7 @@ def test_the_word_loss_by_hand():
     for module in student.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    student.kd = Distillation(word_weight=0.3, temperature=2.0, ensemble="geometric")
+    student.kd = Distillation(word_weight=0.3, temperature=2.0, ensemble="geometric", teachers=("a", "b"))
     student.teachers = (teachers_of(teachers, "geometric", [0.25, 0.75]),)
     speech, lens, text = torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]])
     loss, _, _ = student(speech, lens, text, torch.tensor([2]))
@@ -217,7 +264,7 @@ def test_without_soft_targets_and_teachers_is_refused():
 
     student = build(OWN)
     student.kd = Distillation(word_weight=0.3)
-    with pytest.raises(UserError, match="kdasr soft"):
+    with pytest.raises(UserError, match="neither soft targets nor teachers"):
         student(torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]]), torch.tensor([2]))
     student.eval()  # validation looks at references alone
     student(torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]]), torch.tensor([2]))

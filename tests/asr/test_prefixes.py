@@ -8,6 +8,7 @@ from test_model import OWN, RNN, STOCK, build
 
 from kdasr.asr.prefixes import PADDING, count, decode_prefixes, prefixes_of, with_sos_eos
 
+
 def test_with_sos_eos():
     ys_in, ys_out = with_sos_eos(torch.tensor([[[2, 3], [4, -1]]]), 6, 6)
     assert ys_in.tolist() == [[[6, 2, 3], [6, 4, -1]]]
@@ -57,7 +58,8 @@ def test_every_prefix_is_there_once(batch, data):
     }
     assert set(spelled) == wanted
     for b, one in enumerate(batch):
-        assert count([tokens for k, tokens in enumerate(one) if used[b, k]]) == (tree.owner == b).sum()
+        some = [tokens for k, tokens in enumerate(one) if used[b, k]]
+        assert count([token for tokens in some for token in tokens], list(map(len, some))) == (tree.owner == b).sum()
         for k, tokens in enumerate(one):
             nodes = tree.path[b, k].tolist()
             assert nodes[len(tokens) + 1 :] == [-1] * (longest - len(tokens))

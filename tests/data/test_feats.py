@@ -17,6 +17,7 @@ from kdasr.cli import main
 from kdasr.data import cmvn, feats
 from kdasr.data.fbank import fbank
 from kdasr.data.feats import change_speed
+from kdasr.data.spectrogram import spectrogram
 from kdasr.files import read_table, write_table
 
 kaldiio = pytest.importorskip("kaldiio")
@@ -187,6 +188,45 @@ def test_other_settings_are_refused(data, tmp_path, capsys):
     assert "audio_bytes was" in capsys.readouterr().err
 
 
+def test_spectrograms(data, tmp_path):
+    out = tmp_path / "out"
+    assert kdasr_feats(data, out, "--type", "spectrogram") == 0
+    wav = read_table(data / "wav.scp")
+    expected = {name: spectrogram(soundfile.read(place, dtype="int16")[0]) for name, place in wav.items()}
+    for name, matrix in kaldiio.load_scp_sequential(str(out / "feats.scp")):
+        assert matrix.shape == expected[name].shape and matrix.shape[1] == 161
+        assert np.abs(matrix - expected[name]).max() < STEP
+    assert read_table(out / "utt2num_frames") == {name: str(len(matrix)) for name, matrix in expected.items()}
+    frames = np.concatenate(list(expected.values())).astype(np.float64)
+    stats = cmvn.read_npz(out / "cmvn.npz")
+    np.testing.assert_allclose(stats.mean, frames.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(stats.std, frames.std(axis=0), rtol=1e-5)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["features"].startswith("log power spectrogram, 161 bins, 20 ms hann window")
+
+
+@pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
+def test_spectrograms_are_shared_and_normalised_alike(options, data, tmp_path, small_shards):
+    words = ("--type", "spectrogram", *options)
+    assert kdasr_feats(data, tmp_path / "one", "--nj", 2, *words) == 0
+    for job in ("2/2", "1/2"):
+        assert kdasr_feats(data, tmp_path / "jobs", "--job", job, *words) == 0
+    assert kdasr_feats(data, tmp_path / "jobs", "--merge", *words) == 0
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "jobs")
+    stats = cmvn.read_npz(tmp_path / "one" / "cmvn.npz")
+    assert (np.abs(stats.mean).max() < 1e-3) == bool(options)
+
+
+def test_another_kind_in_one_directory_is_refused(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    kdasr_feats(data, out)
+    assert kdasr_feats(data, out, "--type", "spectrogram") == 1
+    error = capsys.readouterr().err
+    assert "features was 'log-mel filterbank, 80 bins" in error and "now 'log power spectrogram, 161 bins" in error
+    assert kdasr_feats(data, out, "--bins", 40) == 1
+    assert "now 'log-mel filterbank, 40 bins" in capsys.readouterr().err
+
+
 def test_speaker_normalisation(data, tmp_path):
     kdasr_feats(data, tmp_path / "plain")
     assert kdasr_feats(data, tmp_path / "out", "--cmvn", "speaker") == 0
@@ -306,6 +346,12 @@ def segments(row):
         (None, ("--merge",), r"1 of 1 shards are missing, the first is 0"),
         (None, ("--job", "1/2", "--merge"), r"exclude each other"),
         (None, ("--nj", "0"), r"--nj 0"),
+        (None, ("--type", "spectrogram", "--bins", "80"), r"--bins: counts mel bins"),
+        (
+            lambda d: soundfile.write(d / "s0-00.wav", audio(0.019, 0), 16000, subtype="PCM_16"),
+            ("--type", "spectrogram"),
+            r"utterance s0-00 .*0\.019 s of audio, less than one frame of 20 ms",
+        ),
     ],
 )
 def test_errors_name_what_to_mend(change, options, message, data, tmp_path, capsys):

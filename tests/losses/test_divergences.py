@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdasr.losses.divergences import DIVERGENCES, jensen_shannon, kl, reverse_kl, total_variation
+from kdasr.losses.divergences import FUNCTIONS, jensen_shannon, kl, reverse_kl, total_variation
 
 Q, P = torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[0.25, 0.25, 0.5]])
 
@@ -29,12 +29,12 @@ def test_kl_is_torchs():
     torch.testing.assert_close(reverse_kl(logp, logq), theirs)
 
 
-@pytest.mark.parametrize("name", DIVERGENCES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @given(st.lists(st.tuples(*[st.floats(-20, 20)] * 2), min_size=2, max_size=6))
 def test_zero_where_equal_and_never_below(name, pairs):
     logq, logp = torch.tensor(pairs, dtype=torch.double).t().log_softmax(-1)
-    assert DIVERGENCES[name](logq[None], logq[None]).item() == pytest.approx(0, abs=1e-9)
-    assert DIVERGENCES[name](logq[None], logp[None]).item() >= -1e-12
+    assert FUNCTIONS[name](logq[None], logq[None]).item() == pytest.approx(0, abs=1e-9)
+    assert FUNCTIONS[name](logq[None], logp[None]).item() >= -1e-12
 
 
 @given(st.lists(st.tuples(*[st.floats(-50, 50)] * 2), min_size=2, max_size=6))
@@ -49,14 +49,14 @@ def test_what_the_teacher_excludes(name):
     """A probability of zero is no trouble: neither in the value nor in the gradient."""
     logq = torch.tensor([[math.log(0.5), math.log(0.5), float("-inf")]])
     logits = torch.tensor([[0.3, 0.1, -0.2]], requires_grad=True)
-    value = DIVERGENCES[name](logq, logits.log_softmax(-1))
+    value = FUNCTIONS[name](logq, logits.log_softmax(-1))
     value.sum().backward()
     assert torch.isfinite(value).all() and torch.isfinite(logits.grad).all() and logits.grad[0, 2] > 0
 
 
-@pytest.mark.parametrize("name", DIVERGENCES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradcheck(name):
     torch.manual_seed(1)
     logits = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
     logq = torch.randn(3, 4, dtype=torch.double).log_softmax(-1)
-    assert torch.autograd.gradcheck(lambda z: DIVERGENCES[name](logq, z.log_softmax(-1)), logits)
+    assert torch.autograd.gradcheck(lambda z: FUNCTIONS[name](logq, z.log_softmax(-1)), logits)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdasr.errors import UserError
-from kdasr.losses.divergences import DIVERGENCES
+from kdasr.losses.divergences import FUNCTIONS
 from kdasr.losses.word import mixed, most_probable, word_loss
 
 
@@ -30,11 +30,11 @@ def test_gradient_is_hintons(temperature):
     torch.testing.assert_close(z.grad, weights[:, None] * temperature * (p - q), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", FUNCTIONS)
 def test_all_tokens_in_any_order_are_the_divergence(divergence):
     torch.manual_seed(0)
     logits, logq = torch.randn(4, 5), torch.randn(4, 5).log_softmax(-1)
-    expected = DIVERGENCES[divergence](logq, logits.log_softmax(-1)).sum()
+    expected = FUNCTIONS[divergence](logq, logits.log_softmax(-1)).sum()
     for kept in (0, 5, 99):
         found = word_loss(logits, *most_probable(logq, kept), torch.ones(4), 1.0, divergence)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
@@ -43,19 +43,19 @@ def test_all_tokens_in_any_order_are_the_divergence(divergence):
 def test_kept_tokens_are_renormalised():
     """Of 1/2, 1/4, 1/4 the first two are kept: 2/3, 1/3."""
     logq = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    ids, values = most_probable(logq, 2)
+    ids, _ = most_probable(logq, 2)
     assert ids[0, 0] == 0 and ids.shape == (1, 2)
     p = torch.tensor([[0.2, 0.3, 0.5]])
     found = word_loss(p.log(), torch.tensor([[0, 1]]), logq[:, :2], torch.ones(1))
     assert found.item() == pytest.approx(2 / 3 * math.log(2 / 3 / 0.2) + 1 / 3 * math.log(1 / 3 / 0.3), rel=1e-5)
     js = word_loss(p.log(), torch.tensor([[0, 1]]), logq[:, :2], torch.ones(1), divergence="js")
     whole = torch.tensor([[2 / 3, 1 / 3, 0.0]]).log()
-    assert js.item() == pytest.approx(DIVERGENCES["js"](whole, p.log()).item(), rel=1e-5)
+    assert js.item() == pytest.approx(FUNCTIONS["js"](whole, p.log()).item(), rel=1e-5)
     with pytest.raises(UserError, match="soft_k 0"):
         word_loss(p.log(), torch.tensor([[0, 1]]), logq[:, :2], torch.ones(1), divergence="reverse_kl")
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", FUNCTIONS)
 def test_gradcheck(divergence):
     torch.manual_seed(0)
     logits = torch.randn(3, 4, requires_grad=True)

@@ -36,6 +36,14 @@ def write_data(directory, features):
     return list(matrices)
 
 
+def write_place(root):
+    """root/model, and root/data of seven utterances, one of them with a single frame: root, model, features."""
+    model = write_model(root / "model")
+    features = models.features(LENGTHS)
+    write_data(root / "data", features)
+    return root, model, features
+
+
 def nbest(root, out, *more):
     """`kdasr nbest` of root/model and root/data in shards of two; the exit status."""
     words = ["--model", root / "model", "--data", root / "data", "--out", out, "--shard_size", 2, *more]

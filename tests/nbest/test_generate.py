@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from nbest_models import LENGTHS, models, nbest, write_data, write_model
+from nbest_models import LENGTHS, models, nbest, write_data, write_model, write_place
 
 from kdasr.cli import main
 from kdasr.files import read_json, read_table, write_table
@@ -25,12 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A model and a data directory of seven utterances, one of them with a single frame."""
-    root = tmp_path_factory.mktemp("place")
-    model = write_model(root / "model")
-    features = models.features(LENGTHS)
-    write_data(root / "data", features)
-    return root, model, features
+    return write_place(tmp_path_factory.mktemp("place"))
 
 
 def shards(out):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from nbest_models import LENGTHS, files, models, nbest, write_data, write_model
+from nbest_models import LENGTHS, files, models, nbest, write_data, write_model, write_place
 
 from kdasr.cli import main
 from kdasr.files import read_json, write_table
@@ -21,12 +21,7 @@ from kdasr.search.options import SearchOptions
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A model and a data directory of seven utterances, one of them with a single frame."""
-    root = tmp_path_factory.mktemp("place")
-    model = write_model(root / "model")
-    features = models.features(LENGTHS)
-    write_data(root / "data", features)
-    return root, model, features
+    return write_place(tmp_path_factory.mktemp("place"))
 
 
 def sentence(capsys):

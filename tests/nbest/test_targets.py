@@ -1,120 +1,312 @@
-"""Targets: weights by hand, filters that say what they drop, references where they are named."""
+"""`kdasr targets`: what it writes, reports and leaves out, and what it refuses without leaving anything behind."""
 
-import json
+import itertools
 import math
 
+import kaldiio
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from target_inputs import TOKENS, Place, hyp, record, softened, write_archive
 
-from kdasr.errors import UserError
-from kdasr.nbest.targets import fault, repeats, weigh
-
-HYPOTHESES = [
-    {"tokens": [2, 3], "text": "AB", "score": -1.0},
-    {"tokens": [2], "text": "A", "score": -2.0},
-    {"tokens": [3], "text": "B", "score": -4.0},
-]
-
-
-def test_posterior_weights_by_hand():
-    z = 1 + math.exp(-1) + math.exp(-3)
-    weights = [target.weight for target in weigh(HYPOTHESES, "posterior", 1.0)]
-    assert weights == pytest.approx([1 / z, math.exp(-1) / z, math.exp(-3) / z])
-
-
-def test_temperature_flattens():
-    hot = [target.weight for target in weigh(HYPOTHESES, "posterior", 1e6)]
-    assert hot == pytest.approx([1 / 3] * 3, abs=1e-5)
-    cold = [target.weight for target in weigh(HYPOTHESES, "posterior", 0.01)]
-    assert cold == pytest.approx([1, 0, 0], abs=1e-6)
-
-
-def test_topk_is_uniform():
-    assert [target.weight for target in weigh(HYPOTHESES, "topk", 1.0)] == pytest.approx([1 / 3] * 3)
-
-
-def test_hypotheses_of_low_weight_are_left_out():
-    z = 1 + math.exp(-1)  # the third has exp(-3) / (z + exp(-3)) = 0.035
-    targets = weigh(HYPOTHESES, "posterior", 1.0, min_weight=0.04)
-    assert [target.text for target in targets] == ["AB", "A"]
-    assert [target.weight for target in targets] == pytest.approx([1 / z, math.exp(-1) / z])
-    assert len(weigh(HYPOTHESES, "posterior", 1.0, min_weight=0.03)) == 3
-    assert [target.weight for target in weigh(HYPOTHESES, "posterior", 1.0, min_weight=1.0)] == [1.0]
-    assert len(weigh(HYPOTHESES, "topk", 1.0, min_weight=0.5)) == 3  # equal weights are wanted there
-
-
-def test_scores_of_long_hypotheses_do_not_underflow():
-    far = [{"tokens": [2], "text": "A", "score": -5000.0}, {"tokens": [3], "text": "B", "score": -5001.0}]
-    assert weigh(far, "posterior", 1.0)[0].weight == pytest.approx(1 / (1 + math.exp(-1)))
-
-
-def test_a_score_that_is_no_number_is_refused():
-    with pytest.raises(UserError, match="'AB'"):
-        weigh([{"tokens": [2, 3], "text": "AB", "score": float("nan")}], "posterior", 1.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("", 0),
-        ("A", 1),
-        ("A B C", 1),
-        ("A A", 2),
-        ("A A A A", 4),
-        ("X A B A B A B Y", 3),
-        ("A B A", 1),
-        ("A B A B", 2),
-        ("A B C D A B C D", 2),
-        ("A B C A B C A B", 2),
-        ("THE THE CAT SAT SAT SAT", 3),
-    ],
-)
-def test_repeats(text, count):
-    assert repeats(text.split()) == count
-
-
-@pytest.mark.parametrize(
-    ("tokens", "text", "score", "reason"),
-    [
-        ([], "", -1.0, "empty"),
-        ([2] * 26, "A", -1.0, "too long for its audio"),
-        ([2] * 25, "A", -1.0, None),
-        ([2] * 8, "A A A A", -1.0, "looping"),
-        ([2] * 8, "A A A B", -1.0, None),
-        ([2] * 8, "A B", -2e9, "impossible to CTC"),
-    ],
-)
-def test_faults_are_named(tokens, text, score, reason):
-    assert fault({"tokens": tokens, "text": text, "score": score}, 100, 4, 4.0) == reason
-
-
-def run(tmp_path, *options):
-    from kdasr.cli import main
-
-    return main(["targets", "--tokens", str(tmp_path / "char"), "--out", str(tmp_path / "targets"), *options])
+from kdasr.files import read_json, read_table
+from kdasr.nbest.check_targets import check_targets
+from kdasr.nbest.select import Target
+from kdasr.nbest.target_files import write_targets
 
 
 @pytest.fixture
-def tokens(tmp_path):
-    (tmp_path / "char").mkdir()
-    (tmp_path / "char" / "tokens.txt").write_text("<blank>\n<unk>\n<space>\nA\nB\n<sos/eos>\n")
-    (tmp_path / "char" / "tokens.json").write_text(json.dumps({"type": "char"}))
-    (tmp_path / "char" / "nlsyms.txt").write_text("")
-    (tmp_path / "text").write_text("u1 AB A\nu2 B\n")
-    return tmp_path
+def place(tmp_path):
+    """u1 is heard right at once, u2 as the third of three, u3 never; texts of what was said, and of two of them."""
+    made = Place(tmp_path)
+    made.nbest("nb", *records())
+    made.text("said", u1="A B C A", u2="B B C C", u3="C A")
+    made.text("two", u1="A B C A", u2="B B C C")
+    return made
 
 
-def test_references_train_with_weight_one(tokens, capsys):
-    assert run(tokens, "--refs", str(tokens / "text")) == 0
-    assert (tokens / "targets" / "hyps").read_text() == "u1 3 4 2 3\nu2 4\n"
-    assert (tokens / "targets" / "hyp_lens").read_text() == "u1 4\nu2 1\n"
-    assert (tokens / "targets" / "weights").read_text() == "u1 1\nu2 1\n"
-    assert (tokens / "targets" / "text").read_text() == "u1 AB A\nu2 B\n"
-    assert run(tokens, "--refs", str(tokens / "text")) == 0
+def records():
+    return [
+        record("u1", hyp("A B C A", -1), hyp("A B C C", -2), hyp("A C C C", -3)),  # 0, 1, 2 errors in 4 words
+        record("u2", hyp("B B B B", -1), hyp("B B", -1.5), hyp("B B C C", -2)),  # looping, 2, 0 errors
+        record("u3", hyp("A", -1), hyp("", -2), hyp("C C", -4)),  # 1 error, empty, 1 error in 2 words
+    ]
+
+
+def test_references_train_with_weight_one(place, capsys):
+    refs = place.text("text", u1="AB A", u2="B")
+    assert place.targets("--refs", refs) == 0
+    assert (place.out / "hyps").read_text() == "u1 3 4 2 3\nu2 4\n"
+    assert (place.out / "hyp_lens").read_text() == "u1 4\nu2 1\n"
+    assert (place.out / "weights").read_text() == "u1 1\nu2 1\n"
+    assert (place.out / "text").read_text() == "u1 AB A\nu2 B\n"
+    assert place.targets("--refs", refs) == 0
     assert "made already" in capsys.readouterr().out
 
 
-def test_nothing_to_select_from_is_refused(tokens, capsys):
-    assert run(tokens) == 1
-    assert "--nbest" in capsys.readouterr().err
-    assert run(tokens, "--refs", str(tokens / "text"), "--k", "0") == 1
-    assert not (tokens / "targets").exists()
+def test_posterior_needs_no_reference(place, capsys):
+    assert place.targets("--nbest", place.root / "nb", "--min_weight", 0) == 0
+    z = 1 + math.exp(-1) + math.exp(-2)
+    weights = [float(word) for word in place.table("weights")["u1"].split()]
+    assert weights == pytest.approx([1 / z, math.exp(-1) / z, math.exp(-2) / z], rel=1e-8)
+    assert place.table("hyps")["u3"] == "3 5 2 5" and place.table("hyp_lens")["u3"] == "1 3"
+    assert place.table("text") == {"u1": "A B C A", "u2": "B B", "u3": "A"}
+    told = capsys.readouterr().out
+    assert "7 targets for 3 utterances" in told and "WER" not in told
+    assert "  left out 1 empty, as u3: \n" in told and "  left out 1 looping, as u2: B B B B\n" in told
+    summary = read_json(place.out / "targets.json")["summary"]
+    assert summary["dropped"] == {"empty": 1, "looping": 1} and summary["hypotheses_read"] == 9
+    assert "measured" not in summary
+
+
+def test_references_win_over_hypotheses(place):
+    assert place.targets("--nbest", place.root / "nb", "--refs", place.text("u2", u2="C"), "--select", "topk") == 0
+    assert place.table("text") == {"u1": "A B C A", "u2": "C", "u3": "A"}
+    assert read_json(place.out / "targets.json")["summary"]["hypotheses_read"] == 6
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_topk_measures_the_teacher_and_warns(place, capsys, k):
+    assert (
+        place.targets("--nbest", place.root / "nb", "--select", "topk", "--k", k, "--against", place.root / "two") == 0
+    )
+    told = capsys.readouterr().out
+    rates = read_json(place.out / "targets.json")["summary"]["measured"]
+    # the teacher's best of u1 and u2 are 0 and 2 errors; of the first k the best are 0 and 2, 2 or 0
+    oracle = 0 if k == 3 else 25
+    # u1 has 0, then 0.5, then 1 error by weight; u2's loop is left out, so it has 2, then 1
+    targets = {1: 25.0, 2: 18.75, 3: 25.0}[k]
+    assert rates == {
+        "utterances": 2, "words": 8, "wer_1best": 25.0, "wer_oracle": oracle, "with_targets": 2, "wer_targets": targets
+    }  # fmt: skip
+    expected = f"teacher's best 25.00 %, nearest of {k} {oracle:.2f} %, targets by weight {targets:.2f} %"
+    assert f"  WER on 2 utterances with references: {expected}" in told
+    assert "warning" not in told
+
+
+def test_a_teacher_that_knows_its_audio_is_warned_of(place, capsys):
+    one = place.text("one", u1="A B C A")
+    nbest = write_archive(place.root / "nb1", records()[:1], place.tokens)
+    assert place.targets("--nbest", nbest, "--select", "topk", "--k", 2, "--against", one) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2] == (
+        "  warning: equal weights teach 12.5 % of words wrongly, the teacher's best alone 0.0 %: a teacher that knows "
+        "audio well, above all what it was trained on, gives one right hypothesis and 1 wrong ones;"
+    )
+    assert all(remedy in told[-1] for remedy in ("--select posterior", "untranscribed audio", "kdasr data folds"))
+    assert read_json(place.out / "targets.json")["summary"]["warning"].startswith("equal weights")
+    assert place.targets("--nbest", nbest, "--select", "topk", "--k", 1, "--against", one) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert place.targets("--nbest", nbest, "--against", one) == 0  # posterior weights are not equal
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_texts_that_measure_nothing_are_told_of(place, capsys):
+    assert place.targets("--nbest", place.root / "nb", "--against", place.text("other", v1="A")) == 0
+    assert "no utterance of the archives has a reference in --against" in capsys.readouterr().out
+
+
+def test_wer_weights(place):
+    said = place.root / "said"
+    assert place.targets("--nbest", place.root / "nb", "--select", "wer", "--beta", 4, "--against", said) == 0
+    z = 1 + math.exp(-1) + math.exp(-2)
+    weights = [float(word) for word in place.table("weights")["u1"].split()]
+    assert weights == pytest.approx([1 / z, math.exp(-1) / z, math.exp(-2) / z], rel=1e-8)
+    # u2: 2 and 0 errors in 4 words
+    weights = [float(word) for word in place.table("weights")["u2"].split()]
+    assert weights == pytest.approx([math.exp(-2) / (1 + math.exp(-2)), 1 / (1 + math.exp(-2))], rel=1e-8)
+    assert place.table("text")["u2"] == "B B C C"  # of the largest weight
+    assert place.table("weights")["u3"] == "0.5 0.5"
+
+
+@pytest.mark.parametrize("similarity", ["errors", "bleu"])
+def test_best_takes_the_nearest(place, similarity):
+    options = ("--select", "best", "--similarity", similarity, "--against", place.root / "said")
+    assert place.targets("--nbest", place.root / "nb", *options) == 0
+    # u3: "A" has 2 wrong characters of "C A" (and a BLEU of 100 exp(1 - 2)), "C C" has 1 (and 50 exp(0))
+    assert place.table("text") == {"u1": "A B C A", "u2": "B B C C", "u3": "C C"}
+    assert set(place.table("weights").values()) == {"1"}
+    rates = read_json(place.out / "targets.json")["summary"]["measured"]
+    assert rates["wer_targets"] == 10.0 and rates["wer_oracle"] == 10.0 and rates["wer_1best"] == 30.0
+
+
+def test_mix_merges_and_falls_back_to_the_reference(place, capsys):
+    options = ("--select", "mix", "--ref_weight", 0.6, "--k", 2, "--min_frames", 20, "--against", place.root / "said")
+    assert place.targets("--nbest", place.root / "nb", *options) == 0
+    # more than 5 tokens are too long now: none of u1, "B B" of u2 (3 tokens), "A" and "C C" of u3
+    assert place.table("text") == {"u1": "A B C A", "u2": "B B C C", "u3": "C A"}
+    assert place.table("weights")["u1"] == "1" and place.table("weights")["u2"] == "0.6 0.4"
+    z = 1 + math.exp(-3)
+    assert [float(word) for word in place.table("weights")["u3"].split()] == pytest.approx(
+        [0.6, 0.4 / z, 0.4 * math.exp(-3) / z]
+    )
+    assert "1 utterances have no hypothesis left, and train on their reference, as u1" in capsys.readouterr().out
+    assert place.targets("--nbest", place.root / "nb", *options[:4], "--against", place.root / "said") == 0
+    z = 1 + math.exp(-1) + math.exp(-2)
+    assert [float(word) for word in place.table("weights")["u1"].split()] == pytest.approx(
+        [0.6 + 0.4 / z, 0.4 * math.exp(-1) / z, 0.4 * math.exp(-2) / z]
+    )
+
+
+@pytest.mark.parametrize(
+    "needs", [("--select", "wer"), ("--select", "mix"), ("--max_wer", "60"), ("--length_ratio", "9")]
+)
+def test_utterances_without_reference(place, capsys, needs):
+    options = ("--nbest", place.root / "nb", *needs, "--against", place.root / "two")
+    assert place.targets(*options) == 1
+    error = capsys.readouterr().err
+    assert "u3 has no reference" in error and needs[0] in error and "--unreferenced" in error and place.nothing_left()
+    assert place.targets(*options, "--unreferenced", "drop") == 0
+    assert set(place.table("hyps")) == {"u1", "u2"}
+    assert "1 utterances without a reference were left out, as u3" in capsys.readouterr().out
+    assert place.targets(*options, "--unreferenced", "posterior", "--min_weight", 0) == 0
+    z = 1 + math.exp(-3)
+    assert [float(word) for word in place.table("weights")["u3"].split()] == pytest.approx([1 / z, math.exp(-3) / z])
+    assert "1 utterances without a reference have targets without one, as u3" in capsys.readouterr().out
+
+
+def test_filters_by_reference_and_by_frames(place, capsys):
+    assert place.targets("--nbest", place.root / "nb", "--max_wer", 25, "--against", place.root / "said") == 0
+    assert place.table("hyps").keys() == {"u1", "u2"} and len(place.table("weights")["u1"].split()) == 2
+    told = capsys.readouterr().out
+    assert "left out 4 with a WER over 25 %, as u1: A C C C" in told
+    assert "1 utterances have no target left, as u3" in told
+    assert place.targets("--nbest", place.root / "nb", "--length_ratio", 2, "--against", place.root / "said") == 0
+    assert "left out 2 over 2 times longer or shorter than the reference, as u2: B B" in capsys.readouterr().out
+    assert place.targets("--nbest", place.root / "nb", "--max_frames", 30) == 0
+    assert "left out 3 too short for its audio, as u2: B B" in capsys.readouterr().out
+
+
+# -------------------------------------------------------------------------------------------- soft targets
+
+
+def soft_place(tmp_path):
+    place = Place(tmp_path / "with a blank")
+    made = [softened(one, 3, seed) for seed, one in enumerate(records())]
+    made[0]["hyps"][1]["ended"] = "maxlen"
+    made[0]["hyps"][1]["soft"] = tuple(rows[:-1] for rows in made[0]["hyps"][1]["soft"])
+    for h in itertools.chain.from_iterable(one["hyps"] for one in made):
+        if not h["tokens"]:
+            h["ended"] = "none"
+            h["soft"] = tuple(rows[:0] for rows in h["soft"])
+    place.nbest("nb", *made, soft=3)
+    return place, {one["id"]: one["hyps"] for one in made}
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_soft_targets_go_with_their_hypotheses(tmp_path, capsys, width):
+    place, made = soft_place(tmp_path)
+    assert place.targets("--nbest", place.root / "nb", "--soft", width, "--min_weight", 0) == 0
+    # of u1 the second was cut off at the limit of tokens; u2's loop and u3's empty one are left out, too
+    assert "left out 1 without a soft target for its end, as u1: A B C C" in capsys.readouterr().out
+    chosen = {"u1": (0, 2), "u2": (1, 2), "u3": (0, 2)}
+    scp = read_table(place.out / "soft.scp")
+    assert all(where.startswith(f"{place.out.absolute()}/soft.ark:") for where in scp.values())
+    stored = kaldiio.load_scp(str(place.out / "soft.scp"))  # as ESPnet reads it
+    for key, places in chosen.items():
+        ids, logp = (np.concatenate([made[key][p]["soft"][part][:, :width] for p in places]) for part in (0, 1))
+        np.testing.assert_array_equal(stored[key], np.hstack([ids, logp]).astype(np.float32))
+        assert stored[key].dtype == np.float32
+        lens = [int(n) for n in place.table("hyp_lens")[key].split()]
+        assert len(stored[key]) == sum(lens) + len(lens)
+    tables = check_targets(place.out, place.tokens, len(TOKENS), dict.fromkeys(chosen, ""))
+    assert tables["soft"] == scp
+
+
+def test_soft_targets_are_refused_where_there_are_none(tmp_path, place, capsys):
+    wide, _ = soft_place(tmp_path)
+    assert wide.targets("--nbest", wide.root / "nb", "--soft", 4) == 1
+    assert "nb: has 3 soft targets a token, not the 4 of --soft" in capsys.readouterr().err and wide.nothing_left()
+    assert place.targets("--nbest", place.root / "nb", "--soft", 2) == 1
+    assert "has no soft targets a token" in capsys.readouterr().err and place.nothing_left()
+    for more in (("--refs", place.root / "two"), ("--select", "mix", "--against", place.root / "said")):
+        assert place.targets("--nbest", place.root / "nb", "--soft", 2, *more) == 1
+        assert "kdasr soft" in capsys.readouterr().err and place.nothing_left()
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "--nbest"),
+        (("--k", 0), "--k 0: expected 1 or more"),
+        (("--temperature", 0), "--temperature 0.0"),
+        (("--temperature", "inf"), "--temperature inf"),
+        (("--temperature", "nan"), "--temperature nan"),
+        (("--min_weight", 1.5), "--min_weight 1.5: expected 0 to 1"),
+        (("--beta", -1), "--beta -1.0"),
+        (("--beta", "inf"), "--beta inf"),
+        (("--ref_weight", "nan"), "--ref_weight nan"),
+        (("--max_repeat", 1), "--max_repeat 1"),
+        (("--max_frames", 2), "--max_frames 2.0: expected more than --min_frames 4.0"),
+        (("--length_ratio", 0.5), "--length_ratio 0.5: expected 1 or more"),
+        (("--max_wer", -1), "--max_wer -1.0"),
+        (("--soft", -1), "--soft -1"),
+        (("--select", "wer"), "--select wer: needs references"),
+        (("--select", "best"), "--against"),
+        (("--select", "mix"), "--against"),
+        (("--max_wer", 10), "--max_wer: needs references"),
+        (("--length_ratio", 2), "--length_ratio: needs references"),
+        (("--against", "nowhere"), "nowhere: no such file"),
+        (("--refs", "nowhere"), "nowhere: no such file"),
+    ],
+)
+def test_options_that_cannot_be(place, capsys, options, said):
+    nbest = ("--nbest", place.root / "nb") if options else ()
+    assert place.targets(*nbest, *options) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and place.nothing_left()
+
+
+def test_archives_that_do_not_fit(place, capsys):
+    place.nbest("again", records()[1])
+    assert place.targets("--nbest", place.root / "nb", place.root / "again") == 1
+    assert "again: u2 stands in another of the archives too" in capsys.readouterr().err and place.nothing_left()
+    write_archive(place.root / "foreign", records(), "0123")
+    assert place.targets("--nbest", place.root / "foreign") == 1
+    assert "another token list" in capsys.readouterr().err and place.nothing_left()
+    assert place.targets("--nbest", place.root / "nb", "--against", place.root / "said", place.text("v", u2="C")) == 1
+    assert "u2 has another text in another file of --against" in capsys.readouterr().err and place.nothing_left()
+
+
+def test_nothing_left_to_train_on_names_an_utterance(place, capsys):
+    assert place.targets("--nbest", place.root / "nb", "--min_frames", 200) == 1
+    error = capsys.readouterr().err
+    assert "no hypothesis is left to train on (too long for its audio, as u1: A B C A" in error and place.nothing_left()
+    other = place.text("other", v1="A")
+    assert (
+        place.targets("--nbest", place.root / "nb", "--max_wer", 5, "--against", other, "--unreferenced", "drop") == 1
+    )
+    assert "(none has a reference, as u1)" in capsys.readouterr().err and place.nothing_left()
+
+
+def test_other_things_are_not_overwritten(place, capsys):
+    place.out.mkdir()
+    (place.out / "model.pth").write_text("weights")
+    assert place.targets("--nbest", place.root / "nb") == 1
+    assert "holds other things than targets" in capsys.readouterr().err
+    assert [path.name for path in place.out.iterdir()] == ["model.pth"]
+
+
+def test_other_options_make_the_targets_again(place, capsys):
+    assert place.targets("--nbest", place.root / "nb") == 0
+    before = (place.out / "weights").read_text()
+    assert place.targets("--nbest", place.root / "nb", "--select", "topk") == 0
+    assert (place.out / "weights").read_text() != before and "made already" not in capsys.readouterr().out
+    assert place.targets("--nbest", place.root / "nb", "--select", "wer") == 1
+    assert "0.333333333 0.333333333 0.333333333" in (place.out / "weights").read_text()  # a refused run changes nothing
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(1e-9, 1), min_size=1, max_size=60))
+def test_written_weights_sum_to_one(tmp_path_factory, masses):
+    out = tmp_path_factory.mktemp("w") / "targets"
+    weights = [mass / sum(masses) for mass in masses]
+    write_targets(out, {"u": [Target([3], "A", weight) for weight in weights]}, {"settings": {"tokens": "x"}})
+    row = read_table(out / "weights")["u"].split()
+    assert abs(sum(map(float, row)) - 1) < 1e-5
+    assert abs(float(np.sum(np.array(row, dtype=np.float32))) - 1) < 1e-5
+    check_targets(out, "x", 7, {"u": ""})

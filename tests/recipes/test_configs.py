@@ -8,22 +8,28 @@ import pytest
 from kdasr.asr.task import KDTask
 
 EGS = Path(__file__).parents[2] / "egs"
-CONFIGS = sorted(EGS.glob("*/conf/*.yaml"))
+CONFIGS = sorted([*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")])
 
 
 def parameters(config: Path) -> int:
-    """Parameters of the model that a configuration describes, for WSJ's 52 characters and 80 bins."""
+    """Parameters of the model that a configuration describes, for WSJ's 52 characters and the bins it is made for."""
     tokens = ["<blank>", "<unk>", *(chr(0x100 + i) for i in range(49)), "<sos/eos>"]
     args = KDTask.get_parser().parse_args(["--config", str(config)])  # exits on an option that ESPnet has not
-    args = argparse.Namespace(**{**vars(args), "token_list": tokens, "input_size": 80, "normalize": None})
+    bins = 161 if config.parent.name == "munim2018" else 80
+    args = argparse.Namespace(**{**vars(args), "token_list": tokens, "input_size": bins, "normalize": None})
     return sum(weight.numel() for weight in KDTask.build_model(args).parameters())
 
 
 def test_there_are_configurations():
-    assert {path.parent.parent.name for path in CONFIGS} == {"wsj", "an4"}
+    assert {path.relative_to(EGS).parts[0] for path in CONFIGS} == {"wsj", "an4"}
+    assert {path.stem for path in CONFIGS if path.parent.name == "munim2018"} == {
+        "teacher",
+        "student_mid",
+        "student_small",
+    }
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(EGS).with_suffix("")))
 def test_builds(config):
     assert 1e5 < parameters(config) < 1e8
 
@@ -33,6 +39,7 @@ def test_builds(config):
     [
         ("wsj", "mini_teacher", "mini_student"),
         ("wsj", "wsj_rnn_teacher", "wsj_rnn_student"),
+        ("wsj", "munim2018/teacher", "munim2018/student_small"),
         ("an4", "teacher", "student"),
     ],
 )

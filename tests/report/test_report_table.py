@@ -116,6 +116,59 @@ def test_the_report_of_a_small_exp(exp):
     assert table.recorded_commands(every) == ["kdasr score --type wer", "kdasr score --type cer"]
 
 
+def tell(model, ppl=None, mode=None, tag="beam", name="test"):
+    """Add a perplexity and a mode's probability to a model directory."""
+    if ppl is not None:
+        (model / "ppl").mkdir(exist_ok=True)
+        (model / f"ppl/{name}.json").write_text(json.dumps({"ppl": ppl, "tokens": 100, "model": "abc"}))
+    if mode is not None:
+        path = model / f"decode_{tag}/{name}/decode.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"mode_probability": mode}))
+
+
+def test_modes_of_models_and_means_over_seeds(exp):
+    tell(exp / "teacher", 1.5, 0.62)
+    for seed in (1, 2):
+        # greedy WERs are 25.5 and 26.0
+        write_decode(exp / f"ref{seed}", "beam", "test", [2] * (10 + 2 * seed) + [3] * (10 - 2 * seed), 50.0)  # 24, 23
+        tell(exp / f"ref{seed}", 3.0 + seed, 0.1 * seed)
+    tell(exp / "kd1", 9.0)
+    tell(exp / "kd1", 12.0, name="dev")
+    every = collect.systems(exp)
+    assert table.mode_table(every) == [
+        ["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"],
+        ["teacher", "test", "beam", "10.00", "5.00", "5.00", "1.50", "62.00"],
+        [REFERENCES, "test", "beam", "25.75 ± 0.35", "23.50 ± 0.71", "2.25 ± 1.06", "4.50 ± 0.71", "15.00 ± 7.07"],
+        [SEQUENCE, "dev", "greedy", "-", "-", "-", "12.00", "-"],
+        [SEQUENCE, "test", "greedy", "15.75 ± 0.35", "-", "-", "9.00", "-"],
+    ]
+    text = table.render(every, "T", [], [], [])
+    assert "## Beam, perplexity, mode\n\n|system|set|tag|" in text and table.MODES in text
+
+
+def test_a_difference_needs_both_searches_of_a_seed(exp):
+    write_decode(exp / "ref1", "beam", "test", [2] * 20, 50.0)
+    tell(exp / "ref1", mode=0.5)
+    (exp / "ref1/decode_greedy/test/score_wer/score.json").unlink()
+    (row,) = [row for row in table.mode_table(collect.systems(exp)) if row[0] == REFERENCES]
+    assert row[2:] == ["beam", "26.00", "20.00", "-", "-", "50.00"]
+
+
+def test_no_table_of_modes_where_nothing_is_said(exp):
+    assert len(table.mode_table(collect.systems(exp))) == 1
+    assert table.MODES not in table.render(collect.systems(exp), "T", [], [], [])
+
+
+def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
+    write_model(exp, "pruned", "pruned student", 100_000, non_zero=20_500)
+    head, *rows = table.main_table(collect.systems(exp))
+    assert head[2:5] == ["parameters", "non-zero", "of teacher"]
+    assert {row[0]: row[3] for row in rows} == {
+        "teacher": "-", REFERENCES: "-", SEQUENCE: "-", "unfinished student": "-", "pruned student": "20,500",
+    }  # fmt: skip
+    assert {len(row) for row in rows} == {len(head)}
+
+
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
     assert main(["report", "--exp", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0

@@ -28,6 +28,13 @@ out="${o[out]:-}"
 if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 30; fi
 if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
 case "$verb" in
+    data_folds) for x in fold1 fold2 rest1 rest2; do mkdir -p "$out/$x"; echo "u a" >"$out/$x/text"; done ;;
+    prune) mkdir -p "$out"; echo mask >"$out/mask.pth" ;;
+    soft) echo soft >"${o[targets]}/soft.scp" ;;
+    train)
+        mkdir -p "$out"
+        if [ -n "${o[mask]:-}" ]; then cp "${o[mask]}" "$out/mask.pth"; fi
+        ;;
     feats)
         mkdir -p "$out"
         if [ -v "o[merge]" ]; then cp "${o[data]}/text" "${o[data]}/utt2spk" "$out"; fi
@@ -103,8 +110,8 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
     names = [word for call in calls if call.startswith("train ") for word in call.split() if word.startswith("exp/")]
     assert names[0] == "exp/teacher_s1"
     assert sorted(set(names) - {"exp/teacher_s1"}) == [
-        "exp/student_control_s1", "exp/student_extra_s1", "exp/student_extra_s1/targets", "exp/student_nbest_s1",
-        "exp/student_nbest_s1/targets", "exp/student_refs_s1",
+        "exp/student_control_s1", "exp/student_extra_s1", "exp/student_nbest_s1", "exp/student_refs_s1",
+        "exp/teacher_s1/targets_extra", "exp/teacher_s1/targets_nbest",
     ]  # fmt: skip
     assert verbs(calls).count("decode") == 5 * 2  # models, tags, one set
     assert verbs(calls).count("score") == 5 * 2 * 2
@@ -113,7 +120,7 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
     output, calls = kd(recipe, "--transcribed", "0.5")
     assert time.monotonic() - began < 5
     assert calls == []
-    assert output.count(": done already") == 1 + 4 + 2 + 2 + 4 + 1  # of stages 1 to 5 and 10
+    assert output.count(": done already") == 1 + 4 + 2 + 2 + (2 + 4) + 1  # of stages 1 to 5 and 10
     assert "10 of 10 were done already" in output and "20 of 20 were done already" in output
     assert "| the table |" in output
 
@@ -134,14 +141,15 @@ def test_the_verbs_get_what_the_brief_says(recipe):
         " --seed 1 --ngpu 0 --role teacher --label teacher",
         f"nbest --model {teacher} --data {unlab} --out {teacher}/nbest_train_unlab0.4 {search} --job 1/2",
         f"nbest --model {teacher} --data {lab} --out {teacher}/nbest_train_lab0.4 {search} --merge",
-        f"targets --nbest {teacher}/nbest_train_lab0.4 --tokens dump/tokens/char --out {nbest}/targets",
-        f"targets --nbest {teacher}/nbest_train_unlab0.4 --tokens dump/tokens/char --out {extra}/targets"
-        f" --refs {lab}/text",
+        f"targets --nbest {teacher}/nbest_train_lab0.4 --against {lab}/text --tokens dump/tokens/char"
+        f" --out {teacher}/targets_nbest --select posterior",
+        f"targets --nbest {teacher}/nbest_train_unlab0.4 --refs {lab}/text --tokens dump/tokens/char"
+        f" --out {teacher}/targets_extra --select posterior",
         f"train --config conf/student.yaml --train {lab} {tail} {refs}"
         " --seed 1 --ngpu 0 --role student --label student on references",
-        f"train --config conf/student.yaml --train {lab} {tail} {nbest} --targets {nbest}/targets"
+        f"train --config conf/student.yaml --train {lab} {tail} {nbest} --targets {teacher}/targets_nbest"
         " --teacher teacher_s1 --seed 1 --ngpu 0 --role student --label student on teacher N-best",
-        f"train --config conf/student.yaml --train dump/fbank/train {tail} {extra} --targets {extra}/targets"
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {extra} --targets {teacher}/targets_extra"
         " --teacher teacher_s1 --seed 1 --ngpu 0 --role student"
         " --label student on references and teacher N-best of untranscribed audio",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} {control}"
@@ -176,7 +184,11 @@ def test_stages_by_number_and_by_name(recipe, first, last):
         (["--nj", "0"], "--nj 0: expected a whole number, 1 or more"),
         (["--transcribed", "0"], "--transcribed 0: expected a share"),
         (["--transcribed", "1.5"], "--transcribed 1.5: expected a share"),
-        (["--students", "refs best"], "--students best: expected some of refs, nbest, extra, control"),
+        (["--students", "refs best"], "--students best: no such objective; there are all_three control crossfit"),
+        (["--folds", "1"], "--folds 1: expected a whole number, 2 or more"),
+        (["--students", "odd.conf"], "odd.conf: lern=refs: expected NAME=VALUE with one of: label learn beam"),
+        (["--students", "odd2.conf"], "odd2.conf: learn=all: expected refs, hyps, crossfit, extra or control"),
+        (["--students", "odd3.conf"], "odd3.conf: prune=0.5: expected init, the objective whose student is pruned"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
         (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
@@ -186,6 +198,8 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
+    for name, text in (("", "lern=refs"), ("2", "label=x\nlearn=all"), ("3", "label=x\nlearn=refs\nprune=0.5")):
+        (recipe / f"odd{name}.conf").write_text(f"# an objective\n{text}\n")
     output, _ = kd(recipe, *words, status=1)
     assert said in output
     assert output.count("ERROR") <= 1
@@ -203,7 +217,9 @@ def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):
     assert "control" not in "\n".join(calls) and "extra" not in "\n".join(calls) and "holdout" not in "\n".join(calls)
     assert "all audio is transcribed: the student refs is extra, control too" in output
     nbest = [call for call in calls if call.startswith("targets")]
-    assert [call.split(" --tokens")[0] for call in nbest] == ["targets --nbest exp/teacher_s1/nbest_train"]
+    assert [call.split(" --tokens")[0] for call in nbest] == [
+        "targets --nbest exp/teacher_s1/nbest_train --against dump/fbank/train/text"
+    ]
     assert not any("control" in path.name for path in (recipe / "exp").iterdir())
 
 
@@ -246,7 +262,7 @@ def test_more_seeds_add_students_only(recipe):
     _, calls = kd(recipe, "--seeds", "1 2", "--nj", "4")
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert sorted(trained) == ["exp/student_nbest_s2", "exp/student_refs_s2"]
-    assert set(verbs(calls)) == {"targets", "train", "decode", "score", "report"}
+    assert set(verbs(calls)) == {"train", "decode", "score", "report"}  # seeds share their targets
 
 
 def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe):
@@ -259,6 +275,83 @@ def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe)
     _, calls = kd(recipe, "--transcribed", ".5", "--stop_stage", "5")
     assert sum("exp/student_refs_s1 " in call for call in calls if call.startswith("train")) == 1
     assert not any("exp/teacher_s1 " in call for call in calls if call.startswith("train"))
+
+
+def trained(calls):
+    """Directories that `kdasr train` wrote, in order."""
+    return [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train ")]
+
+
+def test_objectives_call_what_they_need(recipe):
+    """An ensemble, cross-fitting, a wider beam, soft targets, and a student that goes on from another, pruned."""
+    (recipe / "conf/tune.yaml").write_text("# less\n")
+    _, calls = kd(
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+    )
+    teachers = [f"exp/teacher_s{n}" for n in (1, 2, 3)]
+    students = [
+        f"exp/student_{name}_s1" for name in ("word", "ensemble", "crossfit", "seq_k1_b5", "prune80_seq", "prune80")
+    ]
+    folds = ["exp/teacher_fold1of2_s1", "exp/teacher_fold2of2_s1"]
+    assert sorted(trained(calls)) == sorted([*teachers, *folds, *students])
+    assert trained(calls)[-2:] == ["exp/student_prune80_seq_s1", "exp/student_prune80_s1"]
+    tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
+    search = "--ctc_weight 0.3"
+    for call in (
+        "data folds dump/fbank/train --folds 2 --out dump/fbank/train_folds2",
+        f"train --config conf/teacher.yaml --train dump/fbank/train_folds2/rest2 {tail} {folds[1]} --seed 1 --ngpu 0"
+        " --role teacher --label teacher without fold 2 of 2",
+        f"nbest --model {folds[1]} --data dump/fbank/train_folds2/fold2 --out {folds[1]}/nbest_fold2 --beam 5 --nbest 5"
+        f" {search} --merge",
+        "nbest --model exp/teacher_s1 --data dump/fbank/train --out exp/teacher_s1/nbest_train_b10n10"
+        f" --beam 10 --nbest 10 {search} --merge",
+        f"targets --nbest {folds[0]}/nbest_fold1 {folds[1]}/nbest_fold2 --against dump/fbank/train/text"
+        " --tokens dump/tokens/char --out exp/teacher_s1/targets_crossfit --select posterior",
+        "targets --refs dump/fbank/train/text --tokens dump/tokens/char --out exp/teacher_s1/targets_ensemble",
+        f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
+        " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
+        " --role student --label Word-KD",
+        "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --out exp/student_prune80_seq_s1/pruned",
+        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
+        " --targets exp/teacher_s1/targets_prune80_seq --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
+        " --mask exp/student_prune80_seq_s1/pruned/mask.pth --seed 1 --ngpu 0 --role student"
+        " --label Seq-KD pruned by 80 %",
+        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
+        " --targets exp/teacher_s1/targets_prune80 --teacher teacher_s1 --init exp/student_prune80_seq_s1"
+        " --mask exp/student_prune80_seq_s1/mask.pth --seed 1 --ngpu 0 --role student"
+        " --label Seq-KD pruned by 80 %, Seq-Inter",
+    ):
+        assert call in calls
+    _, calls = kd(
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+    )
+    assert calls == []
+
+
+def test_an_objective_of_the_recipes_own(recipe):
+    (recipe / "conf/objectives").mkdir()
+    (recipe / "conf/objectives/mine.conf").write_text(
+        '# my own\nlabel="mine"\nlearn=hyps\nselect="--select wer --k 3"\n'
+    )
+    _, calls = kd(recipe, "--students", "mine", "--stop_stage", "5")
+    assert any("--out exp/teacher_s1/targets_mine --select wer --k 3" in call for call in calls)
+    assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1"]
+    _, calls = kd(recipe, "--students", "conf/objectives/mine.conf", "--stop_stage", "5")
+    assert calls == []
+
+
+def test_every_objective_is_one(recipe):
+    names = sorted(path.stem for path in (UTILS / "objectives").glob("*.conf"))
+    _, calls = kd(recipe, "--transcribed", "0.5", "--students", " ".join(names), "--stop_stage", "5", "--nj", "4")
+    students = {name for name in trained(calls) if "student" in name}
+    assert students == {f"exp/student_{name}_s1" for name in names}
+    labels = [
+        call.split("--label ")[1]
+        for call in calls
+        if call.startswith("train") and "student" in call.split("--label")[0]
+    ]
+    assert len(set(labels)) == len(labels)  # the table tells them apart
 
 
 def test_students_without_a_teacher_are_trained_beside_it(recipe):
@@ -393,3 +486,24 @@ def test_no_recipe_directory_and_no_program(recipe, tmp_path_factory):
     (recipe / "cmd.sh").write_text("train_cmd=slurm.pl decode_cmd=run.py cuda_cmd=run.py\n")
     output, _ = kd(recipe, status=1)
     assert "slurm.pl: no such command; cmd.sh has to set" in output
+
+
+def test_spectrograms_have_their_own_place_and_filterbanks_their_old_stamps(recipe):
+    kd(recipe, "--stop_stage", "3")
+    assert "feats_type" not in (recipe / "dump/fbank/train/.done").read_text()
+    (recipe / "conf/munim2018").mkdir()
+    for name in ("teacher", "student_mid"):
+        (recipe / f"conf/munim2018/{name}.yaml").write_text(f"# {name}\n")
+    options = ["--feats_type", "spectrogram", "--students", "refs", "--stop_stage", "5"]
+    options += ["--teacher_config", "conf/munim2018/teacher.yaml"]
+    options += ["--student_config", "conf/munim2018/student_mid.yaml"]
+    _, calls = kd(recipe, *options)
+    assert "feats --data data/dev --out dump/spectrogram/dev --cmvn global --type spectrogram --merge" in calls
+    assert "feats_type=spectrogram" in (recipe / "dump/spectrogram/dev/.done").read_text().splitlines()
+    tail = "--train dump/spectrogram/train --valid dump/spectrogram/dev --tokens dump/tokens/char_spectrogram --out"
+    for name, out in (("teacher", "teacher_munim2018_s1"), ("student_mid", "student_munim2018_mid_refs_s1")):
+        assert any(f"--config conf/munim2018/{name}.yaml {tail} exp/{out} " in call for call in calls), calls
+    output, calls = kd(recipe, "--stop_stage", "3")
+    assert calls == [] and "exp/teacher_s1: done already" in output
+    output, _ = kd(recipe, "--feats_type", "mfcc", status=1)
+    assert "--feats_type mfcc: expected fbank or spectrogram" in output

@@ -1,0 +1,159 @@
+"""Starting a student from the weights of another model: its teacher, or a student that is trained on.
+
+What has the same name and shape in both is copied, parameters and buffers alike. Layers of a list are matched: layer
+i of the student's n takes layer round(i (m - 1) / (n - 1)) of the source's m, so that the first and the last one
+are kept and the others are evenly spaced (Gandhi et al. 2023, Distil-Whisper), or layer i. The
+statistics of the features are the student's own.
+
+The copied weights are written as a checkpoint of the student, which ESPnet's --init_param reads before the first
+epoch; a run that is resumed has its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdasr.errors import UserError
+from kdasr.espnet import find_checkpoint, register
+from kdasr.files import atomic_write, write_json
+from kdasr.shards import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHOICES = ("spaced", "first")
+OWN = "normalize."  # of the student's features
+
+
+def settings(source: str, layers: str) -> dict[str, str]:
+    """What a student's initial weights depend on, for its settings."""
+    return {"checkpoint": digest(find_checkpoint(source)), "layers": layers}
+
+
+def options(source: str, layers: str, out: Path, command: Sequence[str]) -> list[str]:
+    """Write out/init.pth and out/init.json, and return the option by which ESPnet starts from them.
+
+    Args:
+        source: model directory.
+        layers: one of CHOICES.
+        out: the student's directory.
+        command: ESPnet's options, which say what the student is.
+
+    Raises:
+        UserError: the source is no model, has other tokens, or nothing that the student could take.
+    """
+    import torch
+
+    from kdasr.asr.task import KDTask
+    from kdasr.espnet import load_model
+
+    if ":" in str(out) or "--init_param" in command:
+        raise UserError(f"{out}: --init needs an --out without colons, and no --init_param of ESPnet's besides it")
+    network, _ = load_model(source)
+    with torch.random.fork_rng():
+        args = KDTask.get_parser().parse_args(list(command))
+        # The stock task: neither soft teachers nor masks are needed to know the shapes.
+        student = register().build_model(args)
+    if len(student.token_list) == len(network.token_list) and list(student.token_list) != list(network.token_list):
+        raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
+    copied, report = match(student.state_dict(), network.state_dict(), layers)
+    if not copied:
+        raise UserError(f"{source}: has no weights of the student's names and shapes; name a model of its kind")
+    path = out / "init.pth"
+    with atomic_write(path, "wb") as stream:
+        torch.save(copied, stream)
+    write_json(out / "init.json", {"source": str(source), "layers": layers, **report})
+    print("\n".join(describe(source, report)))
+    return ["--init_param", str(path)]
+
+
+def match(
+    student: Mapping[str, Tensor], source: Mapping[str, Tensor], layers: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a student can take of a source, by the student's names, and a report of it.
+
+    Args:
+        student, source: state dicts.
+        layers: one of CHOICES.
+
+    Returns:
+        The tensors; and {"copied", "of" (tensors), "values", "of_values" (numbers in them), "lists" (the source's
+        layers of each list that was matched), "not_copied" (names)}.
+    """
+    mine, theirs = layer_lists(student), layer_lists(source)
+    names = {name: source_name(name, mine, theirs, layers) for name in student if not name.startswith(OWN)}
+    taken = {name: other for name, other in names.items() if _fits(student[name], source.get(other))}
+    lists = {prefix: matched(n, theirs[prefix], layers) for prefix, n in mine.items() if prefix in theirs}
+    report = {
+        "copied": len(taken),
+        "of": len(names),
+        "values": sum(student[name].numel() for name in taken),
+        "of_values": sum(student[name].numel() for name in names),
+        "lists": lists,
+        "not_copied": [name for name in names if name not in taken],
+    }
+    return {name: source[other].clone() for name, other in taken.items()}, report
+
+
+def layer_lists(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The lists of layers in a state dict: prefix -> number of layers.
+
+    A list has the entries prefix.0 to prefix.n-1, each with the same names below it: matrices, and more than one kernel
+    and its bias. Stacks of convolutions or of norms are none, nor is a Sequential with functions between its entries.
+    """
+    entries: dict[str, dict[int, set[str]]] = {}
+    for name in state:
+        for found in re.finditer(r"\.(\d+)(?=\.(.*))", name):
+            entry = entries.setdefault(name[: found.start()], {})
+            entry.setdefault(int(found[1]), set()).add(found[2])
+    return {
+        prefix: len(below)
+        for prefix, below in entries.items()
+        if sorted(below) == list(range(len(below)))
+        and all(names == below[0] for names in below.values())
+        and not below[0] <= {"weight", "bias"}
+        and any(state[f"{prefix}.0.{name}"].dim() > 1 for name in below[0])
+    }
+
+
+def source_name(name: str, mine: Mapping[str, int], theirs: Mapping[str, int], layers: str) -> str:
+    """What a tensor of the student is called in the source."""
+    found: list[str] = []  # the source's words so far
+    words = name.split(".")
+    for i, word in enumerate(words):
+        own, other = ".".join(words[:i]), ".".join(found)
+        if word.isdigit() and own in mine and other in theirs:
+            word = str(place(int(word), mine[own], theirs[other], layers))
+        found.append(word)
+    return ".".join(found)
+
+
+def place(i: int, n: int, m: int, layers: str) -> int:
+    """The layer of a source of m layers that layer i of a student of n takes; halves are rounded up."""
+    if layers == "first" or n == 1:
+        return i
+    return (2 * i * (m - 1) + n - 1) // (2 * (n - 1))
+
+
+def matched(n: int, m: int, layers: str) -> list[int]:
+    """The layers of a source of m that the layers of a student of n take, those that there are."""
+    return [layer for layer in (place(i, n, m, layers) for i in range(n)) if layer < m]
+
+
+def describe(source: str, report: Mapping[str, Any]) -> list[str]:
+    """A report as lines of text."""
+    share = 100 * report["values"] / report["of_values"]
+    lines = [f"{source}: {report['copied']} of {report['of']} tensors taken, {share:.1f} % of the values"]
+    for prefix, chosen in report["lists"].items():
+        lines.append(f"  layers of {prefix}: {' '.join(map(str, chosen))}")
+    left = report["not_copied"]
+    if left:
+        lines.append(f"  new: {', '.join(left[:5])}" + (f" and {len(left) - 5} more" if len(left) > 5 else ""))
+    return lines
+
+
+def _fits(own: Tensor, other: Tensor | None) -> bool:
+    return other is not None and own.shape == other.shape

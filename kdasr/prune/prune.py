@@ -1,0 +1,181 @@
+"""`kdasr prune`: the weights of least magnitude become zero, for good.
+
+What is pruned are the parameters of two or more dimensions (matrices, convolution kernels, embeddings); biases,
+normalisation and buffers stay. Three ways to choose, each of which prunes exactly the share asked for
+(See, Luong, Manning, "Compression of neural machine translation models via pruning", CoNLL 2016; for students,
+Kim and Rush 2016, section 5.2); a class is a parameter:
+
+    blind          all weights compete: one threshold on |w|
+    uniform        the same share of each class
+    distribution   one threshold on |w| / (standard deviation of its class)
+
+A share pruned at once costs accuracy that training on gives back: start from the pruned model, with its mask
+(`kdasr train --init DIR --mask DIR/mask.pth`), on Seq-KD targets and then on those nearest the reference.
+
+Writes an ESPnet model directory: the checkpoint, dense, with zeros; config.yaml, tokens/ and statistics as they
+were; mask.pth (kdasr.prune.mask); kdasr.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_dir, only_writer, read_json, write_json
+from kdasr.shards import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXAMPLES = """examples:
+  # four weights in five, whichever are smallest
+  kdasr prune --model exp/student --sparsity 0.8 --out exp/student_pruned80
+  # then train on, the mask held
+  kdasr train --init exp/student_pruned80 --mask exp/student_pruned80/mask.pth --config conf/mini_student.yaml \\
+      --train dump/fbank/train --targets exp/student/targets --valid dump/fbank/dev --tokens dump/tokens/char \\
+      --out exp/student_pruned80_kd --role student
+  # the same share of every matrix
+  kdasr prune --model exp/student --sparsity 0.5 --scheme uniform --out exp/student_pruned50
+"""
+SCHEMES = ("blind", "uniform", "distribution")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr prune`."""
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="model directory to prune")
+    add("--model_file", metavar="NAME", help="checkpoint in it (default valid.acc.ave.pth)")
+    add("--sparsity", required=True, type=float, help="share of the prunable weights to set to zero, 0.8 for 80 %%")
+    add("--scheme", choices=SCHEMES, default="blind", help="which weights compete with which (default blind)")
+    add("--out", required=True, metavar="DIR", help="model directory to write")
+    add("--label", default="", help="what the report calls it (default: the model's label, pruned N %%)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prune, write the directory, print what is left of each parameter."""
+    from kdasr.espnet import find_checkpoint
+
+    if not 0.0 <= args.sparsity < 1.0:
+        raise UserError(f"--sparsity {args.sparsity}: expected a share from 0 to below 1, as 0.8")
+    model, out = Path(args.model), Path(args.out)
+    checkpoint = find_checkpoint(model, args.model_file)
+    settings = {"model": digest(checkpoint), "sparsity": args.sparsity, "scheme": args.scheme}
+    with only_writer(out.parent, name=f".{out.name}.lock"):
+        if (out / "kdasr.json").is_file():
+            record = read_json(out / "kdasr.json")
+            if record.get("settings") == settings:
+                print(f"{out}: pruned already, {record['non_zero']:,} weights are left; to do it again: rm -r {out}")
+                return
+            raise UserError(f"{out}: holds another model, or other settings made it; remove it, or name another --out")
+        if out.exists() and any(out.iterdir()):
+            raise UserError(f"{out}: holds something else; name another --out")
+        write(args, checkpoint, out, settings)
+
+
+def write(args: argparse.Namespace, checkpoint: Path, out: Path, settings: Mapping[str, Any]) -> None:
+    """Prune a model directory's checkpoint, and write the whole of `out`."""
+    import torch
+
+    from kdasr.espnet import load_model
+    from kdasr.prune import mask as masks
+
+    network, config = load_model(args.model, args.model_file)
+    weights = masks.prunable(network)
+    broken = next((name for name, weight in weights.items() if not torch.isfinite(weight).all()), None)
+    if broken:
+        raise UserError(f"{checkpoint}: {broken} holds values that are not numbers; train again")
+    mask = choose({name: weight.detach() for name, weight in weights.items()}, args.sparsity, args.scheme)
+    masks.zero(weights, mask)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    left = masks.non_zero(network)
+    with atomic_dir(out) as fresh:
+        torch.save(network.state_dict(), fresh / "valid.acc.ave.pth")
+        torch.save(mask, fresh / "mask.pth")
+        copy_rest(Path(args.model), fresh, vars(config))
+        write_json(fresh / "kdasr.json", describe(args, {"parameters": parameters, "non_zero": left}, settings))
+    print("\n".join(table(mask, parameters, left)))
+    print(f"{out}: written")
+
+
+def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str) -> dict[str, Tensor]:
+    """Which weights to keep: booleans in the shapes of the weights.
+
+    Args:
+        weights: by name, any shapes.
+        sparsity: share of all of them to prune; round(sparsity x their number) are, whatever the scheme.
+        scheme: one of SCHEMES.
+
+    Among weights of equal rank those that stand first are pruned first.
+    """
+    import torch
+
+    flat = [weight.double().abs().flatten() for weight in weights.values()]  # (N_i,) each
+    sizes = [len(one) for one in flat]
+    if scheme == "uniform":
+        # Rounded as they add up: no class is off by more than one weight, and their sum is not off at all.
+        ends = [round(sparsity * total) for total in accumulate(sizes, initial=0)]
+        counts = [end - start for start, end in pairwise(ends)]
+        kept = torch.cat([_largest(one, count) for one, count in zip(flat, counts, strict=True)])  # (N,)
+    else:
+        if scheme == "distribution":
+            # |w| < lambda sigma of its class, with the lambda that prunes the share: a rank by |w| / sigma. Where all
+            # weights are one value, 0 / 0 is a zero, which goes first, and w / 0 stays.
+            deviations = [weight.double().std(correction=0) for weight in weights.values()]
+            flat = [(one / sigma).nan_to_num(0.0, torch.inf) for one, sigma in zip(flat, deviations, strict=True)]
+        kept = _largest(torch.cat(flat), round(sparsity * sum(sizes)))  # (N,)
+    return {name: part.view(weights[name].shape) for name, part in zip(weights, kept.split(sizes), strict=True)}
+
+
+def _largest(values: Tensor, pruned: int) -> Tensor:
+    """False for the `pruned` smallest of (N,) values, True for the others."""
+    import torch
+
+    kept = torch.ones(len(values), dtype=torch.bool)  # (N,)
+    kept[values.argsort(stable=True)[:pruned]] = False
+    return kept
+
+
+def copy_rest(model: Path, out: Path, config: Mapping[str, Any]) -> None:
+    """Copy what a model directory holds besides checkpoints: config.yaml, tokens/, the statistics its config names."""
+    shutil.copyfile(model / "config.yaml", out / "config.yaml")
+    if (model / "tokens").is_dir():
+        shutil.copytree(model / "tokens", out / "tokens")
+    stats = (config.get("normalize_conf") or {}).get("stats_file")
+    if stats:
+        shutil.copyfile(stats, out / Path(stats).name)  # load_model has looked for it, and found it
+
+
+def describe(args: argparse.Namespace, counts: Mapping[str, int], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """kdasr.json: what is known of the model that was pruned, and what is left of it."""
+    from kdasr import __version__
+
+    path = Path(args.model) / "kdasr.json"
+    info = read_json(path) if path.is_file() else {}
+    of = info.get("label") or Path(args.model).name
+    own = {
+        **counts,
+        "sparsity": args.sparsity,
+        "scheme": args.scheme,
+        "role": "student",
+        "label": args.label or f"{of}, pruned {100 * args.sparsity:g} %",
+        "teacher": info.get("teacher") if info.get("role") == "student" else Path(args.model).name,
+        "pruned": str(args.model),
+        "kdasr": __version__,
+        "settings": dict(settings),
+    }
+    return {**info, **own}
+
+
+def table(mask: Mapping[str, Tensor], parameters: int, left: int) -> list[str]:
+    """Size and kept share of each parameter, and what it comes to."""
+    rows = [(name, f"{kept.numel():,}", f"{100 * float(kept.double().mean()):.1f} %") for name, kept in mask.items()]
+    rows.insert(0, ("parameter", "weights", "kept"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
+    share = f"{parameters / left:.1f} times fewer" if left else "none left"
+    return [*lines, f"{left:,} of {parameters:,} parameters are not zero ({share})"]

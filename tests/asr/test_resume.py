@@ -1,0 +1,113 @@
+"""Training that is cut, accumulated, distributed or in mixed precision is the same training."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import batch_of, build, epoch, rows, train, write_place
+from training_driver import KILLS
+
+from kdasr.espnet import load_model
+from kdasr.files import read_json
+
+DRIVER = Path(__file__).with_name("training_driver.py")
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory):
+    """What the driver left: trainings that were killed, and two processes' weights."""
+    root = tmp_path_factory.mktemp("driven")
+    answer = subprocess.run([sys.executable, DRIVER, root], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return root
+
+
+def weights(path):
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_killed_and_run_again_gives_the_weights_of_an_uninterrupted_run(driven):
+    kills = json.loads((driven / "kills.json").read_text())
+    assert [kill["moment"] for kill in kills] == list(KILLS)
+    average = weights(driven / "whole/valid.acc.ave.pth")
+    begun = build().state_dict()
+    assert any(not torch.equal(average[name], begun[name]) for name in begun)
+    links = {path.name: path.readlink() for path in (driven / "whole").glob("*.pth") if path.is_symlink()}
+    for kill in kills:
+        assert kill["killed"] and kill["again"] == 0, kill
+        out = Path(kill["out"])
+        assert_equal(weights(out / "valid.acc.ave.pth"), average)
+        assert_equal(weights(out / "3epoch.pth"), weights(driven / "whole/3epoch.pth"))
+        assert {path.name: path.readlink() for path in out.glob("*.pth") if path.is_symlink()} == links, kill
+        assert read_json(out / "kdasr.json")["updates"] == 15
+    left = {kill["moment"]: kill["left"] for kill in kills}
+    assert left["after epoch 1's checkpoint, before its weights"] == ["checkpoint.pth"]
+    assert left["in epoch 2"][:2] == ["1epoch.pth", "checkpoint.pth"]
+
+
+def test_accumulated_gradients_are_those_of_one_batch():
+    batch = batch_of(6)
+    together, apart = build(), build()
+    before = {name: one.clone() for name, one in together.state_dict().items()}
+    epoch(together, [batch])
+    epoch(apart, [rows(batch, 0, 3), rows(batch, 3, 6)], accum_grad=2)
+    for name, one in together.state_dict().items():
+        torch.testing.assert_close(apart.state_dict()[name], one, rtol=1e-5, atol=1e-6, msg=name)
+    moved = [name for name, one in together.named_parameters() if not torch.equal(one, before[name])]
+    assert len(moved) == len(list(together.named_parameters()))
+
+
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
+)
+def test_two_processes_move_the_weights_as_one_does(driven):
+    single, *ranks = [weights(driven / f"{name}.pth") for name in ("single", "rank0", "rank1")]
+    assert_equal(*ranks)
+    for name, one in single.items():
+        torch.testing.assert_close(ranks[0][name], one, rtol=1e-5, atol=1e-6, msg=name)
+    mask, begun = weights(driven / "mask.pth"), dict(build().named_parameters())
+    for name, one in begun.items():
+        kept = mask.get(name, torch.ones_like(one, dtype=torch.bool))
+        assert torch.count_nonzero(ranks[0][name][~kept]) == 0, name
+        assert not torch.equal(ranks[0][name][kept], one[kept]), name
+
+
+def test_mixed_precision_is_that_of_float32_within_its_digits():
+    batch, model = batch_of(6), build()
+    exact, _, _ = model(**batch)
+    exact.backward()
+    expected = {name: one.grad.clone() for name, one in model.named_parameters()}
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, stats, _ = model(**batch)
+    loss.backward()
+    assert loss.dtype == torch.float32 and torch.isfinite(loss).all()
+    assert loss.item() == pytest.approx(exact.item(), rel=0.02)
+    assert all(torch.isfinite(value).all() for value in stats.values() if value is not None)
+    for name, one in model.named_parameters():
+        assert one.grad.dtype == torch.float32 and torch.isfinite(one.grad).all(), name
+        error = (one.grad - expected[name]).norm()
+        assert error <= 0.1 * expected[name].norm() + 1e-3, name
+
+
+def test_use_amp_without_a_gpu_is_float32(tmp_path):
+    """ESPnet's autocast is CUDA's: on a CPU it is off, and so is its scaler."""
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is there, whose autocast ESPnet uses")
+    write_place(tmp_path, max_epoch=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert train(tmp_path, tmp_path / "amp", "--", "--use_amp", "true") == 0
+    assert train(tmp_path, tmp_path / "plain") == 0
+    amp, plain = (load_model(tmp_path / name)[0].state_dict() for name in ("amp", "plain"))
+    assert_equal(amp, plain)

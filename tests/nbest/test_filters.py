@@ -1,0 +1,83 @@
+"""Filters: each fault by its name, at its limit and just within it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdasr.nbest.filters import Limits, fault, repeats
+from kdasr.nbest.select import Reference
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("A", 1),
+        ("A B C", 1),
+        ("A A", 2),
+        ("A A A A", 4),
+        ("X A B A B A B Y", 3),
+        ("A B A", 1),
+        ("A B A B", 2),
+        ("A B C D A B C D", 2),
+        ("A B C A B C A B", 2),
+        ("THE THE CAT SAT SAT SAT", 3),
+    ],
+)
+def test_repeats(text, count):
+    assert repeats(text.split()) == count
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(1, 5), st.lists(st.just("x"), max_size=1))
+def test_what_is_repeated_is_found(words, times, ends):
+    assert repeats([*ends, *words * times, *ends]) >= times
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "score", "reason"),
+    [
+        ([], "", -1.0, "empty"),
+        ([2, 2], "  ", -1.0, "empty"),
+        ([2] * 26, "A", -1.0, "too long for its audio"),
+        ([2] * 25, "A", -1.0, None),
+        ([2] * 8, "A A A A", -1.0, "looping"),
+        ([2] * 8, "A A A B", -1.0, None),
+        ([2] * 8, "A B", -2e9, "impossible to CTC"),
+    ],
+)
+def test_faults_are_named(tokens, text, score, reason):
+    assert fault({"tokens": tokens, "text": text, "score": score, "ended": "eos"}, 100, Limits()) == reason
+
+
+def judge(limits, reference=None, tokens=(2,) * 10, errors=0, ended="eos"):
+    hyp = {"tokens": list(tokens), "text": "A B", "score": -1.0, "errors": errors, "ended": ended}
+    return fault(hyp, 100, limits, reference)
+
+
+def test_too_short_for_its_audio():
+    assert judge(Limits(max_frames=9.9)) == "too short for its audio"
+    assert judge(Limits(max_frames=10)) is None
+    assert judge(Limits(), tokens=[2]) is None  # off by default
+
+
+def test_word_error_rate_limit():
+    said = Reference("A B C D E F G H I J", [2] * 10, 10)
+    assert judge(Limits(max_wer=10), said, errors=2) == "with a WER over 10 %"
+    assert judge(Limits(max_wer=10), said, errors=1) is None
+    assert judge(Limits(max_wer=0), said, errors=1) == "with a WER over 0 %"
+    assert judge(Limits(max_wer=0), said, errors=0) is None
+    assert judge(Limits(), said, errors=99) is None
+    assert judge(Limits(max_wer=0), None, errors=99) is None  # there is nothing to measure against
+
+
+def test_length_against_the_reference():
+    reason = "over 2 times longer or shorter than the reference"
+    for size, expected in ((4, reason), (5, None), (20, None), (21, reason)):
+        assert judge(Limits(length_ratio=2), Reference("x", [2] * size, 1)) == expected
+        assert judge(Limits(), Reference("x", [2] * size, 1)) is None
+    assert judge(Limits(length_ratio=2), Reference("x", [], 0)) == reason
+
+
+def test_soft_targets_need_an_end():
+    assert judge(Limits(soft=True), ended="maxlen") == "without a soft target for its end"
+    assert judge(Limits(soft=True)) is None and judge(Limits(), ended="maxlen") is None

@@ -1,0 +1,266 @@
+"""Selections: weights by hand, BLEU against sacrebleu and by hand, and what holds of any input."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdasr.errors import UserError
+from kdasr.nbest.select import (
+    Reference,
+    Selection,
+    by_wer,
+    characters_of,
+    choose,
+    count_errors,
+    mixed,
+    nearest,
+    posterior,
+    sentence_bleu,
+    without_light,
+    words_of,
+)
+
+HYPOTHESES = [
+    {"tokens": [2, 3], "text": "AB", "score": -1.0, "place": 0},
+    {"tokens": [2], "text": "A", "score": -2.0, "place": 2},
+    {"tokens": [3], "text": "B", "score": -4.0, "place": 3},
+]
+
+
+def weights(how, hypotheses=HYPOTHESES, reference=None):
+    return [target.weight for target in choose(hypotheses, how, reference)]
+
+
+def measured(reference, texts):
+    """Hypotheses with their errors, as `kdasr targets` gives them to a selection."""
+    words, characters = (count_errors([(reference, texts)], units)[0] for units in (words_of, characters_of))
+    return [
+        {
+            "tokens": [ord(char) for char in text],
+            "text": text,
+            "score": -1.0 * i,
+            "place": i,
+            "errors": w,
+            "characters": c,
+        }
+        for i, (text, w, c) in enumerate(zip(texts, words, characters, strict=True))
+    ]
+
+
+def reference(text):
+    return Reference(text, [ord(char) for char in text], len(text.split()))
+
+
+def test_posterior_weights_by_hand():
+    z = 1 + math.exp(-1) + math.exp(-3)
+    assert weights(Selection(min_weight=0)) == pytest.approx([1 / z, math.exp(-1) / z, math.exp(-3) / z])
+
+
+def test_temperature_flattens():
+    assert weights(Selection(temperature=1e6)) == pytest.approx([1 / 3] * 3, abs=1e-5)
+    assert weights(Selection(temperature=0.01, min_weight=0)) == pytest.approx([1, 0, 0], abs=1e-6)
+    assert weights(Selection(temperature=2, k=2, min_weight=0)) == pytest.approx(
+        [1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(0.5))]
+    )
+
+
+def test_topk_is_uniform_and_takes_k():
+    assert weights(Selection("topk")) == pytest.approx([1 / 3] * 3)
+    targets = choose(HYPOTHESES, Selection("topk", k=2, min_weight=0.9))  # equal weights are wanted: none is too light
+    assert [(target.text, target.weight, target.place) for target in targets] == [("AB", 0.5, 0), ("A", 0.5, 2)]
+
+
+def test_hypotheses_of_low_weight_are_left_out():
+    z = 1 + math.exp(-1)  # the third has exp(-3) / (z + exp(-3)) = 0.035
+    targets = choose(HYPOTHESES, Selection(min_weight=0.04))
+    assert [target.text for target in targets] == ["AB", "A"]
+    assert [target.weight for target in targets] == pytest.approx([1 / z, math.exp(-1) / z])
+    assert len(weights(Selection(min_weight=0.03))) == 3
+    assert weights(Selection(min_weight=1.0)) == [1.0]
+
+
+def test_scores_of_long_hypotheses_do_not_underflow():
+    assert posterior([-5000.0, -5001.0], 1.0)[0] == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+@pytest.mark.parametrize("select", ["posterior", "mix"])
+def test_a_score_that_is_no_number_is_refused(select):
+    bad = [{"tokens": [2, 3], "text": "AB", "score": float("nan"), "place": 0}]
+    with pytest.raises(UserError, match="'AB'"):
+        choose(bad, Selection(select), reference("AB"))
+
+
+def test_wer_weights_by_hand():
+    # 0, 1 and 2 errors in 4 words: exp(-10 * 0), exp(-2.5), exp(-5)
+    z = 1 + math.exp(-2.5) + math.exp(-5)
+    assert by_wer([0, 1, 2], 4, 10) == pytest.approx([1 / z, math.exp(-2.5) / z, math.exp(-5) / z])
+    assert by_wer([3, 1, 2], 4, 0) == pytest.approx([1 / 3] * 3)
+    assert by_wer([0, 1], 0, math.log(4)) == pytest.approx([0.8, 0.2])  # an empty reference counts as one word
+    assert by_wer([10**6, 10**6 + 4], 4, math.log(4)) == pytest.approx([0.8, 0.2])
+    hyps = measured("A B C A", ["A B C B", "A B C A", "A C C B", "B"])
+    # errors 1, 0, 2, 3: the last has exp(-7.5) of a sum near 1.09, which is less than 0.02
+    assert weights(Selection("wer", min_weight=0), hyps, reference("A B C A"))[3] == pytest.approx(
+        math.exp(-7.5) / (z + math.exp(-7.5))
+    )
+    chosen = choose(hyps, Selection("wer", min_weight=0.002), reference("A B C A"))
+    assert [target.place for target in chosen] == [0, 1, 2]
+    assert [target.weight for target in chosen] == pytest.approx([math.exp(-2.5) / z, 1 / z, math.exp(-5) / z])
+
+
+def test_errors_are_counted_as_sclite_does():
+    # neither the case of ASCII letters nor one final asterisk counts
+    pairs = [("A b C", ["a B* c", "A C", ""]), ("x y z", ["y z w"]), ("q", [])]
+    assert count_errors(pairs) == [[0, 1, 3], [2], []]
+    assert count_errors([("ab cd", ["AB CD", "abc d", "ab"])], characters_of) == [[0, 2, 3]]
+    assert characters_of("É a") == ["É", " ", "a"]  # only ASCII is lowered
+
+
+def test_the_nearest_by_errors_and_its_ties():
+    texts = ["THE CAT SIT", "THE CAT SATT", "A CAT SAT"]  # one word error each; 1, 1 and 3 characters
+    hyps = measured("THE CAT SAT", texts)
+    assert [hyp["errors"] for hyp in hyps] == [1, 1, 1] and [hyp["characters"] for hyp in hyps] == [1, 1, 3]
+    assert nearest(hyps, "THE CAT SAT", "errors") == 0  # equal in both: the better score
+    assert nearest(hyps[::-1], "THE CAT SAT", "errors") == 1
+    target = choose(measured("THE CAT SAT", [*texts, "THE CAT SAT"]), Selection("best"), reference("THE CAT SAT"))
+    assert [(one.text, one.weight, one.place) for one in target] == [("THE CAT SAT", 1.0, 3)]
+    # beyond k it is not looked at
+    assert choose(hyps[2:] + hyps[:2], Selection("best", k=1), reference("THE CAT SAT"))[0].text == "A CAT SAT"
+
+
+def test_bleu_and_errors_can_disagree():
+    said = "a b c d e f g h"
+    texts = ["a x c d x f g x", "a b c d x y z w"]  # three errors spread out, or four in a row
+    hyps = measured(said, texts)
+    assert [hyp["errors"] for hyp in hyps] == [3, 4]
+    assert nearest(hyps, said, "errors") == 0 and nearest(hyps, said, "bleu") == 1
+
+
+def test_bleu_by_hand():
+    # 1-grams 4 of 5, 2-grams 2 of 4, 3-grams 1 of 3, 4-grams none of 2: smoothed to a half; as long as the reference
+    assert sentence_bleu("a b c x e", "a b c d e") == pytest.approx(
+        100 * (4 / 5 * 2 / 4 * 1 / 3 * (1 / 2) / 2) ** (1 / 4)
+    )
+    # two words have no 3-grams (effective order 2), and are shorter than the reference: exp(1 - 4 / 2)
+    assert sentence_bleu("a b", "a b c d") == pytest.approx(100 * math.exp(1 - 4 / 2))
+    # no 2-gram: a half of one; no 3-gram: a quarter of one
+    assert sentence_bleu("b a x", "a b c") == pytest.approx(100 * (2 / 3 * (1 / 2) / 2 * (1 / 4) / 1) ** (1 / 3))
+    assert sentence_bleu("", "a b") == 0.0
+    assert sentence_bleu("A B* C", "a b c") == pytest.approx(100)
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d."]), min_size=1, max_size=9).map(" ".join)
+
+
+@given(WORDS, WORDS)
+def test_bleu_is_sacrebleus(hyp, ref):
+    import sacrebleu
+
+    theirs = sacrebleu.sentence_bleu(hyp, [ref], smooth_method="exp", use_effective_order=True, tokenize="none")
+    assert sentence_bleu(hyp, ref) == theirs.score
+
+
+def test_a_missing_sacrebleu_is_one_sentence(monkeypatch):
+    import sys
+
+    from kdasr.nbest import select
+
+    select._bleu.cache_clear()
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(UserError, match="pip install sacrebleu"):
+        sentence_bleu("a", "a")
+
+
+def test_mix_by_hand():
+    said = Reference("A", [2], 1)
+    z = 1 + math.exp(-1) + math.exp(-3)
+    targets = choose(HYPOTHESES, Selection("mix", ref_weight=0.6, min_weight=0), said)
+    assert [(target.text, target.place) for target in targets] == [("A", 2), ("AB", 0), ("B", 3)]
+    assert [target.weight for target in targets] == pytest.approx(
+        [0.6 + 0.4 * math.exp(-1) / z, 0.4 / z, 0.4 * math.exp(-3) / z]
+    )
+    other = choose(HYPOTHESES, Selection("mix", ref_weight=0.6, min_weight=0), Reference("C", [4], 1))
+    assert [target.text for target in other] == ["C", "AB", "A", "B"] and other[0].place == -1
+    assert [target.weight for target in other] == pytest.approx(
+        [0.6, 0.4 / z, 0.4 * math.exp(-1) / z, 0.4 * math.exp(-3) / z]
+    )
+
+
+def test_mix_at_its_ends():
+    said = Reference("C", [4], 1)
+    assert [(target.text, target.weight) for target in mixed(said, [], 0.25)] == [("C", 1.0)]
+    assert [(target.text, target.weight) for target in choose([], Selection("mix"), said)] == [("C", 1.0)]
+    assert [target.text for target in choose(HYPOTHESES, Selection("mix", ref_weight=1.0), said)] == ["C"]
+    assert [target.text for target in choose(HYPOTHESES, Selection("mix", ref_weight=0.0), said)] == ["AB", "A", "B"]
+
+
+def test_light_weights():
+    assert without_light([0.5, 0.3, 0.2], 0.25) == pytest.approx([0.625, 0.375, 0])
+    assert without_light([0.4, 0.4, 0.2], 1.0) == pytest.approx([0.5, 0.5, 0])
+    assert without_light([], 0.5) == []
+
+
+SCORES = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8)
+POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
+SHARE = st.floats(0, 1)
+
+
+def is_distribution(values):
+    return all(value >= 0 for value in values) and sum(values) == pytest.approx(1, abs=1e-9)
+
+
+@given(SCORES, POSITIVE, SHARE)
+def test_posterior_is_a_distribution(scores, temperature, least):
+    found = posterior(scores, temperature)
+    assert is_distribution(found) and max(found) == found[scores.index(max(scores))]
+    assert is_distribution(without_light(found, least))
+
+
+@given(
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=8), st.integers(0, 10**6), st.floats(0, allow_infinity=False)
+)
+def test_wer_weights_are_a_distribution_that_falls_with_errors(errors, words, beta):
+    found = by_wer(errors, words, beta)
+    assert is_distribution(found)
+    ordered = [weight for _, weight in sorted(zip(errors, found, strict=True), key=lambda pair: pair[0])]
+    assert ordered == sorted(ordered, reverse=True)
+
+
+HYPS = st.lists(st.tuples(SCORES.map(min), st.integers(0, 50)), min_size=1, max_size=8).map(
+    lambda pairs: [
+        {"tokens": [3 + i], "text": "ABCDEFGH"[i], "score": score, "place": i, "errors": errors, "characters": errors}
+        for i, (score, errors) in enumerate(pairs)
+    ]
+)
+
+
+@given(
+    HYPS,
+    st.sampled_from(["topk", "posterior", "wer", "best", "mix"]),
+    st.integers(1, 9),
+    POSITIVE,
+    SHARE,
+    st.floats(0, allow_infinity=False),
+    SHARE,
+    st.integers(3, 12),
+)
+def test_any_choice_sums_to_one(hyps, select, k, temperature, least, beta, ref_weight, token):
+    how = Selection(select, k, temperature, least, beta, "errors", ref_weight)
+    targets = choose(hyps, how, Reference("X", [token], 7))
+    assert is_distribution([target.weight for target in targets])
+    assert all(target.weight > 0 for target in targets)
+    places = [target.place for target in targets if target.place >= 0]
+    assert len(set(places)) == len(places) and set(places) <= set(range(k))
+    assert all(target.tokens == hyps[target.place]["tokens"] for target in targets if target.place >= 0)
+
+
+@given(HYPS, st.sampled_from(["topk", "wer", "posterior"]), st.randoms(use_true_random=False))
+def test_the_order_of_hypotheses_does_not_matter(hyps, select, random):
+    how = Selection(select, k=9)
+    shuffled = random.sample(hyps, len(hyps))
+
+    def by_place(hypotheses):
+        return {target.place: target.weight for target in choose(hypotheses, how, reference("A B C"))}
+
+    assert by_place(shuffled) == pytest.approx(by_place(hyps))

@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# What each student learns from and how: utils/objectives/NAME.conf, or the recipe's conf/objectives/NAME.conf, or a
+# file that is named by its path. Sourced by kd.sh, whose configuration and names it uses.
+# shellcheck disable=SC2154,SC2034
+
+# An objective's settings, as a file of name=value lines:
+#   label     what the table calls the student
+#   learn     refs      the references of the transcribed audio
+#             hyps      the teacher's hypotheses of the transcribed audio
+#             crossfit  the same by teachers that did not hear it (--folds)
+#             extra     references of the transcribed audio, the teacher's hypotheses of the untranscribed audio
+#             control   the references of all audio
+#   beam, nbest  the search that wrote the hypotheses (the recipe's, unless said otherwise)
+#   select    options of kdasr targets
+#   kd        distillation settings (kdasr train --kd); with them the teacher's distributions are learned, too
+#   kept      tokens that these are kept for, 0 for all
+#   teachers  how many teachers search and are asked together: the recipe's, and others of the next seeds
+#   init      objective whose student of the same seed this one goes on from, with --tune_config; or "teacher"
+#   prune     share of that student's weights to set to zero before it goes on
+objective_settings="label learn beam nbest select kd kept teachers init prune"
+
+objective_file() { # NAME
+    local file
+    for file in "conf/objectives/$1.conf" "${utils}/objectives/$1.conf" "$1"; do
+        if [ -f "${file}" ]; then
+            echo "${file}"
+            return
+        fi
+    done
+    die "--students $1: no such objective; there are $(cd "${utils}/objectives" && printf '%s ' *.conf | sed 's/\.conf//g')and conf/objectives/*.conf"
+}
+
+# with_objective NAME COMMAND...: COMMAND, which sees the objective's settings as variables
+with_objective() {
+    local objective="${1##*/}" label="" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 init="" prune=""
+    local file
+    objective="${objective%.conf}"
+    file="$(objective_file "$1")"
+    # shellcheck disable=SC1090
+    . "${file}"
+    "${@:2}"
+}
+
+show() { # NAME of a setting
+    echo "${!1}"
+}
+
+check_objective() {
+    local file line value
+    file="$(objective_file "$1")"
+    while IFS= read -r line; do
+        [[ "${line}" =~ ^[[:space:]]*(#.*)?$ || " ${objective_settings} " == *" ${line%%=*} "* ]] ||
+            die "${file}: ${line}: expected NAME=VALUE with one of: ${objective_settings}"
+    done <"${file}"
+    [[ "${learn}" == @(refs|hyps|crossfit|extra|control) ]] ||
+        die "${file}: learn=${learn}: expected refs, hyps, crossfit, extra or control"
+    for value in beam nbest teachers; do whole_number "${value}" 1; done
+    [ -n "${label}" ] || die "${file}: label: expected what the table is to call the student"
+    [ -z "${prune}" ] || [ -n "${init}" ] || die "${file}: prune=${prune}: expected init, the objective whose student is pruned"
+    [[ "${learn}" != crossfit || -z "${kd}" ]] || die "${file}: kd=${kd}: cross-fitted hypotheses have no one teacher to ask; leave kd out"
+    [ "${teachers}" -eq 1 ] || [ -z "${teacher_dir}" ] || die "${file}: teachers=${teachers}: --teacher_dir names one; leave this objective out"
+}
+
+# add_objective NAME: NAME into `objectives`, behind the one it goes on from; `rounds` says how far behind
+declare -A rounds=()
+objectives=()
+add_objective() {
+    local before
+    [ -z "${rounds[$1]:-}" ] || return 0
+    with_objective "$1" check_objective "$1"
+    before="$(with_objective "$1" show init)"
+    rounds[$1]=0
+    if [ -n "${before}" ] && [ "${before}" != teacher ]; then
+        add_objective "${before}"
+        rounds[$1]=$((rounds[${before}] + 1))
+    fi
+    objectives+=("$1")
+}
+
+# ------------------------------------------------------------------------------------- hypotheses
+
+# the teachers that search and are asked together, the recipe's first
+ensemble() {
+    local n
+    echo "${teacher}"
+    for ((n = 1; n < teachers; n++)); do echo "${teacher_base}_s$((seed + n))"; done
+}
+
+fold_teacher() { # NUMBER
+    echo "${teacher_base}_fold$1of${folds}_s${seed}"
+}
+
+# archives: the N-best directories that an objective learns from, one a line
+archives() {
+    local name="" n
+    if [ "${beam} ${nbest}" != "${recipe_search}" ]; then name="_b${beam}n${nbest}"; fi
+    local from="${teacher}"
+    if [ "${teachers}" -gt 1 ]; then from+="/ensemble${teachers}"; fi
+    case "${learn}" in
+        hyps) echo "${from}/nbest_${labelled##*/}${name}" ;;
+        extra) echo "${from}/nbest_${unlabelled##*/}${name}" ;;
+        crossfit) for ((n = 1; n <= folds; n++)); do echo "$(fold_teacher "${n}")/nbest_fold${n}${name}"; done ;;
+    esac
+}
+
+# note_needs: what an objective asks of the stages before
+declare -A archive_data=() archive_models=() archive_search=()
+archive_dirs=()
+most_teachers=1
+crossfits=false
+note_needs() {
+    local name n
+    if [ "${teachers}" -gt "${most_teachers}" ]; then most_teachers="${teachers}"; fi
+    if [ "${learn}" = crossfit ]; then crossfits=true; fi
+    while read -r name; do
+        [ -z "${archive_data[${name}]:-}" ] || continue
+        archive_dirs+=("${name}")
+        archive_search[${name}]="${beam} ${nbest}"
+        archive_models[${name}]="$(ensemble)"
+        case "${learn}" in
+            hyps) archive_data[${name}]="${labelled}" ;;
+            extra) archive_data[${name}]="${unlabelled}" ;;
+            crossfit)
+                n="${name##*/nbest_fold}"
+                archive_data[${name}]="${fold_dir}/fold${n%%_*}"
+                archive_models[${name}]="$(fold_teacher "${n%%_*}")"
+                ;;
+        esac
+    done < <(archives)
+}
+
+# targets_dir: where what an objective's student learns from stands; nothing for references alone
+targets_dir() {
+    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${objective}"; fi
+}
+
+# train_set_of: the features it trains on
+train_set_of() {
+    case "${learn}" in
+        extra | control) echo "${train_all}" ;;
+        *) echo "${labelled}" ;;
+    esac
+}
