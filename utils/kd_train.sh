@@ -71,7 +71,7 @@ train_model() {
 
 # make_targets: what an objective's students learn from, soft targets included
 make_targets() {
-    local out made from=() options=() soft=()
+    local out made from=() options=() soft=() frames=()
     out="$(targets_dir)"
     [ -n "${out}" ] || return 0
     mapfile -t from < <(archives)
@@ -82,7 +82,8 @@ make_targets() {
     esac
     split select_words "${select}"
     if [ -n "${kd}" ]; then mapfile -t soft < <(ensemble); fi
-    made="$(stamp "target_opts=${target_opts}" "select=${select}" ${kd:+"kept=${kept}"} -- \
+    if [[ " ${kd}" == *" ctc_word_weight="* ]]; then frames=(--ctc); fi
+    made="$(stamp "target_opts=${target_opts}" "select=${select}" ${kd:+"soft=${kept} ${frames[*]}"} -- \
         "${from[@]}" "${tokens}" "${labelled}" "${soft[@]}")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
@@ -94,7 +95,7 @@ make_targets() {
     sed 's/^/  /' "${teacher}/log/${out##*/}.log" | grep -v '^  #' || true
     if [ -n "${kd}" ]; then
         await "${run_decode[@]}" "${teacher}/log/soft_${objective}.log" kdasr soft --model "${soft[@]}" --targets "${out}" \
-            --data "$(train_set_of)" --kept "${kept}" "${inference_option[@]}"
+            --data "$(train_set_of)" --kept "${kept}" "${frames[@]}" "${inference_option[@]}"
     fi
     mark_done "${out}" "${made}"
 }

@@ -30,8 +30,8 @@ class Distillation:
     teachers: tuple[str, ...] = ()  # model directories
     ensemble: str = "arithmetic"  # mean of their distributions: arithmetic or geometric
     ensemble_weights: tuple[float, ...] = ()  # empty: equal
-    # CTC branch: (1 - ctc_word_weight) x CTC loss + ctc_word_weight x word-level loss of each encoded frame, which needs
-    # a teacher that encodes at the student's rate
+    # CTC branch: (1 - ctc_word_weight) x CTC loss + ctc_word_weight x word-level loss of each encoded frame, which
+    # needs a teacher that encodes at the student's rate
     ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
     # pruning

@@ -301,7 +301,8 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
         try:
             command = espnet_options(args, out, data)
             if args.mask:
-                command += ["--kd_conf", "mask=" + json.dumps(str(args.mask))]
+                shutil.copyfile(args.mask, out / "mask.pth")  # for who goes on from this model
+                command += ["--kd_conf", "mask=" + json.dumps(str(out / "mask.pth"))]
             if args.init:
                 command += init.options(args.init, args.init_layers, out, command)
             resume.mend(out)

@@ -56,6 +56,8 @@ OPTIONS = [
     "conf/tiny_teacher.yaml",
     "--student_config",
     "conf/tiny_student.yaml",
+    "--tune_config",
+    "conf/tiny_student.yaml",
     "--students",
     "refs extra",
     "--beam",
@@ -148,7 +150,28 @@ def test_a_second_run_does_nothing(recipe):
     assert changed == []
 
 
-@pytest.mark.parametrize("model", ["teacher_tiny_s1", "student_tiny_refs_s1"])
+# One of each kind: soft targets, weights of every kind, a fold, an ensemble, a student that goes on from a pruned one.
+OBJECTIVES = "word extra_word mix wer seq_k10_b10 crossfit ensemble all_three prune80"
+
+
+def test_every_kind_of_objective_trains(recipe):
+    """On real parts, to the table; the pruned student has as many zeros as it should."""
+    output = finish(run(recipe, "--students", OBJECTIVES, "--decode_tags", "beam", "--ppl", "true", "--nj", "2"))
+    table = (recipe / "RESULTS.md").read_text()
+    for name in [*OBJECTIVES.split(), "seq_k1_b5", "prune80_seq"]:
+        record = read_json(recipe / "exp" / f"student_tiny_{name}_s1" / "kdasr.json")
+        assert record["label"] in table, output[-2000:]
+    pruned = read_json(recipe / "exp" / "student_tiny_prune80_s1" / "kdasr.json")
+    assert 0.15 < pruned["non_zero"] / pruned["parameters"] < 0.3
+    assert "p(t = ŷ)" in table
+    weights = read_table(recipe / "exp" / "teacher_tiny_s1" / "targets_mix" / "weights")
+    assert all(abs(sum(map(float, row.split())) - 1) < 1e-5 for row in weights.values())
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_extra_word_s1", "student_tiny_prune80_s1"],
+)
 def test_stock_espnet_decodes_the_same(recipe, model):
     """espnet2.bin.asr_inference on our checkpoints: kdasr's own networks once registered, stock ones as they are."""
     ours = read_table(recipe / "exp" / model / "decode_beam" / "test_eval92" / "text", empty=True)

@@ -89,9 +89,9 @@ Signature: `costs:433|tok:wer`
 
 ## Against the student on references
 
-|system|set|tag|difference|95 % interval|p|over seeds|beyond noise|
-|---|---|---|---:|---:|---:|---:|---|
-|student on 5-best|test|greedy|-10.00|-10.00 to -10.00|0.0002|-11.52 to -8.48|yes|
+|system|set|tag|difference|95 % interval|p|over seeds|beyond noise|gap closed|
+|---|---|---|---:|---:|---:|---:|---|---:|
+|student on 5-best|test|greedy|-10.00|-10.00 to -10.00|0.0002|-11.52 to -8.48|yes|0.63 [0.54, 0.73]|
 
 COMPARISON
 
@@ -201,14 +201,14 @@ def test_an_empty_exp_names_the_stages(tmp_path, capsys):
 def test_other_utterances_or_signatures_are_not_compared(exp):
     path = exp / "kd1/decode_greedy/test/score_wer/score.json"
     path.write_text(path.read_text().replace("costs:433", "costs:111"))
-    assert table.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature"]
+    assert table.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature", "-"]
 
 
 def test_one_seed_is_said_to_be_one(exp):
     for name in ("ref2", "kd2"):
         (exp / name / "kdasr.json").unlink()
     row = table.comparison(collect.systems(exp))[1]
-    assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)"]
+    assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)", "0.65 [0.65, 0.65]"]
 
 
 def test_spread_over_seeds_can_make_a_difference_noise(exp):
@@ -219,7 +219,8 @@ def test_spread_over_seeds_can_make_a_difference_noise(exp):
     write_score(path, [3] * 12 + [2] * 8, 10)  # as the references' second seed
     row = table.comparison(collect.systems(exp))[1]
     assert row[3:5] == ["-5.00", "-5.00 to -5.00"]
-    assert row[-1] == "no"
+    assert row[-2] == "no"
+    assert row[-1].startswith("0.32 [-")  # 5 of the 25.5 - 10 points, give or take the seeds'
 
 
 def test_figures_come_from_what_kdasr_score_writes(tmp_path):
