@@ -47,6 +47,7 @@ PACKAGES: dict[str, tuple[str, bool]] = {
     "espeakng-loader": ("the embedded corpus (egs/wsj without discs)", False),
     "tensorboard": ("training curves", False),
     "kaldi-native-fbank": ("an independent check of the features, in the tests", False),
+    "sacrebleu": ("targets nearest the reference by BLEU (kdasr targets --similarity bleu)", False),
     "jiwer": ("an independent check of the error counts, in the tests", False),
     "pytest": ("the tests", False),
     "hypothesis": ("the tests", False),

@@ -6,14 +6,16 @@ set -euo pipefail
 # Begin configuration section.
 seeds="1 2 3"        # of the main rows
 # rows that a claim may be made of
-main="refs control word nbest extra extra_word seq_k1_b5 seq_k5_b5 refs_tune inter word_seq all_three"
+main="refs control extra extra_soft word word_ctc nbest seq_k1_b5 seq_k5_b5 refs_tune inter word_seq all_three"
 # rows that show a direction, of the first seed
-others="seq_k1_b10 seq_k5_b10 seq_k10_b10 crossfit crossfit_k5 mix wer ensemble prune50 prune80 prune90"
+others="extra_word seq_k1_b10 seq_k5_b10 seq_k10_b10 crossfit crossfit_k5 mix wer ensemble prune50 prune80 prune90"
 # End configuration section.
 
 help_message="Usage: ../../utils/grid.sh [options] [options of run.sh]        (in egs/wsj, egs/an4, ...)
 
-  ../../utils/grid.sh --nj 2                          # everything; run again, it goes on where it was stopped
+  ../../utils/grid.sh --nj 2                          # everything; run again, it goes on where it was stopped. What
+                                                      # was measured is kept in figures.jsonl, so that machines (or
+                                                      # weeks) can share the work
   ../../utils/grid.sh --main 'refs extra' --others '' # some rows
   ../../utils/grid.sh --an4 ../../../shared/data/an4  # in egs/an4"
 # shellcheck disable=SC2034  # read by parse_options.sh
@@ -22,7 +24,7 @@ parse_options_partial=true
 . "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 [ -x run.sh ] || { echo "grid.sh: ${PWD} holds no run.sh; call it in a recipe's directory" >&2; exit 1; }
 
-run() { ./run.sh --ppl true "${parse_options_rest[@]}" "$@"; }
+run() { ./run.sh --ppl true --figures figures.jsonl "${parse_options_rest[@]}" "$@"; }
 # teachers and hypotheses of all rows first: students of both calls learn from the same
 run --students "${main} ${others}" --stop_stage 4
 run --students "${main}" --seeds "${seeds}" --stage 5 --stop_stage 7

@@ -51,6 +51,7 @@ datadir=data         # Kaldi data directories
 dumpdir=dump         # features and token lists
 expdir=exp           # models and results
 results=RESULTS.md   # the table
+figures=""           # file that keeps what was measured, elsewhere or earlier too; the table shows all of it
 tag=""               # added to the names of the model directories, to keep runs apart
 note=""              # a sentence that the table carries
 corpus_note=""       # another, on the corpus (the recipe's run.sh fills it in)

@@ -111,6 +111,7 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results}"; then
     [ "${#scores[@]}" -gt 0 ] || die "${expdir}: no scores; run stage 7 (score) first: ./run.sh --stage 7"
     notes=()
     for name in "${corpus_note}" "${note}"; do [ -z "${name}" ] || notes+=(--note "${name}"); done
+    if [ -n "${figures}" ]; then notes+=(--figures "${figures}"); fi
     made="$(stamp "notes=${notes[*]}" "results=${results}" -- "${scores[@]}")"
     # made anew whenever a score is new, without asking
     if [ -e "${results}" ] && [ -e "${expdir}/.done" ] && [ "$(<"${expdir}/.done")" = "${made}" ]; then

@@ -47,7 +47,8 @@ class KDModel(ESPnetASRModel):
             text, text_lengths: (B, L), (B,): references; not looked at where hypotheses are given.
             kwargs: kd_hyps (B, .) all hypotheses of an utterance one after the other, kd_hyp_lens
                 (B, K) their lengths, kd_weights (B, K) their weights, kd_soft (B, ., 2J) ids and
-                log-probabilities of each of their steps, <eos> included.
+                log-probabilities of each of their steps, <eos> included; kd_ctc (B, S', 2J) and
+                kd_ctc_lengths (B,) those of the CTC branch in each encoded frame.
         """
         if self.kd.soft and self.training and not self.kd.teachers:
             for weight, name in ((self.kd.word_weight, "kd_soft"), (self.kd.ctc_word_weight, "kd_ctc")):
@@ -72,10 +73,12 @@ class KDModel(ESPnetASRModel):
             loss_ctc = ctc_loss(by_frame, frames, targets, counted)
             if self.kd.ctc_word_weight > 0:
                 if heard:
-                    soft = most_probable(self.teachers[0].frames(heard), self.kd.soft_k)  # (B, S, J) both
+                    soft = most_probable(self.teachers[0].frames(heard), self.kd.soft_k)  # (B, S', J) both
+                    theirs = heard[0][1]  # (B,)
                 else:
-                    soft = read_rows(kwargs["kd_ctc"])  # (B, S, J) both
-                loss_frames = self.frame_loss(by_frame, frames, *soft)
+                    soft = read_rows(kwargs["kd_ctc"])  # (B, S', J) both
+                    theirs = kwargs["kd_ctc_lengths"]  # (B,)
+                loss_frames = self.frame_loss(by_frame, frames, *soft, theirs)
                 loss_ctc = mixed(loss_ctc, loss_frames, self.kd.ctc_word_weight)
                 stats["loss_frames"] = loss_frames.detach()
             loss = loss + self.ctc_weight * loss_ctc
@@ -109,21 +112,25 @@ class KDModel(ESPnetASRModel):
             self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, self.token_list),)
         return self.teachers[0].listen(speech, lengths)
 
-    def frame_loss(self, logits: Tensor, frames: Tensor, ids: Tensor, logq: Tensor) -> Tensor:
+    def frame_loss(self, logits: Tensor, frames: Tensor, ids: Tensor, logq: Tensor, theirs: Tensor) -> Tensor:
         """The word-level loss of each encoded frame, summed over them, averaged over utterances.
 
         Args:
             logits: (B, S, V) of the CTC branch.
             frames: (B,) valid ones.
-            ids, logq: (B, S', J) the teacher's; S' may be larger by padding alone.
+            ids, logq: (B, S', J) the teacher's.
+            theirs: (B,) valid ones, as many as the student's.
         """
-        batch, most, _ = logits.shape
-        if ids.size(1) < most:
+        theirs, frames = theirs.to(logits.device), frames.to(logits.device)  # (B,) both
+        if not torch.equal(theirs, frames):
+            b = int((theirs != frames).nonzero()[0])
             raise UserError(
-                f"ctc_word_weight: the teacher encodes {ids.size(1)} frames where the student has {most}; "
+                f"ctc_word_weight: the teacher encodes {int(theirs[b])} frames where the student has {int(frames[b])}; "
                 "they need the same frame rate, or ctc_word_weight 0"
             )
-        counts = (~padding(frames.to(logits.device), most)).float() / batch  # (B, S)
+        most = int(frames.max())  # padding may differ
+        logits = logits[:, :most]  # (B, S, V)
+        counts = (~padding(frames, most)).float() / len(frames)  # (B, S)
         rows = logits.flatten(0, 1), ids[:, :most].flatten(0, 1), logq[:, :most].flatten(0, 1)  # (B S, .)
         return word_loss(*rows, counts.flatten(), self.kd.temperature, self.kd.divergence)
 

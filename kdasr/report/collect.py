@@ -56,6 +56,11 @@ def systems(exp: str | Path) -> list[System]:
     found = [_system(path.parent) for path in sorted(Path(exp).glob("*/kdasr.json"))]
     if not found:
         raise UserError(f"{exp}: no model here (*/kdasr.json); run the stages teacher, student, decode and score first")
+    return in_order(found)
+
+
+def in_order(found: list[System]) -> list[System]:
+    """Teachers, then the student on references, then the others by label and seed."""
     return sorted(found, key=lambda one: (not one.is_teacher, not on_references(one), one.label, *_seed(one), one.name))
 
 

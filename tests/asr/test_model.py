@@ -187,10 +187,11 @@ def test_stored_frames_equal_the_teacher_online_and_the_formula(kept):
     text = torch.tensor([[2, 3], [4, -1]]), torch.tensor([2, 1])
     settings = {"ctc_word_weight": 0.25, "soft_k": kept}
     with torch.no_grad():
-        logq = teacher.ctc.ctc_lo(teacher.encode(speech, lens)[0]).log_softmax(-1)  # (B, S, V)
+        encoded, frames = teacher.encode(speech, lens)
+        logq = teacher.ctc.ctc_lo(encoded).log_softmax(-1)  # (B, S, V)
     values, ids = logq.topk(kept)
     student.kd = Distillation(**settings)
-    stored, stats, _ = student(speech, lens, *text, kd_ctc=torch.cat([ids.float(), values], 2))
+    stored, stats, _ = student(speech, lens, *text, kd_ctc=torch.cat([ids.float(), values], 2), kd_ctc_lengths=frames)
     student.kd, student.teachers = Distillation(**settings, teachers=("x",)), (teachers_of([teacher]),)
     online, _, _ = student(speech, lens, *text)
     assert stored.item() == pytest.approx(online.item(), rel=1e-5)
@@ -207,19 +208,21 @@ def test_stored_frames_equal_the_teacher_online_and_the_formula(kept):
     assert stored.item() == pytest.approx(0.75 * plain.item() + 0.25 * by_hand, rel=1e-4)
 
 
-def test_frames_of_another_rate_are_refused():
+@pytest.mark.parametrize("rows", [7, 30])
+def test_frames_of_another_rate_are_refused(rows):
     from kdasr.asr.settings import Distillation
     from kdasr.errors import UserError
 
     student = build(OWN)
     student.kd = Distillation(ctc_word_weight=0.5)
-    with pytest.raises(UserError, match="encodes 7 frames where the student has 15"):
+    with pytest.raises(UserError, match=f"encodes {rows} frames where the student has 15"):
         student(
             torch.randn(1, 60, 20),
             torch.tensor([60]),
             torch.tensor([[2]]),
             torch.tensor([1]),
-            kd_ctc=torch.zeros(1, 7, 4),
+            kd_ctc=torch.zeros(1, rows, 4),
+            kd_ctc_lengths=torch.tensor([rows]),
         )
 
 

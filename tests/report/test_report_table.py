@@ -4,7 +4,7 @@ import random
 import pytest
 
 from kdasr.cli import main
-from kdasr.report import collect, table
+from kdasr.report import collect, compare, table
 from kdasr.score.verb import Rules, score
 
 REFERENCES = "student on references"
@@ -63,6 +63,16 @@ GOLDEN = """\
 
 a note
 
+## Summary
+
+|system|seeds|of teacher|test greedy|test beam|gap closed, test beam|
+|---|---:|---:|---:|---:|---:|
+|teacher|1|1|10.00|5.00|-|
+|student on references|2|1/10.0|25.75 ± 0.35|-|-|
+|student on 5-best|2|1/10.0|15.75 ± 0.35|-|-|
+
+SUMMARY
+
 ## Systems
 
 |system|seed|parameters|of teacher|MB|test greedy WER|test greedy CER|test beam WER|test beam CER|RTF greedy|RTF beam|training|
@@ -109,7 +119,8 @@ COMPARISON
 def test_the_report_of_a_small_exp(exp):
     every = collect.systems(exp)
     text = table.render(every, "T", ["a note"], ["date: `today`", "CPU: `one`"], ["./run.sh"])
-    golden = GOLDEN.replace("COMPARISON", table.COMPARISON).replace("LEGEND", table.legend(every).split("\n\n")[0])
+    golden = GOLDEN.replace("COMPARISON", compare.COMPARISON).replace("LEGEND", table.legend(every).split("\n\n")[0])
+    golden = golden.replace("SUMMARY", compare.SUMMARY)
     assert text[: len(golden)] == golden
     end = "## Environment\n\n- date: `today`\n- CPU: `one`\n\n## Commands\n\n```\n"
     assert text.endswith(end + "./run.sh\n```\n")
@@ -135,7 +146,7 @@ def test_modes_of_models_and_means_over_seeds(exp):
     tell(exp / "kd1", 9.0)
     tell(exp / "kd1", 12.0, name="dev")
     every = collect.systems(exp)
-    assert table.mode_table(every) == [
+    assert compare.mode_table(every) == [
         ["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"],
         ["teacher", "test", "beam", "10.00", "5.00", "5.00", "1.50", "62.00"],
         [REFERENCES, "test", "beam", "25.75 ± 0.35", "23.50 ± 0.71", "2.25 ± 1.06", "4.50 ± 0.71", "15.00 ± 7.07"],
@@ -143,20 +154,20 @@ def test_modes_of_models_and_means_over_seeds(exp):
         [SEQUENCE, "test", "greedy", "15.75 ± 0.35", "-", "-", "9.00", "-"],
     ]
     text = table.render(every, "T", [], [], [])
-    assert "## Beam, perplexity, mode\n\n|system|set|tag|" in text and table.MODES in text
+    assert "## Beam, perplexity, mode\n\n|system|set|tag|" in text and compare.MODES in text
 
 
 def test_a_difference_needs_both_searches_of_a_seed(exp):
     write_decode(exp / "ref1", "beam", "test", [2] * 20, 50.0)
     tell(exp / "ref1", mode=0.5)
     (exp / "ref1/decode_greedy/test/score_wer/score.json").unlink()
-    (row,) = [row for row in table.mode_table(collect.systems(exp)) if row[0] == REFERENCES]
+    (row,) = [row for row in compare.mode_table(collect.systems(exp)) if row[0] == REFERENCES]
     assert row[2:] == ["beam", "26.00", "20.00", "-", "-", "50.00"]
 
 
 def test_no_table_of_modes_where_nothing_is_said(exp):
-    assert len(table.mode_table(collect.systems(exp))) == 1
-    assert table.MODES not in table.render(collect.systems(exp), "T", [], [], [])
+    assert len(compare.mode_table(collect.systems(exp))) == 1
+    assert compare.MODES not in table.render(collect.systems(exp), "T", [], [], [])
 
 
 def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
@@ -173,7 +184,7 @@ def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
     assert main(["report", "--exp", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0
     text = out.read_text()
-    assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\n## Systems\n")
+    assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\n## Summary\n")
     assert "- numpy: `" in text and "- python: `3" in text and "- CPU: `" in text
     assert f"kdasr report --exp {exp} --out {out}" in text
     printed = capsys.readouterr().out.splitlines()
@@ -201,13 +212,13 @@ def test_an_empty_exp_names_the_stages(tmp_path, capsys):
 def test_other_utterances_or_signatures_are_not_compared(exp):
     path = exp / "kd1/decode_greedy/test/score_wer/score.json"
     path.write_text(path.read_text().replace("costs:433", "costs:111"))
-    assert table.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature", "-"]
+    assert compare.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature", "-"]
 
 
 def test_one_seed_is_said_to_be_one(exp):
     for name in ("ref2", "kd2"):
         (exp / name / "kdasr.json").unlink()
-    row = table.comparison(collect.systems(exp))[1]
+    row = compare.comparison(collect.systems(exp))[1]
     assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)", "0.65 [0.65, 0.65]"]
 
 
@@ -217,7 +228,7 @@ def test_spread_over_seeds_can_make_a_difference_noise(exp):
         file.unlink()
     path.rmdir()
     write_score(path, [3] * 12 + [2] * 8, 10)  # as the references' second seed
-    row = table.comparison(collect.systems(exp))[1]
+    row = compare.comparison(collect.systems(exp))[1]
     assert row[3:5] == ["-5.00", "-5.00 to -5.00"]
     assert row[-2] == "no"
     assert row[-1].startswith("0.32 [-")  # 5 of the 25.5 - 10 points, give or take the seeds'

@@ -1,0 +1,187 @@
+"""Tables over seeds: what each objective gives, whether that is beyond noise, and whether its students need a beam."""
+
+from __future__ import annotations
+
+from kdasr.report.collect import Scored, System, on_references, sets, sets_of_modes, tags, teacher_of
+from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
+
+NONE = "-"
+COMPARISON = (
+    "Differences in points of WER, negative where the system is better. The interval is a paired bootstrap over "
+    "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
+    "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
+    "said of these very networks, not of the method. Gap closed: (student on references - system) / (student on "
+    "references - teacher), its interval over seeds (with one seed, the bootstrap's); Mun'im et al. 2018 report 0.48."
+)
+MODES = (
+    "Does it need a beam (Kim and Rush 2016, Table 1)? PPL: perplexity a token of the attention decoder on the "
+    "references. p(t = ŷ): the probability in percent that it gives to its own best hypothesis of that search, mean "
+    "over utterances. With several seeds: mean ± standard deviation."
+)
+SUMMARY = (
+    "WER in percent, mean ± standard deviation over seeds. Gap closed: see below the comparison with the student on "
+    "references."
+)
+
+Table = list[list[str]]  # the first row is the header
+
+
+def summary_table(every: list[System]) -> Table:
+    """A row a label: how many seeds, how small, the mean WER of each set and tag, and the gap closed by beam search."""
+    keys = [(tag, name) for name in sets(every) for tag in tags(every)]
+    beams = [key for key in keys if key[0] != "greedy"]
+    closed = {(row[0], row[2], row[1]): row[-1] for row in comparison(every)[1:]}
+    table = [["system", "seeds", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
+    table[0] += [f"gap closed, {name} {tag}" for tag, name in beams]
+    for label, members in labels(every).items():
+        rates = [[rate for _, rate in _seed_rates(members, key)] for key in keys]
+        if not any(rates):
+            continue
+        row = [label, str(max(map(len, rates))), ratio(members[0], every), *map(_mean, rates)]
+        table.append(row + [closed.get((label, *key), NONE) for key in beams])
+    return table
+
+
+def seed_table(every: list[System]) -> Table:
+    """A row for each label that has several seeds and each set and tag: mean, deviation, every seed's WER."""
+    table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "seeds"]]
+    for label, members in labels(every).items():
+        if len({one.info.get("seed") for one in members}) < 2:
+            continue
+        for name in sets(members):
+            for tag in tags(members):
+                rates = _seed_rates(members, (tag, name))
+                if not rates:
+                    continue
+                spread = over_seeds([rate for _, rate in rates])
+                mean = f"{spread.mean:.2f}" + (NONE if spread.sd is None else f" ± {spread.sd:.2f}")
+                between = NONE if spread.low is None else f"{spread.low:.2f} to {spread.high:.2f}"
+                each = ", ".join(f"{seed}: {rate:.2f}" for seed, rate in rates)
+                table.append([label, name, tag, mean if spread.sd is not None else f"{spread.mean:.2f}", between, each])
+    return table
+
+
+def comparison(every: list[System]) -> Table:
+    """A row for each other student, set and tag: its WER less that of the student on references."""
+    table = [["system", "set", "tag", "difference", "95 % interval", "p", "over seeds", "beyond noise", "gap closed"]]
+    groups = labels([one for one in every if not one.is_teacher])
+    base = next((members for members in groups.values() if on_references(members[0])), None)
+    if base is None:
+        return table
+    for label, members in groups.items():
+        if members is base:
+            continue
+        for name in sets(members):
+            for tag in tags(members):
+                rates = [[rate for _, rate in _seed_rates(side, (tag, name))] for side in (base, members)]
+                if not all(rates):
+                    continue
+                result = _compared(base, members, (tag, name))
+                if result is None:
+                    table.append([label, name, tag, NONE, NONE, NONE, NONE, "other utterances or signature", NONE])
+                    continue
+                apart = seeds_apart(*rates)
+                noise = not result.beyond_noise or (apart is not None and apart[0] <= 0 <= apart[1])
+                row = [label, name, tag, f"{result.difference:+.2f}", f"{result.low:+.2f} to {result.high:+.2f}"]
+                row += [f"{result.p:.4f}", NONE if apart is None else f"{apart[0]:+.2f} to {apart[1]:+.2f}"]
+                verdict = "no" if noise else "yes" if apart is not None else "yes (one seed)"
+                teacher = _wer(teacher_of(members[0], every), (tag, name))
+                whole = over_seeds(rates[0]).mean
+                table.append([*row, verdict, _gap(result, apart, whole, teacher)])
+    return table
+
+
+def mode_table(every: list[System]) -> Table:
+    """A row for each label, set and beam search: what the beam gains, perplexity, and the mode's probability.
+
+    Empty but for its header if no model says its perplexity or its mode's probability.
+    """
+    table = [["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"]]
+    told = 0
+    for label, members in labels(every).items():
+        for name in sets_of_modes(members):
+            beams = [
+                tag for tag in tags(members) if tag != "greedy" and any((tag, name) in one.scored for one in members)
+            ]
+            for tag in beams or ["greedy"]:
+                columns = _mode_columns(members, name, tag)
+                if any(columns):
+                    told += any(columns[3:])
+                    table.append([label, name, tag, *map(_mean, columns)])
+    return table if told else table[:1]
+
+
+def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float]]:
+    """Greedy WER, WER, their difference, perplexity and the mode's probability (percent) of those that have them."""
+    wers = [[_wer(one, (kind, name)) for one in members] for kind in ("greedy", tag)]
+    gains = [None if None in pair else pair[0] - pair[1] for pair in zip(*wers, strict=True)]
+    ppls = [one.ppl.get(name, {}).get("ppl") for one in members]
+    found = [one.scored.get((tag, name)) for one in members]
+    modes = [scored.decode.get("mode_probability") if scored else None for scored in found]
+    if tag == "greedy":
+        wers[1], gains = [], []  # there is no beam to compare with
+    columns = [*wers, gains, ppls, [None if mode is None else 100 * mode for mode in modes]]
+    return [[value for value in column if value is not None] for column in columns]
+
+
+def _gap(result: Paired, apart: tuple[float, float] | None, base: float, teacher: float | None) -> str:
+    """The share of what separates the student on references from its teacher that a student makes up for.
+
+    Its interval is that over seeds, or of the bootstrap where there are none.
+    """
+    if teacher is None or base <= teacher:
+        return NONE
+    low, high = apart or (result.low, result.high)
+    share, *ends = (-change / (base - teacher) for change in (result.difference, high, low))
+    return f"{share:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+
+
+def _wer(system: System | None, key: tuple[str, str]) -> float | None:
+    scored = system.scored.get(key) if system else None
+    return scored.wer.get("wer") if scored else None
+
+
+def _mean(values: list[float]) -> str:
+    """Mean and standard deviation of what the seeds have."""
+    if not values:
+        return NONE
+    spread = over_seeds(values)
+    return f"{spread.mean:.2f}" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
+
+
+def labels(every: list[System]) -> dict[str, list[System]]:
+    """Systems by label, in their order."""
+    groups: dict[str, list[System]] = {}
+    for one in every:
+        groups.setdefault(one.label, []).append(one)
+    return groups
+
+
+def _seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
+    """(seed, WER) of those that have one."""
+    scored = [(one, one.scored.get(key)) for one in members]
+    return [(str(one.info.get("seed", NONE)), s.wer["wer"]) for one, s in scored if s and s.wer.get("wer") is not None]
+
+
+def _compared(first: list[System], second: list[System], key: tuple[str, str]) -> Paired | None:
+    """Paired bootstrap of two labels on one set; None unless both scored the same utterances by the same rules."""
+    sides = [[s for one in members if (s := one.scored.get(key)) and s.utterances] for members in (first, second)]
+    if not all(sides):
+        return None
+    scores: list[Scored] = sides[0] + sides[1]
+    words = {name: count for name, (_, count) in scores[0].utterances.items()}
+    for one in scores:
+        same = {name: count for name, (_, count) in one.utterances.items()} == words
+        if not same or one.wer.get("signature") != scores[0].wer.get("signature"):
+            return None
+    errors = [[sum(one.utterances[name][0] for one in side) / len(side) for name in words] for side in sides]
+    return paired(errors[0], errors[1], list(words.values()))
+
+
+def ratio(system: System, every: list[System]) -> str:
+    """A system's parameters as a part of its teacher's."""
+    teacher = teacher_of(system, every)
+    sizes = system.info.get("parameters"), teacher.info.get("parameters") if teacher else None
+    if not all(sizes):
+        return NONE
+    return "1" if teacher is system else f"1/{sizes[1] / sizes[0]:.1f}"

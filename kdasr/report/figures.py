@@ -1,0 +1,89 @@
+"""What systems measured, in one file: a report can be made of it without the models, and by several machines in turn.
+
+A JSON object a line. The first says which utterances each set has and how many reference words each of them; the
+others are systems, with the errors of each utterance in that order. What made a model (its kdasr.json) stands there
+without the hashes of its inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write, read_lines
+from kdasr.report.collect import Scored, System
+
+LEFT_OUT = ("settings", "command")  # of kdasr.json and scores: of no use without the files that they name
+
+
+def merged(every: Sequence[System], path: str | Path) -> list[System]:
+    """Systems, and those of the file that have other names; where there are systems, there need not be a file yet."""
+    if every and not Path(path).exists():
+        return list(every)
+    names = {one.name for one in every}
+    return [*every, *(one for one in read(path) if one.name not in names)]
+
+
+def write(every: Sequence[System], path: str | Path) -> None:
+    """Write systems, sorted by name, whole or not at all."""
+    words: dict[str, dict[str, int]] = {}
+    for one in every:
+        for scored in one.scored.values():
+            words.setdefault(scored.set, {}).update({key: count for key, (_, count) in scored.utterances.items()})
+    sets = {name: dict(sorted(counts.items())) for name, counts in sorted(words.items())}
+    with atomic_write(path) as stream:
+        stream.write(json.dumps({"sets": sets}, ensure_ascii=False) + "\n")
+        for one in sorted(every, key=lambda one: one.name):
+            stream.write(json.dumps(_packed(one, sets), ensure_ascii=False) + "\n")
+
+
+def read(path: str | Path) -> list[System]:
+    """Systems of a file.
+
+    Raises:
+        UserError: it is absent, or a line is not what `write` writes; the line is named.
+    """
+    found, sets = [], {}
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            value = json.loads(line)
+            if number == 1:
+                sets = value["sets"]
+            else:
+                found.append(_unpacked(value, sets))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(
+                f"{path}:{number}: is no line of figures; take the file back from git, or remove it and make it anew"
+            ) from None
+    return found
+
+
+def _packed(one: System, sets: dict[str, dict[str, int]]) -> dict[str, Any]:
+    scored = []
+    for item in one.scored.values():
+        errors = [item.utterances[key][0] if key in item.utterances else None for key in sets[item.set]]
+        told = {
+            "tag": item.tag,
+            "set": item.set,
+            "decode": item.decode,
+            "errors": errors if any(item.utterances) else [],
+        }
+        scored.append(told | {kind: _less(getattr(item, kind)) for kind in ("wer", "cer")})
+    return {"name": one.name, "info": _less(one.info), "bytes": one.bytes, "ppl": one.ppl, "scored": scored}
+
+
+def _unpacked(value: dict[str, Any], sets: dict[str, dict[str, int]]) -> System:
+    scored = {}
+    for item in value["scored"]:
+        pairs = zip(sets[item["set"]].items(), item["errors"], strict=bool(item["errors"]))
+        utterances = {key: (errors, words) for (key, words), errors in pairs if errors is not None}
+        one = Scored(item["tag"], item["set"], item["decode"], item["wer"], item["cer"], utterances)
+        scored[one.tag, one.set] = one
+    return System(value["name"], value["info"], value["bytes"], scored, value["ppl"])
+
+
+def _less(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in LEFT_OUT}
