@@ -31,7 +31,7 @@ teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
 student_config=conf/student.yaml  # configuration of the students
 tune_config=""       # configuration of students that go on from another student (empty: student_config)
-students="refs nbest extra control"  # which students: objectives of utils/objectives or conf/objectives, or files
+students="refs nbest extra_soft control"  # which students: objectives of utils/objectives or conf/objectives, or files
 folds=2              # parts of the transcribed audio for the objectives crossfit*: as many more teachers
 train_opts=""        # ESPnet's own options for every training, as in "--max_epoch 10"
 target_opts=""       # further options of every kdasr targets, as in "--max_wer 20"
@@ -71,7 +71,7 @@ scores, and writes a table. Stages, by number or name:
    5 student  N-best or references -> exp/student_*: the same network by each objective of --students, among them
                 refs     references of the transcribed audio
                 nbest    the teacher's N-best of the transcribed audio, weighted by posterior
-                extra    references, and the teacher's N-best of the untranscribed audio
+                extra_soft  references, the teacher's N-best of the untranscribed audio, and its distributions
                 control  references of all audio, as if the rest had been transcribed by hand
                 word, seq_k5_b5, crossfit, inter, all_three, ensemble, prune80, ...: see utils/objectives
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET

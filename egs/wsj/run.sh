@@ -21,6 +21,7 @@ transcribed=""       # share of the training audio taken as transcribed, the res
 ctc_weight=""        # weight of CTC in beam search; empty: 0.1 for mini, where CTC is the weaker branch, 0.3 for WSJ
 teacher_config=""    # empty: conf/mini_teacher.yaml or conf/wsj_rnn_teacher.yaml, as the corpus is
 student_config=""    # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yaml
+students=""          # empty: refs extra_soft control, or of WSJ, where all is transcribed, refs nbest word_ctc
 tune_config=""       # of students that go on from another; empty: conf/mini_tune.yaml, or of WSJ the student's
 score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
 # End configuration section.
@@ -49,6 +50,7 @@ case "${corpus}" in
         transcribed="${transcribed:-0.6}"
         ctc_weight="${ctc_weight:-0.1}"
         tune_config="${tune_config:-conf/mini_tune.yaml}"
+        students="${students:-refs extra_soft control}"
         data_opts="--corpus mini --hours ${hours}"
         corpus_note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
         [[ " ${parse_options_rest[*]-}" == *" --help"* ]] || echo "run.sh: the embedded corpus, about ${hours} h of synthetic speech:" \
@@ -58,6 +60,7 @@ case "${corpus}" in
         configs=wsj_rnn
         transcribed="${transcribed:-1}"
         ctc_weight="${ctc_weight:-0.3}"
+        students="${students:-refs nbest word_ctc}"
         data_opts=""
         corpus_note=""
         if [ -n "${wsj0}${wsj1}" ]; then
@@ -82,6 +85,7 @@ exec ../../utils/kd.sh \
     --teacher_config "${teacher_config:-conf/${configs}_teacher.yaml}" \
     --student_config "${student_config:-conf/${configs}_student.yaml}" \
     --tune_config "${tune_config}" \
+    --students "${students}" \
     --score_opts "${score_opts}" \
     --corpus_note "${corpus_note}" \
     "${parse_options_rest[@]}" "$@"
