@@ -63,8 +63,9 @@ class KDModel(ESPnetASRModel):
             weights = text_lengths.new_ones(len(text), 1, dtype=torch.float)  # (B, 1)
         else:
             return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
-        encoded, frames = encode(self, speech, speech_lengths)  # (B, S, E), (B,)
+        # first the teachers: ESPnet normalises features in place
         heard = self.ask(speech, speech_lengths) if self.kd.soft and self.kd.teachers else []
+        encoded, frames = encode(self, speech, speech_lengths)  # (B, S, E), (B,)
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
         if self.ctc_weight > 0:

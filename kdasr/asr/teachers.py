@@ -47,7 +47,8 @@ class Teachers:
     @torch.no_grad()
     def listen(self, speech: Tensor, lengths: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What each encodes of (B, T, F) features or (B, T) samples of lengths (B,): (B, S, E) and lengths (B,)."""
-        return [encode(model.to(speech.device), speech, lengths) for model in self.models]
+        # a copy for each: ESPnet normalises in place
+        return [encode(model.to(speech.device), speech.clone(), lengths) for model in self.models]
 
     @torch.no_grad()
     def after(self, heard: list[tuple[Tensor, Tensor]], ys_in: Tensor, used: Tensor, place: Tensor) -> Tensor:

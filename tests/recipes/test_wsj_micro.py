@@ -102,7 +102,7 @@ def run(recipe, *options, **more):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=900)
+    output, _ = process.communicate(timeout=1800)
     assert process.returncode == 0, output[-4000:]
     return output
 
@@ -151,7 +151,7 @@ def test_a_second_run_does_nothing(recipe):
 
 
 # One of each kind: soft targets, weights of every kind, a fold, an ensemble, a student that goes on from a pruned one.
-OBJECTIVES = "word extra_word mix wer seq_k10_b10 crossfit ensemble all_three prune80"
+OBJECTIVES = "extra_soft mix crossfit ensemble all_three prune80"
 
 
 def test_every_kind_of_objective_trains(recipe):
@@ -170,7 +170,7 @@ def test_every_kind_of_objective_trains(recipe):
 
 @pytest.mark.parametrize(
     "model",
-    ["teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_extra_word_s1", "student_tiny_prune80_s1"],
+    ["teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_extra_soft_s1", "student_tiny_prune80_s1"],
 )
 def test_stock_espnet_decodes_the_same(recipe, model):
     """espnet2.bin.asr_inference on our checkpoints: kdasr's own networks once registered, stock ones as they are."""
