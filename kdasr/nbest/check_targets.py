@@ -57,13 +57,14 @@ def check_targets(
             f"targets again (kdasr targets --out {directory})"
         )
     tables = {name: read_table(directory / name, empty=True) for name in TABLES}
-    if (directory / "soft.scp").exists():
-        tables["soft.scp"] = read_table(directory / "soft.scp")
+    for name in ("soft.scp", "ctc.scp"):
+        if (directory / name).exists():
+            tables[name] = read_table(directory / name)
     for name, table in tables.items():
         if table.keys() != tables["hyps"].keys():
             key = min(table.keys() ^ tables["hyps"].keys())
             lacking, other = (name, "hyps") if key in tables["hyps"] else ("hyps", name)
-            remedy = SOFT_REMEDY if name == "soft.scp" else remedy_of(directory)
+            remedy = remedy_of(directory) if name in TABLES else SOFT_REMEDY
             raise UserError(f"{directory}/{lacking}: lacks {key}, which {other} has; {remedy}")
     absent = sorted(tables["hyps"].keys() - feats.keys())
     if absent:

@@ -31,13 +31,13 @@ def summary_table(every: list[System]) -> Table:
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     beams = [key for key in keys if key[0] != "greedy"]
     closed = {(row[0], row[2], row[1]): row[-1] for row in comparison(every)[1:]}
-    table = [["system", "seeds", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
+    table = [["system", "seeds", "parameters", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
     table[0] += [f"gap closed, {name} {tag}" for tag, name in beams]
     for label, members in labels(every).items():
         rates = [[rate for _, rate in _seed_rates(members, key)] for key in keys]
         if not any(rates):
             continue
-        row = [label, str(max(map(len, rates))), ratio(members[0], every), *map(_mean, rates)]
+        row = [label, str(max(map(len, rates))), size(members[0]), ratio(members[0], every), *map(_mean, rates)]
         table.append(row + [closed.get((label, *key), NONE) for key in beams])
     return table
 
@@ -176,6 +176,14 @@ def _compared(first: list[System], second: list[System], key: tuple[str, str]) -
             return None
     errors = [[sum(one.utterances[name][0] for one in side) / len(side) for name in words] for side in sides]
     return paired(errors[0], errors[1], list(words.values()))
+
+
+def size(system: System) -> str:
+    """A system's parameters, and how many of them are not zero if it was pruned."""
+    parameters, left = system.info.get("parameters"), system.info.get("non_zero")
+    if parameters is None:
+        return NONE
+    return f"{parameters:,}" if left is None else f"{left:,} of {parameters:,}"
 
 
 def ratio(system: System, every: list[System]) -> str:

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the file and print its main table."""
+    """Write the file and print its first table."""
     if not args.exp and not args.figures:
         raise UserError("nothing to report; name a directory of models (--exp) or a file of figures (--figures)")
     every = systems(args.exp) if args.exp else []
@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> None:
     text = render(every, args.title, args.note, environment(), [*(args.command or recorded_commands(every)), again])
     with atomic_write(args.out) as stream:
         stream.write(text)
-    print(plain(main_table(every)))
+    summary = summary_table(every)
+    print(plain(summary if len(summary) > 1 else main_table(every)))
     print(f"{args.out}: written", file=sys.stderr)
 
 

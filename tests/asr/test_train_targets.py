@@ -16,7 +16,9 @@ KD = ("--kd", "word_weight=0.5", "ctc_word_weight=0.25", "temperature=2")
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Targets, a teacher trained on references for one epoch, and its soft targets, all of the vocabulary."""
-    root = write_place(tmp_path_factory.mktemp("place"), max_epoch=1, specaug=None, optim="sgd", optim_conf={"lr": 0.01})
+    root = write_place(
+        tmp_path_factory.mktemp("place"), max_epoch=1, specaug=None, optim="sgd", optim_conf={"lr": 0.01}
+    )
     given = words(root, root / "teacher", "--seed", 5)
     at = given.index("--targets")
     assert main(given[:at] + given[at + 2 :]) == 0
@@ -86,6 +88,7 @@ def shorten(targets):
         (change("hyps", lambda _: "3 99"), (), "train00"),
         (shorten, KD, "train00"),
         (lambda t: (t / "targets.json").write_text('{"settings": {"tokens": "other"}}'), (), "token list"),
+        (lambda t: write_table(t / "ctc.scp", dict(list(read_table(t / "ctc.scp").items())[1:])), KD, "lacks train00"),
         (lambda t: (t / "soft.scp").unlink(), KD, "kdasr soft"),
         (lambda t: (t / "ctc.scp").unlink(), KD, "kdasr soft --targets DIR --ctc"),
         (lambda t: None, ("--kd", "word_wieght=1"), "expected word_weight"),
