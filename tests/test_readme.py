@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def first_table(markdown: str) -> list[str]:
-    """The rows of the first table after the heading `## Systems` (or of the text)."""
-    _, _, text = markdown.rpartition("## Systems") if "## Systems" in markdown else ("", "", markdown)
+    """The rows of the first table after the heading `## Summary` (or of the text)."""
+    _, _, text = markdown.rpartition("## Summary") if "## Summary" in markdown else ("", "", markdown)
     rows = []
     for line in text.splitlines():
         if line.startswith("|"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kdasr.files import read_json, read_table
+from kdasr.nbest.filters import IMPOSSIBLE
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def test_a_second_run_does_nothing(recipe):
 
 
 # One of each kind: soft targets, weights of every kind, a fold, an ensemble, a student that goes on from a pruned one.
-OBJECTIVES = "extra_soft mix crossfit ensemble all_three prune80"
+OBJECTIVES = "extra_word mix crossfit ensemble all_three prune80"
 
 
 def test_every_kind_of_objective_trains(recipe):
@@ -170,7 +171,7 @@ def test_every_kind_of_objective_trains(recipe):
 
 @pytest.mark.parametrize(
     "model",
-    ["teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_extra_soft_s1", "student_tiny_prune80_s1"],
+    ["teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_extra_word_s1", "student_tiny_prune80_s1"],
 )
 def test_stock_espnet_decodes_the_same(recipe, model):
     """espnet2.bin.asr_inference on our checkpoints: kdasr's own networks once registered, stock ones as they are."""
@@ -214,5 +215,9 @@ def test_stock_espnet_decodes_the_same(recipe, model):
         timeout=600,
     )
     theirs = read_table(out / "1best_recog" / "text", empty=True)
-    assert len(ours) >= 10
-    assert theirs == ours
+    assert theirs.keys() == ours.keys()
+    # A tiny network may end with nothing that CTC allows: scores of -3e9, where ESPnet's float32 tells no two apart.
+    scores = read_table(recipe / "exp" / model / "decode_beam" / "test_eval92" / "score")
+    possible = [key for key, score in scores.items() if float(score) > IMPOSSIBLE]
+    assert len(possible) >= 10
+    assert {key: theirs[key] for key in possible} == {key: ours[key] for key in possible}
