@@ -6,6 +6,7 @@ from kdasr.report.collect import Scored, System, on_references, sets, sets_of_mo
 from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
 
 NONE = "-"
+LEAST_GAP = 1.0  # points of WER between the student on references and the teacher
 COMPARISON = (
     "Differences in points of WER, negative where the system is better. The interval is a paired bootstrap over "
     "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
@@ -127,9 +128,9 @@ def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float
 def _gap(result: Paired, apart: tuple[float, float] | None, base: float, teacher: float | None) -> str:
     """The share of what separates the student on references from its teacher that a student makes up for.
 
-    Its interval is that over seeds, or of the bootstrap where there are none.
+    Its interval is that over seeds, or of the bootstrap where there are none. Of less than LEAST_GAP there is no share.
     """
-    if teacher is None or base <= teacher:
+    if teacher is None or base - teacher < LEAST_GAP:
         return NONE
     low, high = apart or (result.low, result.high)
     share, *ends = (-change / (base - teacher) for change in (result.difference, high, low))

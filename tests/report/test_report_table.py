@@ -222,6 +222,15 @@ def test_one_seed_is_said_to_be_one(exp):
     assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)", "0.65 [0.65, 0.65]"]
 
 
+def test_there_is_no_share_of_a_gap_that_is_none(exp):
+    path = exp / "teacher/decode_greedy/test/score_wer"
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+    write_score(path, [5] * 20, 10)  # 50 %: worse than its students
+    assert compare.comparison(collect.systems(exp))[1][-1] == "-"
+
+
 def test_spread_over_seeds_can_make_a_difference_noise(exp):
     path = exp / "kd2/decode_greedy/test/score_wer"
     for file in path.iterdir():
