@@ -292,6 +292,7 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     from kdasr.asr.task import KDTask
     from kdasr.prune.mask import check_held
 
+    handlers = list(logging.getLogger().handlers)
     # ESPnet would do this itself, were EpochBar's handler not there before it.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     began, cpu = time.time(), cpu_seconds()
@@ -315,7 +316,7 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
             spent = {"wall": before["wall"] + time.time() - began, "cpu": before["cpu"] + cpu_seconds() - cpu}
             with contextlib.suppress(OSError):
                 write_json(log, spent)
-    logging.getLogger().handlers.clear()
+            logging.getLogger().handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
     model, _ = load_model(out)  # which also refuses a checkpoint that lacks weights
     held = {"non_zero": check_held(model, args.mask, out)} if args.mask else {}
     write_json(
