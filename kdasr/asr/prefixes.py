@@ -11,6 +11,7 @@ each step of each hypothesis is, and losses look there.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from kdasr.asr.recurrence import spans
 from kdasr.espnet import name
 from kdasr.losses.sequence import PADDING
 
@@ -109,12 +111,11 @@ def decode_prefixes(decoder: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor
         ys_in: (B, K, L) <sos> first, PADDING behind.
         used: (B, K) which hypotheses.
     """
-    if hasattr(decoder, "forward_prefixes"):
+    own = hasattr(decoder, "forward_prefixes")
+    if own or is_transformer(decoder):
         prefixes = prefixes_of(ys_in, used)
-        return Decoded(decoder.forward_prefixes(encoded, frames, prefixes), prefixes.path, prefixes.place)
-    if is_transformer(decoder):
-        prefixes = prefixes_of(ys_in, used)
-        return Decoded(transformer_logits(decoder, encoded, frames, prefixes), prefixes.path, prefixes.place)
+        forward = decoder.forward_prefixes if own else functools.partial(transformer_logits, decoder)
+        return Decoded(forward(encoded, frames, prefixes), prefixes.path, prefixes.place)  # (N, V)
     utterance, slot = used.nonzero(as_tuple=True)  # (R,), (R,)
     hyps, steps = ys_in.shape[1:]
     rows = ys_in[utterance, slot]  # (R, L)
@@ -163,13 +164,10 @@ def transformer_logits(decoder: Any, encoded: Tensor, frames: Tensor, prefixes: 
     position, sees = torch.zeros_like(tokens), torch.eye(most, dtype=torch.bool, device=device).repeat(batch, 1, 1)
     tokens[owner, column] = prefixes.tokens
     position[owner, column] = depth
-    start = 0
-    for size in prefixes.sizes:  # shorter ones are complete before longer ones look at them
+    for start, end in spans(prefixes.sizes):  # shorter ones are complete before longer ones look at them
         if start:
-            here = slice(start, start + size)
-            above = sees[owner[here], column[parent[here]]]  # (size, M)
-            sees[owner[here], column[here]] = sees[owner[here], column[here]] | above
-        start += size
+            whose, here = owner[start:end], column[start:end]  # (n,) both
+            sees[whose, here] |= sees[whose, column[parent[start:end]]]  # (n, M)
     embedding, positions = decoder.embed
     x = embedding(tokens)  # (B, M, D)
     positions.extend_pe(x)  # its table grows with what it is given

@@ -1,9 +1,8 @@
 """`kdasr train`: a teacher, a student or a control, with ESPnet's trainer.
 
 Reads feature directories, a token directory and, for a student, a directory of targets, with or without
-soft targets; writes an
-ESPnet model directory with three things more: `tokens/`, `cmvn.npz` (so that it can be moved) and
-`kdasr.json` (size, seconds, seed, revision). A killed run goes on from its last finished epoch.
+soft targets; writes an ESPnet model directory with three things more: `tokens/`, `cmvn.npz` (so that it
+can be moved) and `kdasr.json` (size, seconds, seed, revision). A killed run goes on from its last finished epoch.
 """
 
 from __future__ import annotations
