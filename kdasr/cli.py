@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "decode": ("kdasr.search.decode", "decode a test set, in ESPnet's output layout"),
     "score": ("kdasr.score.verb", "word and character error rates, as sclite counts them"),
     "ppl": ("kdasr.score.perplexity", "perplexity of a model's decoder on references"),
-    "report": ("kdasr.report.table", "exp directories -> RESULTS.md"),
+    "report": ("kdasr.report.verb", "exp directories -> RESULTS.md, report.html"),
 }
 
 
@@ -42,6 +42,14 @@ def usage() -> str:
         "`kdasr VERB --help` shows a verb's options and examples. The recipes in egs/ call these verbs\n"
         "in order: egs/wsj/run.sh --help."
     )
+
+
+def underscored(word: str) -> str:
+    """An option as it is spelled here: Kaldi's scripts take --id-form for --id_form, and so do their users."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    args = parser.parse_args(words[len(verb.split()) :])
+    args = parser.parse_args([underscored(word) for word in words[len(verb.split()) :]])
     try:
         module.run(args)
     except UserError as error:

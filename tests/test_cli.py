@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kdasr.cli import VERBS, main
+from kdasr.cli import VERBS, main, underscored
 
 
 def test_help_lists_every_verb(capsys):
@@ -66,3 +66,8 @@ def test_an_error_is_one_sentence_without_traceback(tmp_path):
     assert answer.returncode == 1
     assert answer.stderr.splitlines() == ["kdasr train: nowhere.yaml: no such file; name a config first"]
     assert not time.time() < 0 and not (tmp_path / "exp" / "config.yaml").exists()
+
+
+def test_options_may_be_spelled_with_hyphens():
+    words = ["--id-form", "--x-y=a-b", "--plain", "a-b", "-o", "--"]
+    assert [underscored(word) for word in words] == ["--id_form", "--x_y=a-b", "--plain", "a-b", "-o", "--"]

@@ -1,0 +1,72 @@
+"""Scores in the forms that Kaldi's users know: compute-wer's lines, and wer_details' per_utt and per_spk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from kdasr.errors import UserError
+from kdasr.files import read_lines
+from kdasr.score.align import Counts, count, pair, total
+
+COLUMNS = "#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err"
+
+
+def wer_lines(counts: Counts, name: str) -> str:
+    """compute-wer's lines, `%WER 7.94 [ 448 / 5643, 53 ins, 36 del, 359 sub ]` and on; `name` is wer or cer."""
+    return (
+        f"%{name.upper()} {counts.wer:.2f} [ {counts.errors} / {counts.words}, "
+        f"{counts.ins} ins, {counts.del_} del, {counts.sub} sub ]\n"
+        f"%SER {counts.ser:.2f} [ {counts.wrong_sentences} / {counts.sentences} ]\n"
+        f"Scored {counts.sentences} sentences, 0 not present in hyp.\n"
+    )
+
+
+def per_utterance(name: str, ref: tuple[str, ...], hyp: tuple[str, ...], operations: str) -> str:
+    """An utterance's ref, hyp, op and #csid lines, words centred in their columns."""
+    counts = count(operations)
+    columns = [_centred(*step) for step in pair(operations, ref, hyp)]
+    rows = zip(*columns, strict=True) if columns else ((), (), ())
+    labels = "ref ", "hyp ", "op  "
+    text = "".join(f"{name} {label} {'  '.join(row)}\n" for label, row in zip(labels, rows, strict=True))
+    return text + f"{name} #csid {counts.cor} {counts.sub} {counts.ins} {counts.del_}\n"
+
+
+def read_operations(path: str | Path) -> dict[str, str]:
+    """Operations (C, S, D, I) of each utterance from a `per_utt`; UserError if it is not one."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        name, kind, *cells = line.split() or [""]
+        if kind == "op":
+            found[name] = "".join(cells)
+        elif kind == "#csid":
+            counts = count(found.get(name, ""))
+            if [str(value) for value in (counts.cor, counts.sub, counts.ins, counts.del_)] != cells:
+                raise UserError(f"{path}:{number}: {name}: its counts are not those of its op line; score again")
+            found.setdefault(name, "")
+    if not found:
+        raise UserError(f"{path}: holds no utterance; score the set again")
+    return found
+
+
+def per_speaker(speakers: Mapping[str, Counts]) -> str:
+    """A table of counts (raw) and percentages (sys) of each speaker, and of their sum."""
+    width = max(15, *map(len, speakers), len("SPEAKER"))
+    rows = [("SPEAKER", "id", COLUMNS)]
+    for name, counts in [*sorted(speakers.items()), ("SUM", total(speakers.values()))]:
+        raw = [counts.cor, counts.sub, counts.ins, counts.del_, counts.errors]
+        rates = [100.0 * value / counts.words if counts.words else 0.0 for value in raw]
+        size = str(counts.sentences), str(counts.words)
+        rows.append((name, "raw", (*size, *map(str, raw), str(counts.wrong_sentences))))
+        rows.append((name, "sys", (*size, *(f"{rate:.2f}" for rate in rates), f"{counts.ser:.2f}")))
+    lines = ([f"{name:<{width}} {kind:<4}", *(f"{cell:>11}" for cell in cells)] for name, kind, cells in rows)
+    return "".join("".join(line) + "\n" for line in lines)
+
+
+@lru_cache(maxsize=1 << 16)
+def _centred(operation: str, ref: str, hyp: str) -> list[str]:
+    """A column of Kaldi's: reference, hypothesis and operation, the odd blank to the left."""
+    column = ref or "***", hyp or "***", operation
+    width = max(map(len, column))
+    return [(" " * ((width - len(cell) + 1) // 2) + cell).ljust(width) for cell in column]
