@@ -6,100 +6,11 @@ The verbs themselves, run by the same script, are tested in tests/recipes.
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-UTILS = Path(__file__).resolve().parents[2] / "utils"
-
-KDASR = r"""#!/usr/bin/env bash
-# writes what the verb of that name writes, as far as the next stage looks
-set -euo pipefail
-printf '%s\n' "$*" >>calls.txt
-verb="$1"; shift
-if [ "$verb" = data ]; then verb="data_$1"; shift; fi
-declare -A o=(); words=("$@")
-for ((i = 0; i < $#; i++)); do
-    [[ "${words[i]}" != --?* ]] || o["${words[i]#--}"]="${words[i + 1]:-}"
-done
-out="${o[out]:-}"
-if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 30; fi
-if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
-case "$verb" in
-    data_folds) for x in fold1 fold2 rest1 rest2; do mkdir -p "$out/$x"; echo "u a" >"$out/$x/text"; done ;;
-    prune) mkdir -p "$out"; echo mask >"$out/mask.pth" ;;
-    soft) echo soft >"${o[targets]}/soft.scp" ;;
-    train)
-        mkdir -p "$out"
-        if [ -n "${o[mask]:-}" ]; then cp "${o[mask]}" "$out/mask.pth"; fi
-        ;;
-    feats)
-        mkdir -p "$out"
-        if [ -v "o[merge]" ]; then cp "${o[data]}/text" "${o[data]}/utt2spk" "$out"; fi
-        ;;
-    data_holdout) mkdir -p "${o[labelled]}" "${o[unlabelled]}"; echo "u a" >"${o[labelled]}/text" ;;
-    report) echo "| the table |"; echo "# RESULTS" >"$out" ;;
-    score) mkdir -p "${o[dir]}" ;;
-    decode) mkdir -p "$out"; echo "u a" >"$out/text" ;;
-    *) mkdir -p "$out" ;;
-esac
-"""
-
-# run.py starts a Python; where its own doings do not matter, this one is quick
-QUICK = r"""#!/usr/bin/env bash
-jobs=1
-if [[ "$1" == JOB=1:* ]]; then jobs="${1#JOB=1:}"; shift; fi
-for ((i = 1; i <= jobs; i++)); do
-    words=("${@//JOB/$i}")
-    mkdir -p "$(dirname "${words[0]}")"
-    "${words[@]:1}" >"${words[0]}" 2>&1 || exit 1
-done
-"""
-
-FAKE_GPU = """#!/usr/bin/env bash
-if [ "$1 $2" = "--gpu 1" ]; then shift 2; fi
-exec quick "$@"
-"""
-
-DATA = r"""#!/usr/bin/env bash
-printf 'local/data.sh' >>calls.txt; printf ' <%s>' "$@" >>calls.txt; echo >>calls.txt
-for x in train dev test; do
-    mkdir -p data/$x; echo "u $x.wav" >data/$x/wav.scp; echo "u a" >data/$x/text; echo "u s" >data/$x/utt2spk
-done
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    for name, text in (("bin/kdasr", KDASR), ("bin/quick", QUICK), ("bin/fake_gpu", FAKE_GPU), ("local/data.sh", DATA)):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
-    (tmp_path / "path.sh").write_text(f"PATH={tmp_path}/bin:{UTILS}:{Path(sys.executable).parent}:$PATH\n")
-    (tmp_path / "cmd.sh").write_text("train_cmd=${RUN:-quick} decode_cmd=$train_cmd cuda_cmd=$train_cmd\n")
-    (tmp_path / "conf").mkdir()
-    for role in ("teacher", "student"):
-        (tmp_path / f"conf/{role}.yaml").write_text(f"# {role}\n")
-    return tmp_path
-
-
-def kd(recipe, *words, status=0, **environment):
-    """Run kd.sh; its output, and the calls of kdasr that it made."""
-    calls = recipe / "calls.txt"
-    calls.unlink(missing_ok=True)
-    done = subprocess.run(
-        [UTILS / "kd.sh", "--early_students", "false", "--students", "refs nbest extra control", *words],
-        cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr, calls.read_text().splitlines() if calls.exists() else []
-
-
-def verbs(calls):
-    return [" ".join(call.split()[: 2 if call.startswith("data") else 1]) for call in calls]
+from stand_in import UTILS, kd, verbs
 
 
 def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
@@ -279,83 +190,6 @@ def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe)
     _, calls = kd(recipe, "--transcribed", ".5", "--stop_stage", "5")
     assert sum("exp/student_refs_s1 " in call for call in calls if call.startswith("train")) == 1
     assert not any("exp/teacher_s1 " in call for call in calls if call.startswith("train"))
-
-
-def trained(calls):
-    """Directories that `kdasr train` wrote, in order."""
-    return [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train ")]
-
-
-def test_objectives_call_what_they_need(recipe):
-    """An ensemble, cross-fitting, a wider beam, soft targets, and a student that goes on from another, pruned."""
-    (recipe / "conf/tune.yaml").write_text("# less\n")
-    _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
-    )
-    teachers = [f"exp/teacher_s{n}" for n in (1, 2, 3)]
-    students = [
-        f"exp/student_{name}_s1" for name in ("word", "ensemble", "crossfit", "seq_k1_b5", "prune80_seq", "prune80")
-    ]
-    folds = ["exp/teacher_fold1of2_s1", "exp/teacher_fold2of2_s1"]
-    assert sorted(trained(calls)) == sorted([*teachers, *folds, *students])
-    assert trained(calls)[-2:] == ["exp/student_prune80_seq_s1", "exp/student_prune80_s1"]
-    tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
-    search = "--ctc_weight 0.3"
-    for call in (
-        "data folds dump/fbank/train --folds 2 --out dump/fbank/train_folds2",
-        f"train --config conf/teacher.yaml --train dump/fbank/train_folds2/rest2 {tail} {folds[1]} --seed 1 --ngpu 0"
-        " --role teacher --label teacher without fold 2 of 2",
-        f"nbest --model {folds[1]} --data dump/fbank/train_folds2/fold2 --out {folds[1]}/nbest_fold2 --beam 5 --nbest 5"
-        f" {search} --merge",
-        "nbest --model exp/teacher_s1 --data dump/fbank/train --out exp/teacher_s1/nbest_train_b10n10"
-        f" --beam 10 --nbest 10 {search} --merge",
-        f"targets --nbest {folds[0]}/nbest_fold1 {folds[1]}/nbest_fold2 --against dump/fbank/train/text"
-        " --tokens dump/tokens/char --out exp/teacher_s1/targets_crossfit --select posterior",
-        "targets --refs dump/fbank/train/text --tokens dump/tokens/char --out exp/teacher_s1/targets_ensemble",
-        f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8",
-        f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
-        " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
-        " --role student --label Word-KD",
-        "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --out exp/student_prune80_seq_s1/pruned",
-        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
-        " --targets exp/teacher_s1/targets_prune80_seq --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
-        " --mask exp/student_prune80_seq_s1/pruned/mask.pth --seed 1 --ngpu 0 --role student"
-        " --label Seq-KD pruned by 80 %",
-        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
-        " --targets exp/teacher_s1/targets_prune80 --teacher teacher_s1 --init exp/student_prune80_seq_s1"
-        " --mask exp/student_prune80_seq_s1/mask.pth --seed 1 --ngpu 0 --role student"
-        " --label Seq-KD pruned by 80 %, Seq-Inter",
-    ):
-        assert call in calls
-    _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
-    )
-    assert calls == []
-
-
-def test_an_objective_of_the_recipes_own(recipe):
-    (recipe / "conf/objectives").mkdir()
-    (recipe / "conf/objectives/mine.conf").write_text(
-        '# my own\nlabel="mine"\nlearn=hyps\nselect="--select wer --k 3"\n'
-    )
-    _, calls = kd(recipe, "--students", "mine", "--stop_stage", "5")
-    assert any("--out exp/teacher_s1/targets_mine --select wer --k 3" in call for call in calls)
-    assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1"]
-    _, calls = kd(recipe, "--students", "conf/objectives/mine.conf", "--stop_stage", "5")
-    assert calls == []
-
-
-def test_every_objective_is_one(recipe):
-    names = sorted(path.stem for path in (UTILS / "objectives").glob("*.conf"))
-    _, calls = kd(recipe, "--transcribed", "0.5", "--students", " ".join(names), "--stop_stage", "5", "--nj", "4")
-    students = {name for name in trained(calls) if "student" in name}
-    assert students == {f"exp/student_{name}_s1" for name in names}
-    labels = [
-        call.split("--label ")[1]
-        for call in calls
-        if call.startswith("train") and "student" in call.split("--label")[0]
-    ]
-    assert len(set(labels)) == len(labels)  # the table tells them apart
 
 
 def test_students_without_a_teacher_are_trained_beside_it(recipe):

@@ -1,0 +1,75 @@
+"""utils/kd_objectives.sh and utils/objectives: what each objective calls. A stand-in for `kdasr` records it."""
+
+from stand_in import UTILS, kd, trained
+
+
+def test_objectives_call_what_they_need(recipe):
+    """An ensemble, cross-fitting, a wider beam, soft targets, and a student that goes on from another, pruned."""
+    (recipe / "conf/tune.yaml").write_text("# less\n")
+    _, calls = kd(
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+    )
+    teachers = [f"exp/teacher_s{n}" for n in (1, 2, 3)]
+    students = [
+        f"exp/student_{name}_s1" for name in ("word", "ensemble", "crossfit", "seq_k1_b5", "prune80_seq", "prune80")
+    ]
+    folds = ["exp/teacher_fold1of2_s1", "exp/teacher_fold2of2_s1"]
+    assert sorted(trained(calls)) == sorted([*teachers, *folds, *students])
+    assert trained(calls)[-2:] == ["exp/student_prune80_seq_s1", "exp/student_prune80_s1"]
+    tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
+    search = "--ctc_weight 0.3"
+    for call in (
+        "data folds dump/fbank/train --folds 2 --out dump/fbank/train_folds2",
+        f"train --config conf/teacher.yaml --train dump/fbank/train_folds2/rest2 {tail} {folds[1]} --seed 1 --ngpu 0"
+        " --role teacher --label teacher without fold 2 of 2",
+        f"nbest --model {folds[1]} --data dump/fbank/train_folds2/fold2 --out {folds[1]}/nbest_fold2 --beam 5 --nbest 5"
+        f" {search} --merge",
+        "nbest --model exp/teacher_s1 --data dump/fbank/train --out exp/teacher_s1/nbest_train_b10n10"
+        f" --beam 10 --nbest 10 {search} --merge",
+        f"targets --nbest {folds[0]}/nbest_fold1 {folds[1]}/nbest_fold2 --against dump/fbank/train/text"
+        " --tokens dump/tokens/char --out exp/teacher_s1/targets_crossfit --select posterior",
+        "targets --refs dump/fbank/train/text --tokens dump/tokens/char --out exp/teacher_s1/targets_ensemble",
+        f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
+        " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
+        " --role student --label Word-KD",
+        "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --out exp/student_prune80_seq_s1/pruned",
+        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
+        " --targets exp/teacher_s1/targets_prune80_seq --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
+        " --mask exp/student_prune80_seq_s1/pruned/mask.pth --seed 1 --ngpu 0 --role student"
+        " --label Seq-KD pruned by 80 %",
+        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
+        " --targets exp/teacher_s1/targets_prune80 --teacher teacher_s1 --init exp/student_prune80_seq_s1"
+        " --mask exp/student_prune80_seq_s1/mask.pth --seed 1 --ngpu 0 --role student"
+        " --label Seq-KD pruned by 80 %, Seq-Inter",
+    ):
+        assert call in calls
+    _, calls = kd(
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+    )
+    assert calls == []
+
+
+def test_an_objective_of_the_recipes_own(recipe):
+    (recipe / "conf/objectives").mkdir()
+    (recipe / "conf/objectives/mine.conf").write_text(
+        '# my own\nlabel="mine"\nlearn=hyps\nselect="--select wer --k 3"\n'
+    )
+    _, calls = kd(recipe, "--students", "mine", "--stop_stage", "5")
+    assert any("--out exp/teacher_s1/targets_mine --select wer --k 3" in call for call in calls)
+    assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1"]
+    _, calls = kd(recipe, "--students", "conf/objectives/mine.conf", "--stop_stage", "5")
+    assert calls == []
+
+
+def test_every_objective_is_one(recipe):
+    names = sorted(path.stem for path in (UTILS / "objectives").glob("*.conf"))
+    _, calls = kd(recipe, "--transcribed", "0.5", "--students", " ".join(names), "--stop_stage", "5", "--nj", "4")
+    students = {name for name in trained(calls) if "student" in name}
+    assert students == {f"exp/student_{name}_s1" for name in names}
+    labels = [
+        call.split("--label ")[1]
+        for call in calls
+        if call.startswith("train") and "student" in call.split("--label")[0]
+    ]
+    assert len(set(labels)) == len(labels)  # the table tells them apart
