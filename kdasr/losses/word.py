@@ -19,10 +19,7 @@ from kdasr.losses.divergences import FUNCTIONS
 def word_loss(
     logits: Tensor, ids: Tensor, logq: Tensor, weights: Tensor, temperature: float = 1.0, divergence: str = "kl"
 ) -> Tensor:
-    """T^2 sum_r w_r D(q_r, p_r), a number.
-
-    The teacher's distribution may be kept for its J most probable tokens; what is kept is renormalised (Tan et al.
-    2019; Futami et al. 2020 lose nothing with J = 8). J = V, in any order, is the whole distribution.
+    """sum_r w_r `word_losses`_r, a number.
 
     Args:
         logits: (R, V) of the student.
@@ -33,20 +30,42 @@ def word_loss(
         divergence: one of kl, reverse_kl, js, tv.
 
     Raises:
+        UserError: as `word_losses`.
+    """
+    return (weights * word_losses(logits, ids, logq, temperature, divergence)).sum()
+
+
+def word_losses(
+    logits: Tensor, ids: Tensor | None, logq: Tensor, temperature: float = 1.0, divergence: str = "kl"
+) -> Tensor:
+    """T^2 D(q_r, p_r) of each row, (R,).
+
+    The teacher's distribution may be kept for its J most probable tokens; what is kept is renormalised (Tan et al.
+    2019; Futami et al. 2020 lose nothing with J = 8). J = V, in any order, is the whole distribution. With kl it may
+    as well be kept as J draws from q, all of one logq: the expectation of the gradient is that of the whole (T = 1).
+
+    Args:
+        logits: (R, V) of the student; its log-probabilities do, too.
+        ids: (R, J) tokens; None: J = V, in order.
+        logq, temperature, divergence: as `word_loss` takes them.
+
+    Raises:
         UserError: reverse_kl with J < V, which is infinite where the student gives a left-out token any probability.
     """
     logp = torch.log_softmax(logits.float() / temperature, -1)  # (R, V)
     soft = torch.log_softmax(logq.float() / temperature, -1)  # (R, J)
     if divergence == "kl":  # reads p only where q is
-        per_row = (soft.exp() * (soft - logp.gather(1, ids))).sum(-1)  # (R,)
+        near = logp if ids is None else logp.gather(1, ids)  # (R, J)
+        # 0 log 0 counts as 0, as everywhere in kdasr.losses.divergences
+        per_row = (soft.exp() * (soft - near).masked_fill(soft == float("-inf"), 0.0)).sum(-1)  # (R,)
     else:
-        if divergence == "reverse_kl" and ids.size(1) < logp.size(1):
+        if divergence == "reverse_kl" and soft.size(1) < logp.size(1):
             raise UserError(
-                f"divergence reverse_kl: {ids.size(1)} of {logp.size(1)} tokens are kept; it needs all (soft_k 0)"
+                f"divergence reverse_kl: {soft.size(1)} of {logp.size(1)} tokens are kept; it needs all (soft_k 0)"
             )
-        whole = soft.new_full(logp.shape, float("-inf")).scatter(1, ids, soft)  # (R, V)
+        whole = soft if ids is None else soft.new_full(logp.shape, float("-inf")).scatter(1, ids, soft)  # (R, V)
         per_row = FUNCTIONS[divergence](whole, logp)  # (R,)
-    return temperature**2 * (weights * per_row).sum()
+    return temperature**2 * per_row
 
 
 def most_probable(logp: Tensor, kept: int) -> tuple[Tensor, Tensor]:
