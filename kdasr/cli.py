@@ -30,6 +30,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "decode": ("kdasr.search.decode", "decode a test set, in ESPnet's output layout"),
     "score": ("kdasr.score.verb", "word and character error rates, as sclite counts them"),
     "ppl": ("kdasr.score.perplexity", "perplexity of a model's decoder on references"),
+    "lm words": ("kdasr.lm.text", "text -> vocabulary of a language model"),
+    "lm train": ("kdasr.lm.train", "train a language model, by itself or from teachers"),
+    "lm soft": ("kdasr.lm.soft", "what teachers expect at each token of a text, stored for students"),
+    "lm ppl": ("kdasr.lm.perplexity", "perplexity of a text"),
     "report": ("kdasr.report.verb", "exp directories -> RESULTS.md, report.html"),
 }
 

@@ -210,6 +210,16 @@ def register() -> Any:
     return asr.ASRTask
 
 
+def register_lm() -> Any:
+    """Add `lm: awd_lstm` (kdasr.lm.awd) to ESPnet's LM task and return that task class."""
+    prepare()
+    task = importlib.import_module("espnet2.tasks.lm")
+    from kdasr.lm.awd import AwdLstm
+
+    task.lm_choices.classes["awd_lstm"] = AwdLstm
+    return task.LMTask
+
+
 def load_model(
     directory: str | Path, model_file: str | None = None, device: str = "cpu"
 ) -> tuple[ESPnetASRModel, argparse.Namespace]:
@@ -264,9 +274,7 @@ def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cp
 
     checkpoint = find_checkpoint(directory, lm_file, LM_CHECKPOINTS)
     args = argparse.Namespace(**read_config(directory, lm=True))
-    prepare()
-    task = importlib.import_module("espnet2.tasks.lm").LMTask
-    return _built(task, args, checkpoint).lm.to(device).eval(), args
+    return _built(register_lm(), args, checkpoint).lm.to(device).eval(), args
 
 
 def _built(task: Any, args: argparse.Namespace, checkpoint: Path) -> Any:

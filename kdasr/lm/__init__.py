@@ -1,0 +1,1 @@
+"""Recurrent language models: text, network, training, distillation, rescoring."""

@@ -1,0 +1,47 @@
+"""A language model's directory: ESPnet's config.yaml, the best checkpoint, the vocabulary."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write
+from kdasr.lm.awd import AwdLstm
+from kdasr.lm.settings import LmSettings
+from kdasr.lm.text import Vocabulary, Words
+
+
+def save_config(out: Path, args: argparse.Namespace, settings: LmSettings, vocabulary: Vocabulary) -> None:
+    """Write what ESPnet's LM task builds the network from, and the vocabulary beside it."""
+    import yaml
+
+    config = {
+        "lm": "awd_lstm",
+        "lm_conf": settings.network,
+        "model_conf": {"ignore_id": 0},
+        "init": None,
+        "token_type": "word" if isinstance(vocabulary, Words) else vocabulary.type,
+        "token_list": vocabulary.list,
+        "seed": args.seed,
+        "optimisation": settings.optimisation,  # ESPnet does not read this
+    }
+    if not (out / "tokens").exists():
+        shutil.copytree(args.words, out / "tokens")
+    with atomic_write(out / "config.yaml") as stream:
+        yaml.safe_dump(config, stream, allow_unicode=True, sort_keys=False)
+
+
+def load(directory: str | Path, device: str = "cpu") -> tuple[AwdLstm, list[str]]:
+    """A trained model in evaluation mode, and its vocabulary.
+
+    Raises:
+        UserError: there is none, or it is an ESPnet language model of another kind.
+    """
+    from kdasr.espnet import load_lm
+
+    network, args = load_lm(directory, None, device)
+    if not isinstance(network, AwdLstm):
+        raise UserError(f"{directory}: is a language model of type {args.lm}; name one that kdasr lm train has made")
+    return network, list(args.token_list)

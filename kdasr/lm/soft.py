@@ -1,0 +1,174 @@
+"""`kdasr lm soft`: what teachers expect at each token of a training text, stored for students.
+
+The teachers read the text as one stream. Of each token's distribution are kept its J most probable words with their
+log-probabilities, or J words drawn from it, whose mean is the whole distribution in expectation (random sampling
+knowledge distillation; the most probable words alone are not unbiased). The probability of the text's own token, and
+whether it is the best one, are kept besides: trust regularization needs them exactly.
+
+    ids.npy (tokens, J) uint16 or int32   logq.npy (tokens, J) float16, not for draws
+    gold.npy (tokens,) float32 log Q of the text's token   best.npy (tokens,) bool   soft.json, written last
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_dir, only_writer, read_json, write_json
+from kdasr.shards import digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+EXAMPLES = """examples:
+  # the 20 most probable words of the mean of two teachers
+  kdasr lm soft --teachers exp/teacher_s1 exp/teacher_s2 --text ptb.train.txt --kept 20 --out exp/soft
+  # 20 draws instead
+  kdasr lm soft --teachers exp/teacher_s1 --text ptb.train.txt --kept 20 --draws --out exp/soft
+"""
+STEPS = 70  # words of a piece
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr lm soft`."""
+    add = parser.add_argument
+    add("--teachers", nargs="+", required=True, metavar="DIR", help="language models; several are averaged")
+    add("--text", required=True, metavar="FILE", help="the student's training text")
+    add("--out", required=True, metavar="DIR", help="directory to write")
+    add("--kept", type=int, default=20, help="words kept of each distribution (default 20)")
+    add("--draws", action="store_true", help="draw them from the distribution instead of taking the most probable")
+    add("--seed", type=int, default=1, help="of the draws (default 1)")
+    add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Store the targets, unless they are there."""
+    from kdasr.lm.model import load
+    from kdasr.lm.text import load_vocabulary, read_stream
+    from kdasr.lm.train import model_name, named
+
+    out = Path(args.out)
+    made: dict[str, Any] = {
+        "teachers": [model_name(one) for one in args.teachers],
+        "text": named(args.text, "give the student's training text"),
+        "kept": args.kept,
+        "draws": args.seed if args.draws else None,
+    }
+    with only_writer(out.parent, name=f".{out.name}.lock"):
+        if (out / "soft.json").exists():
+            there = read_json(out / "soft.json")
+            if any(there.get(key) != value for key, value in made.items()):
+                raise UserError(f"{out}: holds other targets; remove it, or name another directory")
+            print(f"{out}: targets of {there['tokens']:,} tokens are there already")
+            return
+        loaded = [load(one, "cuda:0" if args.ngpu else "cpu") for one in args.teachers]
+        words = loaded[0][1]
+        other = next((one for one, (_, theirs) in zip(args.teachers, loaded, strict=True) if theirs != words), None)
+        if other is not None:
+            raise UserError(f"--teachers {other}: has another vocabulary than {args.teachers[0]}; name teachers of one")
+        if not 1 <= args.kept <= len(words):
+            raise UserError(f"--kept {args.kept}: expected 1 to {len(words)}, the words of the vocabulary")
+        text = read_stream(args.text, load_vocabulary(Path(args.teachers[0]) / "tokens"))
+        print(storage(len(text), args.kept, len(words), args.draws), flush=True)
+        with atomic_dir(out) as fresh:
+            store([model for model, _ in loaded], text.ids, args.kept, args.seed if args.draws else None, fresh)
+            write_json(fresh / "soft.json", made | {"tokens": len(text), "vocabulary": len(words)})
+    print(f"{out}: targets of {len(text):,} tokens")
+
+
+def storage(tokens: int, kept: int, vocabulary: int, draws: bool) -> str:
+    """A sentence about the space that targets take."""
+    width = 2 if vocabulary <= 1 << 16 else 4
+    each = kept * (width + (0 if draws else 2)) + 5
+    values = "" if draws else f", {kept} x 2 for their probabilities"
+    parts = f"{kept} x {width} for words{values}, 5 for the text's"
+    return (
+        f"storing {each} bytes a token ({parts}), {tokens * each / 1e6:,.1f} MB for {tokens:,} tokens; "
+        f"all {vocabulary:,} probabilities would take {tokens * 2 * vocabulary / 1e9:,.1f} GB"
+    )
+
+
+def store(models: list[Any], ids: np.ndarray, kept: int, seed: int | None, directory: Path) -> None:
+    """Write the arrays for a stream (tokens,); `seed` of the draws, None for the most probable words."""
+    import torch
+    from tqdm import tqdm
+
+    from kdasr.lm.perplexity import beside
+    from kdasr.lm.piece import OnlineTeachers, slices
+
+    vocabulary = models[0].embed.num_embeddings
+    open_memmap = np.lib.format.open_memmap
+    kind = np.uint16 if vocabulary <= 1 << 16 else np.int32
+    arrays = {"ids": open_memmap(directory / "ids.npy", "w+", kind, (len(ids), kept))}
+    if seed is None:
+        arrays["logq"] = open_memmap(directory / "logq.npy", "w+", np.float16, (len(ids), kept))
+    arrays["gold"] = open_memmap(directory / "gold.npy", "w+", np.float32, (len(ids),))
+    arrays["best"] = open_memmap(directory / "best.npy", "w+", np.bool_, (len(ids),))
+    device = models[0].out.bias.device
+    generator = torch.Generator(device).manual_seed(seed or 0)
+    reader = OnlineTeachers(models)
+    reader.restart(1)
+    words, target = (torch.from_numpy(side).to(device) for side in beside(ids, 1, vocabulary - 1))  # (1, tokens)
+    wide = max(models, key=lambda model: model.experts)
+    for first in tqdm(range(0, len(ids), STEPS), unit="pieces", disable=None):
+        piece, gold = words[:, first : first + STEPS], target[0, first : first + STEPS]
+        reader.read(piece)
+        for start, stop in slices(wide, len(gold)):
+            _, logq, sure, best = reader.rows(start, stop, gold[start:stop])
+            where = slice(first + start, first + stop)
+            if seed is None:
+                values, chosen = logq.topk(kept, dim=-1)  # (n, J)
+                arrays["logq"][where] = values.cpu().numpy()
+            else:
+                chosen = torch.multinomial(logq.exp(), kept, replacement=True, generator=generator)  # (n, J)
+            arrays["ids"][where] = chosen.cpu().numpy()
+            arrays["gold"][where], arrays["best"][where] = sure.cpu().numpy(), best.cpu().numpy()
+    for array in arrays.values():
+        array.flush()
+
+
+class StoredTeacher:
+    """Stored targets as kdasr.lm.piece.Teacher."""
+
+    def __init__(self, directory: str | Path, text: str | Path, words: list[str], device: torch.device) -> None:
+        """Open the targets of a text.
+
+        Raises:
+            UserError: they are not there, or are of another text or vocabulary.
+        """
+        path = Path(directory)
+        if not (path / "soft.json").exists():
+            raise UserError(f"{directory}: holds no stored targets; make them with kdasr lm soft --out {directory}")
+        about = read_json(path / "soft.json")
+        if about["text"] != digest(text):
+            raise UserError(f"{directory}: holds targets of another text than {text}; store them for that one")
+        if about["vocabulary"] != len(words):
+            raise UserError(
+                f"{directory}: holds targets over {about['vocabulary']} words, but the student has {len(words)}; "
+                "train it with the teachers' vocabulary"
+            )
+        names = ["ids", "gold", "best", *([] if about["draws"] is not None else ["logq"])]
+        self.arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in names}
+        self.device = device
+        self.where = np.empty(0, dtype=np.int64)  # (N,) positions in the text of the piece that was read last
+
+    def read(self, words: Tensor, position: int, length: int) -> None:
+        """Turn to the piece (B, T) that begins at `position` of B streams of `length` tokens."""
+        streams, steps = words.shape
+        self.where = (np.arange(streams)[:, None] * length + position + np.arange(steps)).reshape(-1)
+
+    def rows(self, start: int, stop: int, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As kdasr.lm.piece.Teacher: J kept words."""
+        import torch
+
+        where = self.where[start:stop]
+        ids = torch.from_numpy(self.arrays["ids"][where].astype(np.int64)).to(self.device)
+        gold, best = (torch.from_numpy(self.arrays[name][where]).to(self.device) for name in ("gold", "best"))
+        if "logq" not in self.arrays:
+            return ids, torch.zeros(ids.shape, device=self.device), gold, best
+        return ids, torch.from_numpy(self.arrays["logq"][where].astype(np.float32)).to(self.device), gold, best

@@ -1,0 +1,252 @@
+"""The training loop of `kdasr lm train`. Axes: B streams, L words of each."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from kdasr.errors import UserError
+from kdasr.files import write_json
+from kdasr.lm.awd import AwdLstm
+from kdasr.lm.model import load, save_config
+from kdasr.lm.perplexity import perplexity
+from kdasr.lm.piece import OnlineTeachers, backward
+from kdasr.lm.settings import LmSettings
+from kdasr.lm.soft import StoredTeacher
+from kdasr.lm.text import load_vocabulary, read_stream, streams
+from kdasr.lm.train import CHECKPOINT, MODEL
+
+SHORTEST, LONGEST, SPREAD, HALVED = 5, 10, 5.0, 0.05  # of a piece: least words, most above `steps`, deviation, share
+VALID_STREAMS = 10  # the text is read in so many, each from its own beginning
+
+
+def train(args: argparse.Namespace, settings: LmSettings, out: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Train to the end, or go on with what is in `out`; what kdasr.json is to say of the model.
+
+    Args:
+        args: of the command.
+        settings: of the model.
+        out: its directory.
+        made: what it is made from: settings.json, written once all of it has been read.
+    """
+    torch.manual_seed(args.seed)
+    device = torch.device("cuda:0" if args.ngpu else "cpu")
+    vocabulary = load_vocabulary(args.words)
+    text, valid = (read_stream(path, vocabulary) for path in (args.train, args.valid))
+    if len(text) < 2 * settings.streams:
+        raise UserError(f"{args.train}: has {len(text)} tokens, too few for {settings.streams} streams; set fewer")
+    model = AwdLstm(len(vocabulary), **settings.network).to(device)
+    if args.init:
+        first, _ = load(args.init)
+        try:
+            model.load_state_dict(first.state_dict())
+        except RuntimeError:
+            raise UserError(f"--init {args.init}: its network or vocabulary is another one than --conf's") from None
+    teacher = teacher_of(args, vocabulary.list, device)
+    write_json(out / "settings.json", made)
+    save_config(out, args, settings, vocabulary)
+    loop = Loop(model, settings, text.ids, teacher, out, args.save_minutes)
+    with open(out / "log", "a", encoding="utf-8") as log:
+        loop.run(valid.ids, log)
+    best = torch.load(out / MODEL, map_location=device, weights_only=True)
+    model.load_state_dict({name.removeprefix("lm."): value for name, value in best.items()})
+    exact = perplexity([model.eval()], valid.ids, 1, progress=False)
+    (out / CHECKPOINT).unlink()
+    return {
+        "role": "lm",
+        "label": args.label or out.name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "vocabulary": len(vocabulary),
+        "objective": settings.objective if teacher is not None else "ce",
+        "teachers": [Path(one).name for one in args.teachers] or args.soft,
+        "seed": args.seed,
+        "epochs": loop.epoch,
+        "valid_ppl": exact.ppl,
+        "train_tokens": len(text),
+        "train_unknown": text.unknown,
+        "cpu_seconds": round(loop.seconds, 1),
+    }
+
+
+def teacher_of(args: argparse.Namespace, words: list[str], device: torch.device) -> Any:
+    """What the student learns from; None for nothing but the text."""
+    if args.soft:
+        return StoredTeacher(args.soft, args.train, words, device)
+    if not args.teachers:
+        return None
+    models = []
+    for directory in args.teachers:
+        model, listed = load(directory)
+        if listed != words:
+            raise UserError(f"--teachers {directory}: has another vocabulary than {args.words}")
+        models.append(model.to(device))
+    return OnlineTeachers(models)
+
+
+class Loop:
+    """Training as far as it has come: all that a checkpoint holds."""
+
+    def __init__(
+        self,
+        model: AwdLstm,
+        settings: LmSettings,
+        ids: np.ndarray,
+        teacher: OnlineTeachers | StoredTeacher | None,
+        out: Path,
+        save_minutes: float = math.inf,
+    ) -> None:
+        """Begin, or take up the checkpoint in `out`.
+
+        Args:
+            model: with its first weights, on its device.
+            settings: of the optimisation.
+            ids: (tokens,) of the training text.
+            teacher: what it learns from besides.
+            out: model directory.
+            save_minutes: between checkpoints within an epoch.
+        """
+        self.model, self.settings, self.teacher, self.out = model, settings, teacher, out
+        self.save_seconds = 60 * save_minutes
+        self.device = model.out.bias.device
+        end = model.embed.num_embeddings - 1
+        # every token has one before it, the first of all the end of a sentence
+        sides = (streams(side.astype(np.int64), settings.streams) for side in (np.append(end, ids[:-1]), ids))
+        self.words, self.target = map(torch.from_numpy, sides)  # (B, L) each
+        self.optimizer = torch.optim.SGD(model.parameters(), settings.rate, weight_decay=settings.weight_decay)
+        self.average: AveragedModel | None = None if settings.patience else AveragedModel(model)
+        self.epoch = self.position = 0
+        self.history: list[float] = []  # validation perplexity of each epoch
+        self.sums = [0.0, 0.0]  # loss and -log P of the epoch's tokens
+        self.seconds = 0.0
+        self.restart()
+        if (out / CHECKPOINT).exists():
+            self.load(torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True))
+
+    def restart(self) -> None:
+        """Go to the beginning of the text."""
+        self.position, self.sums = 0, [0.0, 0.0]
+        self.state = self.model.zero(len(self.words))
+        if isinstance(self.teacher, OnlineTeachers):
+            self.teacher.restart(len(self.words))
+
+    def run(self, valid: np.ndarray, log: TextIO) -> None:
+        """Train until the last epoch, or until averaging has not helped for `stop` epochs."""
+        length = self.words.size(1)
+        with tqdm(total=self.settings.epochs * length, unit="words", unit_scale=len(self.words), disable=None) as bar:
+            bar.update(self.epoch * length + self.position)
+            while not self.done():
+                saved = time.monotonic()
+                while self.position < length:
+                    began = time.process_time()
+                    bar.update(self.piece())
+                    self.seconds += time.process_time() - began
+                    if time.monotonic() - saved > self.save_seconds:
+                        self.save()
+                        saved = time.monotonic()
+                log.write(self.end_epoch(valid) + "\n")
+                log.flush()
+                bar.set_postfix_str(f"epoch {self.epoch}, validation perplexity {self.history[-1]:.2f}")
+
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        settings, history = self.settings, self.history
+        if self.epoch >= settings.epochs:
+            return True
+        waited = len(history) - 1 - history.index(min(history)) if history else 0
+        return bool(settings.stop and self.average is not None and waited >= settings.stop)
+
+    def piece(self) -> int:
+        """Learn from the next piece; how long it was."""
+        settings = self.settings
+        mean = settings.steps if torch.rand(()) >= HALVED else settings.steps / 2
+        drawn = int(mean + SPREAD * torch.randn(()))
+        length = min(max(SHORTEST, drawn), settings.steps + LONGEST, self.words.size(1) - self.position)
+        words, target = (
+            part[:, self.position : self.position + length].to(self.device) for part in (self.words, self.target)
+        )
+        self.model.train()
+        if self.teacher is not None:
+            self.teacher.read(words, self.position, self.words.size(1))
+        loss, nll, self.state = backward(self.model, words, target, self.state, settings, self.teacher)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{self.out}: the loss is {loss} in epoch {self.epoch + 1}; train with a lower rate "
+                f"(--set rate={settings.rate / 2:g}) in another directory"
+            )
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.param_groups[0]["lr"] = settings.rate * length / settings.steps
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.position += length
+        self.sums = [self.sums[0] + loss * length, self.sums[1] + nll * length]
+        return length
+
+    def end_epoch(self, valid: np.ndarray) -> str:
+        """Validate, keep the best model, decide on averaging, write a checkpoint; a line for the log."""
+        network = self.model if self.average is None else self.average.module
+        network.eval()
+        ppl = perplexity([network], valid, VALID_STREAMS, progress=False).ppl
+        if not self.history or ppl < min(self.history):
+            write(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
+        before = self.history[: len(self.history) - self.settings.patience]
+        averaged = self.average is not None
+        self.history.append(ppl)
+        if not averaged and before and ppl > min(before):
+            self.average = AveragedModel(self.model)
+        loss, nll = (total / self.position for total in self.sums)
+        self.epoch += 1
+        self.restart()
+        self.save()
+        return (
+            f"epoch {self.epoch}: loss {loss:.4f}, training perplexity {math.exp(nll):.2f}, validation perplexity "
+            f"{ppl:.2f}{', averaged' if averaged else ''}, {self.seconds:.0f} CPU s"
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        kept = {
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "epoch": self.epoch,
+            "position": self.position,
+            "history": self.history,
+            "sums": self.sums,
+            "seconds": self.seconds,
+            "state": self.state,
+            "teachers": self.teacher.states if isinstance(self.teacher, OnlineTeachers) else None,
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+        write(self.out / CHECKPOINT, kept)
+
+    def load(self, kept: dict[str, Any]) -> None:
+        """Take up a checkpoint."""
+        self.model.load_state_dict(kept["model"])
+        if kept["average"] is not None:
+            self.average = AveragedModel(self.model)
+            self.average.load_state_dict(kept["average"])
+        self.epoch, self.position, self.seconds = kept["epoch"], kept["position"], kept["seconds"]
+        self.history, self.sums, self.state = kept["history"], kept["sums"], kept["state"]
+        if isinstance(self.teacher, OnlineTeachers):
+            self.teacher.states = kept["teachers"]
+        torch.set_rng_state(kept["random"].cpu())
+        if kept["cuda"] is not None:
+            torch.cuda.set_rng_state(kept["cuda"].cpu(), self.device)
+
+
+def write(path: Path, value: dict[str, Any]) -> None:
+    """torch.save, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.tmp")
+    torch.save(value, fresh)
+    os.replace(fresh, path)
