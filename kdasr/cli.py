@@ -14,6 +14,7 @@ from kdasr.errors import UserError
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
 VERBS: dict[str, tuple[str, str]] = {
     "data mini": ("kdasr.data.mini", "make the embedded corpus, laid out as WSJ's discs"),
+    "data text": ("kdasr.data.articles", "make a text of our own for language models"),
     "data wsj": ("kdasr.data.wsj", "WSJ discs -> Kaldi data directories"),
     "data an4": ("kdasr.data.an4", "AN4 -> Kaldi data directories"),
     "data holdout": ("kdasr.data.holdout", "set part of a data directory aside as untranscribed"),

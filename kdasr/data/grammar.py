@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from kdasr.errors import UserError
@@ -245,12 +245,23 @@ def _compile(rules: dict[str, str]) -> dict[str, list[list[str]]]:
 _RULES = _compile(RULES)
 
 
-def expand(rng: random.Random, rule: str) -> list[str]:
-    """One random expansion of a rule, as words; a spelled letter is `@X.`."""
+def expand(rng: random.Random, rule: str, among: Mapping[str, list[list[str]]] | None = None) -> list[str]:
+    """One random expansion of a rule, as words; a spelled letter is `@X.`.
+
+    Args:
+        rng: the only source of chance.
+        rule: its name.
+        among: expansions to choose from instead of all, by rule.
+    """
     words: list[str] = []
-    for part in rng.choice(_RULES[rule]):
-        words += expand(rng, part[1:-1]) if part.startswith("<") else [part]
+    for part in rng.choice((among or {}).get(rule) or _RULES[rule]):
+        words += expand(rng, part[1:-1], among) if part.startswith("<") else [part]
     return words
+
+
+def expansions(rule: str) -> list[list[str]]:
+    """What a rule may become: lists of words and `<rule>` names, weights by repetition."""
+    return _RULES[rule]
 
 
 def vocabulary() -> set[str]:
