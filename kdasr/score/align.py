@@ -1,10 +1,13 @@
 """Alignment of words as sclite does it, for thousands of utterances at once.
 
-Axes: B utterances of a batch, N reference words, M hypothesis words.
+Axes: B utterances of a batch, N reference words, M hypothesis words (or characters).
 
 sclite minimises 4 a substitution, 3 an insertion, 3 a deletion (NIST SCTK, `wwd_WORD`); among paths of equal
 cost its backtrace, which runs from the end, takes match or substitution first, then insertion, then deletion.
 With these costs the number of errors can be larger than the Levenshtein distance.
+
+A path with C matches and S substitutions costs 3 (N + M) - 6 C - 2 S, since each takes a word of both sides. So the
+cheapest path is the one of the greatest gain 3 C + S, and gaps cost nothing: fewer additions, and smaller numbers.
 """
 
 from __future__ import annotations
@@ -12,11 +15,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
-SUBSTITUTION, INSERTION, DELETION = 4, 3, 3
-CELLS = 1 << 21  # of one batch's cost table: 8 MB, about what a core's cache holds
+Step = tuple[str, str, str]  # operation, reference word, hypothesis word
+SUBSTITUTION, INSERTION, DELETION = 4, 3, 3  # costs
+DELETE, INSERT, SUBSTITUTE, MATCH = 1, 2, 3, 4  # moves into a cell; 0 is none, at the start
+LETTERS = np.frombuffer(b"\0DISC", dtype=np.uint8)  # of the moves
+CELLS = 1 << 25  # bytes of one batch's table of moves
 
 
 @dataclass
@@ -61,10 +69,29 @@ class Counts:
         )
 
 
+class Aligned(NamedTuple):
+    """One utterance: its id, words (or characters), and string of operations (C, S, D, I).
+
+    A word is "" beside an optional word that was left out, which counts as correct (kdasr.score.network).
+    """
+
+    id: str
+    ref: tuple[str, ...]
+    hyp: tuple[str, ...]
+    operations: str
+    notes: tuple[str, ...] = ()  # lines under the id in .pra: labels, file and channel of an stm's segment
+
+
 def count(operations: str) -> Counts:
     """Counts of one utterance from its string of operations (C, S, D, I)."""
-    cor, sub, del_, ins = (operations.count(letter) for letter in "CSDI")
-    return Counts(cor, sub, del_, ins, 1, int(sub + del_ + ins > 0))
+    return tally([operations])
+
+
+def tally(operations: Sequence[str]) -> Counts:
+    """Counts of some utterances together."""
+    together = "".join(operations)
+    cor, sub, del_, ins = (together.count(letter) for letter in "CSDI")
+    return Counts(cor, sub, del_, ins, len(operations), sum(1 for one in operations if one.strip("C")))
 
 
 def total(counts: Iterable[Counts]) -> Counts:
@@ -83,19 +110,55 @@ def normal(word: str, case_sensitive: bool = False) -> bytes:
     return data[:-1] if len(data) > 1 and data.endswith(b"*") else data
 
 
-def align(ref: Sequence[str], hyp: Sequence[str], case_sensitive: bool = False) -> list[tuple[str, str, str]]:
+def align(ref: Sequence[str], hyp: Sequence[str], case_sensitive: bool = False) -> list[Step]:
     """Align two word sequences: [(operation, reference word, hypothesis word)].
 
     The operation is C (correct), S, D (the hypothesis word is empty) or I (the reference word is empty).
     """
-    keys = [[normal(word, case_sensitive) for word in words] for words in (ref, hyp)]
-    return pair(align_all([keys[0]], [keys[1]])[0], ref, hyp)
+    return pair(align_words([ref], [hyp], case_sensitive)[0], ref, hyp)
 
 
-def pair(operations: str, ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[str, str, str]]:
+def pair(operations: str, ref: Sequence[str], hyp: Sequence[str]) -> list[Step]:
     """Join a string of operations with the words they speak of; "" stands for a gap."""
-    left, right = iter(ref), iter(hyp)
-    return [(op, next(left) if op != "I" else "", next(right) if op != "D" else "") for op in operations]
+    rows = []
+    for words, gap in ((ref, "I"), (hyp, "D")):
+        row = list(words)
+        place = operations.find(gap)
+        while place >= 0:
+            row.insert(place, "")
+            place = operations.find(gap, place + 1)
+        rows.append(row)
+    return list(zip(operations, *rows, strict=True))
+
+
+def align_words(
+    refs: Sequence[Sequence[str]], hyps: Sequence[Sequence[str]], case_sensitive: bool = False
+) -> list[str]:
+    """Align utterance i of `refs` with utterance i of `hyps`, words compared as sclite does: their operations.
+
+    The same as `align_all` of the words' `normal` form, and faster.
+    """
+    ids, _ = numbered([*refs, *hyps], case_sensitive)
+    return _align_numbers(ids, np.array([[len(words) for words in side] for side in (refs, hyps)], dtype=np.int64))
+
+
+def numbered(texts: Iterable[Sequence[str]], case_sensitive: bool = False) -> tuple[np.ndarray, list[bytes]]:
+    """All words of some texts in a row as numbers, and what each number stands for: the `normal` form of a word."""
+    flat = list(chain.from_iterable(texts))
+    joined = "".join(flat)
+    if len(joined) == len(flat) and "" not in flat:  # all of them characters, which are numbers already
+        codes = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+        known = np.flatnonzero(np.bincount(codes))
+        places = np.zeros(1 + max(known, default=0), dtype=np.int32)
+        places[known] = np.arange(len(known))
+        words, ids = list(map(chr, known)), places[codes]
+    else:
+        words = list(dict.fromkeys(flat))
+        number = {word: place for place, word in enumerate(words)}
+        ids = np.fromiter(map(number.__getitem__, flat), dtype=np.int32, count=len(flat))
+    forms: dict[bytes, int] = {}
+    merged = [forms.setdefault(normal(word, case_sensitive), len(forms)) for word in words]
+    return np.array(merged, dtype=np.int32)[ids], list(forms)
 
 
 def align_all(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]) -> list[str]:
@@ -104,85 +167,96 @@ def align_all(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashab
     Words are compared with ==; give them through `normal` for sclite's comparison.
     """
     ids: dict[Hashable, int] = {}
-    left = [np.array([ids.setdefault(word, len(ids)) for word in words], dtype=np.int32) for words in refs]
-    right = [np.array([ids.setdefault(word, len(ids)) for word in words], dtype=np.int32) for words in hyps]
+    flat = [ids.setdefault(word, len(ids)) for words in chain(refs, hyps) for word in words]
+    lengths = np.array([[len(words) for words in side] for side in (refs, hyps)], dtype=np.int64)
+    return _align_numbers(np.array(flat, dtype=np.int32), lengths)
+
+
+def _align_numbers(flat: np.ndarray, lengths: np.ndarray) -> list[str]:
+    """Align texts whose words stand in a row, references first; `lengths` (2, utterances) are the sides' words."""
+    flat = flat.astype(np.min_scalar_type(int(flat.max(initial=0)) + 2))  # small numbers are compared faster
+    starts = (np.cumsum(lengths) - lengths.reshape(-1)).reshape(lengths.shape)
     # Utterances of like length share a batch, so that little of the table is padding.
-    order = sorted(range(len(left)), key=lambda k: (len(left[k]) + len(right[k]), len(left[k])))
-    result = [""] * len(left)
+    order = np.lexsort((lengths[0], lengths.sum(axis=0)))
+    sorted_lengths = lengths.T[order].tolist()
+    result = [""] * len(order)
     start = 0
     while start < len(order):
-        longest, stop = (0, 0), start
+        (rows, columns), stop = sorted_lengths[start], start + 1
         while stop < len(order):
-            k = order[stop]
-            grown = max(longest[0], len(left[k])), max(longest[1], len(right[k]))
-            if stop > start and (grown[0] + 1) * (grown[1] + 1) * (stop - start + 1) > CELLS:
+            rows, columns = max(rows, sorted_lengths[stop][0]), max(columns, sorted_lengths[stop][1])
+            if (rows + columns + 1) * (rows + 1) * (stop - start + 1) > CELLS:
                 break
-            longest, stop = grown, stop + 1
+            stop += 1
         batch = order[start:stop]
-        for k, operations in zip(batch, _align_batch([left[k] for k in batch], [right[k] for k in batch]), strict=True):
-            result[k] = operations
+        for place, operations in zip(batch, _align_batch(flat, starts[:, batch], lengths[:, batch]), strict=True):
+            result[place] = operations
         start = stop
     return result
 
 
-def _align_batch(refs: list[np.ndarray], hyps: list[np.ndarray]) -> list[str]:
-    size = len(refs)
-    ref_lengths = np.array([len(words) for words in refs])  # (B,)
-    hyp_lengths = np.array([len(words) for words in hyps])  # (B,)
-    rows, columns = int(ref_lengths.max()), int(hyp_lengths.max())
-    ref, hyp = _pad(refs, rows, -1), _pad(hyps, columns, -2)  # (B, N), (B, M); the paddings equal nothing
-    costs = _costs(ref, hyp).reshape(-1)  # (N+1) * B * (M+1)
+def _align_batch(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> list[str]:
+    size = lengths.shape[1]
+    largest = flat.max(initial=0)  # fillers beyond it equal no word, and not each other
+    moves = _moves(*(_pad(flat, starts[side], lengths[side], largest + 1 + side) for side in (0, 1)))
 
-    # All utterances walk back together; one that has arrived at (0, 0) stands still.
-    utterance = np.arange(size)
-    i, j = ref_lengths.copy(), hyp_lengths.copy()  # (B,), (B,)
-    steps = np.zeros((rows + columns, size), dtype=np.uint8)
+    # All utterances walk back together; one that has arrived at the start stays there, where the move is 0.
+    places, diagonal = moves.reshape(-1), moves[0].size
+    back = np.array([0, diagonal + size, diagonal, 2 * diagonal + size, 2 * diagonal + size])  # of each move
+    cell = lengths.sum(axis=0) * diagonal + lengths[0] * size + np.arange(size)  # (B,)
+    steps = np.zeros((len(moves), size), dtype=np.uint8)
     taken = 0
-    while True:
-        some_ref, some_hyp = i > 0, j > 0  # (B,)
-        if not (some_ref | some_hyp).any():
-            break
-        cell = (i * size + utterance) * (columns + 1) + j  # (B,)
-        here = costs[cell]
-        # Where i or j is 0 the index wraps round to some other cell; the masks discard what is read there.
-        same = np.zeros(size, dtype=bool)
-        if rows and columns:
-            same = ref[utterance, i - 1] == hyp[utterance, j - 1]
-        before = costs[np.maximum(cell - size * (columns + 1) - 1, 0)]
-        diagonal = some_ref & some_hyp & (here == before + np.where(same, 0, SUBSTITUTION))
-        insertion = ~diagonal & some_hyp & (here == costs[cell - 1] + INSERTION)
-        deletion = ~diagonal & ~insertion & some_ref
-        step = steps[taken]
-        step[diagonal & same] = ord("C")
-        step[diagonal & ~same] = ord("S")
-        step[insertion] = ord("I")
-        step[deletion] = ord("D")
-        i -= diagonal | deletion
-        j -= diagonal | insertion
+    while (step := places[cell]).any():
+        steps[taken] = step
+        cell -= back[step]
         taken += 1
-    backwards = np.ascontiguousarray(steps[:taken][::-1].T)  # (B, steps): zeros first where a walk was shorter
-    return [row.tobytes().lstrip(b"\0").decode("ascii") for row in backwards]
+    backwards = LETTERS[steps[:taken][::-1].T].tobytes()  # (B, taken) letters: zeros first where a walk was shorter
+    return [backwards[k * taken : (k + 1) * taken].lstrip(b"\0").decode("ascii") for k in range(size)]
 
 
-def _costs(ref: np.ndarray, hyp: np.ndarray) -> np.ndarray:
-    """Cheapest way from the start to each pair of prefixes: (N+1, B, M+1) from ref (B, N) and hyp (B, M)."""
-    size, rows = ref.shape
-    ramp = INSERTION * np.arange(hyp.shape[1] + 1, dtype=np.int32)  # (M+1,)
-    costs = np.empty((rows + 1, size, hyp.shape[1] + 1), dtype=np.int32)
-    costs[0] = ramp
-    for row in range(rows):
-        best = costs[row] + DELETION  # (B, M+1)
-        differ = hyp != ref[:, row : row + 1]  # (B, M)
-        np.minimum(best[:, 1:], costs[row][:, :-1] + SUBSTITUTION * differ, out=best[:, 1:])
-        # Insertions run along the row: cost[j] = min over k <= j of best[k] + 3 (j - k), a running minimum.
-        best -= ramp
-        np.minimum.accumulate(best, axis=1, out=costs[row + 1])
-        costs[row + 1] += ramp
-    return costs
-
-
-def _pad(sequences: list[np.ndarray], length: int, filler: int) -> np.ndarray:
-    padded = np.full((len(sequences), length), filler, dtype=np.int32)  # (B, length)
-    for row, sequence in zip(padded, sequences, strict=True):
-        row[: len(sequence)] = sequence
+def _pad(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, filler: int) -> np.ndarray:
+    """Words of B texts side by side, (longest, B)."""
+    rows = np.arange(lengths.max())[:, None]
+    padded = flat[np.minimum(starts + rows, len(flat) - 1)]
+    padded[rows >= lengths] = filler
     return padded
+
+
+def _moves(ref: np.ndarray, hyp: np.ndarray) -> np.ndarray:
+    """The last move of the best path to each pair of prefixes, from ref (N, B) and hyp (M, B).
+
+    Returns:
+        (N+M+1, N+1, B): [d, i] is for i words of the reference and d - i of the hypothesis. Cells of a diagonal d
+        do not depend on each other, so that it is computed for all i and all utterances at once.
+    """
+    (rows, size), columns = ref.shape, len(hyp)
+    reverse = hyp[::-1]
+    moves = np.empty((rows + columns + 1, rows + 1, size), dtype=np.uint8)
+    moves[:, 0] = INSERT
+    moves[np.arange(rows + 1), np.arange(rows + 1)] = DELETE
+    moves[0, 0] = 0
+    # Gains of the diagonals d, d - 1 and d - 2, by d modulo 3; 0 on the borders, where one side is empty.
+    gains = np.zeros((3, rows + 1, size), dtype=np.int16 if 3 * min(rows, columns) < 1 << 15 else np.int32)
+    room = np.empty((rows, size), dtype=gains.dtype), *np.empty((2, rows, size), dtype=np.uint8)
+    for d in range(2, rows + columns + 1):
+        first, last = max(1, d - columns), min(rows, d - 1)  # i
+        inner, before = slice(first, last + 1), slice(first - 1, last)
+        best, above, left = gains[d % 3, inner], gains[(d - 1) % 3, before], gains[(d - 1) % 3, inner]
+        through, diagonal, other = (space[: last + 1 - first] for space in room)
+        # All into places that are there already, since most of the time goes into memory.
+        np.equal(ref[before], reverse[columns - d + first : columns - d + last + 1], out=diagonal, casting="unsafe")
+        np.multiply(diagonal, 2, out=through)
+        through += 1  # 1 for a substitution, 3 for a match
+        through += gains[(d - 2) % 3, before]
+        np.maximum(above, left, out=best)
+        np.maximum(best, through, out=best)
+        diagonal += SUBSTITUTE  # MATCH where the words are the same
+        np.equal(best, through, out=other, casting="unsafe")
+        diagonal *= other
+        np.equal(best, left, out=other, casting="unsafe")
+        other += DELETE  # INSERT where that is as good
+        np.maximum(diagonal, other, out=moves[d, inner])
+        if d <= rows:
+            gains[d % 3, d] = 0
+        gains[d % 3, 0] = 0
+    return moves

@@ -1,8 +1,11 @@
 """sclite's reports, byte for byte, and the real sclite where it is installed.
 
 `summary` is `-o sum` (.sys) and `-o rsum` (.raw), `alignments` is `-o pra` (.pra); their concatenation is ESPnet's
-result.txt (`-o all stdout`). Widths are counted in bytes, as sclite counts them. The layout is that of SCTK 2.4.10,
-which Debian carries. Other reports (.dtl, .sgml) belong here, each a function of `Aligned`.
+result.txt (`-o all stdout`). kdasr.score.detail has .dtl, .sgml and .prf. The layout is that of SCTK 2.4.10, which
+Debian carries; widths are counted in bytes, as there. Utterances are in the order of the hypothesis file, which
+decides the order of the speakers, too.
+
+`chars` is for sclite's -c, of utterances aligned by characters (kdasr.score.characters).
 """
 
 from __future__ import annotations
@@ -10,18 +13,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from kdasr.errors import UserError
-from kdasr.score.align import Counts, count, normal, pair, total
+from kdasr.score.align import Aligned, Counts, tally, total
+from kdasr.score.steps import Steps, collect
 
 TITLE = "hyp.trn"  # sclite's name for the system: the hypothesis file as it was given
 PAGE = 80  # columns on which tables are centred
 LINE = 1000  # columns after which .pra goes on in a second block (sclite's -l)
 LONGEST_GAP = 40  # asterisks that sclite has for a gap; for longer words it prints what lies in memory
+LONGEST_WORD = 999  # bytes; beyond them sclite overruns a buffer for .sgml, and may write a .pra without end
+ID_FORMS = ("rm", "wsj", "spu_id")  # sclite's -i
 HEADER = [" SPKR", " # Snt", "# Wrd", "Corr", " Sub", " Del", " Ins", " Err", "S.Err"]
 NO_REFERENCE = (
     "\n"
@@ -30,31 +37,54 @@ NO_REFERENCE = (
     "# No Reference words for this/these speaker(s).  NCE not computable.\n"
     "+ Speaker(s) with no reference data is ignored\n"
 )
+HEAD = b"id: (%s)\n%sScores: (#C #S #D #I) %d %d %d %d\n%s"
+BLOCK = b"REF:  %s\nHYP:  %s\nEval: %s\n"
+MORE = b"\n>> REF:  %s\n>> HYP:  %s\n>> Eval: %s\n"
 PLACES = ("/usr/lib/sctk/bin/sclite", "/usr/local/bin/sclite")
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """One utterance: its `speaker-utterance` id, words, and string of operations (C, S, D, I)."""
+def speaker_of(trn_id: str, case_sensitive: bool = False, id_form: str = "rm") -> bytes:
+    """The speaker's name in an id, in lower case unless asked not to.
 
-    id: str
-    ref: tuple[str, ...]
-    hyp: tuple[str, ...]
-    operations: str
-
-
-def speaker_of(trn_id: str, case_sensitive: bool = False) -> bytes:
-    """The speaker under `-i rm`: what stands before the first hyphen, in lower case unless asked not to."""
-    name = trn_id.encode().partition(b"-")[0]
+    Forms: `wsj` takes the first three bytes; `rm` and `spu_id` alike take what stands before the first hyphen, or
+    without a hyphen before the first underscore; `stm` (kdasr.score.stm) what stands before the last hyphen. Ids
+    have to pass `unusual_id` first.
+    """
+    name = trn_id.encode()
+    if id_form == "stm":
+        name = name.rpartition(b"-")[0]
+    elif id_form == "wsj":
+        name = name[:3]
+    else:
+        name = name.partition(b"-" if b"-" in name else b"_")[0]
     return name if case_sensitive else name.lower()
 
 
-def by_speaker(utterances: Sequence[Aligned], case_sensitive: bool = False) -> dict[bytes, Counts]:
+def unusual_id(trn_id: str, id_form: str = "rm") -> str:
+    """Why sclite would find no speaker in this id (it then goes on with some other speaker's name), or ""."""
+    if id_form == "wsj":
+        name = trn_id.encode()[:3]
+        if len(name) < 3:
+            return f"id form wsj takes the first three bytes for the speaker, and ({trn_id}) has fewer"
+        if name.decode(errors="replace").encode() != name:
+            return f"id form wsj takes the first three bytes for the speaker, which cuts a letter of ({trn_id}) in two"
+    elif "-" not in trn_id and "_" not in trn_id:
+        return f"id form {id_form} takes what is before '-' or '_' for the speaker, and ({trn_id}) has neither"
+    return ""
+
+
+def group(utterances: Sequence[Aligned], case_sensitive: bool, id_form: str) -> dict[bytes, list[int]]:
+    """The places of each speaker's utterances, speakers in order of appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for place, one in enumerate(utterances):
+        groups.setdefault(speaker_of(one.id, case_sensitive, id_form), []).append(place)
+    return groups
+
+
+def by_speaker(utterances: Sequence[Aligned], case_sensitive: bool = False, id_form: str = "rm") -> dict[bytes, Counts]:
     """Counts of each speaker, in order of appearance."""
-    groups: dict[bytes, list[Counts]] = {}
-    for one in utterances:
-        groups.setdefault(speaker_of(one.id, case_sensitive), []).append(count(one.operations))
-    return {speaker: total(counts) for speaker, counts in groups.items()}
+    groups = group(utterances, case_sensitive, id_form)
+    return {name: tally([utterances[place].operations for place in members]) for name, members in groups.items()}
 
 
 def rounded(value: float, digits: int) -> float:
@@ -67,7 +97,7 @@ def percent(part: int, whole: int) -> float:
     return part / whole * 100.0 if whole else 0.0
 
 
-def summary(speakers: dict[bytes, Counts], raw: bool) -> bytes:
+def summary(speakers: dict[bytes, Counts], raw: bool, chars: bool = False) -> bytes:
     """The table of `-o sum` (percentages), or with `raw` of `-o rsum` (counts)."""
     digits = 0 if raw else 1
     rows: list[tuple[bytes, list[str]]] = []
@@ -92,7 +122,8 @@ def summary(speakers: dict[bytes, Counts], raw: bool) -> bytes:
     rows.append((b" Sum" if raw else b" Sum/Avg", [*_whole(everything), *_cells([*figures, wrong], digits)]))
     rows += _statistics(list(speakers.values()), table, raw)
 
-    text = b"\n\n\n" + _center(b"SYSTEM SUMMARY PERCENTAGES by SPEAKER", PAGE) + b"\n\n" + _draw(rows, len(speakers))
+    text = b"\n\n\n" + _center(b"SYSTEM SUMMARY PERCENTAGES by SPEAKER", PAGE) + b"\n\n"
+    text += _draw(rows, len(speakers), chars)
     if not raw and any(counts.words == 0 for counts in speakers.values()):
         text += NO_REFERENCE.encode()
     return text
@@ -145,10 +176,12 @@ def _describe(values: list[float]) -> tuple[float, float, float]:
     return mean, deviation, median
 
 
-def _draw(rows: list[tuple[bytes, list[str]]], speakers: int) -> bytes:
+def _draw(rows: list[tuple[bytes, list[str]]], speakers: int, chars: bool) -> bytes:
     """The box: a title, the header, `speakers` rows, the sum, and three rows of statistics."""
     body = [[name, *(cell.encode() for cell in cells)] for name, cells in rows]
     header = [cell.encode() for cell in HEADER]
+    if chars:
+        header[2] = b"# Chr"
     widths = [max(len(line[place]) for line in [header, *body]) for place in range(len(HEADER))]
     inside = sum(widths) + len(widths) - 1
     indent = b" " * max(0, (PAGE - inside - 2) // 2)
@@ -180,54 +213,77 @@ def _center(text: bytes, width: int) -> bytes:
     return b" " * left + text + b" " * (width - len(text) - left)
 
 
-def alignments(utterances: Sequence[Aligned], case_sensitive: bool = False) -> bytes:
-    """The alignments of `-o pra`: errors in upper case, gaps as asterisks, speaker by speaker."""
-    groups: dict[bytes, list[Aligned]] = {}
-    for one in utterances:
-        groups.setdefault(speaker_of(one.id, case_sensitive), []).append(one)
-    text = [b"\n\n\t\tDUMP OF SYSTEM ALIGNMENT STRUCTURE\n\nSystem name:   " + TITLE.encode() + b"\n\nSpeakers: \n"]
-    text += [b"   %2d:  %s\n" % (place, name) for place, name in enumerate(groups)]
-    text.append(b"\n")
+def alignments(
+    utterances: Sequence[Aligned], case_sensitive: bool = False, id_form: str = "rm", steps: Steps | None = None
+) -> bytes:
+    """The alignments of `-o pra`: errors in upper case, gaps as asterisks, speaker by speaker.
+
+    `steps`, here and in other reports, are `collect(utterances, case_sensitive)` where these are at hand.
+    """
+    groups = group(utterances, case_sensitive, id_form)
+    text = [b"\n\n\t\tDUMP OF SYSTEM ALIGNMENT STRUCTURE\n\nSystem name:   " + TITLE.encode() + b"\n\n"]
+    text += [*list_speakers(groups), b"\n"]
+    attributes = b"Attributes: Case_sensitve \n" if case_sensitive else b""  # sic
+    drawn = drawings(utterances, steps or collect(utterances, case_sensitive), case_sensitive, attributes)
     for place, (name, members) in enumerate(groups.items()):
         text.append(b"Speaker sentences%4d:  %s   #utts: %d\n" % (place, name, len(members)))
-        text += [_alignment(one, case_sensitive) + b"\n" for one in members]
+        text += [drawn[member] for member in members]
     return b"".join(text) + b"\n"
 
 
-def _alignment(one: Aligned, case_sensitive: bool) -> bytes:
-    counts = count(one.operations)
-    name = one.id.encode()
-    text = [b"id: (%s)\n" % (name if case_sensitive else name.lower())]
-    text.append(b"Scores: (#C #S #D #I) %d %d %d %d\n" % (counts.cor, counts.sub, counts.del_, counts.ins))
-    if case_sensitive:
-        text.append(b"Attributes: Case_sensitve \n")  # sic
-    columns = [_column(*step, case_sensitive) for step in pair(one.operations, one.ref, one.hyp)]
-    start = 0
-    while start < len(columns):
+def list_speakers(groups: Iterable[bytes]) -> list[bytes]:
+    """The numbered list of speakers at the head of .pra and .prf."""
+    return [b"Speakers: \n", *(b"   %2d:  %s\n" % (place, name) for place, name in enumerate(groups))]
+
+
+def drawings(utterances: Sequence[Aligned], steps: Steps, case_sensitive: bool, attributes: bytes) -> list[bytes]:
+    """Each utterance's lines in .pra and .prf, with the blank one after them; `attributes` is a line or nothing."""
+    columns = [_column(*one, case_sensitive) for one in steps.distinct]
+    rows = [steps.spell([column[row] for column in columns]) for row in range(3)]
+    widths = np.array([len(column[0]) for column in columns])
+    result = []
+    for place, (one, counts, *lines) in enumerate(zip(utterances, steps.counts.tolist(), *rows, strict=True)):
+        notes = "".join([f"{note}\n" for note in one.notes]).encode() if one.notes else b""
+        text = HEAD % (shown_id(one.id, case_sensitive), notes, *counts, attributes)
+        if len(lines[0]) >= LINE - 6:
+            stops = _stops(widths[steps.which[steps.ends[place] : steps.ends[place + 1]]].tolist())
+            for start, stop in pairwise([0, *stops]):
+                text += (MORE if start else BLOCK) % tuple(line[start:stop] for line in lines)
+        elif one.operations:
+            text += BLOCK % tuple(lines)
+        result.append(text + b"\n")
+    return result
+
+
+def _stops(widths: Sequence[int]) -> list[int]:
+    """Where an utterance's lines have to end, in bytes, if its columns are so wide."""
+    stops, first = [0], 0
+    while first < len(widths):
         # sclite takes words until the line is full, then gives the last of them back unless it was the very last.
-        used, stop = (9 if start else 6), start
-        while used < LINE and stop < len(columns):
-            used += len(columns[stop][0])
-            stop += 1
-        stop = max(stop - (stop < len(columns)), start + 1)
-        lead = b">> " if start else b""
-        if start:
-            text.append(b"\n")
-        for label, cells in zip((b"REF:  ", b"HYP:  ", b"Eval: "), zip(*columns[start:stop], strict=True), strict=True):
-            text.append(lead + label + b"".join(cells) + b"\n")
-        start = stop
-    return b"".join(text)
+        used, next_ = (9 if first else 6), first
+        while used < LINE and next_ < len(widths):
+            used += widths[next_]
+            next_ += 1
+        next_ = max(next_ - (next_ < len(widths)), first + 1)
+        stops.append(stops[-1] + sum(widths[first:next_]))
+        first = next_
+    return stops[1:]
 
 
-@lru_cache(maxsize=1 << 16)
-def _column(operation: str, ref: str, hyp: str, case_sensitive: bool) -> tuple[bytes, bytes, bytes]:
-    words = [normal(word, case_sensitive) for word in (ref, hyp)]
-    if operation != "C" and not case_sensitive:
-        words = [word.upper() for word in words]
-    width = max(map(len, words))
-    words = [word or b"*" * width for word in words]
-    marks = b"" if operation == "C" else operation.encode()
-    return words[0].ljust(width + 1), words[1].ljust(width + 1), marks.ljust(width + 1)
+def shown_id(trn_id: str, case_sensitive: bool) -> bytes:
+    """An id as the reports print it."""
+    return trn_id.encode() if case_sensitive else trn_id.encode().lower()
+
+
+def _column(operation: str, ref: bytes, hyp: bytes, case_sensitive: bool) -> tuple[bytes, bytes, bytes]:
+    """A step's cells in the lines REF, HYP and Eval."""
+    width = max(len(ref), len(hyp)) + 1
+    if operation == "C":
+        return ref.ljust(width), hyp.ljust(width), b" " * width
+    if not case_sensitive:
+        ref, hyp = ref.upper(), hyp.upper()
+    gap = b"*" * (width - 1)
+    return (ref or gap).ljust(width), (hyp or gap).ljust(width), operation.encode().ljust(width)
 
 
 def find() -> str | None:
@@ -248,10 +304,35 @@ def find() -> str | None:
     return next((place for place in places if place and os.access(place, os.X_OK) and Path(place).is_file()), None)
 
 
-def run_real(program: str, directory: str | Path, case_sensitive: bool = False, reports: str = "sum rsum pra") -> bytes:
-    """What the real sclite prints for ref.trn and hyp.trn in `directory`; UserError if it fails."""
-    command = [program, "-r", "ref.trn", "trn", "-h", "hyp.trn", "trn", "-i", "rm"]
-    command += [*(["-s"] if case_sensitive else []), "-o", *reports.split(), "stdout"]
+def run_real(
+    program: str,
+    directory: str | Path,
+    case_sensitive: bool = False,
+    reports: str = "sum rsum pra",
+    id_form: str = "rm",
+    chars: bool = False,
+    out: str | Path | None = None,
+    options: Sequence[str] = (),
+) -> bytes:
+    """Run the real sclite on ref.trn and hyp.trn in `directory`.
+
+    Args:
+        program: as from `find`.
+        directory: of the files.
+        case_sensitive, id_form, chars: as for the reports here.
+        reports: sclite's -o.
+        out: an existing directory for hyp.trn.sys and so on, as an absolute path.
+        options: further ones of sclite's: -D for optional words, -F for fragments.
+
+    Returns:
+        The reports in sclite's order; with `out`, what it says while it writes them.
+
+    Raises:
+        UserError: sclite fails, or speaks of an error.
+    """
+    command = [program, "-r", "ref.trn", "trn", "-h", "hyp.trn", "trn", "-i", id_form]
+    command += [*(["-s"] if case_sensitive else []), *(["-e", "utf-8", "-c"] if chars else []), *options]
+    command += ["-o", *reports.split(), *(["-O", str(out)] if out else ["stdout"])]
     done = subprocess.run(command, cwd=directory, capture_output=True, check=False)
     if done.returncode != 0 or b"Error" in done.stderr:
         message = done.stderr.decode(errors="replace").strip().splitlines()

@@ -2,7 +2,7 @@ import jiwer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdasr.score.align import Counts, align, align_all, count, normal, pair, total
+from kdasr.score.align import Counts, align, align_all, align_words, count, normal, numbered, pair, tally, total
 
 
 def test_hand_computed_alignments():
@@ -36,9 +36,22 @@ def test_case_and_final_asterisk_follow_sclite():
 def test_counts_add_up():
     one, two = count("CSDI"), count("CC")
     assert one == Counts(1, 1, 1, 1, 1, 1)
-    assert total([one, two]) == Counts(3, 1, 1, 1, 2, 1)
+    assert total([one, two]) == tally(["CSDI", "CC"]) == Counts(3, 1, 1, 1, 2, 1)
     assert (one.words, one.errors, one.wer, one.ser) == (3, 3, 100.0, 100.0)
     assert Counts().wer == 0.0
+
+
+spellings = st.sampled_from([["a", "A", "b", "É", "é", "*", "日"], ["a", "Ab", "aB", "x*", "x", "", "**", "*"]])
+texts = spellings.flatmap(lambda known: st.lists(st.tuples(*[st.lists(st.sampled_from(known), max_size=9)] * 2)))
+
+
+@given(texts, st.booleans())
+def test_words_and_characters_are_compared_in_their_normal_form(pairs, case_sensitive):
+    refs, hyps = ([two[side] for two in pairs] for side in (0, 1))
+    keys = [[[normal(word, case_sensitive) for word in text] for text in side] for side in (refs, hyps)]
+    assert align_words(refs, hyps, case_sensitive) == align_all(*keys)
+    ids, forms = numbered([*refs, *hyps], case_sensitive)
+    assert [forms[number] for number in ids] == [key for side in keys for text in side for key in text]
 
 
 def cost(operations):

@@ -1,4 +1,5 @@
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,42 +7,68 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdasr.errors import UserError
-from kdasr.score import sclite
-from kdasr.score.align import align_all, normal
+from kdasr.score import detail, sclite
+from kdasr.score.align import Aligned, align_words
+from kdasr.score.characters import characters
 from kdasr.score.trn import Line, read_trn, unusual, write_trn
 
 GOLDEN = Path(__file__).parent.parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+
+from make_sclite import CASES  # noqa: E402
+
 PROGRAM = sclite.find()
 needs_sclite = pytest.mark.skipif(PROGRAM is None, reason="no sclite here (Debian: apt-get install sctk)")
+KINDS = tuple(detail.OPTIONS)
 
 
-def reports(ref, hyp, case_sensitive=False):
-    keys = [[[normal(word, case_sensitive) for word in line.words] for line in side] for side in (ref, hyp)]
-    operations = align_all(*keys)
-    aligned = [sclite.Aligned(r.id, r.words, h.words, o) for r, h, o in zip(ref, hyp, operations, strict=True)]
-    speakers = sclite.by_speaker(aligned, case_sensitive)
-    return (
-        sclite.summary(speakers, raw=False)
-        + sclite.summary(speakers, raw=True)
-        + sclite.alignments(aligned, case_sensitive)
-    )
+def aligned(ref, hyp, case_sensitive=False, chars=False):
+    sides = [[characters(line.words) if chars else line.words for line in side] for side in (ref, hyp)]
+    steps = align_words(*sides, case_sensitive)
+    return [Aligned(line.id, *one) for line, *one in zip(hyp, *sides, steps, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["few", "news", "odd", "case", "nothing", "long"])
+def reports(ref, hyp, case_sensitive=False, id_form="rm", chars=False, kinds=KINDS):
+    utterances = aligned(ref, hyp, case_sensitive, chars)
+    made = detail.reports(utterances, case_sensitive, id_form, chars, kinds)
+    return {kind: detail.undated(report) for kind, report in made.items()}
+
+
+def real_reports(ref, hyp, directory, case_sensitive=False, id_form="rm", chars=False, kinds=KINDS):
+    write_trn(directory / "ref.trn", ref)
+    write_trn(directory / "hyp.trn", hyp)
+    made = detail.real_reports(PROGRAM, directory, case_sensitive, id_form, chars, kinds)
+    return {kind: detail.undated(report) for kind, report in made.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_reports_equal_the_golden_files_byte_for_byte(name):
-    directory = GOLDEN / f"sclite_{name}"
-    ref, hyp = read_trn(directory / "ref.trn"), read_trn(directory / "hyp.trn")
-    assert reports(ref, hyp, name == "case") == (directory / "result.txt").read_bytes()
+    directory, options = GOLDEN / f"sclite_{name}", CASES[name][1]
+    lines = (
+        read_trn(directory / file, options.get("id_form", "rm"), "case" in name) for file in ("ref.trn", "hyp.trn")
+    )
+    made = reports(*lines, **options)
+    assert made["sys"] + made["raw"] + made["pra"] == (directory / "result.txt").read_bytes()
+    for kind in ("dtl", "sgml", "prf"):
+        assert made[kind] == (directory / f"hyp.trn.{kind}").read_bytes(), kind
 
 
-def drawn(seed):
+@pytest.mark.parametrize("name", CASES)
+def test_golden_texts_are_those_that_their_script_draws(name):
+    for file, lines in zip(("ref.trn", "hyp.trn"), CASES[name][0], strict=True):
+        assert read_trn(GOLDEN / f"sclite_{name}" / file, CASES[name][1].get("id_form", "rm"), "case" in name) == lines
+
+
+def drawn(seed, id_form="rm"):
     generator = random.Random(seed)
-    vocabulary = [chr(97 + k) for k in range(generator.choice([2, 4, 20]))] + ["Word", "é", "x*"]
+    vocabulary = [chr(97 + k) * generator.choice([1, 1, 3]) for k in range(generator.choice([2, 4, 20]))]
+    vocabulary += ["Word", "é", "x*", '"', "a:b"]
     speakers = [f"s{k}" for k in range(generator.choice([1, 3, 60]))] + ["Ann", "a_rather_long_speaker_name"]
+    join = {"rm": "-", "spu_id": "_", "wsj": ""}[id_form]
     lengths = generator.choice([(0, 2), (1, 8), (10, 30)])
     pair = [], []
     for number in range(generator.choice([1, 20, 100])):
-        name = f"{generator.choice(speakers)}-{number}"
+        name = f"{generator.choice(speakers)}{join}{number:02}"
         for lines in pair:
             count = generator.randint(*lengths)
             lines.append(Line(name, tuple(generator.choice(vocabulary) for _ in range(count))))
@@ -49,29 +76,108 @@ def drawn(seed):
 
 
 @needs_sclite
-@pytest.mark.parametrize("seed", range(8))
-def test_random_pairs_equal_real_sclite_byte_for_byte(seed, tmp_path):
-    ref, hyp = drawn(seed)
-    write_trn(tmp_path / "ref.trn", ref)
-    write_trn(tmp_path / "hyp.trn", hyp)
-    for case_sensitive in (False, True):
-        assert reports(ref, hyp, case_sensitive) == sclite.run_real(PROGRAM, tmp_path, case_sensitive)
+@pytest.mark.parametrize("chars", [False, True])
+@pytest.mark.parametrize("id_form", sclite.ID_FORMS)
+def test_random_pairs_equal_real_sclite_byte_for_byte(id_form, chars, tmp_path):
+    for seed in range(4):
+        ref, hyp = drawn(seed, id_form)
+        for case_sensitive in (False, True):
+            options = case_sensitive, id_form, chars
+            assert reports(ref, hyp, *options) == real_reports(ref, hyp, tmp_path, *options)
 
 
 wild = st.text(st.characters(codec="utf-8", exclude_characters=" \t\n\r\v\f"), min_size=1, max_size=6)
 
 
 @needs_sclite
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.lists(wild, max_size=4), st.lists(wild, max_size=4)), min_size=1, max_size=4))
-def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, pairs):
-    if any(unusual(words) for two in pairs for words in two):
-        return  # refused by name; test_trn says with what words
+@pytest.mark.parametrize("chars", [False, True])
+def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs):
+    if any(unusual(words) or (chars and "@" in "".join(words)) for two in pairs for words in two):
+        return  # refused by name, or the work of networks: test_trn and test_network
     sides = [[Line(f"s-{k}", tuple(two[side])) for k, two in enumerate(pairs)] for side in (0, 1)]
-    for name, lines in zip(("ref.trn", "hyp.trn"), sides, strict=True):
-        write_trn(tmp_path / name, lines)
-        assert read_trn(tmp_path / name) == lines
-    assert reports(*sides) == sclite.run_real(PROGRAM, tmp_path)
+    expected = real_reports(*sides, tmp_path, chars=chars)
+    assert [read_trn(tmp_path / name) for name in ("ref.trn", "hyp.trn")] == sides
+    assert reports(*sides, chars=chars) == expected
+
+
+@needs_sclite
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text(st.sampled_from("aBé-_1"), min_size=1, max_size=5), min_size=1, max_size=5, unique_by=str.lower),
+    st.sampled_from(sclite.ID_FORMS),
+    st.booleans(),
+)
+def test_wild_ids_are_split_as_sclite_does_or_refused(tmp_path, names, id_form, case_sensitive):
+    sides = [[Line(name, (word,)) for name in names] for word in "ab"]
+    if any(sclite.unusual_id(name, id_form) for name in names):
+        return
+    assert reports(*sides, case_sensitive, id_form) == real_reports(*sides, tmp_path, case_sensitive, id_form)
+
+
+@pytest.mark.parametrize(
+    ("name", "id_form", "speaker"),
+    [
+        ("Ab-c-d", "rm", b"ab"),
+        ("a_b-c", "rm", b"a_b"),
+        ("a_b_c", "spu_id", b"a"),
+        ("-a", "rm", b""),
+        ("4k1c0301", "wsj", b"4k1"),
+        ("a-b", "wsj", b"a-b"),
+        ("éa", "wsj", "éa".encode()),
+    ],
+)
+def test_the_speaker_of_an_id(name, id_form, speaker):
+    assert not sclite.unusual_id(name, id_form)
+    assert sclite.speaker_of(name, False, id_form) == speaker
+
+
+@pytest.mark.parametrize(
+    ("name", "id_form", "why"),
+    [
+        ("abc", "rm", r"id form rm takes what is before '-' or '_' for the speaker, and \(abc\) has neither"),
+        ("abc", "spu_id", "id form spu_id takes what is before"),
+        ("ab", "wsj", r"first three bytes for the speaker, and \(ab\) has fewer"),
+        ("abé", "wsj", r"which cuts a letter of \(abé\) in two"),
+    ],
+)
+def test_ids_that_sclite_cannot_split_are_refused(name, id_form, why, tmp_path):
+    (tmp_path / "hyp.trn").write_text(f"a ({name})\n")
+    with pytest.raises(UserError, match=why) as raised:
+        read_trn(tmp_path / "hyp.trn", id_form)
+    assert str(raised.value).startswith(f"{tmp_path}/hyp.trn:1: ")
+
+
+def test_characters_are_those_of_the_words_without_blanks_and_final_asterisks():
+    assert characters(["the", "É", "x*", "**", "*", "a*b"]) == tuple("theÉx**a*b")
+    assert characters([]) == ()
+
+
+def test_long_words_are_reported_but_not_trusted_to_sclite(tmp_path):
+    words = {length: "w" * length for length in (40, 41, 999, 1000)}
+    found = {
+        length: detail.trusted(aligned([Line("s-1", ("a",))], [Line("s-1", (word,))]), KINDS)
+        for length, word in words.items()
+    }
+    assert found[40] == list(KINDS)
+    assert found[41] == found[999] == ["sys", "raw", "dtl", "sgml"]
+    assert found[1000] == ["sys", "raw", "dtl"]
+    chars = aligned([Line("s-1", ("a",))], [Line("s-1", (words[1000],))], chars=True)
+    assert detail.trusted(chars, KINDS) == list(KINDS)
+    if PROGRAM:
+        for length, kinds in found.items():
+            sides = [[Line("s-1", ("a", "b"))], [Line("s-1", (words[length], "b", "b"))]]
+            assert reports(*sides, kinds=kinds) == real_reports(*sides, tmp_path, kinds=kinds), length
+
+
+def test_the_date_is_the_only_thing_undated_takes_out():
+    utterances = aligned([Line("s-1", ('creation_date="x"',))], [Line("s-1", ("b",))])
+    for kind, line in (("sgml", b'creation_date="Mon"'), ("prf", b'\nCreation date: "Mon"\n')):
+        report = detail.reports(utterances, kinds=[kind], date="Mon")[kind]
+        assert line in report
+        assert detail.undated(report) == report.replace(line, line.replace(b"Mon", b""))
+    assert detail.reports(utterances, kinds=["sgml"])["sgml"] != report
 
 
 def test_an_sclite_that_is_named_but_absent_is_said_so(monkeypatch):
@@ -81,4 +187,5 @@ def test_an_sclite_that_is_named_but_absent_is_said_so(monkeypatch):
 
 
 def test_rounding_is_half_away_from_zero():
-    assert [sclite.rounded(value, 1) for value in (0.25, 33.35, 66.66666, 0.0)] == [0.3, 33.4, 66.7, 0.0]
+    values = (0.25, 33.35, 66.66666, 0.0, -0.25, -12.34)
+    assert [sclite.rounded(value, 1) for value in values] == [0.3, 33.4, 66.7, 0.0, -0.3, -12.3]

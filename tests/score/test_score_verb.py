@@ -96,7 +96,7 @@ def test_check_passes_on_a_realistic_set(files, kind, capsys):
 
 def test_check_fails_on_any_difference(files, monkeypatch, capsys):
     program = files / "sclite"
-    program.write_text("#!/bin/sh\necho something else\n")
+    program.write_text('#!/bin/bash\nfor x in sys raw pra dtl sgml; do echo other >"${@: -1}/hyp.trn.$x"; done\n')
     program.chmod(0o755)
     monkeypatch.setenv("SCLITE", str(program))
     assert score(files, "--check") == 1
@@ -123,7 +123,7 @@ def test_wrong_hypotheses_are_refused_and_leave_nothing(files, hyp, message, cap
 def test_a_failed_run_takes_the_old_verdict_away(files, monkeypatch):
     assert score(files) == 0
     (files / "keep").write_text("")
-    monkeypatch.setattr("kdasr.score.verb.write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("kdasr.score.score.write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score(files)
     assert not (files / "out/score.json").exists()
@@ -133,3 +133,97 @@ def test_nothing_left_to_score_is_said(files, capsys):
     (files / "ref").write_text("s1-a <NOISE>\ns1-b <NOISE>\ns2-c <UNK>\n")
     assert score(files, "--wsj_filter") == 1
     assert "no words are left to score" in capsys.readouterr().err
+
+
+TRN = {
+    "ref.trn": "the { okay / ok } cat (4k1-a)\n;; a comment\nsat (uh) down (4k1-b)\na wor- here (4k2-c)\n",
+    "hyp.trn": "a word here (4k2-c)\nthe ok bat (4k1-a)\nsat down (4k1-b)\n",
+}
+
+
+def score_trn(files, *options):
+    for name, text in TRN.items():
+        (files / name).write_text(text)
+    return main(
+        ["score", "--ref", f"{files}/ref.trn", "--hyp", f"{files}/hyp.trn", "--dir", f"{files}/out", *options]
+    )
+
+
+@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.parametrize(
+    ("options", "errors", "words"),
+    [([], 3, 9), (["--optional", "--fragments"], 1, 9), (["--id-form", "wsj"], 3, 9), (["--chars"], 6, 28),
+     (["--case_sensitive", "--id_form", "spu_id"], 3, 9)],
+)  # fmt: skip
+def test_trn_files_are_scored_as_sclite_does(files, options, errors, words, capsys):
+    assert score_trn(files, "--check", *options) == 0
+    assert "equal to" in capsys.readouterr().err
+    result = json.loads((files / "out/score.json").read_text())
+    assert (result["counts"]["errors"], result["counts"]["words"]) == (errors, words)
+    assert result["type"] == ("cer" if "--chars" in options else "wer")
+    assert {path.name for path in (files / "out").iterdir()} >= {
+        *(f"hyp.trn.{kind}" for kind in ("sys", "raw", "pra", "dtl", "sgml")),
+        *("result.txt", "per_utt", "per_spk", result["type"]),
+    }
+
+
+@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+def test_segments_in_time_are_scored_as_sclite_does(files, capsys):
+    (files / "r.stm").write_text("f 1 ann 0.0 2.0 <O,F> the cat sat\nf 1 bob 2.0 4.0 <O,M> on the mat\n")
+    words = ["the", "bat", "sat", "on", "the", "mat"]
+    (files / "h.ctm").write_text("".join(f"f 1 {0.6 * k:.2f} 0.5 {word} 0.9\n" for k, word in enumerate(words)))
+    command = ["score", "--ref", f"{files}/r.stm", "--hyp", f"{files}/h.ctm", "--dir", f"{files}/out", "--check"]
+    assert main(command) == 0
+    assert "equal to" in capsys.readouterr().err
+    assert "ann-000 #csid" in (files / "out/per_utt").read_text()
+
+
+def test_files_of_unlike_kinds_and_options_that_do_not_go_together_are_refused(files, capsys):
+    (files / "hyp.trn").write_text("a (s-1)\n")
+    for words, said in (
+        (["--hyp", f"{files}/hyp.trn"], "expected two trn files (.trn), an .stm with a .ctm, or two Kaldi texts"),
+        (["--chars", "--type", "cer"], "are two ways to count characters"),
+        (["--repairs", f"{files}/ref"], "ref:1: expected 'WRONG RIGHT'"),
+    ):
+        assert score(files, *words) == 1
+        assert said in capsys.readouterr().err
+    assert score_trn(files, "--utt2spk", f"{files}/utt2spk") == 1
+    assert "is for Kaldi texts" in capsys.readouterr().err
+    assert score_trn(files, "--wsj_filter") == 1
+    assert "(4k1-a) has alternatives, which filters do not reach" in capsys.readouterr().err
+    words = ["--ref", f"{files}/ref", "--hyp", f"{files}/hyp", "--dir", f"{files}/out"]
+    assert main(["score", *words]) == 1
+    assert "--utt2spk: needed for Kaldi texts" in capsys.readouterr().err
+    assert not (files / "out").exists()
+    assert main(["score", *words, "--id_form", "wsj"]) == 0
+
+
+def test_repairs_rewrite_the_hypothesis_and_are_in_the_signature(files):
+    (files / "repairs").write_text("BAT CAT\nthe THE\n")
+    assert score(files, "--repairs", f"{files}/repairs") == 0
+    result = json.loads((files / "out/score.json").read_text())
+    assert "|filter:repairs2|" in result["signature"]
+    assert (files / "out/hyp.trn").read_text().startswith("THE CAT SAT DOWN (")
+
+
+def test_against_another_system(files, capsys):
+    """Twelve utterances of three words: the other system has one error in each, this one has one in two of them."""
+    names = [f"s{k % 3}-{k:02d}" for k in range(12)]
+    (files / "ref").write_text("".join(f"{name} A B C\n" for name in names))
+    (files / "utt2spk").write_text("".join(f"{name} {name[:2]}\n" for name in names))
+    (files / "hyp").write_text("".join(f"{name} A X C\n" for name in names))
+    assert score(files) == 0
+    (files / "out").rename(files / "other")
+    (files / "hyp").write_text("".join(f"{name} A {'X' if k < 2 else 'B'} C\n" for k, name in enumerate(names)))
+    assert score(files, "--against", f"{files}/other") == 0
+    said = capsys.readouterr().out
+    assert f"against {files}/other: WER 5.56 here, 33.33 there" in said
+    assert "difference -27.78 points" in said and "12 segments, -0.833 errors a segment" in said
+    assert "significantly fewer errors at the 5 % level" in said
+    # Z is -1 ten times and 0 twice: sd = sqrt((10 * (1/6)^2 + 2 * (5/6)^2) / 11) = 0.3892, W = -0.8333 / (sd / sqrt 12)
+    compared = json.loads((files / "out/against.json").read_text())["compared"][0]
+    assert compared["matched"]["z"] == pytest.approx(-7.4162, abs=1e-3)
+    assert score(files, "--against", f"{files}/none") == 1
+    assert "none: holds no finished score" in capsys.readouterr().err
+    assert score(files, "--case_sensitive", "--against", f"{files}/other") == 1
+    assert "was scored by other rules" in capsys.readouterr().err

@@ -2,8 +2,11 @@ import pytest
 
 from kdasr.errors import UserError
 from kdasr.score.trn import (
+    Alternation,
     Line,
     char_tokens,
+    matched,
+    parse,
     read_text,
     read_trn,
     same_utterances,
@@ -61,11 +64,98 @@ def test_hypotheses_may_be_without_words(tmp_path):
     assert read_text(tmp_path / "text", empty=True) == {"u1": (), "u2": ("a", "b")}
 
 
-@pytest.mark.parametrize("text", ["a b\n", "a (s1)\n", "a (s-1) b\n", "a (s-1)\nb (s-1)\n", "a;b (s-1)\n"])
-def test_malformed_trn_is_refused(tmp_path, text):
-    (tmp_path / "x.trn").write_text(text)
-    with pytest.raises(UserError, match=r"x\.trn:\d: "):
+def test_comments_and_blank_lines_are_skipped_and_crlf_is_an_end(tmp_path):
+    (tmp_path / "x.trn").write_text(";; a comment; or two\n\n \t\na  b\t(s-1)\r\n*\u00a0 (s-2)\n")
+    assert read_trn(tmp_path / "x.trn") == [Line("s-1", ("a", "b")), Line("s-2", ("*\u00a0",))]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a b\n", 1, "expected 'WORD... (ID)', found 'a b'"),
+        ("a (s-1) b\n", 1, "expected 'WORD... (ID)'"),
+        ("a (s-1))\n", 1, "expected 'WORD... (ID)'"),
+        ("a (s1)\n", 1, "has neither"),
+        ("a (s 1-2)\n", 1, "a blank or a control character"),
+        ("a (s//-1)\n", 1, "'//'"),
+        (f"a ({'s' * 500}-1)\n", 1, "longer than 400 bytes"),
+        ("a (s-1)\n;; c\nb (s-1)\n", 3, "(s-1) stands here a second time"),
+        ("a (S-1)\nb (s-1)\n", 2, "(s-1) stands here a second time"),
+        ("a (s-1)\nb (s-2)", 2, "the last line has no end"),
+        ("a;b (s-1)\n", 1, "reads ';' in 'a;b'"),
+        ("; a (s-1)\n", 1, "reads ';' in ';'"),
+        ("a\\b (s-1)\n", 1, "drops the backslash"),
+        ("a\0 (s-1)\n", 1, "control character"),
+        ("** (s-1)\n", 1, "begins with '**'"),
+        (" **a (s-1)\n", 1, "begins with '**'"),
+        (';; LABEL "a" "b" "c"\na (s-1)\n', 1, "copies this line to its .sgml"),
+        ("a { b (s-1)\n", 1, "'{' without its '}' at '{ b '"),
+        ("a {} (s-1)\n", 1, "write '@' for no word"),
+        ("{ / } (s-1)\n", 1, "write '@' for no word"),
+        ("a{b/c} (s-1)\n", 1, "opens alternatives at 'a{b/c}'"),
+        ("{ a {b / c{d }} } (s-1)\n", 1, "opens alternatives at 'c{d'"),
+        ("{ a / { b / { c / { d } } } } (s-1)\n", 1, "more than 3 deep"),
+        ("{ a;b / c } (s-1)\n", 1, "reads ';'"),
+        (f"{{ {'a / ' * 600} b }} (s-1)\n", 1, "more than 2000 bytes"),
+        (f"{'a' * 2001} (s-1)\n", 1, "more than 2000 bytes"),
+    ],
+)
+def test_what_sclite_would_read_otherwise_is_refused_with_file_and_line(tmp_path, text, line, message):
+    (tmp_path / "x.trn").write_bytes(text.encode())
+    with pytest.raises(UserError) as caught:
         read_trn(tmp_path / "x.trn")
+    assert str(caught.value).startswith(f"{tmp_path}/x.trn:{line}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", ";; only a comment\n", "\n"])
+def test_a_trn_without_utterances_is_refused(tmp_path, text):
+    (tmp_path / "x.trn").write_text(text)
+    with pytest.raises(UserError, match=r"x\.trn: holds no utterance"):
+        read_trn(tmp_path / "x.trn")
+
+
+def test_ids_need_what_their_form_takes_for_the_speaker(tmp_path):
+    (tmp_path / "x.trn").write_text("a (4k1c030b)\nb (4K1c030c)\n")
+    assert [line.id for line in read_trn(tmp_path / "x.trn", "wsj")] == ["4k1c030b", "4K1c030c"]
+    for form in ("rm", "spu_id"):
+        with pytest.raises(UserError, match=r":1: id form .* has neither"):
+            read_trn(tmp_path / "x.trn", form)
+    (tmp_path / "x.trn").write_text("a (4k)\n")
+    with pytest.raises(UserError, match=r":1: .*three"):
+        read_trn(tmp_path / "x.trn", "wsj")
+
+
+def test_ids_may_differ_in_case_where_case_counts(tmp_path):
+    (tmp_path / "x.trn").write_text("a (S-1)\nb (s-1)\n")
+    assert len(read_trn(tmp_path / "x.trn", case_sensitive=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a {okay/ok / @}b", ("a", Alternation((("okay",), ("ok",), ("@",))), "b")),
+        ("{ / a b / / c}", (Alternation((("a", "b"), ("c",))),)),
+        ("{a {b/c}/d} } a}", (Alternation((("a", Alternation((("b",), ("c",)))), ("d",))), "}", "a}")),
+    ],
+)
+def test_alternations_are_cut_where_sclite_cuts(text, words):
+    assert parse(text, "x:1") == words
+
+
+def test_alternations_are_read_as_written(tmp_path):
+    inner = Alternation((("b", "c"), ("@",)))
+    lines = [Line("s-1", ("a", Alternation(((inner, "x"), ("d",))), "e"))]
+    write_trn(tmp_path / "x.trn", lines)
+    assert (tmp_path / "x.trn").read_text() == "a { { b c / @ } x / d } e (s-1)\n"
+    assert read_trn(tmp_path / "x.trn") == lines
+
+
+def test_the_reference_comes_in_the_order_of_the_hypothesis():
+    ref, hyp = [Line("a-1", ("x",)), Line("A-2", ("y",))], [Line("a-2", ()), Line("a-1", ())]
+    assert [line.words for line in matched(ref, hyp, "ref", "hyp")] == [("y",), ("x",)]
+    with pytest.raises(UserError, match=r"hyp: lacks 1 of the 2 utterances of ref \(A-2\)"):
+        matched(ref, hyp, "ref", "hyp", case_sensitive=True)
 
 
 def test_missing_utterances_are_counted_and_five_are_named():
