@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["kdasr", "kdasr.*"]),
-    package_data={"kdasr": ["py.typed"]},
+    package_data={"kdasr": ["py.typed"], "kdasr.report": ["*.j2", "*.css", "*.js"]},
     python_requires=">=3.11",
     # What the package imports by itself. torch and ESPnet are the user's choice of build
     # (CPU, CUDA; Python 3.11 or 3.12): tools/install.sh installs a pair that works.
@@ -30,11 +30,13 @@ setup(
         "PyYAML",
         "jiwer",
         "sacrebleu>=2.4",
+        "jinja2>=3.1",
+        "matplotlib>=3.9",
     ],
     extras_require={
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the embedded corpus needs it
-        "test": ["pytest", "hypothesis", "ruff"],
+        "test": ["pytest", "hypothesis", "ruff", "selenium"],
     },
     entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},
 )

@@ -77,7 +77,7 @@ scores, and writes a table. Stages, by number or name:
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET
    7 score    -> exp/MODEL/decode_TAG/SET/score_wer, score_cer
    8 lm, 9 rescore: kept free for language models
-  10 report   scores -> RESULTS.md
+  10 report   scores -> RESULTS.md, and exp/report.html, a page to look at
 
   ./run.sh                                   # everything; run again, it goes on where it was stopped
   ./run.sh --stage teacher --stop_stage 5    # stages 3 to 5

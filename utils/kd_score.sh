@@ -104,7 +104,7 @@ if ((first == 8 || first == 9 || last == 8 || last == 9)); then
     log "stages 8 (lm) and 9 (rescore) come with kdasr's language models; there is nothing to run for them yet"
 fi
 
-if begin 10 "${expdir}/*/decode_*/*/score_*" "${results}"; then
+if begin 10 "${expdir}/*/decode_*/*/score_*" "${results} ${expdir}/report.html"; then
     shopt -s nullglob
     scores=("${expdir}"/*/decode_*/*/score_*/.done)
     shopt -u nullglob
@@ -114,11 +114,16 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results}"; then
     if [ -n "${figures}" ]; then notes+=(--figures "${figures}"); fi
     made="$(stamp "notes=${notes[*]}" "results=${results}" -- "${scores[@]}")"
     # made anew whenever a score is new, without asking
-    if [ -e "${results}" ] && [ -e "${expdir}/.done" ] && [ "$(<"${expdir}/.done")" = "${made}" ]; then
+    if [ -e "${results}" ] && [ -e "${expdir}/report.html" ] && [ -e "${expdir}/.done" ] &&
+        [ "$(<"${expdir}/.done")" = "${made}" ]; then
         log "${results}: done already"
     else
-        await kdasr report --exp "${expdir}" --out "${results}" --command "${command_line}" "${notes[@]}" >"${expdir}/report.txt"
+        audio=()
+        for name in ${test_sets}; do [ ! -s "${datadir}/${name}/wav.scp" ] || audio+=("${datadir}/${name}"); done
+        await kdasr report "${expdir}" -o "${results}" -o "${expdir}/report.html" --command "${command_line}" "${notes[@]}" \
+            ${audio[0]:+--audio "${audio[@]}"} >"${expdir}/report.txt"
         mark_done "${expdir}" "${made}"
     fi
     cat "${expdir}/report.txt"
+    log "a page to look at in a browser: ${expdir}/report.html"
 fi

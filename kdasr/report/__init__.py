@@ -1,1 +1,1 @@
-"""Tables of results."""
+"""Results: tables in Markdown, and a page to look at in a browser."""

@@ -22,6 +22,12 @@ class Scored:
     wer: dict[str, Any]  # score_wer/score.json
     cer: dict[str, Any]
     utterances: dict[str, tuple[int, int]]  # words scored: utterance -> (errors, reference words)
+    path: Path | None = None  # the directory; None where a file of figures is all there is
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it was decoded on a GPU; decode.json says so, or else it was not."""
+        return str(self.decode.get("device", "cpu")).startswith("cuda")
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class System:
     bytes: int | None  # of the averaged checkpoint
     scored: dict[tuple[str, str], Scored] = field(default_factory=dict)  # by (tag, set)
     ppl: dict[str, dict[str, Any]] = field(default_factory=dict)  # ppl/SET.json, by set
+    path: Path | None = None  # the directory; None where a file of figures is all there is
 
     @property
     def label(self) -> str:
@@ -76,6 +83,25 @@ def teacher_of(system: System, every: list[System]) -> System | None:
     return (named or teachers or [None])[0]
 
 
+def real_time_factor(system: System, tag: str, on_gpu: bool = False, name: str | None = None) -> float | None:
+    """Seconds that decoding takes for a second of audio: CPU seconds, or seconds by the clock of what a GPU decoded.
+
+    Args:
+        system: whose.
+        tag: of the search.
+        on_gpu: which of the two.
+        name: a set; over all sets by default.
+    """
+    runs = [
+        one.decode
+        for (found, where), one in system.scored.items()
+        if found == tag and one.on_gpu == on_gpu and name in (None, where)
+    ]
+    spent = "wall_seconds" if on_gpu else "cpu_seconds"
+    runs = [one for one in runs if one.get(spent) is not None and one.get("audio_seconds")]
+    return sum(one[spent] for one in runs) / sum(one["audio_seconds"] for one in runs) if runs else None
+
+
 def tags(every: list[System]) -> list[str]:
     """Decode tags, greedy first."""
     return sorted({tag for one in every for tag, _ in one.scored}, key=lambda tag: (tag != "greedy", tag))
@@ -105,10 +131,11 @@ def _system(directory: Path) -> System:
             _json(path / "score_wer/score.json"),
             _json(path / "score_cer/score.json"),
             _utterances(path / "score_wer"),
+            path,
         )
     size = checkpoint.stat().st_size if checkpoint.exists() else None  # of the file behind the link
     ppl = {path.stem: read_json(path) for path in sorted(directory.glob("ppl/*.json"))}
-    return System(directory.name, read_json(directory / "kdasr.json"), size, scored, ppl)
+    return System(directory.name, read_json(directory / "kdasr.json"), size, scored, ppl, directory)
 
 
 def _has_results(path: Path) -> bool:

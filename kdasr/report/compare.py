@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from kdasr.report.collect import Scored, System, on_references, sets, sets_of_modes, tags, teacher_of
 from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
 
@@ -27,15 +29,15 @@ SUMMARY = (
 Table = list[list[str]]  # the first row is the header
 
 
-def summary_table(every: list[System]) -> Table:
+def summary_table(every: list[System], found: list[Against]) -> Table:
     """A row a label: how many seeds, how small, the mean WER of each set and tag, and the gap closed by beam search."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     beams = [key for key in keys if key[0] != "greedy"]
-    closed = {(row[0], row[2], row[1]): row[-1] for row in comparison(every)[1:]}
+    closed = {(one.label, one.tag, one.set): share(one.gap) for one in found}
     table = [["system", "seeds", "parameters", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
     table[0] += [f"gap closed, {name} {tag}" for tag, name in beams]
     for label, members in labels(every).items():
-        rates = [[rate for _, rate in _seed_rates(members, key)] for key in keys]
+        rates = [[rate for _, rate in seed_rates(members, key)] for key in keys]
         if not any(rates):
             continue
         row = [label, str(max(map(len, rates))), size(members[0]), ratio(members[0], every), *map(_mean, rates)]
@@ -51,7 +53,7 @@ def seed_table(every: list[System]) -> Table:
             continue
         for name in sets(members):
             for tag in tags(members):
-                rates = _seed_rates(members, (tag, name))
+                rates = seed_rates(members, (tag, name))
                 if not rates:
                     continue
                 spread = over_seeds([rate for _, rate in rates])
@@ -62,34 +64,73 @@ def seed_table(every: list[System]) -> Table:
     return table
 
 
-def comparison(every: list[System]) -> Table:
-    """A row for each other student, set and tag: its WER less that of the student on references."""
-    table = [["system", "set", "tag", "difference", "95 % interval", "p", "over seeds", "beyond noise", "gap closed"]]
+@dataclass(frozen=True)
+class Against:
+    """A label's students against those on references, on one set with one tag; rates and differences in points."""
+
+    label: str
+    set: str
+    tag: str
+    result: Paired | None  # None: other utterances or another signature
+    apart: tuple[float, float] | None = None  # Welch's interval over seeds
+    gap: tuple[float, float, float] | None = None  # share of the gap closed, and its interval
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether neither the bootstrap's interval nor, with seeds, that over seeds holds zero."""
+        over = self.apart is None or not self.apart[0] <= 0 <= self.apart[1]
+        return self.result is not None and self.result.beyond_noise and over
+
+
+def against_references(every: list[System]) -> list[Against]:
+    """Each other label of students on each set and tag that both it and the student on references have."""
     groups = labels([one for one in every if not one.is_teacher])
-    base = next((members for members in groups.values() if on_references(members[0])), None)
-    if base is None:
-        return table
+    base = base_of(every)
+    found = []
     for label, members in groups.items():
-        if members is base:
+        if not base or label == base[0].label:
             continue
         for name in sets(members):
             for tag in tags(members):
-                rates = [[rate for _, rate in _seed_rates(side, (tag, name))] for side in (base, members)]
+                rates = [[rate for _, rate in seed_rates(side, (tag, name))] for side in (base, members)]
                 if not all(rates):
                     continue
                 result = _compared(base, members, (tag, name))
                 if result is None:
-                    table.append([label, name, tag, NONE, NONE, NONE, NONE, "other utterances or signature", NONE])
+                    found.append(Against(label, name, tag, None))
                     continue
                 apart = seeds_apart(*rates)
-                noise = not result.beyond_noise or (apart is not None and apart[0] <= 0 <= apart[1])
-                row = [label, name, tag, f"{result.difference:+.2f}", f"{result.low:+.2f} to {result.high:+.2f}"]
-                row += [f"{result.p:.4f}", NONE if apart is None else f"{apart[0]:+.2f} to {apart[1]:+.2f}"]
-                verdict = "no" if noise else "yes" if apart is not None else "yes (one seed)"
                 teacher = _wer(teacher_of(members[0], every), (tag, name))
-                whole = over_seeds(rates[0]).mean
-                table.append([*row, verdict, _gap(result, apart, whole, teacher)])
+                gap = _gap(result, apart, over_seeds(rates[0]).mean, teacher)
+                found.append(Against(label, name, tag, result, apart, gap))
+    return found
+
+
+def base_of(every: list[System]) -> list[System]:
+    """The students on references that others are compared with; none, perhaps."""
+    groups = labels([one for one in every if not one.is_teacher])
+    return next((members for members in groups.values() if on_references(members[0])), [])
+
+
+def comparison(found: list[Against]) -> Table:
+    """A row for each other student, set and tag: its WER less that of the student on references."""
+    table = [["system", "set", "tag", "difference", "95 % interval", "p", "over seeds", "beyond noise", "gap closed"]]
+    for one in found:
+        key = [one.label, one.set, one.tag]
+        result = one.result
+        if result is None:
+            table.append([*key, NONE, NONE, NONE, NONE, "other utterances or signature", NONE])
+            continue
+        row = [*key, f"{result.difference:+.2f}", f"{result.low:+.2f} to {result.high:+.2f}", f"{result.p:.4f}"]
+        row.append(NONE if one.apart is None else f"{one.apart[0]:+.2f} to {one.apart[1]:+.2f}")
+        verdict = "no" if not one.beyond_noise else "yes" if one.apart is not None else "yes (one seed)"
+        table.append([*row, verdict, share(one.gap)])
     return table
+
+
+def share(gap: tuple[float, float, float] | None) -> str:
+    """A share of the gap and its interval."""
+    return NONE if gap is None else f"{gap[0]:.2f} [{gap[1]:.2f}, {gap[2]:.2f}]"
 
 
 def mode_table(every: list[System]) -> Table:
@@ -125,16 +166,18 @@ def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float
     return [[value for value in column if value is not None] for column in columns]
 
 
-def _gap(result: Paired, apart: tuple[float, float] | None, base: float, teacher: float | None) -> str:
+def _gap(
+    result: Paired, apart: tuple[float, float] | None, base: float, teacher: float | None
+) -> tuple[float, float, float] | None:
     """The share of what separates the student on references from its teacher that a student makes up for.
 
     Its interval is that over seeds, or of the bootstrap where there are none. Of less than LEAST_GAP there is no share.
     """
     if teacher is None or base - teacher < LEAST_GAP:
-        return NONE
+        return None
     low, high = apart or (result.low, result.high)
-    share, *ends = (-change / (base - teacher) for change in (result.difference, high, low))
-    return f"{share:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+    middle, *ends = (-change / (base - teacher) for change in (result.difference, high, low))
+    return middle, ends[0], ends[1]
 
 
 def _wer(system: System | None, key: tuple[str, str]) -> float | None:
@@ -158,7 +201,7 @@ def labels(every: list[System]) -> dict[str, list[System]]:
     return groups
 
 
-def _seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
+def seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
     """(seed, WER) of those that have one."""
     scored = [(one, one.scored.get(key)) for one in members]
     return [(str(one.info.get("seed", NONE)), s.wer["wer"]) for one, s in scored if s and s.wer.get("wer") is not None]

@@ -13,7 +13,7 @@ def test_a_file_gives_the_systems_back(exp, tmp_path):  # noqa: F811
     every = collect.systems(exp)
     figures.write(every, tmp_path / "f.jsonl")
     back = collect.in_order(figures.read(tmp_path / "f.jsonl"))
-    for tables in (table.main_table, compare.summary_table, compare.comparison, compare.seed_table, compare.mode_table):
+    for tables in (table.main_table, compare.against_references, compare.seed_table, compare.mode_table):
         assert tables(back) == tables(every)
     assert [one.scored[key].utterances for one in back for key in sorted(one.scored)] == [
         one.scored[key].utterances for one in every for key in sorted(one.scored)
@@ -26,7 +26,7 @@ def test_two_machines_in_turn_write_what_one_writes(exp, tmp_path, capsys):  # n
     for name in ("teacher", "ref1", "kd1"):
         shutil.move(exp / name, tmp_path / "first" / name)
     for part in (tmp_path / "first", exp):
-        words = ["--exp", part, "--figures", tmp_path / "f.jsonl", "--out", tmp_path / "R.md"]
+        words = [part, "--figures", tmp_path / "f.jsonl", "--out", tmp_path / "R.md"]
         assert main(["report", *map(str, words)]) == 0
     assert (tmp_path / "f.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     made = (tmp_path / "R.md").read_text()

@@ -4,8 +4,9 @@ import random
 import pytest
 
 from kdasr.cli import main
-from kdasr.report import collect, compare, table
-from kdasr.score.verb import Rules, score
+from kdasr.report import collect, compare, provenance, table
+from kdasr.score.rules import Rules
+from kdasr.score.score import score
 
 REFERENCES = "student on references"
 SEQUENCE = "student on 5-best"
@@ -56,6 +57,11 @@ def exp(tmp_path):
         write_decode(two, "greedy", "test", [2] * (10 + seed) + [1] * (10 - seed), 10.0)
     write_model(root, "unfinished", "unfinished student", 50_000, train_seconds=None)
     return root
+
+
+def rows_against(exp):
+    """The comparison with the student on references, header included."""
+    return compare.comparison(compare.against_references(collect.systems(exp)))
 
 
 GOLDEN = """\
@@ -118,13 +124,15 @@ COMPARISON
 
 def test_the_report_of_a_small_exp(exp):
     every = collect.systems(exp)
-    text = table.render(every, "T", ["a note"], ["date: `today`", "CPU: `one`"], ["./run.sh"])
+    text = table.render(
+        every, compare.against_references(every), "T", ["a note"], ["date: `today`", "CPU: `one`"], ["./run.sh"]
+    )
     golden = GOLDEN.replace("COMPARISON", compare.COMPARISON).replace("LEGEND", table.legend(every).split("\n\n")[0])
     golden = golden.replace("SUMMARY", compare.SUMMARY)
     assert text[: len(golden)] == golden
     end = "## Environment\n\n- date: `today`\n- CPU: `one`\n\n## Commands\n\n```\n"
     assert text.endswith(end + "./run.sh\n```\n")
-    assert table.recorded_commands(every) == ["kdasr score --type wer", "kdasr score --type cer"]
+    assert provenance.recorded_commands(every) == ["kdasr score --type wer", "kdasr score --type cer"]
 
 
 def tell(model, ppl=None, mode=None, tag="beam", name="test"):
@@ -153,7 +161,7 @@ def test_modes_of_models_and_means_over_seeds(exp):
         [SEQUENCE, "dev", "greedy", "-", "-", "-", "12.00", "-"],
         [SEQUENCE, "test", "greedy", "15.75 ± 0.35", "-", "-", "9.00", "-"],
     ]
-    text = table.render(every, "T", [], [], [])
+    text = table.render(every, [], "T", [], [], [])
     assert "## Beam, perplexity, mode\n\n|system|set|tag|" in text and compare.MODES in text
 
 
@@ -167,7 +175,7 @@ def test_a_difference_needs_both_searches_of_a_seed(exp):
 
 def test_no_table_of_modes_where_nothing_is_said(exp):
     assert len(compare.mode_table(collect.systems(exp))) == 1
-    assert compare.MODES not in table.render(collect.systems(exp), "T", [], [], [])
+    assert compare.MODES not in table.render(collect.systems(exp), [], "T", [], [], [])
 
 
 def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
@@ -182,11 +190,11 @@ def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
 
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
-    assert main(["report", "--exp", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0
+    assert main(["report", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0
     text = out.read_text()
     assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\n## Summary\n")
     assert "- numpy: `" in text and "- python: `3" in text and "- CPU: `" in text
-    assert f"kdasr report --exp {exp} --out {out}" in text
+    assert f"kdasr report {exp} -o {out}\n" in text
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split()[:5] == ["system", "seeds", "parameters", "of", "teacher"]
     assert printed[1].split()[:5] == ["teacher", "1", "1,000,000", "1", "10.00"]
@@ -204,7 +212,7 @@ def test_missing_pieces_show_as_dashes(tmp_path):
 
 def test_an_empty_exp_names_the_stages(tmp_path, capsys):
     for path in (tmp_path, tmp_path / "none"):
-        assert main(["report", "--exp", str(path), "--out", str(tmp_path / "R.md")]) == 1
+        assert main(["report", str(path), "--out", str(tmp_path / "R.md")]) == 1
         assert "run the stages teacher, student, decode and score first" in capsys.readouterr().err
     assert not (tmp_path / "R.md").exists()
 
@@ -212,13 +220,13 @@ def test_an_empty_exp_names_the_stages(tmp_path, capsys):
 def test_other_utterances_or_signatures_are_not_compared(exp):
     path = exp / "kd1/decode_greedy/test/score_wer/score.json"
     path.write_text(path.read_text().replace("costs:433", "costs:111"))
-    assert compare.comparison(collect.systems(exp))[1][3:] == ["-", "-", "-", "-", "other utterances or signature", "-"]
+    assert rows_against(exp)[1][3:] == ["-", "-", "-", "-", "other utterances or signature", "-"]
 
 
 def test_one_seed_is_said_to_be_one(exp):
     for name in ("ref2", "kd2"):
         (exp / name / "kdasr.json").unlink()
-    row = compare.comparison(collect.systems(exp))[1]
+    row = rows_against(exp)[1]
     assert row[3:] == ["-10.00", "-10.00 to -10.00", "0.0002", "-", "yes (one seed)", "0.65 [0.65, 0.65]"]
 
 
@@ -228,7 +236,7 @@ def test_there_is_no_share_of_a_gap_that_is_none(exp):
         file.unlink()
     path.rmdir()
     write_score(path, [5] * 20, 10)  # 50 %: worse than its students
-    assert compare.comparison(collect.systems(exp))[1][-1] == "-"
+    assert rows_against(exp)[1][-1] == "-"
 
 
 def test_spread_over_seeds_can_make_a_difference_noise(exp):
@@ -237,7 +245,7 @@ def test_spread_over_seeds_can_make_a_difference_noise(exp):
         file.unlink()
     path.rmdir()
     write_score(path, [3] * 12 + [2] * 8, 10)  # as the references' second seed
-    row = compare.comparison(collect.systems(exp))[1]
+    row = rows_against(exp)[1]
     assert row[3:5] == ["-5.00", "-5.00 to -5.00"]
     assert row[-2] == "no"
     assert row[-1].startswith("0.32 [-")  # 5 of the 25.5 - 10 points, give or take the seeds'

@@ -1,0 +1,86 @@
+"""What ESPnet's trainer says after each epoch, for the training curves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RESULTS = re.compile(r"INFO: (\d+)epoch results: (.*)")
+VALUE = re.compile(r"(\w+)=([-+0-9.eE]+|nan|inf)\b")
+SHOWN = {  # phase and key: (title, what it is)
+    ("valid", "acc"): (
+        "validation accuracy",
+        "tokens guessed rightly after the true ones before them",
+    ),
+    ("valid", "loss"): ("validation loss", "on references, a mean over batches: the same measure for all systems"),
+    ("train", "loss"): ("training loss", "each system's own objective: compare its shape, not its height"),
+}
+
+
+@dataclass
+class Curve:
+    """One training run: a list of (update or epoch, value) for each (phase, key)."""
+
+    points: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    first: int = 1  # epoch
+
+
+def read(directory: Path) -> Curve:
+    """The curves of a model directory, from log/train.log.
+
+    The log of a training that was killed begins with the epoch it went on with; the earlier ones are then taken
+    from checkpoint.pth, if it is there and torch can read it.
+    """
+    epochs = from_log(directory / "log" / "train.log")
+    if (epochs and min(epochs) > 1) or not epochs:
+        epochs = from_checkpoint(directory / "checkpoint.pth") | epochs
+    curve = Curve(first=min(epochs, default=1))
+    for epoch, values in sorted(epochs.items()):
+        at = values.get(("train", "total_count"), float(epoch))
+        for key in SHOWN:
+            if key in values:
+                curve.points.setdefault(key, []).append((at, values[key]))
+    return curve
+
+
+def from_log(path: Path) -> dict[int, dict[tuple[str, str], float]]:
+    """{epoch: {(phase, key): value}}; the later line counts where an epoch stands twice."""
+    if not path.is_file():
+        return {}
+    epochs: dict[int, dict[tuple[str, str], float]] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = RESULTS.search(line)
+        if not match:
+            continue
+        values = epochs[int(match[1])] = {}
+        for part in re.split(r"(?=\[(?:train|valid)\])", match[2]):
+            phase = part[1:6]
+            for key, value in VALUE.findall(part[7:]):
+                values[phase, key] = float(value)
+    return epochs
+
+
+def from_checkpoint(path: Path) -> dict[int, dict[tuple[str, str], float]]:
+    """The same, from the reporter in ESPnet's checkpoint; nothing where there is none, or no torch."""
+    try:
+        import datetime
+
+        import numpy as np
+        import torch
+
+        kinds = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
+        with torch.serialization.safe_globals([*kinds, datetime.timedelta]):
+            stats: dict[int, Any] = torch.load(path, map_location="cpu", weights_only=True)["reporter"]["stats"]
+    except Exception:  # a picture may be missing; a report may not
+        return {}
+    return {
+        epoch: {
+            (phase, key): float(value)
+            for phase, values in phases.items()
+            for key, value in values.items()
+            if not isinstance(value, datetime.timedelta)
+        }
+        for epoch, phases in stats.items()
+    }

@@ -1,0 +1,242 @@
+"""The one thing that people ask of a distillation run: how small, how fast, how good. And what speaks against it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kdasr.report.collect import System, on_references, real_time_factor, sets, tags, teacher_of
+from kdasr.report.compare import Against, base_of, labels, seed_rates
+from kdasr.score.intervals import over_seeds
+
+Key = tuple[str, str]  # (tag, set), as in System.scored
+FEW_WORDS = 2000  # a set with fewer reference words is said to be small
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a small picture: whose, how much, and how it is written."""
+
+    who: str  # teacher, student, references
+    value: float
+    text: str
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, its answer in a few words, and the bars that show it."""
+
+    question: str
+    answer: str
+    told: str
+    bars: list[Bar]
+
+    @property
+    def most(self) -> float:
+        """The end of the longest bar or interval."""
+        return max([bar.value for bar in self.bars] + [bar.high for bar in self.bars if bar.high is not None])
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The best student against its teacher on one set with one search."""
+
+    key: Key
+    student: str  # label; "" without a student that was scored
+    teacher: System | None
+    sentence: str
+    answers: list[Answer]
+    cautions: list[str] = field(default_factory=list)
+
+
+def main_key(every: Sequence[System]) -> Key | None:
+    """The search and set that the page begins with: joint beam search before others, test sets before development."""
+    keys = {key for one in every for key, scored in one.scored.items() if scored.wer.get("wer") is not None}
+
+    def worth(key: Key) -> tuple[bool, bool, bool, str, str]:
+        tag, name = key
+        development = re.search(r"(^|_)(dev|valid|val|cv)", name) is not None
+        return not development, tag == "beam", tag != "greedy", name, tag
+
+    return max(keys, key=worth, default=None)
+
+
+def candidates(every: Sequence[System], key: Key) -> list[list[System]]:
+    """The labels that may stand in the headline, by seeds: of students with a teacher, or of all if none has one.
+
+    Where some have several seeds, the others are not looked at: the best of single runs is mostly luck.
+    """
+    students = [one for one in every if not one.is_teacher and not on_references(one)]
+    taught = [one for one in students if one.info.get("teacher")]
+    for pool in (taught, students, [one for one in every if not one.is_teacher]):
+        found = [members for members in labels(pool).values() if mean(members, key) is not None]
+        if found:
+            return [members for members in found if len(seed_rates(members, key)) > 1] or found
+    return []
+
+
+def best_student(every: Sequence[System], key: Key) -> list[System]:
+    """The candidate of least mean WER."""
+    return min(candidates(every, key), key=lambda members: mean(members, key) or 0.0, default=[])
+
+
+def headline(every: list[System], found: list[Against]) -> Headline | None:
+    """What the page says first; None without any score."""
+    key = main_key(every)
+    if key is None:
+        return None
+    members = best_student(every, key)
+    if not members:
+        return Headline(key, "", None, "No student has been scored yet.", [])
+    teacher = teacher_of(members[0], every)
+    if teacher is not None and mean([teacher], key) is None:
+        teacher = None
+    base = base_of(every)
+    base = base if mean(base, key) is not None and base[0].label != members[0].label else []
+    against = next((one for one in found if (one.label, one.tag, one.set) == (members[0].label, *key)), None)
+    answers = [
+        one
+        for one in (_small(members, teacher), _fast(members, teacher, key), _good(members, teacher, base, against, key))
+        if one
+    ]
+    shown = Headline(key, members[0].label, teacher, _sentence(members, teacher, answers, key), answers)
+    shown.cautions.extend(_cautions(every, members, base, against, key))
+    return shown
+
+
+def mean(members: Sequence[System], key: Key) -> float | None:
+    """Mean WER over seeds, percent."""
+    rates = [rate for _, rate in seed_rates(list(members), key)]
+    return over_seeds(rates).mean if rates else None
+
+
+def weights(system: System) -> int | None:
+    """Parameters that are not zero."""
+    left = system.info.get("non_zero")
+    return system.info.get("parameters") if left is None else left
+
+
+def times(value: float) -> str:
+    """A factor: 10.4, or 23 where the digit behind the point says nothing."""
+    return f"{value:.1f}" if value < 20 else f"{value:.0f}"
+
+
+def _small(members: Sequence[System], teacher: System | None) -> Answer | None:
+    mine, whole = weights(members[0]), weights(teacher) if teacher else None
+    if not mine:
+        return None
+    bars = [Bar("student", mine, f"{mine:,}")]
+    told = "parameters" + (" that are not zero" if members[0].info.get("non_zero") is not None else "")
+    if members[0].bytes:
+        told += f"; {members[0].bytes / 1e6:.1f} MB on disk"
+    if not whole:
+        return Answer("How small?", f"{mine:,}", told, bars)
+    if teacher and teacher.bytes and members[0].bytes:
+        told += f", the teacher {teacher.bytes / 1e6:.1f} MB"
+    return Answer("How small?", f"{times(whole / mine)} × smaller", told, [Bar("teacher", whole, f"{whole:,}"), *bars])
+
+
+def _fast(members: Sequence[System], teacher: System | None, key: Key) -> Answer | None:
+    for on_gpu in (False, True):
+        factors = [real_time_factor(one, key[0], on_gpu, key[1]) for one in members]
+        factors = [one for one in factors if one]
+        if not factors:
+            continue
+        mine = sum(factors) / len(factors)
+        whole = real_time_factor(teacher, key[0], on_gpu, key[1]) if teacher else None
+        told = f"{'seconds by the clock, on a GPU,' if on_gpu else 'CPU seconds'} to decode a second of audio, {key[0]}"
+        bars = [Bar("student", mine, f"{mine:.4f} s")]
+        if not whole:
+            return Answer("How fast?", f"{times(1 / mine)} × real time", told, bars)
+        ratio = whole / mine
+        answer = f"{times(ratio)} × faster" if ratio >= 1 else f"{times(1 / ratio)} × slower"
+        return Answer("How fast?", answer, told, [Bar("teacher", whole, f"{whole:.4f} s"), *bars])
+    return None
+
+
+def _good(
+    members: Sequence[System], teacher: System | None, base: Sequence[System], against: Against | None, key: Key
+) -> Answer:
+    bars = []
+    for who, group in (("references", base), ("student", members), ("teacher", [teacher] if teacher else [])):
+        rate = mean(group, key)
+        if rate is not None:
+            low, high = interval(group, key)
+            bars.append(Bar(who, rate, f"{rate:.2f} %", low, high))
+    told = f"WER on {key[1]}, {key[0]}"
+    if against and against.gap:
+        share, low, high = (100 * one for one in against.gap)
+        told += f"; the gap between references alone and the teacher, 95 % interval {low:.0f} to {high:.0f} %"
+        return Answer("How good?", f"{share:.0f} % of the gap closed", told, bars)
+    rate = next(bar.text for bar in bars if bar.who == "student")
+    return Answer("How good?", f"{rate} WER", told, bars)
+
+
+def interval(members: Sequence[System], key: Key) -> tuple[float | None, float | None]:
+    """95 % interval of a label's WER: over seeds if there are several, else of the bootstrap over utterances."""
+    rates = [rate for _, rate in seed_rates(list(members), key)]
+    if len(rates) > 1:
+        spread = over_seeds(rates)
+        return spread.low, spread.high
+    told = [one.scored[key].wer.get("interval95") for one in members if key in one.scored]
+    return next(((float(low), float(high)) for low, high in filter(None, told)), (None, None))
+
+
+def _sentence(members: Sequence[System], teacher: System | None, answers: Sequence[Answer], key: Key) -> str:
+    rate = mean(members, key)
+    if teacher is None:
+        return f"{rate:.2f} % WER on {key[1]}; there is no teacher beside it to compare with."
+    facts = " and ".join(one.answer for one in answers if one.question != "How good?")
+    return f"{facts} than its teacher, at {rate:.2f} % WER where the teacher has {mean([teacher], key):.2f} %."
+
+
+def _cautions(
+    every: Sequence[System], members: Sequence[System], base: Sequence[System], against: Against | None, key: Key
+) -> list[str]:
+    """What a reader should know before quoting the headline."""
+    told = []
+    rivals = len(candidates(every, key))
+    if rivals > 1:
+        told.append(
+            f"The best of {rivals} kinds of student, picked by this very figure, which is so a little too good."
+        )
+    seeds = [len(seed_rates(list(group), key)) for group in (members, base) if group]
+    if min(seeds) < 2:
+        told.append("One seed on one side: this is said of these very networks, not of the method.")
+    teachers = [one for one in every if one.is_teacher and key in one.scored]
+    if against and against.gap and len(teachers) == 1:
+        told.append("There is one teacher: how far it would differ with another seed is not in the intervals.")
+    if against and against.result is None:
+        told.append("It was not scored on the same utterances by the same rules as the student on references.")
+    elif against and not against.beyond_noise:
+        told.append("Its difference from the student on references is not beyond noise.")
+    scores = [one.scored[key].wer for one in members if key in one.scored]
+    words = max((score.get("counts", {}).get("words", 0) for score in scores), default=0)
+    if 0 < words < FEW_WORDS:
+        told.append(f"A small set: {words:,} words, so one error is {100 / words:.2f} points.")
+    for name in sets(list(every)):
+        for tag in tags(list(every)):
+            signatures = {
+                one.scored[tag, name].wer.get("signature")
+                for one in every
+                if (tag, name) in one.scored and one.scored[tag, name].wer
+            }
+            if len(signatures) > 1:
+                told.append(f"Scores on {name}, {tag} were made by different rules (signatures): do not compare them.")
+    return told
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The Pareto front, both coordinates the smaller the better: places of points that no other one beats, by x.
+
+    A point is beaten by one that is no worse in either coordinate and better in one. Equal points are all kept.
+    """
+    order = sorted(range(len(points)), key=lambda k: points[k])
+    kept: list[int] = []
+    for k in order:
+        if not kept or points[k][1] < points[kept[-1]][1] or points[k] == points[kept[-1]]:
+            kept.append(k)
+    return kept
