@@ -156,10 +156,12 @@ def theirs(program: str, directory: Path, chars: bool) -> None:
 
 
 def process(directory: Path, chars: bool) -> None:
-    """`kdasr score` from the shell."""
+    """`kdasr score` from the shell, by a user whose Python keeps what it has compiled."""
     command = [str(Path(sys.executable).with_name("kdasr")), "score", "--ref", "ref.trn", "--hyp", "hyp.trn"]
     command += ["--dir", "process", *(["--chars"] if chars else [])]
-    subprocess.run(command, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(directory / "pycache")
+    subprocess.run(command, cwd=directory, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -216,11 +217,12 @@ def levenshtein_rate(aligned: Sequence[Aligned], case_sensitive: bool = False) -
     import jiwer
 
     # jiwer strips and splits text in its own way; plain names for the words keep it from changing them.
-    names: dict[bytes, str] = {}
-
-    def named(words: Sequence[str]) -> str:
-        return " ".join(names.setdefault(normal(word, case_sensitive), f"w{len(names)}") for word in words if word)
-
-    found = jiwer.process_words([named(one.ref) for one in aligned], [named(one.hyp) for one in aligned])
+    numbers: dict[bytes, int] = {}
+    names = {"": ""}  # what an optional word that was left out stands beside
+    for word in set(chain.from_iterable(chain(one.ref, one.hyp) for one in aligned)) - {""}:
+        names[word] = f"w{numbers.setdefault(normal(word, case_sensitive), len(numbers))}"
+    sides = ([one.ref for one in aligned], [one.hyp for one in aligned])
+    ref, hyp = ([" ".join(map(names.__getitem__, words)) for words in side] for side in sides)
+    found = jiwer.process_words(ref, hyp)
     words = found.hits + found.substitutions + found.deletions
     return 100.0 * (found.substitutions + found.deletions + found.insertions) / words

@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
     result |= {key: report[key] for key in ("cpu_seconds", "wall_seconds")}
     result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
     result["mode_probability"] = mode_probability(best.values())
+    result["device"] = "cuda" if args.ngpu else "cpu"
     hashes = ("model", "config", "tokens", "lm", "lm_config", "keys")
     result |= {key: manifest[key] for key in hashes if key in manifest}
     write_json(out / "decode.json", result)
