@@ -35,6 +35,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "lm train": ("kdasr.lm.train", "train a language model, by itself or from teachers"),
     "lm soft": ("kdasr.lm.soft", "what teachers expect at each token of a text, stored for students"),
     "lm ppl": ("kdasr.lm.perplexity", "perplexity of a text"),
+    "lm report": ("kdasr.lm.report", "language models of an exp directory -> RESULTS.md"),
+    "rescore": ("kdasr.lm.rescore", "N-best lists ranked anew with language models"),
     "report": ("kdasr.report.verb", "exp directories -> RESULTS.md, report.html"),
 }
 

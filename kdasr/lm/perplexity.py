@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   kdasr lm ppl --model exp/student_trust_s1 --text ptb.test.txt
   # the mean of several models' probabilities
-  kdasr lm ppl --model exp/teacher_s1 exp/teacher_s2 --text ptb.test.txt --out exp/ensemble_ptb.test.json
+  kdasr lm ppl --model exp/teacher_s1 exp/teacher_s2 --text ptb.valid.txt ptb.test.txt --out exp/ensemble/ppl
   # dynamic evaluation, which needs the training text for the size of its gradients
   kdasr lm ppl --model exp/student_trust_s1 --text ptb.test.txt --dynamic ptb.train.txt
 """
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kdasr lm ppl`."""
     add = parser.add_argument
     add("--model", nargs="+", required=True, metavar="DIR", help="language models; several are averaged")
-    add("--text", required=True, metavar="FILE", help="text, a sentence a line")
-    add("--out", metavar="FILE", help="JSON file to write")
+    add("--text", nargs="+", required=True, metavar="FILE", help="texts, a sentence a line")
+    add("--out", metavar="DIR", help="directory for TEXT.json (of dynamic evaluation: TEXT_dynamic.json) of each text")
     add("--dynamic", metavar="FILE", help="dynamic evaluation, with the model's training text")
     add("--dynamic_rate", type=float, default=0.002, help="its learning rate (default 0.002)")
     add("--dynamic_decay", type=float, default=0.075, help="its decay back to the trained weights (default 0.075)")
@@ -72,19 +72,21 @@ def run(args: argparse.Namespace) -> None:
     if other is not None:
         raise UserError(f"--model {other}: has another vocabulary than {args.model[0]}; name models of one")
     vocabulary = load_vocabulary(Path(args.model[0]) / "tokens")
-    text = read_stream(args.text, vocabulary)
+    texts = {path: read_stream(path, vocabulary) for path in args.text}
+    train = read_stream(args.dynamic, vocabulary) if args.dynamic else None
     models = [model for model, _ in loaded]
-    if args.dynamic:
-        from kdasr.lm.dynamic import dynamic_perplexity
+    for path, text in texts.items():
+        if train is not None:
+            from kdasr.lm.dynamic import dynamic_perplexity
 
-        train = read_stream(args.dynamic, vocabulary)
-        found = dynamic_perplexity(models[0], text.ids, train.ids, args.dynamic_rate, args.dynamic_decay)
-    else:
-        found = perplexity(models, text.ids)
-    if args.out:
-        result = {"ppl": found.ppl, "tokens": found.tokens, "nll": found.nll, "unknown": text.unknown}
-        write_json(args.out, result | {"models": args.model, "text": args.text, "dynamic": bool(args.dynamic)})
-    print(f"{args.text}: perplexity {found.ppl:.4f} over {found.tokens:,} tokens, {text.unknown:,} of them unknown")
+            found = dynamic_perplexity(models[0], text.ids, train.ids, args.dynamic_rate, args.dynamic_decay)
+        else:
+            found = perplexity(models, text.ids)
+        if args.out:
+            result = {"ppl": found.ppl, "tokens": found.tokens, "nll": found.nll, "unknown": text.unknown}
+            name = Path(path).name.removesuffix(".txt") + ("_dynamic" if args.dynamic else "")
+            write_json(Path(args.out) / f"{name}.json", result | {"models": args.model, "text": path})
+        print(f"{path}: perplexity {found.ppl:.4f} over {found.tokens:,} tokens, {text.unknown:,} of them unknown")
 
 
 def perplexity(models: list[AwdLstm], ids: np.ndarray, streams: int = 1, progress: bool = True) -> Perplexity:

@@ -303,11 +303,13 @@ def test_students_learn_online_and_from_stored_targets(corpus, tmp_path, capsys)
     assert found[0]["objective"] == found[1]["objective"] == "trust"
     assert found[0]["valid_ppl"] == pytest.approx(found[1]["valid_ppl"], rel=0.1)
     capsys.readouterr()
-    out = tmp_path / "ppl.json"
-    valid = str(corpus / "valid.txt")
-    assert main(["lm", "ppl", "--model", str(tmp_path / "online"), "--text", valid, "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["ppl"] == pytest.approx(found[0]["valid_ppl"])
-    assert main(["lm", "ppl", "--model", str(tmp_path / "online"), "--text", valid, "--dynamic", train]) == 0
+    out, valid = tmp_path / "ppl", str(corpus / "valid.txt")
+    command = ["lm", "ppl", "--model", str(tmp_path / "online"), "--text", valid, "--out", str(out)]
+    assert main([*command[:-2], train, *command[-2:]]) == 0
+    assert json.loads((out / "valid.json").read_text())["ppl"] == pytest.approx(found[0]["valid_ppl"])
+    assert json.loads((out / "train.json").read_text())["tokens"] == found[0]["train_tokens"]
+    assert main([*command, "--dynamic", train]) == 0
+    assert json.loads((out / "valid_dynamic.json").read_text())["tokens"] == 60
 
 
 def test_finetuning_begins_with_the_weights_of_another(corpus, tmp_path, capsys):

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Distillation of a recurrent language model with trust regularization (Shi et al. 2019): on Penn Treebank, or, without
+# it, on a small text of our own. The stages are in utils/lm.sh.
+set -euo pipefail
+export KDASR_COMMAND="./run.sh${*:+ $*}"
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# Begin configuration section.
+# The text (a path is taken from egs/ptb)
+data=""                 # directory with ptb.train.txt, ptb.valid.txt, ptb.test.txt (empty: our own text, made here)
+sentences=1000          # of our own text
+# What this recipe sets for the stages below
+teacher_config=""       # configuration of the teachers (empty: conf/teacher.yaml with --data, else conf/small_teacher.yaml)
+student_config=""       # configuration of the students, likewise
+teacher_seeds=""        # a teacher for each (empty: the paper's five with --data, else 1 2)
+# End configuration section.
+
+help_message="Usage: ./run.sh [options]
+
+  ./run.sh                                  # our own text: minutes on a CPU
+  ./run.sh --data ~/ptb --ngpu 1            # Penn Treebank in Mikolov's form; days on a CPU, a day on a GPU
+  ./run.sh --seeds '1 2 3'                  # three students of each objective"
+# shellcheck disable=SC2034  # read by parse_options.sh
+parse_options_partial=true
+. ../../utils/parse_options.sh
+
+if [ -n "${data}" ]; then
+    size=""
+    texts=("${data}/ptb.train.txt" "${data}/ptb.valid.txt" "${data}/ptb.test.txt")
+    for file in "${texts[@]}"; do
+        [ -f "${file}" ] || { echo "run.sh: ${file}: no such file; --data names a directory in Mikolov's form" >&2; exit 1; }
+    done
+    note="Penn Treebank."
+    seeds_of_teachers="31 37 61 71 83"
+else
+    size=small_
+    texts=(data/text/train.txt data/text/valid.txt data/text/test.txt)
+    note="A small text of our own (kdasr data text): these perplexities say nothing about Penn Treebank."
+    seeds_of_teachers="1 2"
+    . ./path.sh
+    mkdir -p data
+    kdasr data text --out data/text --sentences "${sentences}"
+fi
+
+exec ../../utils/lm.sh \
+    --train "${texts[0]}" --valid "${texts[1]}" --tests "${texts[2]}" \
+    --teacher_config "${teacher_config:-conf/${size}teacher.yaml}" \
+    --student_config "${student_config:-conf/${size}student.yaml}" \
+    --teacher_seeds "${teacher_seeds:-${seeds_of_teachers}}" \
+    --dumpdir dump --expdir exp --note "${note}" \
+    "${parse_options_rest[@]}" "$@"

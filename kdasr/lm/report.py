@@ -1,0 +1,112 @@
+"""`kdasr lm report`: perplexities (and rescoring error rates, where there are some) as the table of Shi et al. 2019."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write, read_json
+from kdasr.report.provenance import environment
+from kdasr.report.table import markdown
+from kdasr.score.intervals import over_seeds, seeds_apart
+
+EXAMPLES = """examples:
+  kdasr lm report --exp exp/lm --out RESULTS.md
+"""
+NONE = "-"
+ORDER = ("ensemble", "teacher")  # of the rows; students follow, those on labels alone first
+KINDS = "mean ± standard deviation over seeds"
+VERSUS = (
+    "Against the student on labels alone (ce): the ratio of mean perplexities, and Welch's 95 % interval of their "
+    "difference over seeds; beyond noise if the interval leaves out zero."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr lm report`."""
+    add = parser.add_argument
+    add("--exp", required=True, metavar="DIR", help="directory of language models, with ppl/TEXT.json in them")
+    add("--out", required=True, metavar="FILE", help="Markdown file to write")
+    add("--note", action="append", default=[], help="text under the title; may be given several times")
+    add("--command", action="append", default=[], help="command line that regenerates the results")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the table and print it."""
+    groups = read(args.exp)
+    tables = [table(groups), versus(groups)]
+    text = "# RESULTS\n\n" + "".join(f"{note}\n\n" for note in args.note)
+    text += f"Perplexity over every token, {KINDS}.\n\n{markdown(tables[0])}\n"
+    if len(tables[1]) > 1:
+        text += f"{markdown(tables[1])}\n{VERSUS}\n\n"
+    if args.command:
+        text += "```\n" + "\n".join(args.command) + "\n```\n\n"
+    text += "## Environment\n\n" + "".join(f"- {line}\n" for line in environment())
+    with atomic_write(args.out) as stream:
+        stream.write(text)
+    print(markdown(tables[0]), end="")
+
+
+def read(exp: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """What is known of each kind of model, by its label: kdasr.json, and `rates` by column.
+
+    Raises:
+        UserError: no such directory, or no model with a perplexity in it.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for directory in sorted(path for path in Path(exp).glob("*") if (path / "ppl").is_dir()):
+        about = read_json(directory / "kdasr.json") if (directory / "kdasr.json").exists() else {}
+        rates = {f"{path.stem} ppl": read_json(path)["ppl"] for path in sorted(directory.glob("ppl/*.json"))}
+        for path in sorted(directory.glob("rescore_*/*/score_wer/score.json")):
+            rates[f"{path.parts[-3]} {path.parts[-4].removeprefix('rescore_')} WER"] = read_json(path)["wer"]
+        groups.setdefault(about.get("label", directory.name), []).append(about | {"rates": rates})
+    if not groups:
+        raise UserError(f"{exp}: no language model with perplexities (*/ppl/*.json); run the stages up to ppl first")
+    return dict(sorted(groups.items(), key=lambda row: (_place(row[0]), row[0])))
+
+
+def table(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+    """A row a kind of model: parameters, share of a teacher's, seeds, and each column's mean over seeds."""
+    columns = list(dict.fromkeys(name for members in groups.values() for one in members for name in one["rates"]))
+    teacher = next((members[0].get("parameters") for label, members in groups.items() if label == "teacher"), None)
+    rows = [["model", "seeds", "parameters", "of one teacher", *columns]]
+    for label, members in groups.items():
+        size = members[0].get("parameters")
+        if label == "ensemble" and teacher:
+            size = teacher * len(groups["teacher"])
+        share = f"{100 * size / teacher:.1f} %" if size and teacher else NONE
+        cells = [_spread([one["rates"][name] for one in members if name in one["rates"]]) for name in columns]
+        rows.append([label, str(len(members)), f"{size:,}" if size else NONE, share, *cells])
+    return rows
+
+
+def versus(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+    """A row a student and column: its mean over that of the student on labels alone, and whether seeds allow for it."""
+    rows = [["model", "column", "ratio to ce", "difference, 95 % interval", "beyond noise"]]
+    base = groups.get("student, ce", [])
+    for label, members in groups.items():
+        if not base or not label.startswith("student") or members is base:
+            continue
+        for name in members[0]["rates"]:
+            sides = [[one["rates"][name] for one in side if name in one["rates"]] for side in (base, members)]
+            if not all(sides):
+                continue
+            apart = seeds_apart(*sides)
+            ratio = over_seeds(sides[1]).mean / over_seeds(sides[0]).mean if over_seeds(sides[0]).mean else float("nan")
+            between = NONE if apart is None else f"{apart[0]:+.2f} to {apart[1]:+.2f}"
+            verdict = "one seed" if apart is None else "yes" if apart[0] > 0 or apart[1] < 0 else "no"
+            rows.append([label, name, f"{ratio:.3f}", between, verdict])
+    return rows
+
+
+def _place(label: str) -> int:
+    return ORDER.index(label) if label in ORDER else len(ORDER) + (label != "student, ce")
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return NONE
+    spread = over_seeds(values)
+    return f"{spread.mean:.2f}" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")

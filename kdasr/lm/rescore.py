@@ -1,0 +1,279 @@
+"""`kdasr rescore`: N-best lists ranked anew by a weighted sum of their scores and those of language models.
+
+    total = sum over scores of weight x score
+
+The scores of a hypothesis are those that its list comes with (`score`, the search's own total, and its parts), the
+log probability of each language model, <sos/eos> at the end included, and `length`, its number of words. By default
+`score` has weight 1 and all others 0, so that nothing changes; weights are given, tuned, or both.
+
+A word of a model's class <rnn_unk> costs what the class costs, times its share of it (kdasr.lm.text); a word that the
+model does not know costs what <unk> costs.
+
+The directory written holds text (the new 1-best), nbest.jsonl (all hypotheses in the new order: `place` is where each
+stood, from 1; `scores` are logarithms without their weights, larger is better), weights.json, and rescore.json: what
+was read, the work done, what has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, read_lines, write_json, write_table
+from kdasr.lm.mixture import Mixture, parse_lms, score
+from kdasr.lm.weights import LENGTH, LENGTH_GRID, LM_GRID, Lists, known, number, parse_grids, parse_weights, told, tune
+from kdasr.shards import digest
+
+EXAMPLES = """examples:
+  # weights of a language model and of the number of words, tuned on the development set
+  kdasr rescore --nbest exp/teacher/nbest_dev --lm exp/lm_student --tune dump/fbank/dev/text --out exp/rescored_dev
+  # and used on the test set
+  kdasr rescore --nbest exp/teacher/nbest_test --lm exp/lm_student --weights exp/rescored_dev/weights.json \\
+      --out exp/rescored_test
+  # the mean of two models' probabilities, weights by hand
+  kdasr rescore --nbest exp/teacher/nbest_test --lm lm=exp/lm_a+exp/lm_b --weights lm=0.4 length=0.5 --out exp/rescored
+  # Kaldi's 1000-best lists, as its lmrescore_nbest.sh leaves them; the old language model may lose weight, too
+  kdasr rescore --nbest exp/tri4b/decode_dev93_rnnlm --lm rnn=exp/lm --tune data/test_dev93/text --wsj_filter \\
+      --grid rnn=0:2:0.1 lmwt.lmonly=-1:0:0.1 --out exp/rescored_dev93
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr rescore`."""
+    add = parser.add_argument
+    add("--nbest", required=True, metavar="DIR", help="archive of kdasr nbest, or Kaldi's parallel text archives")
+    add("--lm", nargs="+", action="extend", default=[], metavar="[NAME=]EXP", help="language model directories; A+B is "
+        "the mean of A's and B's probabilities; the score is called NAME, or as the directory")  # fmt: skip
+    add("--out", required=True, metavar="DIR", help="directory to write")
+    add("--weights", nargs="+", default=[], metavar="NAME=W", help="weights of scores, or a weights.json of another "
+        "run (default score=1, all others 0)")  # fmt: skip
+    add("--tune", metavar="TEXT", help="search for the weights of the language models and of length with fewest word "
+        "errors against these references (Kaldi's text form)")  # fmt: skip
+    add("--grid", nargs="+", default=[], metavar="NAME=FROM:TO:STEP", help="what --tune tries, of these and other "
+        f"scores (default {LM_GRID} of each language model, {LENGTH}={LENGTH_GRID})")  # fmt: skip
+    add("--nlsyms", metavar="FILE", help="symbols, one a line, that are no words to --tune (default: none)")
+    add("--wsj_filter", action="store_true", help="--tune leaves out what kdasr score --wsj_filter leaves out")
+    add("--history", type=int, default=0, metavar="N", help="join prefixes that end in the same N tokens: several "
+        "times faster, scores no longer exact (default 0: exact)")  # fmt: skip
+    add("--acoustic_scale", type=float, metavar="A", help="of Kaldi's lists (default: that by which they are ordered)")
+    add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Rescore, unless it is done."""
+    if args.history < 0 or args.ngpu not in (0, 1):
+        raise UserError(f"--history {args.history} --ngpu {args.ngpu}: expected 0 or more, and 0 or 1")
+    if args.acoustic_scale is not None and not 0 < args.acoustic_scale < float("inf"):
+        raise UserError(f"--acoustic_scale {args.acoustic_scale:g}: expected a number above 0, as in 0.0833")
+    if args.grid and not args.tune:
+        raise UserError("--grid: is for --tune; name references, or leave it out")
+    device = "cuda:0" if args.ngpu else "cpu"
+    out, began = Path(args.out), (time.process_time(), time.perf_counter())
+    mixtures = parse_lms(args.lm)
+    with only_writer(out.parent, name=f".{out.name}.lock"):
+        made = inputs(args, mixtures)
+        if _done(out, made):
+            return
+        lists, scale = read_lists(args)
+        names = [*lists.scores, LENGTH, *(mixture.name for mixture in mixtures)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise UserError(f"--lm: the lists have a score {twice!r} already; name the model's, as in --lm lm2=EXP")
+        weights = given_weights(args.weights, names)
+        default = {mixture.name: f"{mixture.name}={LM_GRID}" for mixture in mixtures}
+        default[LENGTH] = f"{LENGTH}={LENGTH_GRID}"
+        grids = parse_grids([*default.values(), *args.grid], names) if args.tune else {}
+        errors, words = (
+            word_errors(args, lists) if args.tune else (np.zeros(0), 0)
+        )  # says what is wrong before the work
+        record: dict[str, Any] = {"made_from": made, "acoustic_scale": scale, "lms": {}}
+        lists.add(LENGTH, np.array([len(text.split()) for text in lists.texts], dtype=float))
+        for mixture in mixtures:
+            record["lms"][mixture.name] = score(lists, mixture, args.nbest, args.history, device)
+        tuned = tune(lists, errors, words, weights, grids) if args.tune else None
+        weights = tuned.weights if tuned else weights
+        total = lists.total(weights)
+        best = [lists.texts[hyp] for hyp in lists.best(total)]
+        changed = sum(lists.texts[old] != new for old, new in zip(lists.starts, best, strict=True))
+        record |= {"utterances": len(lists.ids), "hypotheses": len(lists.texts), "changed": changed}
+        record |= {"weights": weights, "tuned": tuned.record() if tuned else None}
+        record["cpu_seconds"], record["wall_seconds"] = (
+            round(clock() - start, 2)
+            for clock, start in zip((time.process_time, time.perf_counter), began, strict=True)
+        )
+        with atomic_dir(out) as fresh:
+            write_table(fresh / "text", zip(lists.ids, best, strict=True))
+            write_lists(fresh / "nbest.jsonl", lists, total)
+            write_json(fresh / "weights.json", {"weights": weights, "acoustic_scale": scale, "tuned": record["tuned"]})
+            write_json(fresh / "rescore.json", record)
+    if tuned:
+        print(told(tuned, len(lists.ids)))
+    print(summary(out, record))
+
+
+def summary(out: Path, record: dict[str, Any]) -> str:
+    """What was done, for people."""
+    lines = []
+    for name, one in record["lms"].items():
+        lines.append(
+            f"{name}: {one['steps']:,} steps in {one['tree']:,} ({one['steps'] / one['tree']:.1f} to one), "
+            f"{100 * one['unknown'] / max(one['words'], 1):.2f} % of the words unknown"
+        )
+    shown = " ".join(f"{name}={weight:g}" for name, weight in record["weights"].items() if weight)
+    lines.append(
+        f"{out}: the best hypothesis of {record['changed']} of {record['utterances']} utterances changed; {shown}"
+    )
+    return "\n".join(lines)
+
+
+def inputs(args: argparse.Namespace, mixtures: Sequence[Mixture]) -> dict[str, Any]:
+    """What the result depends on."""
+    from kdasr.espnet import LM_CHECKPOINTS, find_checkpoint
+    from kdasr.lm.kaldi_nbest import score_files
+    from kdasr.models import read_config
+    from kdasr.nbest.archive import read_manifest, shard_path
+
+    nbest = Path(args.nbest)
+    if (nbest / "manifest.json").is_file():
+        files = [shard_path(nbest, shard) for shard in range(read_manifest(nbest)["shards"])]
+    else:
+        files = [path for texts, scores in score_files(nbest) for path in (texts, *scores)]
+    for mixture in mixtures:
+        for directory in mixture.directories:
+            read_config(directory, lm=True)  # says what it is, if it is no language model
+    return {
+        "nbest": {str(path.relative_to(nbest)): digest(path) for path in files if path.is_file()},
+        "lm": {
+            mixture.name: [digest(find_checkpoint(one, None, LM_CHECKPOINTS)) for one in mixture.directories]
+            for mixture in mixtures
+        },
+        "weights": [digest(word) if Path(word).is_file() else word for word in args.weights],
+        "tune": digest(args.tune) if args.tune and Path(args.tune).is_file() else args.tune,
+        "nlsyms": digest(args.nlsyms) if args.nlsyms and Path(args.nlsyms).is_file() else args.nlsyms,
+        **{name: getattr(args, name) for name in ("grid", "wsj_filter", "history", "acoustic_scale")},
+    }
+
+
+def _done(out: Path, made: dict[str, Any]) -> bool:
+    """Whether `out` holds the result; UserError if it holds another, or other things."""
+    if not (out / "rescore.json").is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(
+                f"{out}: holds other things than rescored lists, which would be lost; name another directory"
+            )
+        return False
+    record = read_json(out / "rescore.json")
+    there = record.get("made_from", {})
+    differing = next((key for key in made if there.get(key) != made[key]), None)
+    if differing:
+        raise UserError(f"{out}: was made with another {differing}; remove the directory, or name another")
+    print(f"{out}: done already; to do it again: rm -r {out}\n{summary(out, record)}")
+    return True
+
+
+def read_lists(args: argparse.Namespace) -> tuple[Lists, float | None]:
+    """The lists, and the acoustic scale of Kaldi's."""
+    from kdasr.lm.kaldi_nbest import read_kaldi
+
+    if (Path(args.nbest) / "manifest.json").is_file():
+        if args.acoustic_scale is not None:
+            raise UserError(f"--acoustic_scale: {args.nbest} is no archive of Kaldi's; leave it out")
+        return read_archive(args.nbest), None
+    scale = args.acoustic_scale
+    for word in args.weights:
+        if scale is None and Path(word).is_file():
+            scale = read_json(word).get("acoustic_scale")
+    lists, scale, how = read_kaldi(args.nbest, scale)
+    print(f"{args.nbest}: acoustic scale {scale:.5g} (1/{1 / scale:.4g}): {how}")
+    return lists, scale
+
+
+def read_archive(directory: str | Path) -> Lists:
+    """The lists of one of our archives, whose `score` ranks them as they stand.
+
+    Where the search ordered them by score a token, all scores are divided by the number of tokens.
+    """
+    from kdasr.nbest.archive import read_manifest, read_nbest
+
+    records = list(read_nbest(directory))
+    hyps = [hyp for record in records for hyp in record["hyps"]]
+    lists = Lists(
+        [record["id"] for record in records],
+        np.array([len(record["hyps"]) for record in records]),
+        [" ".join(hyp["text"].split()) for hyp in hyps],
+    )
+    normalized = read_manifest(directory)["search"]["normalize_length"]
+    if normalized:
+        lists.tokens = np.array([len(hyp["tokens"]) + 1.0 for hyp in hyps])
+    lists.add("score", np.array([hyp["score"] for hyp in hyps]))
+    for name in dict.fromkeys(name for hyp in hyps for name in hyp["scores"]):
+        # what nothing has scored is the only hypothesis of its utterance
+        lists.add(name, np.array([hyp["scores"].get(name, 0.0) for hyp in hyps]))
+    if normalized:  # the search counted an end of its own here and there, which must not change the order
+        values = lists.scores["score"]
+        for start, size in zip(lists.starts, lists.sizes, strict=True):
+            np.minimum.accumulate(values[start : start + size], out=values[start : start + size])
+    return lists
+
+
+def given_weights(words: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """The weights of files and of `NAME=W`, later ones over earlier ones over score=1; UserError as parse_weights."""
+    weights = {"score": 1.0}
+    for word in words:
+        if not word.endswith(".json"):
+            weights |= parse_weights([word], names)
+            continue
+        found = read_json(word).get("weights")
+        if not isinstance(found, dict):
+            raise UserError(f"{word}: has no weights; name a weights.json that kdasr rescore has written")
+        for name, value in found.items():
+            known(name, names, word)
+            weights[name] = number(str(value), f"{word}: {name}")
+    return weights
+
+
+def word_errors(args: argparse.Namespace, lists: Lists) -> tuple[np.ndarray, int]:
+    """Word errors of each hypothesis (H,) against --tune as sclite counts them, and words of the references."""
+    from kdasr.nbest.select import count_errors
+    from kdasr.score import trn
+    from kdasr.score.align import normal
+
+    removed = [line.strip() for line in read_lines(args.nlsyms)] if args.nlsyms else []
+
+    def units(text: str) -> list[bytes]:
+        words = trn.split(text)
+        words = trn.wsj_filter(words) if args.wsj_filter else words
+        return [normal(word) for word in trn.word_tokens(words, removed)]
+
+    refs = trn.read_text(args.tune)
+    trn.same_utterances(refs, dict.fromkeys(lists.ids), args.tune, args.nbest)
+    texts = [lists.texts[start : start + size] for start, size in zip(lists.starts, lists.sizes, strict=True)]
+    pairs = [(" ".join(refs[one]), hyps) for one, hyps in zip(lists.ids, texts, strict=True)]
+    words = sum(len(units(ref)) for ref, _ in pairs)
+    if not words:
+        raise UserError(f"{args.tune}: no words are left to score; check --nlsyms and --wsj_filter")
+    return np.array([count for row in count_errors(pairs, units) for count in row]), words
+
+
+def write_lists(path: Path, lists: Lists, total: np.ndarray) -> None:
+    """Write all hypotheses in their new order, an utterance a line."""
+    ranking, columns = lists.ranking(total), {name: values.tolist() for name, values in lists.scores.items()}
+    with atomic_write(path) as stream:
+        for one, start, size in zip(lists.ids, lists.starts.tolist(), lists.sizes.tolist(), strict=True):
+            hyps = [
+                {
+                    "text": lists.texts[hyp],
+                    "place": hyp - start + 1,
+                    "total": round(float(total[hyp]), 6),
+                    "scores": {name: round(values[hyp], 6) for name, values in columns.items()},
+                }
+                for hyp in ranking[start : start + size].tolist()
+            ]
+            stream.write(json.dumps({"id": one, "hyps": hyps}, ensure_ascii=False, separators=(",", ":")) + "\n")
