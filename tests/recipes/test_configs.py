@@ -4,11 +4,17 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 
 from kdasr.asr.task import KDTask
+from kdasr.lm.awd import AwdLstm
+from kdasr.lm.settings import read_settings
 
 EGS = Path(__file__).parents[2] / "egs"
-CONFIGS = sorted([*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")])
+LM = "ptb"  # the recipe whose networks are language models
+CONFIGS = sorted(
+    path for path in [*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")] if path.relative_to(EGS).parts[0] != LM
+)
 
 
 def parameters(config: Path) -> int:
@@ -46,3 +52,16 @@ def test_builds(config):
 def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):
     conf = EGS / recipe / "conf"
     assert parameters(conf / f"{teacher}.yaml") > 8 * parameters(conf / f"{student}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "vocabulary", "millions"),
+    [("teacher", 10_001, 21.5), ("student", 10_001, 7.0), ("small_teacher", 680, 0.358), ("small_student", 680, 0.063)],
+)
+def test_language_models_have_the_sizes_they_claim(name, vocabulary, millions):
+    """Shi et al. 2019, section 3.1; and our own small ones, a student of which is less than a third of its teacher."""
+    settings = read_settings(EGS / LM / f"conf/{name}.yaml", [])
+    with torch.device("meta"):
+        model = AwdLstm(vocabulary, **settings.network)
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
+    assert len(list((EGS / LM / "conf").glob("*.yaml"))) == 4
