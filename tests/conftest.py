@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
+from slurm_lab import slurm, time_limit  # noqa: F401  a cluster, where SLURM is installed
 
 from kdasr.espnet import prepare
 

@@ -33,7 +33,10 @@ case "$verb" in
         if [ -v "o[merge]" ]; then cp "${o[data]}/text" "${o[data]}/utt2spk" "$out"; fi
         ;;
     data_holdout) mkdir -p "${o[labelled]}" "${o[unlabelled]}"; echo "u a" >"${o[labelled]}/text" ;;
-    report) echo "| the table |"; for ((i = 0; i < $#; i++)); do [ "${words[i]}" != -o ] || echo x >"${words[i + 1]}"; done ;;
+    report)
+        echo "| the table |"
+        for ((i = 0; i < $#; i++)); do [ "${words[i]}" != -o ] || echo "# RESULTS" >"${words[i + 1]}"; done
+        ;;
     score) mkdir -p "${o[dir]}" ;;
     decode) mkdir -p "$out"; echo "u a" >"$out/text" ;;
     *) mkdir -p "$out" ;;

@@ -226,6 +226,17 @@ def test_a_signal_ends_the_jobs_with_their_children(tmp_path, number):
     assert not (tmp_path / "x.3.log").exists()
 
 
+def test_nohup(tmp_path):
+    words = ["nohup", sys.executable, "-ES", RUN, "x.log", "bash", "-c", FAMILY]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pids = wait_for(tmp_path / "pids.JOB")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None and Path(f"/proc/{pids[0]}").exists()
+    process.terminate()
+    assert process.wait(20) == 143 and all(gone(pid) for pid in pids)
+
+
 def test_a_job_that_ignores_sigterm_is_killed(tmp_path):
     process = start(tmp_path, "x.log", "bash", "-c", "trap '' TERM; echo $$ >pid; while :; do sleep 0.1; done")
     pid = wait_for(tmp_path / "pid")[0]
