@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
-BLOCK = 1 << 20  # counts drawn at a time: 8 MB
+BLOCK = 1 << 18  # numbers drawn at a time: 1 or 2 MB
+WORTH = 4  # a count of the multinomial takes as long as so many utterances drawn one by one
 
 
 @dataclass(frozen=True)
@@ -111,19 +112,26 @@ def _student(freedom: float) -> float:
 def _resampled(columns: np.ndarray, seed: int) -> np.ndarray:
     """Sums over U rows drawn with replacement, R times: (R, columns) from (U, columns).
 
-    Rows that are alike are drawn together: how often each of the C distinct ones comes is multinomial. C is some
-    dozens where U is thousands, since utterances have few errors and words.
+    Rows that are alike may be drawn together: how often each of the C distinct ones comes is multinomial. That pays
+    where C is some dozens and U thousands, as with the few errors and words of utterances.
     """
     generator = np.random.default_rng(seed)
+    utterances = len(columns)
     distinct, places, counts = np.unique(columns, axis=0, return_index=True, return_counts=True)
     order = np.argsort(places)  # of appearance: where two systems change places, the same utterances are drawn
     distinct, counts = distinct[order], counts[order]  # (C, columns), (C,)
-    step = max(1, BLOCK // len(distinct))
+    together = WORTH * len(distinct) < utterances
+    step = max(1, BLOCK // (len(distinct) if together else utterances))
     sums = np.empty((RESAMPLES, columns.shape[1]))
     for start in range(0, RESAMPLES, step):
         stop = min(RESAMPLES, start + step)
-        drawn = generator.multinomial(len(columns), counts / len(columns), size=stop - start)  # (step, C)
-        sums[start:stop] = drawn @ distinct
+        if together:
+            drawn = generator.multinomial(utterances, counts / utterances, size=stop - start)  # (step, C)
+            sums[start:stop] = drawn @ distinct
+            continue
+        rows = generator.integers(0, utterances, size=(stop - start, utterances), dtype=np.int32)  # (step, U)
+        for column, values in enumerate(np.ascontiguousarray(columns.T)):
+            sums[start:stop, column] = np.take(values, rows).sum(axis=1)  # (step,)
     return sums
 
 
