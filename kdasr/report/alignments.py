@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kdasr.errors import UserError
-from kdasr.files import read_lines
 from kdasr.report.collect import Scored
-from kdasr.score.trn import split
+from kdasr.score.kaldi import read_utterances
 
 
 @dataclass(frozen=True)
@@ -43,20 +42,14 @@ def read(scored: Scored) -> dict[str, Alignment]:
         return {}
     path = scored.path / "score_wer" / "per_utt"
     found: dict[str, Alignment] = {}
-    rows: dict[str, list[str]] = {}
-    for number, line in enumerate(read_lines(path), 1):
-        name, kind, *words = split(line) or [""] * 2
-        if kind != "#csid":
-            rows[kind] = words
-            continue
+    for where, name, rows in read_utterances(path):
         lengths = {len(rows.get(one, [])) for one in ("ref", "hyp", "op")}
         if len(lengths) > 1:
-            raise UserError(f"{path}:{number}: the lines of {name} differ in length; score the set again (stage score)")
+            raise UserError(f"{where}: the lines of {name} differ in length; score the set again (stage score)")
         operations = "".join(rows.get("op", []))
         ref = (word for word, op in zip(rows.get("ref", []), operations, strict=True) if op != "I")
         hyp = (word for word, op in zip(rows.get("hyp", []), operations, strict=True) if op != "D")
         found[name] = Alignment(tuple(ref), tuple(hyp), operations)
-        rows = {}
     return found
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_lines
+from kdasr.files import read_json
+from kdasr.score.kaldi import read_utterances
 
 CHECKPOINT = "valid.acc.ave.pth"
 
@@ -157,9 +158,7 @@ def _utterances(directory: Path) -> dict[str, tuple[int, int]]:
     if not path.exists() or not (directory / "score.json").exists():
         return {}
     found = {}
-    for line in read_lines(path):
-        fields = line.split(" ")
-        if fields[1:2] == ["#csid"]:
-            cor, sub, ins, del_ = map(int, fields[2:])
-            found[fields[0]] = sub + ins + del_, cor + sub + del_
+    for _, name, rows in read_utterances(path):
+        cor, sub, ins, del_ = map(int, rows["#csid"])
+        found[name] = sub + ins + del_, cor + sub + del_
     return found

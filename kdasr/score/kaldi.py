@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from kdasr.errors import UserError
 from kdasr.files import read_lines
+from kdasr.score import trn
 from kdasr.score.align import Counts, count, pair, total
 
 COLUMNS = "#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err"
@@ -33,18 +34,25 @@ def per_utterance(name: str, ref: tuple[str, ...], hyp: tuple[str, ...], operati
     return text + f"{name} #csid {counts.cor} {counts.sub} {counts.ins} {counts.del_}\n"
 
 
+def read_utterances(path: str | Path) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
+    """The utterances of a `per_utt`: (file and line, utterance, cells of the lines ref, hyp, op and #csid)."""
+    rows: dict[str, list[str]] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        name, kind, *cells = trn.split(line) or ["", ""]
+        rows[kind] = cells
+        if kind == "#csid":
+            yield f"{path}:{number}", name, rows
+            rows = {}
+
+
 def read_operations(path: str | Path) -> dict[str, str]:
     """Operations (C, S, D, I) of each utterance from a `per_utt`; UserError if it is not one."""
     found: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), 1):
-        name, kind, *cells = line.split() or [""]
-        if kind == "op":
-            found[name] = "".join(cells)
-        elif kind == "#csid":
-            counts = count(found.get(name, ""))
-            if [str(value) for value in (counts.cor, counts.sub, counts.ins, counts.del_)] != cells:
-                raise UserError(f"{path}:{number}: {name}: its counts are not those of its op line; score again")
-            found.setdefault(name, "")
+    for where, name, rows in read_utterances(path):
+        found[name] = "".join(rows.get("op", []))
+        counts = count(found[name])
+        if [str(value) for value in (counts.cor, counts.sub, counts.ins, counts.del_)] != rows["#csid"]:
+            raise UserError(f"{where}: {name}: its counts are not those of its op line; score again")
     if not found:
         raise UserError(f"{path}: holds no utterance; score the set again")
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slurm_lab import gone
 
 RUN = Path(__file__).resolve().parents[2] / "utils/run.py"
 PRINT = "import sys; print(sys.argv[1:])"
@@ -195,18 +196,6 @@ def wait_for(path):
             return path.read_text().split()
         time.sleep(0.025)
     raise AssertionError(f"{path} was never written")
-
-
-def gone(pid):
-    for _ in range(200):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.025)
-    return False
 
 
 # a job with a child of its own, which it does not end itself
