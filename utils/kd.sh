@@ -99,27 +99,13 @@ parse_options_program="${KDASR_COMMAND:+run.sh}"
 
 # ---------------------------------------------------------------------------------------- options
 
-# The number of a stage given by number or name.
-stage_number() {
-    local number
-    for number in {1..10}; do
-        if [ "$2" = "${number}" ] || [ "$2" = "${names[number]}" ]; then
-            echo "${number}"
-            return
-        fi
-    done
-    die "--$1 $2: no such stage; expected 1 to 10 or one of:${names[*]}"
-}
-
 whole_number() {
     if ! [[ "${!1}" =~ ^[0-9]+$ ]] || ((10#${!1} < $2)); then
         die "--$1 ${!1}: expected a whole number, $2 or more"
     fi
 }
 
-first="$(stage_number stage "${stage}")"
-last="$(stage_number stop_stage "${stop_stage}")"
-((first <= last)) || die "--stage ${stage} --stop_stage ${stop_stage}: the last stage comes before the first"
+which_stages
 for option in nj decode_nj nbest beam vocab; do whole_number "${option}" 1; done
 whole_number folds 2
 for option in ngpu seed split_seed; do whole_number "${option}" 0; done
@@ -261,13 +247,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 started="${SECONDS}"
 log "${command_line}"
-
-# begin N READS WRITES: whether stage N is to be run, and its headline
-begin() {
-    (($1 >= first && $1 <= last)) || return 1
-    now="$1"
-    log "stage $1 (${names[$1]}): reads $2, writes $3"
-}
 
 # ------------------------------------------------------------------------------------------ stages
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the stages of utils/kd.sh are built of: messages, the record of what is done, jobs side by side,
-# and the lock. Sourced by kd.sh, which sets names (of the stages), now (the stage that runs) and nj.
+# What the stages of a recipe are built of: messages, which stages run, the record of what is done, jobs side by side,
+# and the lock. Sourced by kd.sh and its like, which set names (of the stages, from 1), now (the stage that runs) and nj.
 # shellcheck disable=SC2154,SC2030,SC2031  # these; child is meant to differ in a background process
 
 said=false  # whether the reason for stopping was printed
@@ -16,6 +16,32 @@ die() {
     said=true
     printf '%(%Y-%m-%dT%H:%M:%S)T (%s:%s) ERROR: %s\n' -1 "${BASH_SOURCE[1]##*/}" "${BASH_LINENO[0]}" "$*" >&2
     exit 1
+}
+
+# The number of a stage given by number or name: stage_number OPTION VALUE
+stage_number() {
+    local number
+    for ((number = 1; number < ${#names[@]}; number++)); do
+        if [ "$2" = "${number}" ] || [ "$2" = "${names[number]}" ]; then
+            echo "${number}"
+            return
+        fi
+    done
+    die "--$1 $2: no such stage; expected 1 to $((${#names[@]} - 1)) or one of:${names[*]}"
+}
+
+# first and last, from the options stage and stop_stage
+which_stages() {
+    first="$(stage_number stage "${stage}")"
+    last="$(stage_number stop_stage "${stop_stage}")"
+    ((first <= last)) || die "--stage ${stage} --stop_stage ${stop_stage}: the last stage comes before the first"
+}
+
+# begin N READS WRITES: whether stage N is to be run, and its headline
+begin() {
+    (($1 >= first && $1 <= last)) || return 1
+    now="$1"
+    log "stage $1 (${names[$1]}): reads $2, writes $3"
 }
 
 # stamp KEY=VALUE... -- INPUT...: the text of a .done file. An input is a file, or a directory that an

@@ -56,19 +56,7 @@ parse_options_program="${KDASR_COMMAND:+run.sh}"
 . "${utils}/parse_options.sh"
 [ $# -eq 0 ] || die "$1: options begin with -- and take one value; ./run.sh --help lists them"
 
-stage_number() { # OPTION VALUE
-    local number
-    for number in {1..5}; do
-        if [ "$2" = "${number}" ] || [ "$2" = "${names[number]}" ]; then
-            echo "${number}"
-            return
-        fi
-    done
-    die "--$1 $2: no such stage; expected 1 to 5 or one of:${names[*]}"
-}
-first="$(stage_number stage "${stage}")"
-last="$(stage_number stop_stage "${stop_stage}")"
-((first <= last)) || die "--stage ${stage} --stop_stage ${stop_stage}: the last stage comes before the first"
+which_stages
 for file in "${teacher_config}" "${student_config}"; do
     [ -f "${file}" ] || die "${file}: no such file; name the configurations with --teacher_config and --student_config"
 done
@@ -88,12 +76,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 started="${SECONDS}"
 log "${command_line}"
-
-begin() { # N READS WRITES
-    (($1 >= first && $1 <= last)) || return 1
-    now="$1"
-    log "stage $1 (${names[$1]}): reads $2, writes $3"
-}
 
 words="${dumpdir}/words"
 teachers=()
