@@ -37,6 +37,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "lm ppl": ("kdasr.lm.perplexity", "perplexity of a text"),
     "lm report": ("kdasr.lm.report", "language models of an exp directory -> RESULTS.md"),
     "rescore": ("kdasr.lm.rescore", "N-best lists ranked anew with language models"),
+    "jobs status": ("kdasr.jobs.status", "stages submitted to a cluster, and how they stand"),
+    "jobs cancel": ("kdasr.jobs.cancel", "end the stages that wait or run on a cluster"),
+    "jobs logs": ("kdasr.jobs.logs", "the end of a submitted stage's log"),
     "report": ("kdasr.report.verb", "exp directories -> RESULTS.md, report.html"),
 }
 

@@ -30,6 +30,7 @@ option partition=* --partition $0
 option node=* --nodelist $0
 option whole_node=1 --exclusive
 option requeue=0 --no-requeue
+option num_nodes=* --nodes $0 --ntasks-per-node 1
 """
 
 

@@ -25,8 +25,12 @@ parse_options_partial=true
 [ -x run.sh ] || { echo "grid.sh: ${PWD} holds no run.sh; call it in a recipe's directory" >&2; exit 1; }
 
 run() { ./run.sh --ppl true --figures figures.jsonl "${parse_options_rest[@]}" "$@"; }
-# teachers and hypotheses of all rows first: students of both calls learn from the same
-run --students "${main} ${others}" --stop_stage 4
-run --students "${main}" --seeds "${seeds}" --stage 5 --stop_stage 7
-[ -z "${others}" ] || run --students "${others}" --seeds "${seeds%% *}" --stage 5 --stop_stage 7
-run --students "${main}" --seeds "${seeds}" --stage 10
+# In braces: the shell reads to the last of them before it begins, so that this file may change under a long run.
+{
+    # teachers and hypotheses of all rows first: students of both calls learn from the same
+    run --students "${main} ${others}" --stop_stage 4
+    run --students "${main}" --seeds "${seeds}" --stage 5 --stop_stage 7
+    [ -z "${others}" ] || run --students "${others}" --seeds "${seeds%% *}" --stage 5 --stop_stage 7
+    run --students "${main}" --seeds "${seeds}" --stage 10
+    exit 0
+}

@@ -9,9 +9,11 @@ set -euo pipefail
 stage=1              # first stage, by number or name
 stop_stage=10        # last stage, by number or name
 nj=2                 # processes that run side by side
-ngpu=0               # GPUs of one training (0: on the CPU)
+ngpu=0               # GPUs of one training, on each of its nodes (0: on the CPU)
+num_nodes=1          # nodes of one training (more: on a cluster only)
 seed=1               # seed of the teacher
 seeds="1"            # seeds of the students: one student of each kind for each
+submit=""            # slurm: hand the stages over to the cluster, a job each, one after the other, and return
 early_students=true  # train the students that need no teacher beside it (on the CPU, with nj of 2 or more)
 # Data
 train_set=train      # set of data/ to train on
@@ -85,13 +87,17 @@ scores, and writes a table. Stages, by number or name:
   ./run.sh --students 'refs word seq_k5_b5 conf/objectives/mine.conf'
   ./run.sh --teacher_dir /models/asr_wsj     # distil a finished ESPnet model
   ./run.sh --stage 6 --decode_tags beam20    # another search, beside the others
+  ./run.sh --submit slurm --nj 32 --stage 3  # on a cluster; kdasr jobs status exp shows how the stages stand
 
 A finished step has a file .done, which holds its settings and inputs. To redo a step, remove its
 directory; with .done alone removed, the step runs again on what is there."
 
+words=("$@") # for --submit
 command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]} $*}" # as the user wrote it; set by run.sh
 utils="$(dirname "${BASH_SOURCE[0]}")"
 . "${utils}/kd_steps.sh"
+# shellcheck source=utils/submit_stages.sh
+. "${utils}/submit_stages.sh"
 # shellcheck disable=SC2034  # read by parse_options.sh: what the user called
 parse_options_program="${KDASR_COMMAND:+run.sh}"
 . "${utils}/parse_options.sh"
@@ -106,7 +112,7 @@ whole_number() {
 }
 
 which_stages
-for option in nj decode_nj nbest beam vocab; do whole_number "${option}" 1; done
+for option in nj num_nodes decode_nj nbest beam vocab; do whole_number "${option}" 1; done
 whole_number folds 2
 for option in ngpu seed split_seed; do whole_number "${option}" 0; done
 [[ "${transcribed}" =~ ^(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)$ ]] ||
@@ -142,6 +148,7 @@ for option in data train target nbest decode score; do
     split "${option}_words" "${!text}"
 done
 
+submit_to
 for file in path.sh cmd.sh; do
     [ -f "${file}" ] || die "${file}: not found in ${PWD}; run a recipe's run.sh in its own directory"
     # shellcheck disable=SC1090  # the recipe's
@@ -236,6 +243,12 @@ done
 # --------------------------------------------------------------------------------------------- run
 
 now="${first}"
+if [ -n "${submit}" ]; then
+    stages=()
+    for ((n = first; n <= last; n++)); do ((n == 8 || n == 9)) || stages+=("${n}"); done
+    submit_stages "${stages[*]}" "${BASH_SOURCE[0]}" "${words[@]}"
+    exit
+fi
 take_lock
 export KDASR_RECIPE_PID=$$ # run.py ends its jobs when this process is gone
 if [ -t 1 ] || [ -p /dev/stdout ]; then # trainings say here, epoch by epoch, how they are doing; a file would be written twice
@@ -250,15 +263,19 @@ log "${command_line}"
 
 # ------------------------------------------------------------------------------------------ stages
 
-# shellcheck source=utils/kd_data.sh
-. "${utils}/kd_data.sh"
-# shellcheck source=utils/kd_train.sh
-. "${utils}/kd_train.sh"
-# shellcheck source=utils/kd_score.sh
-. "${utils}/kd_score.sh"
+# In braces: the shell reads to the last of them before it begins, so that this file may change under a long run.
+{
+    # shellcheck source=utils/kd_data.sh
+    . "${utils}/kd_data.sh"
+    # shellcheck source=utils/kd_train.sh
+    . "${utils}/kd_train.sh"
+    # shellcheck source=utils/kd_score.sh
+    . "${utils}/kd_score.sh"
 
-if [ -n "${early}" ]; then
-    log "waiting for the students that were started beside the teacher"
-    wait "${early}"
-fi
-log "finished, $((SECONDS - started)) s"
+    if [ -n "${early}" ]; then
+        log "waiting for the students that were started beside the teacher"
+        wait "${early}"
+    fi
+    log "finished, $((SECONDS - started)) s"
+    exit 0
+}

@@ -42,7 +42,7 @@ need_config() { # NAME of the option
 # pruning) count as its inputs, the others as its settings
 train_model() {
     local out="$1" role="$2" label="$3" config="$4" train="$5" model_seed="$6" made word last="" inputs=() settings=()
-    local run=("${run_train[@]}") espnet=()
+    local run=("${run_train[@]}") espnet=() nodes=()
     shift 6
     for word in "$@"; do
         case "${last}" in
@@ -55,6 +55,10 @@ train_model() {
     done
     [ "${#train_words[@]}" -eq 0 ] || espnet=(-- "${train_words[@]}")
     [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu "${ngpu}")
+    if [ "${num_nodes}" -gt 1 ]; then
+        run+=(--num_nodes "${num_nodes}")
+        nodes=(--nodes "${num_nodes}")
+    fi
     made="$(stamp "seed=${model_seed}" "train_opts=${train_opts}" ${settings[0]:+"kd=${settings[*]}"} -- \
         "${config}" "${train}" "${feats}/${valid_set}" "${tokens}" "${inputs[@]}")"
     if is_done "${out}" "${made}"; then
@@ -63,7 +67,7 @@ train_model() {
     fi
     log "${out}: training (${label}), log in ${out}/log/train.log"
     await "${run[@]}" "${out}/log/train.log" kdasr train --config "${config}" --train "${train}" --valid "${feats}/${valid_set}" \
-        --tokens "${tokens}" --out "${out}" "$@" --seed "${model_seed}" --ngpu "${ngpu}" --role "${role}" --label "${label}" \
+        --tokens "${tokens}" --out "${out}" "$@" --seed "${model_seed}" --ngpu "${ngpu}" "${nodes[@]}" --role "${role}" --label "${label}" \
         "${espnet[@]}"
     mark_done "${out}" "${made}"
     log "${out}: trained"

@@ -43,6 +43,9 @@ Options:
   --gpu N           GPUs a job (default: 0)
   --mem X           memory a job, as in 8G
   --time T          time limit, as in 2:00:00
+  --detach 1        print the job's number and return; nobody waits for the job, and its folder q/... stays, with its
+                    exit status in exit.NUMBER (kdasr jobs reads it)
+  --after ID        start when job ID has ended well; cancelled if it has not
   --conf FILE       what these options mean to sbatch here, with the site's partition and account, in the syntax
                     of Kaldi's slurm.pl (default: conf/slurm.conf, if it exists); further options that it
                     describes may be given, too
@@ -199,6 +202,9 @@ def run(options: Options, conf: slurm_conf.Conf) -> int:
     parent = os.getppid()
     spec = slurm_submit.specification(options)
     folder = slurm_submit.left_behind(options, spec) or slurm_submit.submit(options, spec, sbatch, conf.name, caught)
+    if slurm_submit.detached(options):
+        print(slurm_submit.job_of(folder))
+        return 0
     watch = Watch(options, folder, conf.name)
     queue = Queue(watch.id, folder)
     pause = 0.05  # seconds; grows, so that short jobs are seen at once and long ones cost the file system little

@@ -19,9 +19,10 @@ option mem=0
 option num_threads=* --cpus-per-task $0
 option gpu=* --gres=gpu:$0
 option gpu=0
+option num_nodes=* --nodes $0 --ntasks-per-node 1
 """
 NOTHING = {("mem", "0"), ("gpu", "0"), ("num_threads", "1")}  # need no line: what a job has anyway
-OURS = {"max_jobs_run", "conf", "config"}  # options of slurm.py itself
+OURS = {"max_jobs_run", "conf", "config", "after", "detach"}  # options of slurm.py itself
 
 
 class Conf(NamedTuple):

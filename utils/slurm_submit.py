@@ -73,7 +73,7 @@ def left_behind(options: Options, spec: dict[str, object]) -> Path | None:
         if done is None or str(folder / "job.sh") not in done.stdout.splitlines():
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        if old != json.loads(json.dumps(spec)) or (folder / "cancelled").exists():
+        if old != json.loads(json.dumps(spec)) or (folder / "cancelled").exists() or detached(options):
             raise WrongUsage(
                 f"{options.log}: job {job} of an earlier run still writes it; wait for its end (squeue -j {job}), "
                 f"or end it (scancel {job}), and try again"
@@ -81,6 +81,11 @@ def left_behind(options: Options, spec: dict[str, object]) -> Path | None:
         jobs.say(f"job {job} of an earlier run still does this; waiting for it (to begin anew: scancel {job})")
         return folder
     return None
+
+
+def detached(options: Options) -> bool:
+    """Whether nobody is to wait for the job."""
+    return options.given.get("detach", "0") != "0"
 
 
 def submit(options: Options, spec: dict[str, object], sbatch: Sequence[str], conf: str, caught: list[int]) -> Path:
@@ -104,8 +109,11 @@ def submit(options: Options, spec: dict[str, object], sbatch: Sequence[str], con
         array = [f"--array={options.first}-{options.last}{limit}"]
     name = Path(options.pattern()).name.removesuffix(".log").replace("*", "").strip(".") or "job"
     output = str(Path(str(Path.cwd()).replace("%", "%%")) / output)
+    after = options.given.get("after")
+    # a job whose condition can never be met would wait for ever
+    order = [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
     # what a site gives goes before what this program depends on: the last one counts
-    words = [sbatch[0], f"--job-name={name}", *sbatch[1:], *array]
+    words = [sbatch[0], f"--job-name={name}", *sbatch[1:], *array, *order]
     words += ["--parsable", f"--output={output}", f"--error={output}", "--open-mode=append", str(folder / "job.sh")]
     for attempt in range(1, TRIES + 1):
         complaint = handed_over(words, folder / "id")

@@ -4,6 +4,7 @@
 #   train_cmd   data, features, scoring and training on the CPU
 #   cuda_cmd    training with --ngpu 1 or more
 #   decode_cmd  N-best and decoding
+#   submit_cmd  ./run.sh --submit slurm: the job of a stage, which needs one processor and lasts as long as the jobs it starts
 # shellcheck shell=bash
 cmd_backend="${cmd_backend:-local}"
 
@@ -17,6 +18,7 @@ case "${cmd_backend}" in
         export train_cmd="slurm.py"
         export cuda_cmd="slurm.py"
         export decode_cmd="slurm.py"
+        export submit_cmd="slurm.py"
         ;;
     *)
         echo "cmd.sh: cmd_backend=${cmd_backend}: expected local or slurm" >&2

@@ -20,6 +20,8 @@ def mend(out: Path) -> None:
     import yaml
     from espnet2.train.reporter import Reporter
 
+    from kdasr.asr.worker import whole
+
     if not (out / "checkpoint.pth").is_file():
         return
     states = torch.load(out / "checkpoint.pth", map_location="cpu", weights_only=False)
@@ -27,7 +29,7 @@ def mend(out: Path) -> None:
     reporter.load_state_dict(states["reporter"])
     file = f"{reporter.get_epoch()}epoch.pth"
     if not (out / file).is_file():
-        torch.save(states["model"], out / file)
+        whole(torch.save)(states["model"], out / file)
     links = {"latest.pth": file}
     for phase, key, mode in yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))["best_model_criterion"]:
         if reporter.has(phase, key):

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from kdasr import __version__
 from kdasr.asr import init
 from kdasr.asr.settings import INPUTS, Distillation, read_settings
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import only_writer, read_json, read_table, write_json, write_table
 from kdasr.nbest.check_targets import check_targets
 from kdasr.shards import digest
 
@@ -40,6 +38,8 @@ EXAMPLES = """examples:
   kdasr train ... --kd word_weight=0.5 teachers=[exp/teacher] --out exp/student
   # ESPnet's own options behind --
   kdasr train --config conf/wsj_teacher.yaml ... --out exp/big --ngpu 4 -- --use_amp true --max_epoch 50
+  # on four GPUs of each of two nodes
+  slurm.py --num_nodes 2 --gpu 4 exp/big/log/train.log kdasr train ... --nodes 2 --ngpu 4 --out exp/big
 """
 
 
@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", required=True, metavar="DIR", help="model directory to write")
     add("--seed", type=int, default=1, help="of initial weights, batch order and dropout (default 1)")
-    add("--ngpu", type=int, default=0, help="GPUs to train on (default 0: CPU)")
+    add("--ngpu", type=int, default=0, help="GPUs of a node to train on, a process each (default 0: CPU)")
+    add("--processes", type=int, default=1, help="without GPUs: processes of a node that train together (default 1)")
+    add("--nodes", type=int, default=1, help="nodes of this SLURM job that train together (default 1)")
     add("--init", metavar="DIR", help="start from this model's weights, as far as names and shapes agree")
     add(
         "--init_layers",
@@ -276,46 +278,35 @@ def check_soft_targets(args: argparse.Namespace, vocabulary: int) -> None:
 def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: dict[str, Any]) -> None:
     """Run ESPnet's trainer to its end, and write kdasr.json."""
     import json
-    import logging
 
-    import torch
-
+    from kdasr.asr import resume, worker
     from kdasr.espnet import load_model, prepare
-
-    prepare()
-    torch.save = whole(torch.save)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
-    from kdasr.asr import resume
-    from kdasr.asr.progress import EpochBar
-    from kdasr.asr.task import KDTask
     from kdasr.prune.mask import check_held
 
-    handlers = list(logging.getLogger().handlers)
-    # ESPnet would do this itself, were EpochBar's handler not there before it.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
+    prepare()
+    import kdasr.asr.task  # noqa: F401  seconds, before the clock starts
+
     began, cpu = time.time(), cpu_seconds()
     log = out / "seconds.json"
     before = read_json(log) if log.exists() else {"wall": 0.0, "cpu": 0.0}
-    with EpochBar(str(out)):
-        try:
-            command = espnet_options(args, out, data)
-            if args.mask:
-                shutil.copyfile(args.mask, out / "mask.pth")  # for who goes on from this model
-                command += ["--kd_conf", "mask=" + json.dumps(str(out / "mask.pth"))]
-            if args.init:
-                command += init.options(args.init, args.init_layers, out, command)
-            resume.mend(out)
-            KDTask.main(cmd=command)
-        except SystemExit as error:
-            if error.code not in (0, None):
-                raise UserError(f"{args.config}: ESPnet refused an option; its message stands above") from None
-        finally:
-            # A killed run's seconds count too, as far as an exception lets us see them.
-            spent = {"wall": before["wall"] + time.time() - began, "cpu": before["cpu"] + cpu_seconds() - cpu}
-            with contextlib.suppress(OSError):
-                write_json(log, spent)
-            logging.getLogger().handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
+    processes = args.ngpu or args.processes
+    try:
+        command = espnet_options(args, out, data)
+        if args.mask:
+            shutil.copyfile(args.mask, out / "mask.pth")  # for who goes on from this model
+            command += ["--kd_conf", "mask=" + json.dumps(str(out / "mask.pth"))]
+        if args.init:
+            command += init.options(args.init, args.init_layers, out, command)
+        resume.mend(out)
+        if processes * args.nodes > 1:
+            worker.train_together(out, command, processes, args.nodes, gpus=args.ngpu > 0)
+        else:
+            worker.train(out, command)
+    finally:
+        # A killed run's seconds count too, as far as an exception lets us see them.
+        spent = {"wall": before["wall"] + time.time() - began, "cpu": before["cpu"] + cpu_seconds() - cpu}
+        with contextlib.suppress(OSError):
+            write_json(log, spent)
     model, _ = load_model(out)  # which also refuses a checkpoint that lacks weights
     held = {"non_zero": check_held(model, args.mask, out)} if args.mask else {}
     write_json(
@@ -336,22 +327,6 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
             "settings": settings,
         },
     )
-
-
-def whole(save: Callable[..., None]) -> Callable[..., None]:
-    """A torch.save that puts its file in place when it is complete.
-
-    ESPnet's trainer overwrites checkpoint.pth where it stands: killed in that moment, it could not resume.
-    """
-
-    def save_whole(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            save(value, path, *args, **kwargs)
-            return
-        with atomic_write(path, "wb") as stream:
-            save(value, stream, *args, **kwargs)
-
-    return save_whole
 
 
 def cpu_seconds() -> float:

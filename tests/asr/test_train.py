@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from kdasr.asr.train import claim_settings, whole
+from kdasr.asr.train import claim_settings
+from kdasr.asr.worker import whole
 from kdasr.errors import UserError
 from kdasr.files import write_json
 

@@ -38,6 +38,7 @@ case "$verb" in
         for ((i = 0; i < $#; i++)); do [ "${words[i]}" != -o ] || echo "# RESULTS" >"${words[i + 1]}"; done
         ;;
     score) mkdir -p "${o[dir]}" ;;
+    jobs) ;;
     decode) mkdir -p "$out"; echo "u a" >"$out/text" ;;
     *) mkdir -p "$out" ;;
 esac

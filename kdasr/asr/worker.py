@@ -1,0 +1,140 @@
+"""ESPnet's trainer, with what kdasr sets around it: in this process, or in several that train one model together.
+
+Together means DistributedDataParallel: each process takes its part of every batch, and the gradients are those of
+the whole batch. torchrun starts the processes, one for each GPU (or, without GPUs, --processes of them); on several
+nodes SLURM's srun starts torchrun on each. Each process is `python -m kdasr.asr.worker OUT OPTION...`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write
+
+
+def train(out: str | Path, options: Sequence[str]) -> None:
+    """Run the trainer to its end in this process; UserError if ESPnet refuses an option.
+
+    Args:
+        out: model directory, which the progress bar is named after.
+        options: command line of ESPnet's trainer.
+    """
+    import torch
+
+    from kdasr.espnet import prepare
+
+    prepare()
+    torch.save = whole(torch.save)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
+    from kdasr.asr.progress import EpochBar
+    from kdasr.asr.task import KDTask
+
+    handlers = list(logging.getLogger().handlers)
+    first = os.environ.get("RANK", "0") == "0"
+    # ESPnet would do this itself, were EpochBar's handler not there before it.
+    logging.basicConfig(
+        level=logging.INFO if first else logging.ERROR,
+        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
+    )
+    try:
+        if first:
+            with EpochBar(str(out)):
+                KDTask.main(cmd=list(options))
+        else:
+            KDTask.main(cmd=list(options))
+    except SystemExit as error:
+        if error.code not in (0, None):
+            raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
+    finally:
+        logging.getLogger().handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
+
+
+def train_together(out: str | Path, options: Sequence[str], processes: int, nodes: int, gpus: bool) -> None:
+    """Run the trainer in `processes` processes on each of `nodes` nodes; UserError if one of them fails.
+
+    Args:
+        out, options: as for `train`; --ngpu and what tells a process its place are added here.
+        gpus: whether each process has a GPU of its own.
+    """
+    more = ["--ngpu", str(int(gpus)), "--multiprocessing_distributed", "false"]
+    more += ["--dist_backend", "nccl" if gpus else "gloo"]
+    worker = ["-m", "kdasr.asr.worker", str(out), *options, *more]
+    command = launcher(processes, nodes, os.environ, socket.getfqdn(), free_port()) + worker
+    process = subprocess.Popen(command)
+
+    def stop(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)  # or torchrun and its processes would go on without us
+    try:
+        status = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if status:
+        raise UserError(f"{out}: a training process ended with status {status}; its message stands above")
+
+
+def launcher(processes: int, nodes: int, variables: Mapping[str, str], host: str, port: int) -> list[str]:
+    """The words that start `processes` processes on each of `nodes` nodes; UserError outside of a job of so many nodes.
+
+    Args:
+        variables: the environment, in which SLURM describes the job.
+        host, port: where the processes meet: this machine, the first of the job, and a port that is free on it.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", f"--nnodes={nodes}"]
+    if nodes == 1:
+        return [*command, "--standalone"]
+    given = variables.get("SLURM_JOB_NUM_NODES", "1")
+    if given != str(nodes):
+        raise UserError(
+            f"--nodes {nodes}: this is a job of {given} node(s); start it through SLURM, as with "
+            f"slurm.py --num_nodes {nodes} --gpu G LOG kdasr train --nodes {nodes} --ngpu G ..."
+        )
+    job = variables.get("SLURM_JOB_ID", "0")
+    srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    if "SLURM_CPUS_PER_TASK" in variables:  # which srun does not take over by itself
+        srun.append(f"--cpus-per-task={variables['SLURM_CPUS_PER_TASK']}")
+    return [*srun, *command, "--rdzv_backend=c10d", f"--rdzv_endpoint={host}:{port}", f"--rdzv_id={job}"]
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def whole(save: Callable[..., None]) -> Callable[..., None]:
+    """A torch.save that puts its file in place when it is complete.
+
+    ESPnet's trainer overwrites checkpoint.pth where it stands: killed in that moment, it could not resume.
+    """
+
+    def save_whole(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            save(value, path, *args, **kwargs)
+            return
+        with atomic_write(path, "wb") as stream:
+            save(value, stream, *args, **kwargs)
+
+    return save_whole
+
+
+if __name__ == "__main__":
+    try:
+        train(sys.argv[1], sys.argv[2:])
+    except UserError as error:
+        sys.exit(f"kdasr train: {error}")

@@ -1,0 +1,54 @@
+"""`kdasr jobs cancel`: end what a submission has left to do; what is finished stays."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from kdasr.errors import UserError
+from kdasr.jobs.chain import Stage, chain, command
+
+EXAMPLES = """examples:
+  kdasr jobs cancel exp                   # every stage that waits or runs
+  kdasr jobs cancel exp --stage student   # this stage; those that wait for it do not run either
+"""
+PATIENCE = 90.0  # seconds that jobs may take to end
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `kdasr jobs cancel`."""
+    parser.add_argument("exp", metavar="EXP", help="the recipe's directory of results, as in exp")
+    parser.add_argument("--stage", metavar="STAGE", help="only this stage, by number or name")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Cancel, wait until nothing runs any more, and say what was cancelled."""
+    live = [stage for stage in chosen(chain(args.exp), args.stage) if stage.live]
+    if not live:
+        print(f"{args.exp}: no stage waits or runs")
+        return
+    for stage in reversed(live):  # those that wait first, so that none of them begins
+        (stage.folder / "cancelled").touch()
+        done = command("scancel", stage.job)
+        if done.returncode and "Invalid job id" not in done.stderr:
+            (stage.folder / "cancelled").unlink(missing_ok=True)
+            raise UserError(f"job {stage.job} ({stage.name}) could not be cancelled: {done.stderr.strip()}; try again")
+    until = time.monotonic() + PATIENCE
+    names = {stage.name for stage in live}
+    while any(stage.live for stage in chain(args.exp) if stage.name in names):
+        if time.monotonic() > until:
+            raise UserError(
+                f"{args.exp}: cancelled, but not all jobs have ended yet; kdasr jobs status {args.exp} shows them"
+            )
+        time.sleep(0.5)
+    print("cancelled: " + ", ".join(f"{stage.name} (job {stage.job})" for stage in live))
+
+
+def chosen(stages: list[Stage], stage: str | None) -> list[Stage]:
+    """The stage of this number or name, or all; UserError if it was not submitted."""
+    if stage is None:
+        return stages
+    found = [one for one in stages if stage in (str(one.number), one.name)]
+    if not found:
+        raise UserError(f"--stage {stage}: was not submitted; there are {', '.join(one.name for one in stages)}")
+    return found

@@ -1,0 +1,115 @@
+"""`kdasr jobs`: what is said of a stage, from its exit file, SLURM, and the stage before it."""
+
+import json
+
+import pytest
+
+from kdasr.cli import main
+from kdasr.errors import UserError
+from kdasr.jobs.cancel import chosen
+from kdasr.jobs.chain import Told, chain, follow
+from kdasr.jobs.logs import worth_reading
+
+DONE, FAILED, STOPPED = (json.dumps({"code": code, "host": "n1", "id": "7", "restarts": 0}) for code in (0, 3, None))
+
+
+def submitted(tmp_path, log, job, after="", left="", when="20260101-000000.1"):
+    """A stage's folder as utils/slurm.py leaves it."""
+    folder = tmp_path / "exp/jobs/q" / f"{log}.{when}"
+    folder.mkdir(parents=True)
+    given = {"detach": "1", **({"after": after} if after else {})}
+    spec = {"options": {"log": f"exp/jobs/{log}", "given": given}, "directory": str(tmp_path)}
+    (folder / "spec.json").write_text(json.dumps(spec))
+    (folder / "id").write_text(f"{job}\n")
+    if left:
+        (folder / "exit.1").write_text(left)
+    return folder
+
+
+def states(folders, told):
+    """(name, state, detail) of each stage; `told` has SLURM's state by folder."""
+    said = {str(folder / "job.sh"): answer for folder, answer in told.items()}
+    return [(stage.name, stage.state, stage.detail) for stage in follow(folders, said)]
+
+
+def test_a_chain_that_runs(tmp_path):
+    data = submitted(tmp_path, "1_data.log", 5, left=DONE)
+    feats = submitted(tmp_path, "2_feats.log", 6, after="5")
+    teacher = submitted(tmp_path, "3_teacher.log", 7, after="6")
+    told = {feats: Told("RUNNING", "None", "n2", "1:02"), teacher: Told("PENDING", "Dependency", "", "0:00")}
+    assert states([data, feats, teacher], told) == [
+        ("data", "done", "on n1"),
+        ("feats", "running", "1:02 on n2"),
+        ("teacher", "waiting", "for feats"),
+    ]
+
+
+def test_what_waits_behind_a_failure_is_not_run(tmp_path):
+    data = submitted(tmp_path, "1_data.log", 5, left=FAILED)
+    feats = submitted(tmp_path, "2_feats.log", 6, after="5")
+    teacher = submitted(tmp_path, "3_teacher.log", 7, after="6")
+    for told in ({}, {feats: Told("CANCELLED", "Dependency", "", "0:00")}):  # SLURM forgets
+        assert states([data, feats, teacher], told) == [
+            ("data", "failed", "status 3 on n1"),
+            ("feats", "not run", "data has not ended well"),
+            ("teacher", "not run", "feats has not ended well"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("left", "told", "state", "detail"),
+    [
+        (STOPPED, None, "cancelled", "by scancel, or stopped by SLURM (time limit?)"),
+        (STOPPED, Told("TIMEOUT", "TimeLimit", "n3", "1:00"), "failed", "reached its time limit (n3)"),
+        (STOPPED, Told("PENDING", "BeginTime", "", "0:00"), "waiting", "BeginTime"),  # requeued
+        ("", Told("PENDING", "Resources", "", "0:00"), "waiting", "Resources"),
+        ("", Told("COMPLETED", "None", "n3", "0:09"), "done", ""),  # a file system that is slow
+        (
+            "",
+            Told("FAILED", "NonZeroExitCode", "n3", "0:09"),
+            "lost",
+            "it left no exit status: killed, or its node died",
+        ),
+        ("", Told("CANCELLED", "None", "n3", "0:09"), "cancelled", "by scancel"),
+        ("", Told("NODE_FAIL", "NodeDown", "n3", "0:09"), "failed", "lost its node (n3)"),
+        ("", None, "lost", "it left no exit status: killed, or its node died"),
+        (DONE, Told("COMPLETING", "None", "n3", "0:09"), "running", "0:09 on n3"),
+    ],
+)
+def test_one_stage(tmp_path, left, told, state, detail):
+    folder = submitted(tmp_path, "4_nbest.log", 9, left=left)
+    assert states([folder], {folder: told} if told else {}) == [("nbest", state, detail)]
+
+
+def test_a_cancelled_one_says_by_whom(tmp_path):
+    folder = submitted(tmp_path, "4_nbest.log", 9, left=STOPPED)
+    (folder / "cancelled").touch()
+    assert states([folder], {}) == [("nbest", "cancelled", "by kdasr jobs cancel")]
+
+
+def test_the_last_submission_counts_and_stages_stand_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdasr.jobs.chain.ask", dict)
+    submitted(tmp_path, "10_report.log", 3, left=DONE)
+    submitted(tmp_path, "2_feats.log", 1, left=FAILED)
+    submitted(tmp_path, "2_feats.log", 2, left=DONE, when="20260102-000000.1")
+    found = chain(tmp_path / "exp")
+    assert [(stage.number, stage.job, stage.state) for stage in found] == [(2, "2", "done"), (10, "3", "done")]
+    assert worth_reading(found).name == "report"
+    assert [stage.job for stage in chosen(found, "10")] == [stage.job for stage in chosen(found, "report")] == ["3"]
+    with pytest.raises(UserError, match="teacher: was not submitted; there are feats, report"):
+        chosen(found, "teacher")
+
+
+def test_the_failed_stage_is_worth_reading(tmp_path):
+    folders = [
+        submitted(tmp_path, "1_data.log", 5, left=DONE),
+        submitted(tmp_path, "2_feats.log", 6, after="5", left=FAILED),
+        submitted(tmp_path, "3_teacher.log", 7, after="6"),
+    ]
+    assert worth_reading(follow(folders, {})).name == "feats"
+
+
+def test_nothing_submitted(tmp_path, capsys):
+    assert main(["jobs", "status", str(tmp_path)]) == 1
+    assert "no stage was submitted from here; ./run.sh --submit slurm does that" in capsys.readouterr().err
+    assert main(["jobs", "status", str(tmp_path), "--idle"]) == 0
