@@ -166,6 +166,10 @@ def processes(*words):
 def test_a_training_over_two_nodes(local, slurm, tmp_path):
     """One process on each of two nodes: the same model as one process makes, up to the order of sums."""
     config = TINY.format(**STOCK).replace("num_blocks: 1", "num_blocks: 1, dropout_rate: 0, positional_dropout_rate: 0")
+    # Adam divides by what may be next to nothing, and makes much of the order of sums
+    config = config.replace("optim: adam", "optim: sgd").replace("lr: 0.005", "lr: 0.02")
+    # ESPnet joins batches of fewer utterances than processes: let there be none
+    config = config.replace("batch_bins: 200000", "batch_bins: 600000").replace("epoch: 12", "epoch: 4")
     (tmp_path / "plain.yaml").write_text(config)
     command = [
         "train",
@@ -185,6 +189,6 @@ def test_a_training_over_two_nodes(local, slurm, tmp_path):
     one, two = (torch.load(tmp_path / name / "valid.acc.ave.pth") for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-5)
     # the second process is quiet
     assert (tmp_path / "x.log").read_text().count("The training was finished") == 1
