@@ -36,6 +36,7 @@ setup(
     extras_require={
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the embedded corpus needs it
+        "digits": ["scikit-learn"],  # the embedded default of egs/mnist
         "test": ["pytest", "hypothesis", "ruff", "selenium"],
     },
     entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},

@@ -14,7 +14,7 @@ from kdasr.errors import UserError
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
 VERBS: dict[str, tuple[str, str]] = {
     "data mini": ("kdasr.data.mini", "make the embedded corpus, laid out as WSJ's discs"),
-    "data text": ("kdasr.data.articles", "make a text of our own for language models"),
+    "data text": ("kdasr.data.articles", "a text for language models: our own, or WSJ's"),
     "data wsj": ("kdasr.data.wsj", "WSJ discs -> Kaldi data directories"),
     "data an4": ("kdasr.data.an4", "AN4 -> Kaldi data directories"),
     "data holdout": ("kdasr.data.holdout", "set part of a data directory aside as untranscribed"),
@@ -37,6 +37,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "lm ppl": ("kdasr.lm.perplexity", "perplexity of a text"),
     "lm report": ("kdasr.lm.report", "language models of an exp directory -> RESULTS.md"),
     "rescore": ("kdasr.lm.rescore", "N-best lists ranked anew with language models"),
+    "images data": ("kdasr.images.data", "MNIST's files -> images and labels as one file"),
+    "images train": ("kdasr.images.train", "train a classifier of images, by itself or from teachers"),
+    "images specialists": ("kdasr.images.specialists", "specialists beside a generalist, for classes it confuses"),
+    "images report": ("kdasr.images.report", "classifiers of an exp directory -> RESULTS.md"),
     "jobs status": ("kdasr.jobs.status", "stages submitted to a cluster, and how they stand"),
     "jobs cancel": ("kdasr.jobs.cancel", "end the stages that wait or run on a cluster"),
     "jobs logs": ("kdasr.jobs.logs", "the end of a submitted stage's log"),

@@ -48,6 +48,23 @@ decode_opts=""       # further options of kdasr decode
 score_opts=""        # further options of kdasr score, as in --wsj_filter
 ppl=false            # whether stage 6 computes perplexities on references, too
 decode_nj=1          # jobs that one decoding is cut into (small sets: 1; nj decodings run side by side)
+# Language models
+lm=false             # run stages 8 and 9 on the way, too (--stage or --stop_stage of 8 or 9 asks for them as well)
+lm_text_opts=""      # options for kdasr data text (the recipe's run.sh fills them in; empty: the transcripts are the text)
+lm_vocab=0           # most frequent words that the language models know (0: all)
+lm_min_count=1       # words that occur less often share one class
+lm_teacher_config=conf/lm_teacher.yaml  # configuration of their teachers
+lm_student_config=conf/lm_student.yaml  # configuration of their students
+lm_teacher_seeds="1 2"  # a teacher for each; their mean is the teacher of the students
+lm_seeds="1"         # seeds of the students: one of each objective for each
+lm_objectives="ce kl fixed trust"  # how they learn: ce, kl, fixed, constant, trust, adaptive, conditional
+lm_ce_opts=""        # settings of students on labels alone over their configuration, as in "drop_input=0.1"
+lm_opts=""           # further settings of every training of these, as in "epochs=5"
+lm_stored=0          # words kept of the teachers' distributions, stored once (all: every word; 0: teachers read along)
+rescore="teacher"    # whose N-best lists are ranked anew: teacher, or objectives of --students
+rescore_beam=20      # beam, and hypotheses, of these lists
+rescore_opts=""      # further options of kdasr rescore on the validation set, as in "--grid lm=0:2:0.1"
+lm_results=RESULTS_LM.md  # the table of language models
 # Where
 datadir=data         # Kaldi data directories
 dumpdir=dump         # features and token lists
@@ -78,7 +95,9 @@ scores, and writes a table. Stages, by number or name:
                 word, seq_k5_b5, crossfit, inter, all_three, ensemble, prune80, ...: see utils/objectives
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET
    7 score    -> exp/MODEL/decode_TAG/SET/score_wer, score_cer
-   8 lm, 9 rescore: kept free for language models
+   8 lm       text, or transcripts -> exp/lm/teacher_s*, exp/lm/student_OBJECTIVE_s*, and their perplexities
+   9 rescore  N-best of the test sets, ranked anew by each language model -> exp/lm/*/rescore_*, RESULTS_LM.md
+                8 and 9 run with --lm true, or where --stage or --stop_stage names one of them
   10 report   scores -> RESULTS.md, and exp/report.html, a page to look at
 
   ./run.sh                                   # everything; run again, it goes on where it was stopped
@@ -87,6 +106,7 @@ scores, and writes a table. Stages, by number or name:
   ./run.sh --students 'refs word seq_k5_b5 conf/objectives/mine.conf'
   ./run.sh --teacher_dir /models/asr_wsj     # distil a finished ESPnet model
   ./run.sh --stage 6 --decode_tags beam20    # another search, beside the others
+  ./run.sh --stage lm --stop_stage rescore   # language models, and what they make of the teacher's lists
   ./run.sh --submit slurm --nj 32 --stage 3  # on a cluster; kdasr jobs status exp shows how the stages stand
 
 A finished step has a file .done, which holds its settings and inputs. To redo a step, remove its
@@ -111,10 +131,15 @@ whole_number() {
     fi
 }
 
+# Whether stages 8 and 9 run. They take minutes that a first look at a recipe need not wait for, and so wait to be asked for.
+lm_wanted() {
+    "${lm}" || ((first == 8 || first == 9 || last == 8 || last == 9))
+}
+
 which_stages
-for option in nj num_nodes decode_nj nbest beam vocab; do whole_number "${option}" 1; done
+for option in nj num_nodes decode_nj nbest beam vocab lm_min_count rescore_beam; do whole_number "${option}" 1; done
 whole_number folds 2
-for option in ngpu seed split_seed; do whole_number "${option}" 0; done
+for option in ngpu seed split_seed lm_vocab; do whole_number "${option}" 0; done
 [[ "${transcribed}" =~ ^(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)$ ]] ||
     die "--transcribed ${transcribed}: expected a share above 0 and up to 1, as in 0.5"
 case "${token_type}" in
@@ -245,7 +270,7 @@ done
 now="${first}"
 if [ -n "${submit}" ]; then
     stages=()
-    for ((n = first; n <= last; n++)); do ((n == 8 || n == 9)) || stages+=("${n}"); done
+    for ((n = first; n <= last; n++)); do if ((n != 8 && n != 9)) || lm_wanted; then stages+=("${n}"); fi; done
     submit_stages "${stages[*]}" "${BASH_SOURCE[0]}" "${words[@]}"
     exit
 fi

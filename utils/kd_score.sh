@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stages 6 to 10 of a recipe: decoding, scores, table. Sourced by kd.sh, whose configuration and
+# Stages 6 to 10 of a recipe: decoding, scores, language models (in kd_lm.sh), table. Sourced by kd.sh, whose configuration and
 # names it uses.
 # shellcheck disable=SC2154,SC2034
 
@@ -100,9 +100,8 @@ if begin 7 "${expdir}/*/decode_*/*/text" "score_wer, score_cer beside them"; the
     each_decoding score
 fi
 
-if ((first == 8 || first == 9 || last == 8 || last == 9)); then
-    log "stages 8 (lm) and 9 (rescore) come with kdasr's language models; there is nothing to run for them yet"
-fi
+# shellcheck source=utils/kd_lm.sh
+. "${utils}/kd_lm.sh"
 
 if begin 10 "${expdir}/*/decode_*/*/score_*" "${results} ${expdir}/report.html"; then
     shopt -s nullglob

@@ -24,6 +24,14 @@ student_config=""    # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yam
 students=""          # empty: refs extra_soft control, or of WSJ, where all is transcribed, refs nbest word_ctc
 tune_config=""       # of students that go on from another; empty: conf/mini_tune.yaml, or of WSJ the student's
 score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
+lm_text_opts=""      # empty: sentences of the embedded corpus's grammar, or the text of disc 13-32.1
+lm_vocab=""          # empty: all words of mini's text, 40000 of WSJ's
+lm_min_count=""      # empty: 1, or 5 of WSJ's: words that occur less often share one class
+lm_teacher_config="" # empty: conf/mini_lm_teacher.yaml or conf/wsj_lm_teacher.yaml
+lm_student_config="" # empty: conf/mini_lm_student.yaml or conf/wsj_lm_student.yaml
+lm_teacher_seeds=""  # empty: 1 2, or the paper's 17 31 of WSJ's
+lm_ce_opts="drop_input=0.1 drop_hidden=0.1 drop_output=0.1 drop_embed=0.02 drop_weight=0.2 activation=0.5 temporal=0.5" # of students on labels alone
+lm_stored=""         # empty: all of mini's, stored once; 0 of WSJ's, teachers read along
 # End configuration section.
 
 help_message="Usage: ./run.sh [options]
@@ -47,6 +55,9 @@ fi
 case "${corpus}" in
     mini)
         configs=mini
+        lm_configs=mini_lm
+        lm_text_opts="${lm_text_opts:---apart --upper --sentences 3000}"
+        lm_defaults=(0 1 "1 2" all)
         transcribed="${transcribed:-0.6}"
         ctc_weight="${ctc_weight:-0.1}"
         tune_config="${tune_config:-conf/mini_tune.yaml}"
@@ -58,6 +69,8 @@ case "${corpus}" in
         ;;
     wsj)
         configs=wsj_rnn
+        lm_configs=wsj_lm
+        lm_defaults=(40000 5 "17 31" 0)
         transcribed="${transcribed:-1}"
         ctc_weight="${ctc_weight:-0.3}"
         students="${students:-refs nbest word_ctc}"
@@ -65,6 +78,7 @@ case "${corpus}" in
         corpus_note=""
         if [ -n "${wsj0}${wsj1}" ]; then
             data_opts="--corpus wsj $(printf '%q ' --wsj0 "${wsj0}" --wsj1 "${wsj1}")"
+            lm_text_opts="${lm_text_opts:-$(printf '%q ' --discs "${wsj1}")}"
         fi
         ;;
     *)
@@ -87,5 +101,13 @@ exec ../../utils/kd.sh \
     --tune_config "${tune_config}" \
     --students "${students}" \
     --score_opts "${score_opts}" \
+    --lm_text_opts "${lm_text_opts% }" \
+    --lm_vocab "${lm_vocab:-${lm_defaults[0]}}" \
+    --lm_min_count "${lm_min_count:-${lm_defaults[1]}}" \
+    --lm_teacher_config "${lm_teacher_config:-conf/${lm_configs}_teacher.yaml}" \
+    --lm_student_config "${lm_student_config:-conf/${lm_configs}_student.yaml}" \
+    --lm_teacher_seeds "${lm_teacher_seeds:-${lm_defaults[2]}}" \
+    --lm_ce_opts "${lm_ce_opts}" \
+    --lm_stored "${lm_stored:-${lm_defaults[3]}}" \
     --corpus_note "${corpus_note}" \
     "${parse_options_rest[@]}" "$@"

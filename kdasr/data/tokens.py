@@ -225,10 +225,16 @@ def of_model(directory: Path, nlsyms: Path | None = None) -> Tokens:
     Raises:
         UserError: no ESPnet2 ASR model, tokens of a kind that kdasr has not, or a file that is gone.
     """
-    from kdasr.models import beside, read_config
+    from kdasr.models import read_config
 
-    config = read_config(directory)
-    listed, kind = config["token_list"], config.get("token_type")
+    return of_config(directory, read_config(directory), nlsyms)
+
+
+def of_config(directory: str | Path, config: dict[str, Any], nlsyms: Path | None = None) -> Tokens:
+    """As `of_model`, of an ASR or language model whose config.yaml has been read."""
+    from kdasr.models import beside
+
+    listed, kind = list(config["token_list"]), config.get("token_type")
     given = config.get("non_linguistic_symbols") or []
     if nlsyms:
         given = read_lines(nlsyms)
@@ -240,7 +246,7 @@ def of_model(directory: Path, nlsyms: Path | None = None) -> Tokens:
     if kind == "char":
         return Tokens("char", listed, symbols)
     if kind != "bpe":  # ESPnet's name for every sentencepiece model
-        raise UserError(f"{directory}: has tokens of type {kind}; kdasr's students know char and sentencepiece (bpe)")
+        raise UserError(f"{directory}: has tokens of type {kind}; expected characters (char) or sentencepiece (bpe)")
     pieces = beside(directory, str(config.get("bpemodel")), "its sentencepiece model")
     return Tokens("bpe", listed, symbols, pieces.read_bytes())
 

@@ -129,6 +129,22 @@ class AwdLstm(name("espnet2.lm.abs_model:AbsLM")):  # type: ignore[misc]
         each = torch.log_softmax(self.out(vectors.view(-1, self.experts, self.embed_size)), -1)  # (N, K, V)
         return torch.logsumexp(each + torch.log_softmax(self.prior(x), -1)[..., None], 1)  # (N, V)
 
+    def log_probs_of(self, x: Tensor, rows: Tensor, words: Tensor) -> Tensor:
+        """Log P (E,) of some words only, the same numbers as `log_probs` without dropout in half its time.
+
+        Args:
+            x: (n, last) output of `hidden`.
+            rows: (E,) of x.
+            words: (E,) after each of these rows.
+        """
+        vectors = x if self.experts == 1 else torch.tanh(self.latent(x)).view(-1, self.embed_size)  # (n K, embedding)
+        logits = self.out(vectors)  # (n K, V)
+        found = logits.view(len(x), self.experts, -1)[rows, :, words]  # (E, K)
+        most = logits.amax(1, keepdim=True)
+        norm = (logits.sub_(most).exp_().sum(1).log() + most[:, 0]).view(len(x), self.experts)  # in place: it is large
+        prior = torch.log_softmax(self.prior(x), -1) if self.experts > 1 else torch.zeros_like(norm)  # (n, K)
+        return torch.logsumexp(found + (prior - norm)[rows], 1)
+
     def latent_mask(self, batch: int, steps: int) -> Tensor | None:
         """A dropout mask for `log_probs`, alike for all steps of a stream: (B * T, K * E), or None."""
         if not (self.training and self.drop["latent"] and self.experts > 1):

@@ -10,16 +10,15 @@ sqrt(MS) over its mean.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from kdasr.lm.awd import AwdLstm
-from kdasr.lm.perplexity import Perplexity, beside
+from kdasr.lm.perplexity import Perplexity
 from kdasr.lm.piece import backward
 from kdasr.lm.settings import LmSettings
+from kdasr.lm.text import streams
 
 STEPS = 5  # words between two changes of the weights
 STREAMS = 20  # of the training text, to measure gradients on
@@ -45,7 +44,7 @@ def dynamic_perplexity(
     size = sum(float(one.sqrt().sum()) for one in squares) / sum(one.numel() for one in squares)
     keep = [(decay * one.sqrt() / size).clamp(max=1.0) for one in squares]
     plain = LmSettings(activation=0.0, temporal=0.0)
-    words, target = (torch.from_numpy(side).to(trained[0].device) for side in beside(ids, 1, len(model.out.bias) - 1))
+    words, target = (torch.from_numpy(side).to(trained[0].device) for side in streams(ids, 1, len(model.out.bias) - 1))
     state, nll = model.zero(1), 0.0
     try:
         for start in tqdm(range(0, len(ids), STEPS), unit="pieces", disable=None):
@@ -61,12 +60,12 @@ def dynamic_perplexity(
             for one, first in zip(parameters, trained, strict=True):
                 one.copy_(first)
         model.zero_grad(set_to_none=True)
-    return Perplexity(math.exp(min(nll / len(ids), 700.0)), len(ids), nll)
+    return Perplexity(nll, len(ids))
 
 
 def mean_squares(model: AwdLstm, train: np.ndarray) -> list[torch.Tensor]:
     """The mean square of each weight's gradient over pieces of a text."""
-    words, target = beside(train, STREAMS, len(model.out.bias) - 1)
+    words, target = streams(train, STREAMS, len(model.out.bias) - 1)
     # the filling of the last stream has no gradient to give: its columns are left out
     whole = words.shape[1] - int((target[-1] < 0).sum())
     sums = [torch.zeros_like(one) for one in model.parameters()]

@@ -112,11 +112,10 @@ def vocabulary_of(directory: str | Path, config: dict[str, Any]) -> Any:
     Raises:
         UserError: it is not that of the model, or a file of it is gone.
     """
-    from kdasr.data.tokens import NLSYM, SPACE, UNK, Tokens
+    from kdasr.data.tokens import UNK, of_config
     from kdasr.lm.text import Words, load_vocabulary
-    from kdasr.models import beside
 
-    listed, kind = list(config["token_list"]), config.get("token_type")
+    listed = list(config["token_list"])
     tokens = Path(directory) / "tokens"
     if tokens.is_dir():
         vocabulary = load_vocabulary(tokens)
@@ -125,15 +124,7 @@ def vocabulary_of(directory: str | Path, config: dict[str, Any]) -> Any:
         return vocabulary
     if UNK not in listed:
         raise UserError(f"{directory}/config.yaml: its token list has no {UNK}; name another language model")
-    if kind == "word":
-        return Words(listed)
-    symbols = sorted(token for token in listed[1:-1] if NLSYM.fullmatch(token) and token not in (UNK, SPACE))
-    if kind == "char":
-        return Tokens("char", listed, symbols)
-    if kind == "bpe":
-        pieces = beside(directory, str(config.get("bpemodel")), "its sentencepiece model")
-        return Tokens("bpe", listed, symbols, pieces.read_bytes())
-    raise UserError(f"{directory}/config.yaml: tokens of type {kind}; expected word, char or bpe")
+    return Words(listed) if config.get("token_type") == "word" else of_config(directory, config)
 
 
 def encode(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.settings import LmSettings
 from kdasr.lm.text import Vocabulary, Words
+
+if TYPE_CHECKING:
+    import torch
 
 
 def save_config(out: Path, args: argparse.Namespace, settings: LmSettings, vocabulary: Vocabulary) -> None:
@@ -33,7 +38,7 @@ def save_config(out: Path, args: argparse.Namespace, settings: LmSettings, vocab
         yaml.safe_dump(config, stream, allow_unicode=True, sort_keys=False)
 
 
-def load(directory: str | Path, device: str = "cpu") -> tuple[AwdLstm, list[str]]:
+def load(directory: str | Path, device: str | torch.device = "cpu") -> tuple[AwdLstm, list[str]]:
     """A trained model in evaluation mode, and its vocabulary.
 
     Raises:
@@ -45,3 +50,24 @@ def load(directory: str | Path, device: str = "cpu") -> tuple[AwdLstm, list[str]
     if not isinstance(network, AwdLstm):
         raise UserError(f"{directory}: is a language model of type {args.lm}; name one that kdasr lm train has made")
     return network, list(args.token_list)
+
+
+def load_all(
+    directories: Sequence[str], device: str | torch.device = "cpu", option: str = "--model"
+) -> tuple[list[AwdLstm], list[str]]:
+    """Trained models of one vocabulary, and this vocabulary.
+
+    Args:
+        directories: at least one.
+        device: where they are to be.
+        option: that names them, for messages.
+
+    Raises:
+        UserError: as `load`, or one has another vocabulary than the first.
+    """
+    loaded = [load(directory, device) for directory in directories]
+    words = loaded[0][1]
+    other = next((one for one, (_, theirs) in zip(directories, loaded, strict=True) if theirs != words), None)
+    if other is not None:
+        raise UserError(f"{option} {other}: has another vocabulary than {directories[0]}; name models of one")
+    return [model for model, _ in loaded], words

@@ -41,9 +41,13 @@ STEPS = 70  # words of a piece
 class Perplexity:
     """What a text costs."""
 
-    ppl: float
-    tokens: int
     nll: float  # nats, of all tokens
+    tokens: int
+
+    @property
+    def ppl(self) -> float:
+        """Perplexity; beyond e^700 it is given as that."""
+        return math.exp(min(self.nll / self.tokens, 700.0))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,21 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compute and print."""
-    from kdasr.lm.model import load
+    from kdasr.lm.model import load_all
     from kdasr.lm.text import load_vocabulary, read_stream
 
     if args.dynamic and len(args.model) > 1:
         raise UserError("--dynamic: works on one model; name one in --model")
     if args.dynamic_rate <= 0 or args.dynamic_decay < 0:
         raise UserError("--dynamic_rate, --dynamic_decay: expected a number above 0, and 0 or more")
-    loaded = [load(directory, "cuda:0" if args.ngpu else "cpu") for directory in args.model]
-    other = next((name for name, (_, words) in zip(args.model, loaded, strict=True) if words != loaded[0][1]), None)
-    if other is not None:
-        raise UserError(f"--model {other}: has another vocabulary than {args.model[0]}; name models of one")
+    models, _ = load_all(args.model, "cuda:0" if args.ngpu else "cpu")
     vocabulary = load_vocabulary(Path(args.model[0]) / "tokens")
     texts = {path: read_stream(path, vocabulary) for path in args.text}
     train = read_stream(args.dynamic, vocabulary) if args.dynamic else None
-    models = [model for model, _ in loaded]
     for path, text in texts.items():
         if train is not None:
             from kdasr.lm.dynamic import dynamic_perplexity
@@ -89,21 +89,22 @@ def run(args: argparse.Namespace) -> None:
         print(f"{path}: perplexity {found.ppl:.4f} over {found.tokens:,} tokens, {text.unknown:,} of them unknown")
 
 
-def perplexity(models: list[AwdLstm], ids: np.ndarray, streams: int = 1, progress: bool = True) -> Perplexity:
+def perplexity(models: list[AwdLstm], ids: np.ndarray, count: int = 1, progress: bool = True) -> Perplexity:
     """Perplexity of a stream (tokens,) by the mean of the models' probabilities.
 
     Args:
         models: in evaluation mode.
         ids: every one of which is predicted.
-        streams: pieces of the text read side by side, each from its own beginning: 1 is exact, more are faster.
+        count: pieces of the text read side by side, each from its own beginning: 1 is exact, more are faster.
         progress: whether to show a bar.
     """
     import torch
     from tqdm import tqdm
 
     from kdasr.lm.piece import nll_of
+    from kdasr.lm.text import streams
 
-    words, target = beside(ids, streams, models[0].embed.num_embeddings - 1)  # (B, L) each
+    words, target = streams(ids, count, models[0].embed.num_embeddings - 1)  # (B, L) each
     device = models[0].out.bias.device
     states = [model.zero(len(words)) for model in models]
     nll = 0.0
@@ -111,20 +112,4 @@ def perplexity(models: list[AwdLstm], ids: np.ndarray, streams: int = 1, progres
         piece, gold = (torch.from_numpy(side[:, start : start + STEPS]).to(device) for side in (words, target))
         costs, states = nll_of(models, piece, gold.clamp(min=0), states)
         nll += float(costs[gold >= 0].double().sum())
-    return Perplexity(math.exp(min(nll / len(ids), 700.0)), len(ids), nll)
-
-
-def beside(ids: np.ndarray, streams: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every token with the one before it, cut into streams, the last ones filled up: words and targets (B, L).
-
-    Args:
-        ids: (tokens,).
-        streams: B, or less if there are fewer tokens.
-        end: the id that stands before the first token, and in the filling; the filling's targets are -1.
-    """
-    length = -(-len(ids) // streams)
-    count = -(-len(ids) // length)
-    words = np.full(count * length, end, dtype=np.int64)
-    target = np.full(count * length, -1, dtype=np.int64)
-    words[1 : len(ids)], target[: len(ids)] = ids[:-1], ids
-    return words.reshape(count, length), target.reshape(count, length)
+    return Perplexity(nll, len(ids))

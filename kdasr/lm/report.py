@@ -16,7 +16,9 @@ EXAMPLES = """examples:
   kdasr lm report --exp exp/lm --out RESULTS.md
 """
 NONE = "-"
-ORDER = ("ensemble", "teacher")  # of the rows; students follow, those on labels alone first
+TUNED = "Lists were ranked by the weighted sum of their scores, with the weights that did best on the validation set:"
+LABELS = {"first_pass": "first pass"}  # of directories that say nothing of themselves; those of others are their names
+ORDER = ("first pass", "ensemble", "teacher")  # of the rows; students follow, those on labels alone first
 KINDS = "mean ± standard deviation over seeds"
 VERSUS = (
     "Against the student on labels alone (ce): the ratio of mean perplexities, and Welch's 95 % interval of their "
@@ -36,32 +38,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the table and print it."""
     groups = read(args.exp)
-    tables = [table(groups), versus(groups)]
+    results, against, tuned = table(groups), versus(groups), tuning(groups)
     text = "# RESULTS\n\n" + "".join(f"{note}\n\n" for note in args.note)
-    text += f"Perplexity over every token, {KINDS}.\n\n{markdown(tables[0])}\n"
-    if len(tables[1]) > 1:
-        text += f"{markdown(tables[1])}\n{VERSUS}\n\n"
+    text += f"Perplexity over every token, {KINDS}.\n\n{markdown(results)}\n\n"
+    if len(against) > 1:
+        text += f"{markdown(against)}\n\n{VERSUS}\n\n"
+    if len(tuned) > 1:
+        text += f"{TUNED}\n\n{markdown(tuned)}\n\n"
+        text += "".join(f"WER: `{one}`\n\n" for one in signatures(groups))
     if args.command:
         text += "```\n" + "\n".join(args.command) + "\n```\n\n"
     text += "## Environment\n\n" + "".join(f"- {line}\n" for line in environment())
     with atomic_write(args.out) as stream:
         stream.write(text)
-    print(markdown(tables[0]), end="")
+    print(markdown(results))
 
 
 def read(exp: str | Path) -> dict[str, list[dict[str, Any]]]:
     """What is known of each kind of model, by its label: kdasr.json, and `rates` by column.
 
     Raises:
-        UserError: no such directory, or no model with a perplexity in it.
+        UserError: no such directory, or no model with a perplexity or rescored lists in it.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for directory in sorted(path for path in Path(exp).glob("*") if (path / "ppl").is_dir()):
+    for directory in sorted({path.parent for kind in ("ppl", "rescore_*") for path in Path(exp).glob(f"*/{kind}")}):
         about = read_json(directory / "kdasr.json") if (directory / "kdasr.json").exists() else {}
         rates = {f"{path.stem} ppl": read_json(path)["ppl"] for path in sorted(directory.glob("ppl/*.json"))}
+        signed, tuned = [], {}
         for path in sorted(directory.glob("rescore_*/*/score_wer/score.json")):
-            rates[f"{path.parts[-3]} {path.parts[-4].removeprefix('rescore_')} WER"] = read_json(path)["wer"]
-        groups.setdefault(about.get("label", directory.name), []).append(about | {"rates": rates})
+            name = f"{path.parts[-3]} {path.parts[-4].removeprefix('rescore_')}"  # the set, and whose lists
+            score, weights = read_json(path), read_json(path.parents[1] / "weights.json")
+            rates[f"{name} WER"] = score["wer"]
+            signed.append(score["signature"])
+            if weights["tuned"]:
+                tuned[name] = weights
+        label = about.get("label", LABELS.get(directory.name, directory.name))
+        groups.setdefault(label, []).append(about | {"rates": rates, "signed": signed, "tuned": tuned})
     if not groups:
         raise UserError(f"{exp}: no language model with perplexities (*/ppl/*.json); run the stages up to ppl first")
     return dict(sorted(groups.items(), key=lambda row: (_place(row[0]), row[0])))
@@ -69,7 +81,8 @@ def read(exp: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 def table(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
     """A row a kind of model: parameters, share of a teacher's, seeds, and each column's mean over seeds."""
-    columns = list(dict.fromkeys(name for members in groups.values() for one in members for name in one["rates"]))
+    every = dict.fromkeys(name for members in groups.values() for one in members for name in one["rates"])
+    columns = sorted(every, key=lambda name: not name.endswith(" ppl"))  # the others in their order
     teacher = next((members[0].get("parameters") for label, members in groups.items() if label == "teacher"), None)
     rows = [["model", "seeds", "parameters", "of one teacher", *columns]]
     for label, members in groups.items():
@@ -99,6 +112,23 @@ def versus(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
             verdict = "one seed" if apart is None else "yes" if apart[0] > 0 or apart[1] < 0 else "no"
             rows.append([label, name, f"{ratio:.3f}", between, verdict])
     return rows
+
+
+def tuning(groups: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+    """A row a model and set that weights were tuned on: the weights, and what they did there."""
+    rows = [["model", "seed", "tuned on", "weights", "WER before", "after", "at best (oracle)"]]
+    for label, members in groups.items():
+        for one in members:
+            for name, found in one["tuned"].items():
+                weights = " ".join(f"{key} {value:g}" for key, value in found["weights"].items() if value)
+                rates = [f"{found['tuned'][key]:.2f}" for key in ("wer_before", "wer", "wer_oracle")]
+                rows.append([label, str(one.get("seed", NONE)), name, weights, *rates])
+    return rows
+
+
+def signatures(groups: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """How the error rates were scored: one signature, if all were scored alike."""
+    return list(dict.fromkeys(sign for members in groups.values() for one in members for sign in one["signed"]))
 
 
 def _place(label: str) -> int:

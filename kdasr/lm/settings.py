@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_lines
 from kdasr.losses import OBJECTIVES
+from kdasr.settings import read
 
 
 @dataclass(frozen=True)
@@ -67,35 +65,7 @@ def read_settings(path: str | Path | None, changes: list[str]) -> LmSettings:
     Raises:
         UserError: no YAML mapping, an unknown name (the nearest one is named), or a value that cannot be.
     """
-    import yaml
-
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            found = yaml.safe_load("\n".join(read_lines(path)))
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: is not YAML ({str(error).splitlines()[0]}); mend the file") from None
-        if not isinstance(found, dict):
-            raise UserError(f"{path}: expected lines `name: value`; see conf/ of egs/ptb")
-        given = found
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals:
-            raise UserError(f"--set {change}: expected NAME=VALUE")
-        given[name] = yaml.safe_load(value)
-    where = path or "--set"
-    known = {field.name: field.default for field in dataclasses.fields(LmSettings)}
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            raise UserError(f"{where}: no setting {name!r}; expected {near[0] if near else ', '.join(known)}")
-        default = known[name]
-        if isinstance(default, float) and isinstance(value, int | str) and not isinstance(value, bool):
-            with contextlib.suppress(ValueError):
-                given[name] = float(value)  # YAML takes 1e-6 for text
-        if type(given[name]) is not type(default):
-            raise UserError(f"{where}: {name} is {value!r}, expected {type(default).__name__}, as in {default}")
-    return checked(LmSettings(**given), where)
+    return checked(read(LmSettings, path, changes, "conf/ of egs/ptb"), path or "--set")
 
 
 def checked(settings: LmSettings, where: object) -> LmSettings:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--teachers", nargs="+", required=True, metavar="DIR", help="language models; several are averaged")
     add("--text", required=True, metavar="FILE", help="the student's training text")
     add("--out", required=True, metavar="DIR", help="directory to write")
-    add("--kept", type=int, default=20, help="words kept of each distribution (default 20)")
+    add("--kept", type=int, default=20, help="words kept of each distribution; 0: all (default 20)")
     add("--draws", action="store_true", help="draw them from the distribution instead of taking the most probable")
     add("--seed", type=int, default=1, help="of the draws (default 1)")
     add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Store the targets, unless they are there."""
-    from kdasr.lm.model import load
+    from kdasr.lm.model import load_all
     from kdasr.lm.text import load_vocabulary, read_stream
     from kdasr.lm.train import model_name, named
 
@@ -66,17 +66,15 @@ def run(args: argparse.Namespace) -> None:
                 raise UserError(f"{out}: holds other targets; remove it, or name another directory")
             print(f"{out}: targets of {there['tokens']:,} tokens are there already")
             return
-        loaded = [load(one, "cuda:0" if args.ngpu else "cpu") for one in args.teachers]
-        words = loaded[0][1]
-        other = next((one for one, (_, theirs) in zip(args.teachers, loaded, strict=True) if theirs != words), None)
-        if other is not None:
-            raise UserError(f"--teachers {other}: has another vocabulary than {args.teachers[0]}; name teachers of one")
-        if not 1 <= args.kept <= len(words):
-            raise UserError(f"--kept {args.kept}: expected 1 to {len(words)}, the words of the vocabulary")
+        models, words = load_all(args.teachers, "cuda:0" if args.ngpu else "cpu", "--teachers")
+        if not 0 <= args.kept <= len(words) or (args.draws and not args.kept):
+            least = 1 if args.draws else 0
+            raise UserError(f"--kept {args.kept}: expected {least} to {len(words)}, the words of the vocabulary")
+        kept = args.kept or len(words)
         text = read_stream(args.text, load_vocabulary(Path(args.teachers[0]) / "tokens"))
-        print(storage(len(text), args.kept, len(words), args.draws), flush=True)
+        print(storage(len(text), kept, len(words), args.draws), flush=True)
         with atomic_dir(out) as fresh:
-            store([model for model, _ in loaded], text.ids, args.kept, args.seed if args.draws else None, fresh)
+            store(models, text.ids, kept, args.seed if args.draws else None, fresh)
             write_json(fresh / "soft.json", made | {"tokens": len(text), "vocabulary": len(words)})
     print(f"{out}: targets of {len(text):,} tokens")
 
@@ -98,8 +96,8 @@ def store(models: list[Any], ids: np.ndarray, kept: int, seed: int | None, direc
     import torch
     from tqdm import tqdm
 
-    from kdasr.lm.perplexity import beside
     from kdasr.lm.piece import OnlineTeachers, slices
+    from kdasr.lm.text import streams
 
     vocabulary = models[0].embed.num_embeddings
     open_memmap = np.lib.format.open_memmap
@@ -113,7 +111,7 @@ def store(models: list[Any], ids: np.ndarray, kept: int, seed: int | None, direc
     generator = torch.Generator(device).manual_seed(seed or 0)
     reader = OnlineTeachers(models)
     reader.restart(1)
-    words, target = (torch.from_numpy(side).to(device) for side in beside(ids, 1, vocabulary - 1))  # (1, tokens)
+    words, target = (torch.from_numpy(side).to(device) for side in streams(ids, 1, vocabulary - 1))  # (1, tokens)
     wide = max(models, key=lambda model: model.experts)
     for first in tqdm(range(0, len(ids), STEPS), unit="pieces", disable=None):
         piece, gold = words[:, first : first + STEPS], target[0, first : first + STEPS]

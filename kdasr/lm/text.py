@@ -200,7 +200,17 @@ def read_stream(path: str | Path, vocabulary: Vocabulary, most_unknown: float = 
     return Text(stream, int((stream == unknown).sum()))
 
 
-def streams(ids: np.ndarray, count: int) -> np.ndarray:
-    """Cut a stream into `count` that are read side by side: (count, length), what is left over dropped."""
-    length = len(ids) // count
-    return ids[: count * length].reshape(count, length)
+def streams(ids: np.ndarray, count: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every token with the one before it, cut into streams, the last ones filled up: words and targets (B, L) int64.
+
+    Args:
+        ids: (tokens,).
+        count: B, or less if there are fewer tokens.
+        end: the id that stands before the first token, and in the filling; the filling's targets are -1.
+    """
+    length = -(-len(ids) // count)
+    count = -(-len(ids) // length)
+    words = np.full(count * length, end, dtype=np.int64)
+    target = np.full(count * length, -1, dtype=np.int64)
+    words[1 : len(ids)], target[: len(ids)] = ids[:-1], ids
+    return words.reshape(count, length), target.reshape(count, length)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from kdasr.errors import UserError
 from kdasr.files import write_json
 from kdasr.lm.awd import AwdLstm
-from kdasr.lm.model import load, save_config
+from kdasr.lm.model import load, load_all, save_config
 from kdasr.lm.perplexity import perplexity
 from kdasr.lm.piece import OnlineTeachers, backward
 from kdasr.lm.settings import LmSettings
@@ -83,12 +83,9 @@ def teacher_of(args: argparse.Namespace, words: list[str], device: torch.device)
         return StoredTeacher(args.soft, args.train, words, device)
     if not args.teachers:
         return None
-    models = []
-    for directory in args.teachers:
-        model, listed = load(directory)
-        if listed != words:
-            raise UserError(f"--teachers {directory}: has another vocabulary than {args.words}")
-        models.append(model.to(device))
+    models, listed = load_all(args.teachers, device, "--teachers")
+    if listed != words:
+        raise UserError(f"--teachers {args.teachers[0]}: has another vocabulary than {args.words}; train with its own")
     return OnlineTeachers(models)
 
 
@@ -118,8 +115,8 @@ class Loop:
         self.save_seconds = 60 * save_minutes
         self.device = model.out.bias.device
         end = model.embed.num_embeddings - 1
-        # every token has one before it, the first of all the end of a sentence
-        sides = (streams(side.astype(np.int64), settings.streams) for side in (np.append(end, ids[:-1]), ids))
+        whole = len(ids) - len(ids) % settings.streams  # what is left over is dropped
+        sides = streams(ids[:whole], settings.streams, end)
         self.words, self.target = map(torch.from_numpy, sides)  # (B, L) each
         self.optimizer = torch.optim.SGD(model.parameters(), settings.rate, weight_decay=settings.weight_decay)
         self.average: AveragedModel | None = None if settings.patience else AveragedModel(model)

@@ -27,7 +27,9 @@ def test_a_stream_ends_every_line(text):
     found = read_stream(text, words)
     assert found.ids.tolist() == [3, 5, 2, 9, 3, 1, 2, 8, 3, 7, 9, 4, 6, 2, 9]
     assert found.unknown == 1 and found.ids.dtype == np.int32
-    assert streams(found.ids, 4).tolist() == [[3, 5, 2], [9, 3, 1], [2, 8, 3], [7, 9, 4]]
+    words, target = streams(found.ids[:12], 4, 9)  # each word with the one before it
+    assert target.tolist() == [[3, 5, 2], [9, 3, 1], [2, 8, 3], [7, 9, 4]]
+    assert words.tolist() == [[9, 3, 5], [2, 9, 3], [1, 2, 8], [3, 7, 9]]
 
 
 def test_a_directory_is_read_as_written(text, tmp_path, capsys):

@@ -12,10 +12,11 @@ from kdasr.lm import trainer
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.dynamic import dynamic_perplexity, mean_squares
 from kdasr.lm.model import load
-from kdasr.lm.perplexity import beside, perplexity
+from kdasr.lm.perplexity import perplexity
 from kdasr.lm.piece import OnlineTeachers, backward
 from kdasr.lm.settings import LmSettings, read_settings
 from kdasr.lm.soft import StoredTeacher, storage, store
+from kdasr.lm.text import streams
 from kdasr.losses import OBJECTIVES
 from kdasr.losses.trust import trust
 
@@ -106,7 +107,7 @@ def test_a_pieces_loss_and_gradient_are_those_of_the_whole(objective, monkeypatc
 
 
 def test_every_token_has_the_one_before_it():
-    words, target = beside(np.arange(1, 8), 3, 10)
+    words, target = streams(np.arange(1, 8), 3, 10)
     assert words.tolist() == [[10, 1, 2], [3, 4, 5], [6, 10, 10]]
     assert target.tolist() == [[1, 2, 3], [4, 5, 6], [7, -1, -1]]
 
@@ -172,7 +173,7 @@ def test_all_words_stored_are_the_teacher_online(tmp_path):
     stored = stored_teacher(tmp_path, text)
     online = OnlineTeachers(teachers)
     online.restart(1)
-    words, target = (torch.from_numpy(side) for side in beside(ids, 1, 10))
+    words, target = (torch.from_numpy(side) for side in streams(ids, 1, 10))
     losses = []
     for teacher in (stored, online):
         teacher.read(words, 0, 40)
@@ -187,7 +188,7 @@ def test_stored_rows_are_those_of_their_place_in_the_text(tmp_path):
     text.write_text("x")
     store([teacher], ids, 3, None, tmp_path)
     stored = stored_teacher(tmp_path, text)
-    logq = teacher(torch.from_numpy(beside(ids, 1, 10)[0]), None)[0][0]  # (24, V)
+    logq = teacher(torch.from_numpy(streams(ids, 1, 10)[0]), None)[0][0]  # (24, V)
     # words 5 to 7 of two streams of 12 tokens
     stored.read(torch.zeros(2, 3, dtype=torch.long), 5, 12)
     places = [5, 6, 7, 17, 18, 19]
@@ -294,9 +295,10 @@ def test_students_learn_online_and_from_stored_targets(corpus, tmp_path, capsys)
     teachers = [str(corpus / "teacher1"), str(corpus / "teacher2")]
     train = str(corpus / "train.txt")
     soft = str(tmp_path / "soft")
-    command = ["lm", "soft", "--teachers", *teachers, "--text", train, "--kept", "11", "--out", soft]
+    command = ["lm", "soft", "--teachers", *teachers, "--text", train, "--kept", "0", "--out", soft]
     assert main(command) == 0 and "bytes a token" in capsys.readouterr().out
     assert main(command) == 0 and "there already" in capsys.readouterr().out
+    assert np.load(tmp_path / "soft/ids.npy").shape[1] == 11  # all words
     assert lm_train(corpus, tmp_path / "online", "--teachers", *teachers) == 0
     assert lm_train(corpus, tmp_path / "stored", "--soft", soft) == 0
     found = [json.loads((tmp_path / name / "kdasr.json").read_text()) for name in ("online", "stored")]

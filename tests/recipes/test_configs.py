@@ -11,10 +11,9 @@ from kdasr.lm.awd import AwdLstm
 from kdasr.lm.settings import read_settings
 
 EGS = Path(__file__).parents[2] / "egs"
-LM = "ptb"  # the recipe whose networks are language models
-CONFIGS = sorted(
-    path for path in [*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")] if path.relative_to(EGS).parts[0] != LM
-)
+LMS = {*EGS.glob("ptb/conf/*.yaml"), *EGS.glob("*/conf/*lm_*.yaml")}  # configurations of language models
+IMAGES = {*EGS.glob("mnist/conf/*.yaml")}  # of classifiers of images
+CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - LMS - IMAGES)
 
 
 def parameters(config: Path) -> int:
@@ -54,14 +53,28 @@ def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):
     assert parameters(conf / f"{teacher}.yaml") > 8 * parameters(conf / f"{student}.yaml")
 
 
-@pytest.mark.parametrize(
-    ("name", "vocabulary", "millions"),
-    [("teacher", 10_001, 21.5), ("student", 10_001, 7.0), ("small_teacher", 680, 0.358), ("small_student", 680, 0.063)],
-)
-def test_language_models_have_the_sizes_they_claim(name, vocabulary, millions):
-    """Shi et al. 2019, section 3.1; and our own small ones, a student of which is less than a third of its teacher."""
-    settings = read_settings(EGS / LM / f"conf/{name}.yaml", [])
+SIZES = {  # words, and millions of parameters; Shi et al. 2019, sections 3.1 and 4, and our own small ones
+    "ptb/conf/teacher": (10_001, 21.5),
+    "ptb/conf/student": (10_001, 7.0),
+    "ptb/conf/small_teacher": (680, 0.2255),
+    "ptb/conf/small_student": (680, 0.0395),
+    "wsj/conf/wsj_lm_teacher": (40_001, 64.9),
+    "wsj/conf/wsj_lm_student": (40_001, 12.0),
+    "wsj/conf/mini_lm_teacher": (680, 0.2255),
+    "wsj/conf/mini_lm_student": (680, 0.0395),
+    "an4/conf/lm_teacher": (100, 0.1120),
+    "an4/conf/lm_student": (100, 0.0149),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_language_models_have_the_sizes_they_claim(name):
+    vocabulary, millions = SIZES[name]
+    settings = read_settings(EGS / f"{name}.yaml", [])
     with torch.device("meta"):
         model = AwdLstm(vocabulary, **settings.network)
     assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
-    assert len(list((EGS / LM / "conf").glob("*.yaml"))) == 4
+
+
+def test_all_configurations_of_language_models_are_among_them():
+    assert {str(path.relative_to(EGS).with_suffix("")) for path in LMS} == set(SIZES)

@@ -18,7 +18,7 @@ TINY = "embed=8 hidden=12 last=10 experts=2 layers=2 streams=4 steps=8 epochs=2 
 def run(recipe, *words, status=0):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = ["./run.sh", "--lm_opts", TINY, *words]
-    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, env=environment, timeout=1800)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 

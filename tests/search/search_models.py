@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from kdasr.espnet import name, register
+from kdasr.espnet import name, register, register_lm
 
 TOKENS = ["<blank>", "<unk>", "<space>", *"abcdefghijklmn", "<sos/eos>"]
 
@@ -132,6 +132,7 @@ LMS = {
         "lm": "transformer",
         "lm_conf": {"pos_enc": "sinusoidal", "embed_unit": 6, "att_unit": 8, "head": 2, "unit": 12, "layer": 1},
     },
+    "awd": {"lm": "awd_lstm", "lm_conf": {"embed": 6, "hidden": 10, "last": 8, "layers": 2, "experts": 3}},
 }
 
 
@@ -143,13 +144,14 @@ def lm_config(kind: str) -> dict:
 def build_lm(kind: str, seed: int = 0, sharp: float = 4.0):
     """A language model of LMS with random weights, as ESPnet's task makes it (its `lm` is the scorer)."""
     torch.manual_seed(seed)
-    model = name("espnet2.tasks.lm:LMTask").build_model(argparse.Namespace(**lm_config(kind))).eval()
+    model = register_lm().build_model(argparse.Namespace(**lm_config(kind))).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(1.5)
-        model.lm.decoder.weight.mul_(sharp / 1.5)
-        model.lm.decoder.bias.normal_()
+        output = model.lm.out if kind == "awd" else model.lm.decoder
+        output.weight.mul_(sharp / 1.5)
+        output.bias.normal_()
     return model
 
 

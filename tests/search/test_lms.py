@@ -56,7 +56,7 @@ def assert_stock(model, lm, lengths, options):
             assert "lm" in ours.scores
 
 
-@pytest.mark.parametrize("lm", ["lstm", "gru", "tanh", "transformer", "sinusoidal"])
+@pytest.mark.parametrize("lm", ["lstm", "gru", "tanh", "transformer", "sinusoidal", "awd"])
 @pytest.mark.parametrize("kind", ["location_lstm", "transformer", "kdasr"])
 def test_fusion_equals_stock_espnet(kind, lm):
     assert_stock(models.build(kind), models.build_lm(lm).lm, LENGTHS, OPTIONS["default"])
@@ -241,6 +241,34 @@ def test_nbest_with_a_language_model(place, tmp_path, capsys):
     assert "made with other settings (search was" in capsys.readouterr().err
     assert call("nbest", root, out) == 1
     assert "lm was" in capsys.readouterr().err
+
+
+def test_nbest_with_a_language_model_of_ours(place, tmp_path, capsys):
+    """`kdasr lm train` over the recogniser's characters, against ESPnet's search with the network that it made."""
+    root, model, _, encoded = place
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens/tokens.txt").write_text("".join(f"{token}\n" for token in models.TOKENS))
+    (tmp_path / "tokens/nlsyms.txt").write_text("")
+    (tmp_path / "tokens/tokens.json").write_text('{"type": "char"}')
+    (tmp_path / "text").write_text("abc abd\nbad cab\nfed deaf face\n" * 20)
+    text, words, out = (str(tmp_path / name) for name in ("text", "tokens", "lm"))
+    sets = ["embed=6", "hidden=12", "last=8", "layers=2", "experts=2", "streams=4", "steps=10", "epochs=3"]
+    files = ["--train", text, "--valid", text, "--words", words, "--out", out]
+    assert main(["lm", "train", *files, "--set", *sets]) == 0
+    assert call("nbest", root, tmp_path / "nbest", "--lm", out, "--lm_weight", 0.8) == 0
+    lm, options = load_lm(out)[0], SearchOptions(beam=4, lm_weight=0.8)
+    for record, x in zip(archive.read_nbest(tmp_path / "nbest"), encoded, strict=True):
+        theirs, best = models.stock(model, x, options, lm)[0], record["hyps"][0]
+        assert best["tokens"] == [token for token in theirs["yseq"][1:-1] if token not in (0, model.eos)]
+        assert best["scores"] == pytest.approx(theirs["scores"], abs=1e-3)
+    # a model of words is for rescoring: its vocabulary is no token list
+    (tmp_path / "words.txt").write_text("a word\nor two\n")
+    assert main(["lm", "words", "--text", str(tmp_path / "words.txt"), "--out", str(tmp_path / "words")]) == 0
+    files = f"--train {tmp_path}/words.txt --valid {tmp_path}/words.txt --words {tmp_path}/words --out {tmp_path}/lm2"
+    assert main(["lm", "train", *files.split(), "--set", *sets[:-3], "streams=1", "steps=5", "epochs=1"]) == 0
+    capsys.readouterr()
+    assert call("nbest", root, tmp_path / "nbest2", "--lm", tmp_path / "lm2") == 1
+    assert "its token list is not that of" in capsys.readouterr().err
 
 
 def test_decode_records_the_language_model(place, tmp_path):

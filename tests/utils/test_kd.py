@@ -119,11 +119,15 @@ def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
     assert output.count("ERROR") <= 1
 
 
-def test_lm_stages_are_told_only_when_asked_for(recipe):
-    output, calls = kd(recipe, "--stage", "lm", "--stop_stage", "rescore")
-    assert "stages 8 (lm) and 9 (rescore) come with" in output and calls == []
+def test_lm_stages_run_only_when_asked_for(recipe):
     output, _ = kd(recipe)
     assert "rescore" not in output
+    for words in (["--stage", "lm", "--stop_stage", "rescore"], ["--stop_stage", "8"], ["--lm", "true"]):
+        output, calls = kd(recipe, *words, status=1)
+        assert "stage 8 (lm): reads" in output and calls == []
+        assert "--lm_teacher_config conf/lm_teacher.yaml: no such file" in output
+    output, _ = kd(recipe, "--stage", "9", status=1)
+    assert "exp/lm/teacher_s1: missing; run stage 8 (lm) first: ./run.sh --stage 8" in output
 
 
 def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):

@@ -1,0 +1,108 @@
+"""`kdasr images data`: images and their labels as one file, from MNIST's files or from scikit-learn's digits.
+
+The file is an .npz with {train,test}_images (N, H, W) and {train,test}_labels (N,), all uint8, and `name`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write
+from kdasr.images.idx import PARTS, read_mnist
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXAMPLES = """examples:
+  kdasr images data --mnist /corpora/mnist --out data/images.npz   # four IDX files, gzipped or not
+  kdasr images data --out data/images.npz                          # the 1797 digits that scikit-learn carries
+"""
+DIGITS_TEST = 450  # of scikit-learn's digits, the last: other writers than the first
+DARKEST = 16  # their pixels are from 0 to this
+
+
+@dataclass(frozen=True)
+class Images:
+    """One part, as tensors: images (N, H, W) uint8, labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def only(self, classes: list[int]) -> Images:
+        """Those of some classes."""
+        import torch
+
+        kept = torch.isin(self.labels, torch.tensor(classes))
+        return Images(self.images[kept], self.labels[kept])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr images data`."""
+    add = parser.add_argument
+    add("--mnist", metavar="DIR", help="directory of MNIST's four files (default: scikit-learn's digits)")
+    add("--out", required=True, metavar="FILE", help="file to write, .npz")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the file and say what is in it."""
+    arrays = read_mnist(args.mnist) if args.mnist else digits()
+    name = "MNIST" if args.mnist else "digits"
+    with atomic_write(args.out, "wb") as stream:
+        np.savez_compressed(stream, name=np.array(name), **arrays)
+    _, height, width = arrays["train_images"].shape
+    counts = ", ".join(f"{len(arrays[f'{part}_labels'])} {part}" for part in PARTS)
+    print(f"{args.out}: {name}, {counts} images of {height} x {width} pixels")
+
+
+def digits() -> dict[str, np.ndarray]:
+    """scikit-learn's digits, 8 x 8, in the form of `read_mnist`; their pixels are brought to 0 to 255."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise UserError(
+            "no scikit-learn, which carries the digits: pip install scikit-learn, or name --mnist DIR"
+        ) from None
+    found = load_digits()
+    images = (found.images * (255 / DARKEST)).round().astype(np.uint8)
+    labels = found.target.astype(np.uint8)
+    cut = len(labels) - DIGITS_TEST
+    return {
+        "train_images": images[:cut],
+        "train_labels": labels[:cut],
+        "test_images": images[cut:],
+        "test_labels": labels[cut:],
+    }
+
+
+def load(path: str | Path) -> dict[str, Images]:
+    """What `kdasr images data` wrote, by part; UserError if it is absent or something else."""
+    import torch
+
+    arrays = _stored(path)
+    return {
+        part: Images(torch.from_numpy(arrays[f"{part}_images"]), torch.from_numpy(arrays[f"{part}_labels"]).long())
+        for part in PARTS
+    }
+
+
+def name_of(path: str | Path) -> str:
+    """What images they are: MNIST or digits; UserError as `load`."""
+    return str(_stored(path)["name"])
+
+
+def _stored(path: str | Path) -> dict[str, np.ndarray]:
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; make it first: kdasr images data")
+    names = ["name", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))]
+    try:
+        with np.load(path) as stored:
+            return {name: stored[name] for name in names}
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not what kdasr images data writes ({error}); make it again") from None

@@ -1,0 +1,205 @@
+"""Training on labels and soft targets, resumed and refused; specialists; the report, on made images."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from kdasr.cli import main
+from kdasr.files import read_json
+from kdasr.images import trainer
+from kdasr.images.data import Images
+from kdasr.images.nets import Classifier
+from kdasr.images.report import read
+from kdasr.images.settings import ImageSettings
+
+SET = ["hidden=24", "epochs=6", "batch=40", "rate=0.01"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Ten blurred patterns of 5 x 5 pixels, and a teacher of them with every regularisation."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    patterns = generator.uniform(0, 160, (10, 5, 5))
+    arrays = {}
+    for part, count in (("train", 400), ("test", 200)):
+        labels = np.arange(count) % 10
+        arrays[f"{part}_labels"] = labels.astype(np.uint8)
+        arrays[f"{part}_images"] = (patterns[labels] + generator.uniform(0, 95, (count, 5, 5))).astype(np.uint8)
+    np.savez(root / "images.npz", name=np.array("patterns"), **arrays)
+    regularised = ["drop_input=0.1", "drop_hidden=0.2", "max_norm=3", "epochs=25"]
+    assert train(root, "teacher_s1", "--label", "teacher", settings=regularised) == 0
+    return root
+
+
+def train(root, name, *words, settings=()):
+    data = ["--data", str(root / "images.npz"), "--out", str(root / "exp" / name)]
+    return main(["images", "train", *data, *words, "--set", *SET, *settings])
+
+
+def test_one_update_by_hand(tmp_path):
+    """(1 - a) CE + a T^2 KL on a whole transfer set of equal images, and Adam's first step of it."""
+    torch.manual_seed(1)
+    images = torch.randint(256, (1, 2, 3), dtype=torch.uint8).repeat(4, 1, 1)
+    labels, soft = torch.tensor([1, 1, 1, 1]), torch.randn(1, 10).log_softmax(1).repeat(4, 1)
+    settings = ImageSettings(
+        hidden=5, layers=1, epochs=1, batch=4, rate=0.5, warmup=0, temperature=3.0, soft_weight=0.8
+    )
+    model = Classifier(6, 5, 1)
+    torch.nn.init.normal_(model.layers[-1].weight)
+    loop = trainer.Loop(model, settings, Images(images, labels), soft, tmp_path)
+    before = model.layers[-1].bias.detach().clone()
+    z = model(images.flatten(1)).detach()[0]
+    q, p = (soft[0] / 3).softmax(0), (z / 3).softmax(0)
+    expected = -0.2 * z.log_softmax(0)[1] + 0.8 * 9 * (q * (q / p).log()).sum()
+    gradient = 0.2 * (z.softmax(0) - F.one_hot(torch.tensor(1), 10)) + 0.8 * 3 * (p - q)
+    loop.set_rate(0.0)
+    assert loop.update(torch.arange(4)) == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(model.layers[-1].bias.grad, gradient, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model.layers[-1].bias.detach(), before - 0.5 * gradient.sign(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_rate_rises_and_falls(tmp_path):
+    settings = ImageSettings(hidden=2, epochs=1, rate=1.0, warmup=0.2)
+    data = Images(torch.zeros(4, 1, 1, dtype=torch.uint8), torch.zeros(4, dtype=torch.long))
+    loop = trainer.Loop(Classifier(1, 2, 1), settings, data, None, tmp_path)
+    found = []
+    for done in (0.0, 0.1, 0.2, 0.6, 0.999):
+        loop.set_rate(done)
+        found.append(loop.optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.01])
+
+
+def test_a_student_learns_its_teacher(root):
+    """From soft targets alone: the test images are answered as the teacher answers them, by logits alike at T = 20."""
+    assert (
+        train(root, "soft_s1", "--teachers", str(root / "exp/teacher_s1"), settings=["soft_weight=1", "epochs=30"]) == 0
+    )
+    teacher, student = (np.load(root / "exp" / name / "logits.npz") for name in ("teacher_s1", "soft_s1"))
+    assert teacher["test"].shape == (200, 10) and student["train"].shape == (400, 10)
+    assert (teacher["test"].argmax(1) == student["test"].argmax(1)).mean() > 0.9
+    centred = [one["train"] - one["train"].mean(1, keepdims=True) for one in (teacher, student)]
+    assert np.corrcoef(centred[0].ravel(), centred[1].ravel())[0, 1] > 0.98
+    record = read_json(root / "exp/soft_s1/kdasr.json")
+    assert record["teachers"] == ["teacher_s1"] and record["temperature"] == 20 and record["classes"] == list(range(10))
+    assert record["errors"] == (student["test"].argmax(1) != np.arange(200) % 10).sum() and record["tested"] == 200
+    assert record["parameters"] == 25 * 24 + 24 + 24 * 24 + 24 + 24 * 10 + 10
+
+
+def test_transfer_sets_without_classes(root, capsys):
+    """What is left out is not in the training; the teacher's soft targets are those of the images that are."""
+    teacher = ["--teachers", str(root / "exp/teacher_s1")]
+    assert train(root, "without3_s1", *teacher, "--without", "3") == 0
+    assert train(root, "only78_s1", *teacher, "--only", "7", "8") == 0
+    records = [read_json(root / "exp" / name / "kdasr.json") for name in ("without3_s1", "only78_s1")]
+    assert [one["images"] for one in records] == [360, 80]
+    assert [one["classes"] for one in records] == [[0, 1, 2, 4, 5, 6, 7, 8, 9], [7, 8]]
+    for words, said in ((("--without", "10"), "class 10, expected 0 to 9"), (("--without", *"0123456789"), "no class")):
+        assert train(root, "bad_s1", *words) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_killed_and_resumed_equals_uninterrupted(root, monkeypatch, capsys):
+    settings = ["drop_input=0.1", "drop_hidden=0.3", "max_norm=1", "jitter=1"]
+    teacher = ["--teachers", str(root / "exp/teacher_s1")]
+    assert train(root, "whole_s1", *teacher, settings=settings) == 0
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", -1)
+    plain = trainer.Loop.set_rate
+
+    def killed(loop, done):
+        if loop.epoch == 4:
+            raise KeyboardInterrupt
+        plain(loop, done)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Loop, "set_rate", killed)
+        assert train(root, "parts_s1", *teacher, settings=settings) == 130
+    assert not (root / "exp/parts_s1/kdasr.json").exists() and (root / "exp/parts_s1/checkpoint.pth").exists()
+    assert train(root, "parts_s1", *teacher, settings=[*settings, "rate=0.02"]) == 1
+    assert "was begun with another settings" in capsys.readouterr().err
+    assert train(root, "parts_s1", *teacher, settings=settings) == 0
+    whole, parts = (torch.load(root / f"exp/{name}_s1/model.pth") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert not (root / "exp/parts_s1/checkpoint.pth").exists()
+    assert train(root, "parts_s1", *teacher, settings=settings) == 0
+    assert "trained already" in capsys.readouterr().out
+
+
+def test_an_ensemble_teaches_its_mean(root):
+    assert train(root, "teacher_s2", "--label", "teacher", "--seed", "2") == 0
+    names = [str(root / "exp" / f"teacher_s{seed}") for seed in (1, 2)]
+    found = trainer.teacher_of(names, "arithmetic", 400)
+    each = [torch.from_numpy(np.load(f"{name}/logits.npz")["train"]).softmax(1) for name in names]
+    torch.testing.assert_close(found.exp(), (each[0] + each[1]) / 2)
+    torch.testing.assert_close(trainer.teacher_of(names[:1], "geometric", 400).exp(), each[0])
+    assert trainer.teacher_of([], "arithmetic", 400) is None
+
+
+def test_what_is_missing_is_named(root, tmp_path, capsys):
+    assert main(["images", "train", "--data", str(tmp_path / "x.npz"), "--out", str(tmp_path / "y")]) == 1
+    assert "make it first: kdasr images data" in capsys.readouterr().err
+    assert train(root, "bad_s1", "--teachers", str(tmp_path)) == 1
+    assert f"{tmp_path}/logits.npz: no such file; train the teacher first" in capsys.readouterr().err
+    np.savez(tmp_path / "logits.npz", train=np.zeros((3, 10), np.float32))
+    assert train(root, "bad_s1", "--teachers", str(tmp_path)) == 1
+    assert "has 3 training images, --data 400" in capsys.readouterr().err
+    assert main(["images", "report", "--data", str(root / "images.npz"), "--exp", str(tmp_path), "--out", "x"]) == 1
+    assert "no network" in capsys.readouterr().err
+
+
+def test_specialists_of_a_poor_generalist(root, capsys):
+    assert train(root, "hard_s1", "--label", "student", settings=["hidden=4", "epochs=4"]) == 0
+    words = ["--data", str(root / "images.npz"), "--generalist", str(root / "exp/hard_s1")]
+    words += ["--out", str(root / "exp/specialists_s1"), "--batch", "40", "--epochs", "10", "--rate", "0.01"]
+    assert main(["images", "specialists", *words]) == 0
+    found = read_json(root / "exp/specialists_s1/specialists.json")
+    assert sorted(number for one in found["specialists"] for number in one["classes"]) == list(range(10))
+    assert found["alone"] == read_json(root / "exp/hard_s1/kdasr.json")["errors"]
+    assert found["together"] < found["alone"]
+    capsys.readouterr()
+    assert main(["images", "specialists", *words, "--groups", "0"]) == 1
+    assert "--groups, --best: expected 1 or more" in capsys.readouterr().err
+
+
+def test_the_report_counts_what_the_networks_say(root, capsys):
+    """The figures of the tables against the logits, counted here; needs the networks of the tests before it."""
+    teacher = ["--teachers", str(root / "exp/teacher_s1"), "--label", "student"]
+    for seed in ("1", "2"):
+        assert train(root, f"small_hard_s{seed}", "--label", "student", "--seed", seed, settings=["hidden=6"]) == 0
+        for temperature in (1, 20):
+            settings = ["hidden=6", f"temperature={temperature}"]
+            assert train(root, f"small_T{temperature}_s{seed}", *teacher, "--seed", seed, settings=settings) == 0
+    assert train(root, "no3_s1", *teacher, "--without", "3") == 0
+    capsys.readouterr()
+    out = root / "RESULTS.md"
+    words = ["--data", str(root / "images.npz"), "--exp", str(root / "exp"), "--out", str(out)]
+    assert main(["images", "report", *words, "--picture", str(root / "T.svg"), "--command", "./run.sh"]) == 0
+    text = out.read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    labels = np.arange(200) % 10
+
+    def errors(name):
+        return (np.load(root / "exp" / name / "logits.npz")["test"].argmax(1) != labels).sum()
+
+    found = next(row for row in rows if row[:3] == ["student, 2x6", "teacher", "20"])
+    counts = [errors(f"small_T20_s{seed}") for seed in (1, 2)]
+    assert found[3] == "-"  # the paper's figures are of MNIST
+    assert found[4] == f"{np.mean(counts):.1f} ± {np.std(counts, ddof=1):.1f}" and found[6] == "2"
+    assert found[5] == f"{np.mean(counts) / 2:.2f}"
+    plain, best, fair = [row for row in rows if row[0] == "no 3 (360 images)"][-3:]
+    assert plain[4] == str(errors("no3_s1")) and plain[3] == "-" and best[3][0] in "+-"
+    threes = np.load(root / "exp/no3_s1/logits.npz")["test"][labels == 3]
+    assert plain[6] == f"{100 * (threes.argmax(1) == 3).mean():.1f} %"
+    threes[:, 3] += float(best[3])
+    assert float(best[6].split()[0]) == pytest.approx(100 * (threes.argmax(1) == 3).mean(), abs=5.1)
+    assert int(best[4]) <= int(plain[4]) and int(best[4]) <= int(fair[4])
+    assert re.search(r"2x6, T = 20: [+-][\d.]+ errors against the same network on the labels \(Welch", text)
+    assert "patterns" in text.splitlines()[0] and "CPU minutes" in text and "./run.sh" in text
+    every = [one["cpu_seconds"] for group in read(root / "exp") for one in group.members]
+    assert f"All networks together: {sum(every) / 60:.1f} CPU minutes." in text
+    picture = ET.parse(root / "T.svg").getroot()
+    assert picture.tag.endswith("svg") and "2x6" in (root / "T.svg").read_text()
