@@ -3,9 +3,12 @@
 import json
 import random
 
+import numpy as np
 from test_report_table import write_model
 
 from kdasr.cli import main
+from kdasr.report.alignments import Alignment
+from kdasr.score.align import align
 
 # sclite's signs (; { } \\ @) are refused by kdasr score; these are what is left of a page's
 TEXT = (
@@ -90,3 +93,20 @@ def make_exp(root, count=30):
                 write_scored(root, model, tag, part, texts, rate * factor, 10 * number + len(tag), cpu)
     write_model(exp, "unfinished", "unfinished student", 50_000, train_seconds=None, teacher="teacher")
     return exp
+
+
+def aligned(ref, hyp):
+    """The alignment of two sentences."""
+    return Alignment(
+        tuple(ref.split()), tuple(hyp.split()), "".join(op for op, _, _ in align(ref.split(), hyp.split()))
+    )
+
+
+def tone(path, seconds, rate=16000):
+    """Write a recording of a tone; its path."""
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.sin(np.arange(int(rate * seconds)) * 0.1) * 8000
+    soundfile.write(path, samples.astype(np.int16), rate)
+    return path

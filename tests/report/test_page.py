@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_inputs import make_exp
-from test_page_parts import aligned, tone
+from report_inputs import aligned, make_exp, tone
 from test_report_table import exp  # noqa: F401 - a fixture
 
 from kdasr.cli import main

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_inputs import utterances, write_scored
+from report_inputs import aligned, utterances, write_scored
 from test_report_table import REFERENCES, SEQUENCE, exp, write_decode, write_model  # noqa: F401 - a fixture
 
 from kdasr.errors import UserError
@@ -92,12 +92,6 @@ def test_damaged_alignments_are_named(exp):  # noqa: F811
     scored = collect.systems(exp)[0].scored["beam", "test"]
     with pytest.raises(UserError, match="per_utt:4: the lines of u0 differ in length"):
         alignments.read(scored)
-
-
-def aligned(ref, hyp):
-    return Alignment(
-        tuple(ref.split()), tuple(hyp.split()), "".join(op for op, _, _ in align(ref.split(), hyp.split()))
-    )
 
 
 def with_texts(texts):

@@ -5,21 +5,13 @@ import io
 
 import numpy as np
 import pytest
+from report_inputs import tone
 from test_report_table import REFERENCES, SEQUENCE, exp, write_decode, write_model  # noqa: F401 - a fixture
 
 from kdasr.errors import UserError
 from kdasr.report import (
     audio,
 )
-
-
-def tone(path, seconds, rate=16000):
-    import soundfile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.sin(np.arange(int(rate * seconds)) * 0.1) * 8000
-    soundfile.write(path, samples.astype(np.int16), rate)
-    return path
 
 
 def decoded(uri):

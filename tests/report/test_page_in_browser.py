@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_inputs import make_exp
+from report_inputs import make_exp, tone
 from test_page import Markup
-from test_page_parts import tone
 
 from kdasr.cli import main
 from kdasr.report import alignments, collect

@@ -144,9 +144,7 @@ TRN = {
 def score_trn(files, *options):
     for name, text in TRN.items():
         (files / name).write_text(text)
-    return main(
-        ["score", "--ref", f"{files}/ref.trn", "--hyp", f"{files}/hyp.trn", "--dir", f"{files}/out", *options]
-    )
+    return main(["score", "--ref", f"{files}/ref.trn", "--hyp", f"{files}/hyp.trn", "--dir", f"{files}/out", *options])
 
 
 @pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
