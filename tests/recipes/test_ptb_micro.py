@@ -33,7 +33,7 @@ def recipe(tmp_path):
 
 
 def test_the_recipe_makes_its_table_and_goes_on_where_it_was(recipe):
-    options = ["--sentences", "150"]
+    options = ["--sentences", "400"]
     said = run(recipe, *options, "--seeds", "1 2", "--objectives", "ce trust", "--teacher_seeds", "1")
     table = [row.split("|")[1:-1] for row in said.splitlines() if row.startswith("|")]
     assert [row[0] for row in table if row[0] not in ("model", "---")] == [
