@@ -187,6 +187,7 @@ def start(cwd, *words, **environment):
     return subprocess.Popen(
         [sys.executable, "-ES", RUN, *map(str, words)],
         cwd=cwd, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # whoever called the tests with nohup
     )  # fmt: skip
 
 
