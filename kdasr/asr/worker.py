@@ -7,6 +7,7 @@ nodes SLURM's srun starts torchrun on each. Each process is `python -m kdasr.asr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -47,10 +48,7 @@ def train(out: str | Path, options: Sequence[str]) -> None:
         format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
     )
     try:
-        if first:
-            with EpochBar(str(out)):
-                KDTask.main(cmd=list(options))
-        else:
+        with EpochBar(str(out)) if first else contextlib.nullcontext():
             KDTask.main(cmd=list(options))
     except SystemExit as error:
         if error.code not in (0, None):

@@ -71,14 +71,20 @@ class Stage:
 
 def chain(exp: str | Path) -> list[Stage]:
     """The stages submitted for `exp`, the last submission of each, by number; UserError if there are none."""
+    folders = submissions(exp)
+    if not folders:
+        raise UserError(f"{exp}: no stage was submitted from here; ./run.sh --submit slurm does that")
+    return follow(folders, ask())
+
+
+def submissions(exp: str | Path) -> list[Path]:
+    """The folders of the stages submitted for `exp`, the last one of each, by number."""
     newest: dict[str, Path] = {}
     for spec in Path(exp, "jobs", "q").glob("*/spec.json"):
         log = spec.parent.name.rsplit(".", 2)[0]
         if log not in newest or newest[log].name < spec.parent.name:
             newest[log] = spec.parent
-    if not newest:
-        raise UserError(f"{exp}: no stage was submitted from here; ./run.sh --submit slurm does that")
-    return follow(sorted(newest.values(), key=lambda folder: int(folder.name.split("_")[0])), ask())
+    return sorted(newest.values(), key=lambda folder: int(folder.name.split("_")[0]))
 
 
 def follow(folders: list[Path], told: Mapping[str, Told]) -> list[Stage]:

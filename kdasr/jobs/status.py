@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from kdasr.errors import UserError
-from kdasr.jobs.chain import Stage, chain, rows
+from kdasr.jobs.chain import Stage, chain, rows, submissions
 
 EXAMPLES = """examples:
   kdasr jobs status exp            # in the recipe's directory, from any machine that sees it
@@ -29,13 +29,12 @@ def run(args: argparse.Namespace) -> None:
         check_idle(args.exp)
         return
     stages = chain(args.exp)
-    live = arrays(stages)
     table = [COLUMNS]
     for stage in stages:
         log = os.path.relpath(stage.log)
         table.append([f"{stage.number} {stage.name}", stage.job, stage.state, stage.detail, log])
         if stage.state == "running":
-            table += live
+            table += arrays(stages)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -47,12 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
 def check_idle(exp: str | Path) -> None:
     """UserError if a stage of this chain waits or runs."""
-    try:
-        busy = [stage for stage in chain(exp) if stage.live]
-    except UserError:
-        if Path(exp, "jobs", "q").is_dir():
-            raise
-        return
+    busy = [stage for stage in chain(exp) if stage.live] if submissions(exp) else []
     if busy:
         first = busy[0]
         raise UserError(

@@ -113,3 +113,5 @@ def test_nothing_submitted(tmp_path, capsys):
     assert main(["jobs", "status", str(tmp_path)]) == 1
     assert "no stage was submitted from here; ./run.sh --submit slurm does that" in capsys.readouterr().err
     assert main(["jobs", "status", str(tmp_path), "--idle"]) == 0
+    (tmp_path / "jobs/q").mkdir(parents=True)  # left by a submission that SLURM did not take
+    assert main(["jobs", "status", str(tmp_path), "--idle"]) == 0
