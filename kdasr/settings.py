@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kdasr.errors import UserError
-from kdasr.files import read_lines
+from kdasr.files import read_json, read_lines
 
 Settings = TypeVar("Settings")
 
@@ -55,3 +55,14 @@ def read(kind: type[Settings], path: str | Path | None, changes: list[str], exam
         if type(given[name]) is not type(default):
             raise UserError(f"{where}: {name} is {value!r}, expected {type(default).__name__}, as in {default}")
     return kind(**given)
+
+
+def check_begun(out: Path, made: dict[str, Any]) -> None:
+    """UserError if the model directory was begun with other settings than `made`; its settings.json tells."""
+    there = read_json(out / "settings.json") if (out / "settings.json").exists() else made
+    differing = next((key for key in made if there.get(key) != made[key]), None)
+    if differing:
+        raise UserError(
+            f"{out}: was begun with another {differing} ({there.get(differing)}, now {made[differing]}); "
+            "remove the directory, or name another"
+        )

@@ -73,22 +73,6 @@ split rescore_words "${rescore_opts}"
 filter_option=()
 if [[ " ${score_words[*]} " == *" --wsj_filter "* ]]; then filter_option=(--wsj_filter); fi
 
-first_lists() { # RECOGNISER SET
-    local out="${first_pass}/nbest_$1/$2" model made
-    model="$(recogniser "$1")"
-    made="$(stamp "beam=${rescore_beam}" "ctc_weight=${ctc_weight}" "nbest_opts=${nbest_opts}" -- "${model}" "${feats}/$2")"
-    if is_done "${out}" "${made}"; then
-        log "${out}: done already"
-        return
-    fi
-    local options=(--model "${model}" --data "${feats}/$2" --out "${out}" --beam "${rescore_beam}" --nbest "${rescore_beam}"
-        --ctc_weight "${ctc_weight}" "${inference_option[@]}" "${nbest_words[@]}")
-    log "${out}: ${rescore_beam}-best, log in ${out}/log/nbest.*.log"
-    await "${run_decode[@]}" JOB=1:"${nj}" "${out}/log/nbest.JOB.log" kdasr nbest "${options[@]}" --job JOB/"${nj}"
-    await "${run_decode[@]}" "${out}/log/merge.log" kdasr nbest "${options[@]}" --merge
-    mark_done "${out}" "${made}"
-}
-
 # rescore_lists NAME RECOGNISER [LM...]: the lists of all sets ranked by the mean of some language models (none: as
 # they stand), with weights tuned on the validation set; and scored
 rescore_lists() {
@@ -129,7 +113,8 @@ if lm_wanted && begin 9 "${expdir}/lm, ${test_sets}" "${expdir}/lm/*/rescore_*, 
         if [ "${name}" = teacher ]; then need 3 "${teacher}"; else need 5 "$(recogniser "${name}")"; fi
         for data_set in "${other_sets[@]}"; do
             need 2 "${feats}/${data_set}"
-            first_lists "${name}" "${data_set}"
+            write_nbest "${first_pass}/nbest_${name}/${data_set}" "${feats}/${data_set}" "${rescore_beam}" "${rescore_beam}" \
+                "$(recogniser "${name}")"
         done
         pool_start rescore_lists first_pass "${name}"
         pool_start rescore_lists ensemble "${name}" "${lm_teachers[@]}"

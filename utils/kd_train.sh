@@ -189,26 +189,32 @@ if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
     fi
 fi
 
+# write_nbest OUT DATA BEAM NBEST MODEL...: the lists of a set, by a model or several together
+write_nbest() {
+    local out="$1" data="$2" search_beam="$3" search_nbest="$4" made options
+    shift 4
+    made="$(stamp "nbest=${search_nbest}" "beam=${search_beam}" "ctc_weight=${ctc_weight}" "nbest_opts=${nbest_opts}" -- \
+        "$@" "${data}")"
+    if is_done "${out}" "${made}"; then
+        log "${out}: done already"
+        return
+    fi
+    options=(--model "$@" --data "${data}" --out "${out}" --beam "${search_beam}" --nbest "${search_nbest}"
+        --ctc_weight "${ctc_weight}" "${inference_option[@]}" "${nbest_words[@]}")
+    log "${out}: ${search_nbest}-best, log in ${out}/log/nbest.*.log"
+    await "${run_decode[@]}" JOB=1:"${nj}" "${out}/log/nbest.JOB.log" kdasr nbest "${options[@]}" --job JOB/"${nj}"
+    await "${run_decode[@]}" "${out}/log/merge.log" kdasr nbest "${options[@]}" --merge
+    mark_done "${out}" "${made}"
+}
+
 if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${archive_dirs[*]}"; then
     need 2 "${labelled}" ${unlabelled:+"${unlabelled}"}
     for out in "${archive_dirs[@]}"; do
-        data="${archive_data[${out}]}"
         read -r search_beam search_nbest <<<"${archive_search[${out}]}"
         mapfile -t searchers <<<"${archive_models[${out}]}"
-        need 2 "${data}"
+        need 2 "${archive_data[${out}]}"
         need 3 "${searchers[@]}"
-        made="$(stamp "nbest=${search_nbest}" "beam=${search_beam}" "ctc_weight=${ctc_weight}" "nbest_opts=${nbest_opts}" -- \
-            "${searchers[@]}" "${data}")"
-        if is_done "${out}" "${made}"; then
-            log "${out}: done already"
-            continue
-        fi
-        options=(--model "${searchers[@]}" --data "${data}" --out "${out}" --beam "${search_beam}" --nbest "${search_nbest}"
-            --ctc_weight "${ctc_weight}" "${inference_option[@]}" "${nbest_words[@]}")
-        log "${out}: ${search_nbest}-best, log in ${out}/log/nbest.*.log"
-        await "${run_decode[@]}" JOB=1:"${nj}" "${out}/log/nbest.JOB.log" kdasr nbest "${options[@]}" --job JOB/"${nj}"
-        await "${run_decode[@]}" "${out}/log/merge.log" kdasr nbest "${options[@]}" --merge
-        mark_done "${out}" "${made}"
+        write_nbest "${out}" "${archive_data[${out}]}" "${search_beam}" "${search_nbest}" "${searchers[@]}"
     done
 fi
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kdasr.classify.settings import LOGITS, RECORD
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_json
 from kdasr.images.bias import Corrected, crossed, on_all
 from kdasr.images.data import load, name_of
 from kdasr.images.idx import CLASSES
-from kdasr.images.train import LOGITS, RECORD
 from kdasr.report.provenance import environment
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart

@@ -14,10 +14,12 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from kdasr.classify.settings import LOGITS, RECORD
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
 from kdasr.images.idx import CLASSES
 from kdasr.images.settings import read_settings
+from kdasr.settings import check_begun
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -30,7 +32,6 @@ EXAMPLES = """examples:
   kdasr images train ... --teachers exp/teacher_s1 --only 7 8 --out exp/only78_s1
   kdasr images train ... --teachers exp/teacher_s1 exp/teacher_s2 --mean geometric --out exp/ensemble_s1
 """
-CHECKPOINT, MODEL, RECORD, LOGITS = "checkpoint.pth", "model.pth", "kdasr.json", "logits.npz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,13 +74,7 @@ def run(args: argparse.Namespace) -> None:
         "mean": args.mean,
     }
     with only_writer(out):
-        there = read_json(out / "settings.json") if (out / "settings.json").exists() else made
-        differing = next((key for key in made if there.get(key) != made[key]), None)
-        if differing:
-            raise UserError(
-                f"{out}: was begun with another {differing} ({there.get(differing)}, now {made[differing]}); "
-                "remove the directory, or name another"
-            )
+        check_begun(out, made)
         if (out / RECORD).exists():
             print(f"{out}: trained already, {read_json(out / RECORD)['errors']} test errors; again: rm -r {out}")
             return

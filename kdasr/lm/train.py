@@ -17,6 +17,7 @@ from pathlib import Path
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
 from kdasr.lm.settings import read_settings
+from kdasr.settings import check_begun
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -69,13 +70,7 @@ def run(args: argparse.Namespace) -> None:
         "init": model_name(args.init) if args.init else None,
     }
     with only_writer(out):
-        there = read_json(out / "settings.json") if (out / "settings.json").exists() else made
-        differing = next((key for key in made if there.get(key) != made[key]), None)
-        if differing:
-            raise UserError(
-                f"{out}: was begun with another {differing} ({there.get(differing)}, now {made[differing]}); "
-                "remove the directory, or name another"
-            )
+        check_begun(out, made)
         if (out / RECORD).exists():
             ppl = read_json(out / RECORD)["valid_ppl"]
             print(f"{out}: trained already, validation perplexity {ppl:.2f}; to train again: rm -r {out}")

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from kdasr.classify import loop as training
+from kdasr.classify.nets import Classifier
 from kdasr.cli import main
 from kdasr.files import read_json
 from kdasr.images import trainer
 from kdasr.images.data import Images
-from kdasr.images.nets import Classifier
 from kdasr.images.report import read
 from kdasr.images.settings import ImageSettings
 
@@ -49,9 +50,9 @@ def test_one_update_by_hand(tmp_path):
     settings = ImageSettings(
         hidden=5, layers=1, epochs=1, batch=4, rate=0.5, warmup=0, temperature=3.0, soft_weight=0.8
     )
-    model = Classifier(6, 5, 1)
+    model = Classifier(6, 5, 1, 10, 255)
     torch.nn.init.normal_(model.layers[-1].weight)
-    loop = trainer.Loop(model, settings, Images(images, labels), soft, tmp_path)
+    loop = training.Loop(model, settings, Images(images, labels).inputs, labels, soft, tmp_path)
     before = model.layers[-1].bias.detach().clone()
     z = model(images.flatten(1)).detach()[0]
     q, p = (soft[0] / 3).softmax(0), (z / 3).softmax(0)
@@ -66,7 +67,7 @@ def test_one_update_by_hand(tmp_path):
 def test_the_rate_rises_and_falls(tmp_path):
     settings = ImageSettings(hidden=2, epochs=1, rate=1.0, warmup=0.2)
     data = Images(torch.zeros(4, 1, 1, dtype=torch.uint8), torch.zeros(4, dtype=torch.long))
-    loop = trainer.Loop(Classifier(1, 2, 1), settings, data, None, tmp_path)
+    loop = training.Loop(Classifier(1, 2, 1, 10), settings, data.inputs, data.labels, None, tmp_path)
     found = []
     for done in (0.0, 0.1, 0.2, 0.6, 0.999):
         loop.set_rate(done)
@@ -107,8 +108,8 @@ def test_killed_and_resumed_equals_uninterrupted(root, monkeypatch, capsys):
     settings = ["drop_input=0.1", "drop_hidden=0.3", "max_norm=1", "jitter=1"]
     teacher = ["--teachers", str(root / "exp/teacher_s1")]
     assert train(root, "whole_s1", *teacher, settings=settings) == 0
-    monkeypatch.setattr(trainer, "SAVE_SECONDS", -1)
-    plain = trainer.Loop.set_rate
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1)
+    plain = training.Loop.set_rate
 
     def killed(loop, done):
         if loop.epoch == 4:
@@ -116,7 +117,7 @@ def test_killed_and_resumed_equals_uninterrupted(root, monkeypatch, capsys):
         plain(loop, done)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Loop, "set_rate", killed)
+        patch.setattr(training.Loop, "set_rate", killed)
         assert train(root, "parts_s1", *teacher, settings=settings) == 130
     assert not (root / "exp/parts_s1/kdasr.json").exists() and (root / "exp/parts_s1/checkpoint.pth").exists()
     assert train(root, "parts_s1", *teacher, settings=[*settings, "rate=0.02"]) == 1

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from kdasr.classify.nets import Classifier, logits_of
 from kdasr.errors import UserError
-from kdasr.images.nets import Classifier, logits_of, shifts
+from kdasr.images.data import Images, shifts
 from kdasr.images.settings import read_settings
 
 
 def test_dropout_by_batches_is_a_masked_network():
     """Left-out rows and columns give what zeros in their places give, gradients too."""
-    model = Classifier(12, 8, 2)
+    model = Classifier(12, 8, 2, 10, 255)
     torch.nn.init.normal_(model.layers[-1].weight)
     images = torch.randint(256, (5, 12), dtype=torch.uint8)
     torch.manual_seed(3)
@@ -38,15 +39,15 @@ def test_dropout_by_batches_is_a_masked_network():
 
 
 def test_without_dropout_nothing_is_random():
-    model = Classifier(9, 7, 1)
+    model = Classifier(9, 7, 1, 10, 255)
     images = torch.randint(256, (2500, 3, 3), dtype=torch.uint8)
-    every = logits_of(model, images)
+    every = logits_of(model, Images(images, torch.zeros(2500)).inputs, 2500)
     assert every.shape == (2500, 10)
     torch.testing.assert_close(every[1700:1701], model(images[1700:1701].flatten(1)).detach())
 
 
 def test_the_bound_shortens_long_vectors_only():
-    model = Classifier(2, 3, 1)
+    model = Classifier(2, 3, 1, 10)
     with torch.no_grad():
         model.layers[0].weight.copy_(torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, -2.0]]))
         last = model.layers[1].weight.clone()
@@ -100,7 +101,7 @@ def test_the_recipes_networks_are_the_papers(name, parameters):
     """Two hidden layers of 1200 and of 800 units on 784 pixels; only the teacher is regularised."""
     conf = Path(__file__).parents[2] / "egs/mnist/conf"
     found = read_settings(conf / f"{name}.yaml", [])
-    assert sum(one.numel() for one in Classifier(784, found.hidden, found.layers).parameters()) == parameters
+    assert sum(one.numel() for one in Classifier(784, found.hidden, found.layers, 10).parameters()) == parameters
     regularised = [found.drop_hidden, found.max_norm, found.jitter]
     assert all(regularised) if name == "teacher" else not any(regularised)
     small = read_settings(conf / f"digits_{name}.yaml", [])

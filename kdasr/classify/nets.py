@@ -1,47 +1,56 @@
 """A classifier of rectified linear units, dropout by batches, and the bound on its weights.
 
-Axes: B images, P pixels, H units of a hidden layer, C classes.
+Axes: B examples, P numbers of one (pixels, or the filterbanks of a window), H units of a hidden layer, C classes.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdasr.images.idx import CLASSES
-
-AT_ONCE = 1000  # images read together where nothing is learnt
+AT_ONCE = 1000  # examples read together where nothing is learnt
 
 
 class Classifier(nn.Module):
-    """P pixels, `layers` hidden layers of `hidden` units, C classes."""
+    """P numbers, `layers` hidden layers of `hidden` units, C classes."""
 
-    def __init__(self, pixels: int, hidden: int, layers: int, classes: int = CLASSES) -> None:
+    def __init__(self, inputs: int, hidden: int, layers: int, classes: int, largest: float = 1.0) -> None:
+        """New weights.
+
+        Args:
+            inputs: P.
+            hidden, layers: of the hidden layers.
+            classes: C.
+            largest: what an input is divided by: 255 for pixels.
+        """
         super().__init__()
-        sizes = [pixels, *[hidden] * layers, classes]
+        self.largest = largest
+        sizes = [inputs, *[hidden] * layers, classes]
         self.layers = nn.ModuleList(nn.Linear(*sides) for sides in itertools.pairwise(sizes))
         for layer in self.layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.layers[-1].weight, std=0.01)  # all classes alike at first
 
-    def forward(self, images: Tensor, drop_input: float = 0.0, drop_hidden: float = 0.0) -> Tensor:
+    def forward(self, inputs: Tensor, drop_input: float = 0.0, drop_hidden: float = 0.0) -> Tensor:
         """Logits (B, C).
 
         Args:
-            images: (B, P), uint8.
-            drop_input: share of the pixels to leave out.
+            inputs: (B, P), of any type of numbers.
+            drop_input: share of the P to leave out.
             drop_hidden: share of the units of each hidden layer to leave out.
 
-        What is left out is drawn anew for each call and is the same for all of its images (Graham et al. 2015,
+        What is left out is drawn anew for each call and is the same for all of its examples (Graham et al. 2015,
         batchwise dropout), so that the products are of the kept rows and columns alone: with half of the units a
         third of the work. What is kept is scaled, so that nothing has to be when all is kept.
         """
-        kept = None if not drop_input else _kept(images.size(1), drop_input)
-        x = (images if kept is None else images[:, kept]).float() / (255 * (1 - drop_input))  # (B, P kept)
+        kept = None if not drop_input else _kept(inputs.size(1), drop_input)
+        x = inputs if kept is None else inputs[:, kept]  # (B, P kept)
+        x = x.float() / (self.largest * (1 - drop_input))
         for layer in self.layers[:-1]:
             weight = layer.weight if kept is None else layer.weight.index_select(1, kept)  # (H, kept before)
             bias = layer.bias
@@ -62,25 +71,15 @@ class Classifier(nn.Module):
 
 
 @torch.no_grad()
-def logits_of(model: Classifier, images: Tensor) -> Tensor:
-    """Logits (N, C) of images (N, H, W), nothing left out, nothing moved."""
-    return torch.cat([model(part.flatten(1)) for part in images.split(AT_ONCE)])
-
-
-def shifts(images: Tensor, reach: int) -> Tensor:
-    """Every image moved by up to `reach` pixels in each direction, without a copy of any.
+def logits_of(model: Classifier, inputs: Callable[[Tensor], Tensor], count: int) -> Tensor:
+    """Logits (N, C) of all examples, nothing left out.
 
     Args:
-        images: (N, H, W) uint8.
-        reach: pixels; black comes in from the borders.
-
-    Returns:
-        (N, 2 reach + 1, 2 reach + 1, H, W); [n, reach, reach] is image n as it was.
+        model: the network.
+        inputs: gives (B, P) of the examples of these numbers (B,).
+        count: N.
     """
-    padded = F.pad(images, (reach,) * 4)
-    count, rows, columns = padded.shape
-    steps = 2 * reach + 1
-    return padded.as_strided((count, steps, steps, *images.shape[1:]), (rows * columns, columns, 1, columns, 1))
+    return torch.cat([model(inputs(chosen)) for chosen in torch.arange(count).split(AT_ONCE)])
 
 
 def _kept(units: int, drop: float) -> Tensor:

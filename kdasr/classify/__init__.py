@@ -1,0 +1,1 @@
+"""Networks that tell classes apart, of images or of frames of speech, and how they learn."""

@@ -1,0 +1,120 @@
+"""Specialists beside a generalist, for groups of classes that it confuses (Hinton et al. 2015, section 5).
+
+What a specialist is, is in kdasr.losses.specialists. Each begins with the generalist's weights, learns from labels in
+half-special batches, and has its dustbin corrected.
+
+Axes: N examples, P numbers of one, C classes, S special classes of one specialist, whose dustbin stands last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, log_softmax
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from kdasr.classify.nets import Classifier, logits_of
+from kdasr.classify.settings import MODEL, RECORD
+from kdasr.files import read_json
+from kdasr.losses.specialists import confusable, corrected, half_special, oversampling, together, with_dustbin
+
+GROUPED, ASKED = 100_000, 2_000  # examples that groups are found in, at most; that are answered together
+
+
+class Examples(Protocol):
+    """Images, or frames."""
+
+    labels: Tensor  # (N,)
+
+    def inputs(self, chosen: Tensor) -> Tensor:
+        """(B, P) of the examples of these numbers (B,)."""
+
+
+class Generalist(NamedTuple):
+    """A network that tells all classes apart."""
+
+    name: str
+    weights: dict[str, Tensor]
+    hidden: int
+    layers: int
+    largest: float  # as Classifier takes it
+
+
+def read_generalist(directory: str | Path, largest: float = 1.0) -> Generalist:
+    """The network of a model directory."""
+    about = read_json(Path(directory) / RECORD)
+    weights = torch.load(Path(directory) / MODEL, weights_only=True)
+    return Generalist(about["label"], weights, about["hidden"], about["layers"], largest)
+
+
+def beside(
+    args: argparse.Namespace, general: Generalist, train: Examples, seen: Tensor, test: Examples, said: Tensor
+) -> dict[str, Any]:
+    """Find groups, train a specialist for each, and ask them all about the test examples.
+
+    Args:
+        args: groups, temperature, best, epochs, rate, batch and seed, as `kdasr images specialists` has them.
+        general: the generalist.
+        train, test: what specialists learn from, and what is asked.
+        seen, said: (N, C) the generalist's logits (or log-probabilities) on them.
+
+    Returns:
+        What specialists.json says: the groups, each with the errors of its specialist, and the errors of the generalist
+        alone and of all together.
+    """
+    torch.manual_seed(args.seed)
+    began = time.process_time()
+    some = seen[:: max(1, len(seen) // GROUPED)].float()
+    groups = confusable(torch.softmax(some / args.temperature, 1).numpy(), args.groups, args.seed)
+    every, about = [], []
+    for classes in groups:
+        model = specialist(args, general, train, classes)
+        special = torch.isin(train.labels, torch.tensor(classes))
+        logits = corrected(logits_of(model, test.inputs, len(test.labels)), oversampling(special))
+        every.append(log_softmax(logits, 1))
+        errors = int((logits.argmax(1) != with_dustbin(test.labels, classes)).sum())
+        about.append({"classes": classes, "errors_with_dustbin": errors})
+        print(f"{args.out}: specialist of {len(classes)} classes, {errors} errors, its dustbin counted as a class")
+    right = 0
+    for rows in torch.arange(len(said)).split(ASKED):
+        q = together(log_softmax(said[rows].float(), 1), [one[rows] for one in every], groups, args.best)
+        right += int((q.argmax(1) == test.labels[rows]).sum())
+    return {
+        "generalist": general.name,
+        "temperature": args.temperature,
+        "specialists": about,
+        "alone": int((said.argmax(1) != test.labels).sum()),
+        "together": len(said) - right,
+        "tested": len(said),
+        "cpu_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def specialist(args: argparse.Namespace, general: Generalist, train: Examples, classes: list[int]) -> Classifier:
+    """The generalist trained on as a specialist of `classes`; the dustbin's weights are new."""
+    inputs = general.weights["layers.0.weight"].size(1)
+    model = Classifier(inputs, general.hidden, general.layers, len(classes) + 1, general.largest)
+    fresh = model.state_dict()
+    for name, value in general.weights.items():
+        if name.startswith(f"layers.{general.layers}."):
+            fresh[name][:-1] = value[classes]  # of the last layer, what the special classes have
+        else:
+            fresh[name] = value
+    model.load_state_dict(fresh)
+    labels = with_dustbin(train.labels, classes)
+    special = labels < len(classes)
+    optimizer = torch.optim.Adam(model.parameters(), args.rate, fused=True)
+    steps = max(1, round(args.epochs * len(labels) / args.batch))
+    for step in tqdm(range(steps), unit="batch", desc=f"{len(classes)} classes", disable=None):
+        optimizer.param_groups[0]["lr"] = args.rate * (1 - step / steps)
+        chosen = half_special(special, args.batch)
+        loss = F.cross_entropy(model(train.inputs(chosen)), labels[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return model

@@ -1,0 +1,108 @@
+"""The decoder against an enumeration of every path; what its weights do."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdasr.frames import grams
+from kdasr.frames.states import START, States
+from kdasr.frames.states import build as build_states
+from kdasr.frames.viterbi import Weights, build, decode
+
+TEXTS = ["ab", "abb", "ba", "cab", "c"]
+
+
+def case(tokens, positions, frames, seed, sharp=1.0):
+    """States with some of pairs, counts, a trigram, and random predictions."""
+    sequences = [[one for one in text if one in tokens] for text in TEXTS]
+    states = build_states(sequences, positions, 2)
+    generator = np.random.default_rng(seed)
+    counts = generator.integers(0, 50, len(states))
+    table = grams.count(sequences).table()
+    log_probs = sharp * generator.normal(size=(frames, len(states)))
+    log_probs -= np.log(np.exp(log_probs).sum(1, keepdims=True))
+    return states, counts, tokens, table, log_probs
+
+
+def ways(frames, least):
+    """All lengths of segments of so many frames together, each at least as long as `least` says."""
+    spare = frames - sum(least)
+    for cuts in itertools.combinations(range(spare + len(least) - 1), len(least) - 1):
+        ends = [-1, *cuts, spare + len(least) - 1]
+        yield [low + b - a - 1 for low, a, b in zip(least, ends, ends[1:], strict=False)]
+
+
+def enumerated(states, counts, tokens, table, log_probs, weights):
+    """The best (score, tokens) by looking at every path there is."""
+    log_priors = np.log(np.maximum(counts, 1) / np.maximum(counts, 1).sum())
+    acoustic = log_probs - weights.prior_weight * log_priors
+    border = len(tokens)
+    found = []
+    for length in range(len(log_probs) // states.positions + 1):
+        for said in itertools.product(range(border), repeat=length):
+            score = weights.insertion * length
+            history = [border, border, *said, border]
+            score += weights.lm_weight * sum(table[history[k], history[k + 1], history[k + 2]] for k in range(length + 1))
+            segments, least = [0], [0]  # states in a row, silence wherever it may be
+            for before, one in zip([border, *said], said, strict=False):
+                first = states.of(([*tokens, START])[before], tokens[one])
+                segments += [first + position for position in range(states.positions)] + [0]
+                least += [1] * states.positions + [0]
+            for lengths in ways(len(log_probs), least):
+                path = np.repeat(segments, lengths)
+                found.append((score + acoustic[np.arange(len(path)), path].sum(), list(said)))
+    return max(found)
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from([("ab", 2, 6), ("ab", 3, 7), ("abc", 3, 8), ("abc", 2, 5), ("a", 1, 5), ("abc", 3, 2)]),
+    st.integers(0, 10**6),
+    st.floats(0, 3),
+    st.floats(0, 1.5),
+    st.floats(-3, 6),
+)
+def test_the_best_of_all_paths(size, seed, lm_weight, prior_weight, insertion):
+    tokens, positions, frames = size
+    states, counts, tokens, table, log_probs = case(tokens, positions, frames, seed, sharp=2.0)
+    weights = Weights(lm_weight, prior_weight, insertion)
+    said, score = decode(build(states, counts, tokens, table), log_probs, weights)
+    best, sequence = enumerated(states, counts, tokens, table, log_probs, weights)
+    assert score == pytest.approx(best)
+    assert said == sequence
+
+
+def test_what_is_there_is_found():
+    """Frames that leave no doubt, silences among them, and a pair with states of its own."""
+    states, counts, tokens, table, _ = case("abc", 3, 0, 0)
+    assert ("a", "b") in states.units and ("c", "a") not in states.units
+    path = [0, 0]
+    for left, token in ((START, "c"), ("c", "a"), ("a", "b")):
+        first = states.of(left, token)
+        path += [first, first, first + 1, first + 2] + ([0] if token == "c" else [])
+    log_probs = np.full((len(path), len(states)), -20.0)
+    log_probs[np.arange(len(path)), path] = 0.0
+    graph = build(states, counts, tokens, table)
+    said, score = decode(graph, log_probs, Weights(0.0, 0.0, 0.25))
+    assert [tokens[one] for one in said] == ["c", "a", "b"]
+    assert score == pytest.approx(0.75)
+    assert decode(graph, log_probs.astype(np.float16), Weights(0.0, 0.0, 0.25))[0] == said
+
+
+def test_insertion_makes_more_tokens_and_none_without_frames():
+    states, counts, tokens, table, log_probs = case("abc", 3, 30, 5)
+    graph = build(states, counts, tokens, table)
+    lengths = [len(decode(graph, log_probs, Weights(1.0, 0.5, value))[0]) for value in (-50.0, 0.0, 3.0, 50.0)]
+    assert lengths == sorted(lengths) and lengths[0] == 0 and lengths[-1] == 10
+    assert decode(graph, log_probs[:0], Weights())[0] == []
+    assert decode(graph, log_probs[:2], Weights(1.0, 0.5, 50.0))[0] == []  # too short for a token
+
+
+def test_states_never_seen_have_the_prior_of_one_frame():
+    states, _, tokens, table, _ = case("ab", 1, 0, 0)
+    counts = np.array([6, 0, *[1] * (len(states) - 2)])
+    expected = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    assert np.exp(build(states, counts, tokens, table).log_priors) == pytest.approx(expected)

@@ -1,0 +1,35 @@
+"""`kdasr images data`: what stands in the file; images held out."""
+
+import numpy as np
+import torch
+
+from kdasr.cli import main
+from kdasr.images.data import load, name_of
+
+
+def test_the_last_images_held_out(tmp_path, capsys):
+    """They are the test images, and the training set lacks them; the file's own test images are not in it."""
+    whole, held = tmp_path / "whole.npz", tmp_path / "held.npz"
+    assert main(["images", "data", "--out", str(whole)]) == 0
+    assert main(["images", "data", "--out", str(held), "--held_out", "300"]) == 0
+    assert "digits, held out, 1047 train, 300 test images of 8 x 8 pixels" in capsys.readouterr().out
+    one, other = load(whole), load(held)
+    assert torch.equal(torch.cat([other["train"].images, other["test"].images]), one["train"].images)
+    assert torch.equal(torch.cat([other["train"].labels, other["test"].labels]), one["train"].labels)
+    assert (name_of(whole), name_of(held)) == ("digits", "digits, held out")
+    for wrong in ("1347", "-1"):
+        assert main(["images", "data", "--out", str(tmp_path / "x.npz"), "--held_out", wrong]) == 1
+        assert f"--held_out {wrong}: expected 1 to 1346" in capsys.readouterr().err
+
+
+def test_images_that_move_are_drawn_anew(tmp_path):
+    main(["images", "data", "--out", str(tmp_path / "digits.npz")])
+    images = load(tmp_path / "digits.npz")["train"]
+    chosen = torch.zeros(500, dtype=torch.long)
+    torch.manual_seed(1)
+    found = images.moving(1)(chosen)
+    assert found.shape == (500, 64) and found.dtype == torch.uint8
+    padded = np.pad(images.images[0].numpy(), 1)
+    expected = {padded[down : down + 8, right : right + 8].tobytes() for down in range(3) for right in range(3)}
+    assert {one.numpy().tobytes() for one in found} == expected  # every move occurs, and no other
+    assert torch.equal(images.moving(0)(chosen), images.inputs(chosen))
