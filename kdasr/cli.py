@@ -41,6 +41,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "images train": ("kdasr.images.train", "train a classifier of images, by itself or from teachers"),
     "images specialists": ("kdasr.images.specialists", "specialists beside a generalist, for classes it confuses"),
     "images report": ("kdasr.images.report", "classifiers of an exp directory -> RESULTS.md"),
+    "frames align": ("kdasr.frames.align", "a CTC model's alignment of a set: which token is spoken when"),
+    "frames data": ("kdasr.frames.data", "features and alignment -> frames and their states"),
+    "frames train": ("kdasr.frames.train", "train a framewise acoustic model, by itself or from predictions"),
+    "frames predict": ("kdasr.frames.predict", "what framewise models expect of each frame of a set"),
+    "frames specialists": ("kdasr.frames.specialists", "specialists beside a framewise model"),
+    "frames decode": ("kdasr.frames.decode", "predictions of frames -> words"),
+    "frames report": ("kdasr.frames.report", "framewise models of an exp directory -> RESULTS_FRAMES.md"),
     "jobs status": ("kdasr.jobs.status", "stages submitted to a cluster, and how they stand"),
     "jobs cancel": ("kdasr.jobs.cancel", "end the stages that wait or run on a cluster"),
     "jobs logs": ("kdasr.jobs.logs", "the end of a submitted stage's log"),
@@ -50,7 +57,7 @@ VERBS: dict[str, tuple[str, str]] = {
 
 def usage() -> str:
     """The text of `kdasr --help`."""
-    verbs = "\n".join(f"  kdasr {verb:<13} {what}" for verb, (_, what) in VERBS.items())
+    verbs = "\n".join(f"  kdasr {verb:<18} {what}" for verb, (_, what) in VERBS.items())
     return (
         f"kdasr {__version__}: make large attention-based speech recognisers small.\n\n{verbs}\n\n"
         "`kdasr VERB --help` shows a verb's options and examples. The recipes in egs/ call these verbs\n"

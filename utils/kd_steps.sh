@@ -109,10 +109,10 @@ need() {
     for path in "$@"; do
         if [ -d "${path}" ]; then
             [ -e "${path}/.done" ] ||
-                die "${path}: not finished; run stage ${number} (${names[number]}) first: ./run.sh --stage ${number}" \
+                die "${path}: not finished; run stage ${number} (${names[number]}) first: ${recipe:-./run.sh} --stage ${number}" \
                     "(or touch ${path}/.done if it was made in another way)"
         elif [ ! -e "${path}" ]; then
-            die "${path}: missing; run stage ${number} (${names[number]}) first: ./run.sh --stage ${number}"
+            die "${path}: missing; run stage ${number} (${names[number]}) first: ${recipe:-./run.sh} --stage ${number}"
         fi
     done
 }
@@ -183,7 +183,7 @@ at_exit() {
     end_jobs ${child} "${pool[@]}" ${early:-}
     if [ "${status}" -ne 0 ] && ! "${said}"; then
         log "ERROR: stopped in stage ${now} (${names[now]}), status ${status}; what is finished stays, and" \
-            "./run.sh --stage ${now} with the same options goes on" >&2
+            "${recipe:-./run.sh} --stage ${now} with the same options goes on" >&2
     fi
     exit "${status}"
 }

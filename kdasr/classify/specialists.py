@@ -23,7 +23,7 @@ from kdasr.classify.settings import MODEL, RECORD
 from kdasr.files import read_json
 from kdasr.losses.specialists import confusable, corrected, half_special, oversampling, together, with_dustbin
 
-GROUPED, ASKED = 100_000, 2_000  # examples that groups are found in, at most; that are answered together
+ASKED = 2_000  # examples that are answered together
 
 
 class Examples(Protocol):
@@ -61,7 +61,8 @@ def beside(
         args: groups, temperature, best, epochs, rate, batch and seed, as `kdasr images specialists` has them.
         general: the generalist.
         train, test: what specialists learn from, and what is asked.
-        seen, said: (N, C) the generalist's logits (or log-probabilities) on them.
+        seen: (any, C) the generalist's logits on examples that groups are found in, of the training set.
+        said: (N, C) on those of `test`.
 
     Returns:
         What specialists.json says: the groups, each with the errors of its specialist, and the errors of the generalist
@@ -69,8 +70,7 @@ def beside(
     """
     torch.manual_seed(args.seed)
     began = time.process_time()
-    some = seen[:: max(1, len(seen) // GROUPED)].float()
-    groups = confusable(torch.softmax(some / args.temperature, 1).numpy(), args.groups, args.seed)
+    groups = confusable(torch.softmax(seen / args.temperature, 1).numpy(), args.groups, args.seed)
     every, about = [], []
     for classes in groups:
         model = specialist(args, general, train, classes)
@@ -82,7 +82,7 @@ def beside(
         print(f"{args.out}: specialist of {len(classes)} classes, {errors} errors, its dustbin counted as a class")
     right = 0
     for rows in torch.arange(len(said)).split(ASKED):
-        q = together(log_softmax(said[rows].float(), 1), [one[rows] for one in every], groups, args.best)
+        q = together(log_softmax(said[rows], 1), [one[rows] for one in every], groups, args.best)
         right += int((q.argmax(1) == test.labels[rows]).sum())
     return {
         "generalist": general.name,

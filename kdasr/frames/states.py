@@ -8,6 +8,7 @@ have in Hinton et al. 2015, section 4, and a left neighbour that of clustered tr
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def label(spikes: Sequence[tuple[int, str]], frames: int, states: States, reach:
 
 def spans(spikes: Sequence[int], frames: int, reach: int) -> list[tuple[int, int]]:
     """The first frame of each spike's span and the first one after it, as `label` describes."""
-    middles = [(one + other + 1) // 2 for one, other in zip(spikes, spikes[1:], strict=False)]
+    middles = [(one + other + 1) // 2 for one, other in itertools.pairwise(spikes)]
     return [
         (max(first, spike - reach), min(last, spike + reach + 1))
         for spike, first, last in zip(spikes, [0, *middles], [*middles, frames], strict=False)

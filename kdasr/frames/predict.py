@@ -1,0 +1,146 @@
+"""`kdasr frames predict`: what a framewise acoustic model, or several together, expect of each frame of a set.
+
+Writes log_probs.npy, float16 (N, C), in the order of the set's frames, and predict.json with the share of frames whose
+most probable state is the alignment's. Several models are combined by the arithmetic or the geometric mean of their
+distributions (Hinton et al. 2015, section 2). It is what a decoder reads, and what a distilled model learns from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdasr.classify.settings import MODEL, RECORD
+from kdasr.errors import UserError
+from kdasr.files import only_writer, read_json, write_json
+from kdasr.losses import MEANS
+from kdasr.settings import check_begun
+from kdasr.shards import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdasr.classify.nets import Classifier
+    from kdasr.frames.data import Frames
+
+EXAMPLES = """examples:
+  kdasr frames predict --models exp/frames/baseline_s1 --data dump/frames/test --out exp/frames/baseline_s1/predict_test
+  # several together, on the training set: soft targets
+  kdasr frames predict --models exp/frames/baseline_s* --data dump/frames/train --out exp/frames/ensemble/predict_train
+"""
+LOG_PROBS, ABOUT = "log_probs.npy", "predict.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kdasr frames predict`."""
+    add = parser.add_argument
+    add("--models", nargs="+", required=True, metavar="DIR", help="model directories (kdasr frames train)")
+    add("--data", required=True, metavar="DIR", help="frames (kdasr frames data)")
+    add("--out", required=True, metavar="DIR", help="directory to write")
+    add("--mean", choices=MEANS, default="arithmetic", help="of several models (default arithmetic)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict, unless it is done."""
+    from kdasr.frames.data import RECORD as DATA
+
+    for one in args.models:
+        if not (Path(one) / RECORD).is_file():
+            raise UserError(f"{one}/{RECORD}: no such file; train the model first: kdasr frames train")
+    if not (Path(args.data) / DATA).is_file():
+        raise UserError(f"{args.data}/{DATA}: no such file; make it first: kdasr frames data")
+    out = Path(args.out)
+    made = {
+        "models": [digest(Path(one) / MODEL) for one in args.models],
+        "mean": args.mean,
+        "data": digest(Path(args.data) / DATA),
+    }
+    with only_writer(out):
+        check_begun(out, made)
+        if not (out / ABOUT).exists():
+            write_json(out / "settings.json", made)
+            write_json(out / ABOUT, {**predict(args), "of_data": made["data"]})
+    about = read_json(out / ABOUT)
+    print(f"{out}: {about['accuracy']:.2f} % of {about['frames']} frames right")
+
+
+def predict(args: argparse.Namespace) -> dict[str, Any]:
+    """Write log_probs.npy, whole or not at all; what predict.json says of it."""
+    import numpy as np
+    import torch
+    from tqdm import tqdm
+
+    from kdasr.frames.data import load
+    from kdasr.frames.train import batches
+    from kdasr.losses.ensemble import combined
+
+    torch.set_flush_denormal(True)
+    began = time.process_time()
+    frames = load(args.data)
+    models = [fitting(one, args.data, frames) for one in args.models]
+    count, right, first = len(frames.labels), 0, 0
+    part = Path(args.out) / f"{LOG_PROBS}.part"
+    stored = np.lib.format.open_memmap(part, "w+", np.float16, (count, len(frames.states)))
+    bar = tqdm(total=count, unit="frame", desc=Path(args.out).name, disable=None)
+    for inputs, labels in batches(frames):
+        logp = torch.stack([torch.log_softmax(model(inputs), 1) for model in models])  # (M, B, C)
+        told = combined(logp, [1 / len(models)] * len(models), args.mean)  # (B, C)
+        stored[first : first + len(labels)] = told.numpy()
+        right += int((told.argmax(1) == labels).sum())
+        first += len(labels)
+        bar.update(len(labels))
+    bar.close()
+    stored.flush()
+    part.replace(Path(args.out) / LOG_PROBS)
+    return {
+        "models": [Path(one).name for one in args.models],
+        "mean": args.mean,
+        "data": Path(args.data).name,
+        "frames": count,
+        "right": right,
+        "accuracy": round(100 * right / count, 3),
+        "cpu_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def fitting(directory: str | Path, data: str | Path, frames: Frames) -> Classifier:
+    """The network of a model directory, to be asked; UserError if it is not made for such frames."""
+    import torch
+
+    from kdasr.classify.nets import Classifier
+
+    about = read_json(Path(directory) / RECORD)
+    weights = torch.load(Path(directory) / MODEL, weights_only=True)
+    takes = weights["layers.0.weight"].size(1), weights[f"layers.{about['layers']}.bias"].numel()
+    there = frames.inputs(torch.tensor([0])).size(1), len(frames.states)
+    if takes != there:
+        raise UserError(
+            f"{directory}: takes {takes[0]} values a frame and tells {takes[1]} states apart, {data} has {there[0]} "
+            f"and {there[1]}; make that with --like of what the model was trained on"
+        )
+    model = Classifier(takes[0], about["hidden"], about["layers"], takes[1])
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def of_data(predictions: str | Path, data: str | Path) -> dict[str, Any]:
+    """predict.json, with a `name` for the predictions; UserError if they are absent, or not of that data."""
+    from kdasr.frames.data import RECORD as DATA
+
+    path = Path(predictions) / ABOUT
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; predict first: kdasr frames predict --data {data}")
+    about = read_json(path)
+    if about["of_data"] != digest(Path(data) / DATA):
+        raise UserError(f"{predictions}: are predictions of {about['data']} as it was or of another set, not of {data}")
+    return {**about, "name": digest(Path(predictions) / "settings.json")}
+
+
+def load_predictions(predictions: str | Path) -> Tensor:
+    """Log-probabilities (N, C), float16."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.load(Path(predictions) / LOG_PROBS))
