@@ -40,6 +40,7 @@ class LmSettings:
     weight_decay: float = 1.2e-6
     epochs: int = 1000
     patience: int = 5  # epochs without a better validation perplexity before averaging begins (0: at once)
+    average_after: int = 0  # epochs after which averaging begins in any case (0: patience alone decides)
     stop: int = 0  # epochs without a better one, after averaging began, before training ends (0: never)
     # distillation (kdasr.losses.trust); of use with teachers only
     objective: str = "trust"
@@ -83,7 +84,7 @@ def checked(settings: LmSettings, where: object) -> LmSettings:
     for name in ("rate", "clip", "temperature", "power"):
         if getattr(settings, name) <= 0:
             raise UserError(f"{where}: {name} is {getattr(settings, name)}, expected a number above 0")
-    for name in ("weight_decay", "activation", "temporal", "alpha", "patience", "stop"):
+    for name in ("weight_decay", "activation", "temporal", "alpha", "patience", "average_after", "stop"):
         if getattr(settings, name) < 0:
             raise UserError(f"{where}: {name} is {getattr(settings, name)}, expected 0 or more")
     if settings.objective not in OBJECTIVES:

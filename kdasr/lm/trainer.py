@@ -199,10 +199,10 @@ class Loop:
         before = self.history[: len(self.history) - self.settings.patience]
         averaged = self.average is not None
         self.history.append(ppl)
-        if not averaged and before and ppl > min(before):
+        self.epoch += 1
+        if not averaged and ((before and ppl > min(before)) or self.epoch == self.settings.average_after):
             self.average = AveragedModel(self.model)
         loss, nll = (total / self.position for total in self.sums)
-        self.epoch += 1
         self.restart()
         self.save()
         return (

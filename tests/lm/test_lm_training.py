@@ -269,26 +269,38 @@ def test_killed_anywhere_and_resumed_the_weights_are_the_same(corpus, tmp_path, 
         ]
 
 
-def test_averaging_begins_when_nothing_improves():
+def test_averaging_begins_when_nothing_improves(tmp_path):
     """NT-ASGD: with patience 1, after the first epoch that is worse than the best of those before the last one."""
     assert LmSettings(patience=0).patience == 0
     ids = np.tile([1, 2, 3, 4], 30)
     model = network(1)
-    import tempfile
-    from pathlib import Path
+    loop = trainer.Loop(model, LmSettings(streams=4, steps=8, rate=1e-4, patience=1), ids, None, tmp_path)
+    for history, averaged in (([5.0], False), ([1e-3, 5.0], True)):
+        loop.average, loop.history, loop.sums, loop.position = None, list(history), [1.0, 1.0], 1
+        loop.end_epoch(ids)
+        assert (loop.average is not None) == averaged
+    # the average is the mean of the weights after each piece
+    loop.average, seen = trainer.AveragedModel(model), []
+    for _ in range(3):
+        loop.piece()
+        seen.append(model.out.bias.detach().clone())
+    torch.testing.assert_close(loop.average.module.out.bias, torch.stack(seen).mean(0))
 
-    with tempfile.TemporaryDirectory() as folder:
-        loop = trainer.Loop(model, LmSettings(streams=4, steps=8, rate=1e-4, patience=1), ids, None, Path(folder))
-        for history, averaged in (([5.0], False), ([1e-3, 5.0], True)):
-            loop.average, loop.history, loop.sums, loop.position = None, list(history), [1.0, 1.0], 1
+
+def test_averaging_begins_after_a_given_epoch_at_the_latest(tmp_path):
+    """However the validation perplexity falls; earlier if it does not."""
+    ids = np.tile([1, 2, 3, 4], 30)
+    settings = LmSettings(streams=4, steps=8, rate=1e-4, patience=5, average_after=2)
+    for worse, begun in ((False, [False, True, True]), (True, [True, True, True])):
+        (tmp_path / str(worse)).mkdir()
+        loop = trainer.Loop(network(1), settings, ids, None, tmp_path / str(worse))
+        loop.history = [1e-3] * 6 if worse else [1e9] * 6
+        found = []
+        for _ in begun:
+            loop.sums, loop.position = [1.0, 1.0], 1
             loop.end_epoch(ids)
-            assert (loop.average is not None) == averaged
-        # the average is the mean of the weights after each piece
-        loop.average, seen = trainer.AveragedModel(model), []
-        for _ in range(3):
-            loop.piece()
-            seen.append(model.out.bias.detach().clone())
-        torch.testing.assert_close(loop.average.module.out.bias, torch.stack(seen).mean(0))
+            found.append(loop.average is not None)
+        assert found == begun
 
 
 def test_students_learn_online_and_from_stored_targets(corpus, tmp_path, capsys):
