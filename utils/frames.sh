@@ -26,7 +26,7 @@ seeds="1 2 3"        # of these, and of the models that see a share
 share=0.03           # share of the training set that some see, on labels and on soft targets (0: no such models)
 few_opts="epochs=60" # further settings of these: an epoch is short for them
 groups=8             # groups of confusable states, a specialist each (0: none)
-specialist_opts="--epochs 2"  # further options of kdasr frames specialists
+specialist_opts="--epochs 1"  # further options of kdasr frames specialists
 model_opts=""        # further settings of every model, as in "epochs=5"
 score_opts=""        # options of kdasr score, as in --wsj_filter
 nlsyms=""            # file of non-linguistic symbols, left out of scores
@@ -58,7 +58,7 @@ Distils framewise acoustic models. Stages, by number or name:
   ./frames.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp/frames shows how the stages stand"
 
 words=("$@") # for --submit
-command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]} $*}"
+command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]}${*:+$(printf ' %q' "$@")}}"
 utils="$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=utils/kd_steps.sh
 . "${utils}/kd_steps.sh"
@@ -163,20 +163,21 @@ predict() {
     log "$(grep -F "${out}: " "${out}/predict.log" | tail -n 1)"
 }
 
-# score_one NAME MODEL...: predictions of every set, and words, with weights tuned on the validation set
+# The first baseline's weights of the language model serve all: what differs between rows is the network.
+weights="${baselines[0]}/predict_${valid_set}/decode/weights.json"
+
+# score_one NAME MODEL...: predictions of every set, words, and their error rates
 score_one() {
-    local place="${expdir}/$1" name out made options inputs weights
+    local place="${expdir}/$1" name out made options inputs
     shift
-    weights="${place}/predict_${valid_set}/decode/weights.json"
     for name in "${evaluated[@]}"; do # the validation set is the first of them
         predict "${place}/predict_${name}" "${name}" "$@"
         out="${place}/predict_${name}/decode"
-        inputs=("${place}/predict_${name}" "${train}")
-        if [ "${name}" = "${valid_set}" ]; then
+        options=(--weights "${weights}")
+        inputs=("${place}/predict_${name}" "${train}" "${weights}")
+        if [ "${out}" = "${weights%/*}" ]; then
             options=(--tune "${datadir}/${name}/text")
-        else
-            options=(--weights "${weights}")
-            inputs+=("${weights}")
+            unset 'inputs[-1]'
         fi
         made="$(stamp -- "${inputs[@]}")"
         if ! is_done "${out}" "${made}"; then
@@ -263,8 +264,10 @@ soft="${expdir}/ensemble/predict_${train_set}"
     if begin 7 "${expdir}/*" "${expdir}/*/predict_*"; then
         for name in "${evaluated[@]}"; do need 1 "${dumpdir}/${name}"; done
         need 2 "${baselines[@]}"
+        score_one "${baselines[0]##*/}" "${baselines[0]}"
         pool_start score_one ensemble "${baselines[@]}"
         for one in "${expdir}"/*/kdasr.json; do
+            [ "${one%/*}" != "${baselines[0]}" ] || continue
             need 4 "${one%/*}"
             pool_start score_one "$(basename "${one%/*}")" "${one%/*}"
         done

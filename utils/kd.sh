@@ -113,7 +113,7 @@ A finished step has a file .done, which holds its settings and inputs. To redo a
 directory; with .done alone removed, the step runs again on what is there."
 
 words=("$@") # for --submit
-command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]} $*}" # as the user wrote it; set by run.sh
+command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]}${*:+$(printf ' %q' "$@")}}" # as the user wrote it; set by run.sh
 utils="$(dirname "${BASH_SOURCE[0]}")"
 . "${utils}/kd_steps.sh"
 # shellcheck source=utils/submit_stages.sh

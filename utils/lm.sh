@@ -50,7 +50,7 @@ Distils a recurrent language model. Stages, by number or name:
   ./run.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp shows how the stages stand"
 
 words=("$@") # for --submit
-command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]} $*}"
+command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]}${*:+$(printf ' %q' "$@")}}"
 utils="$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=utils/kd_steps.sh
 . "${utils}/kd_steps.sh"

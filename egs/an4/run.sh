@@ -2,7 +2,8 @@
 # AN4: about 50 minutes of real speech (spelled names, addresses, numbers). A teacher, its N-best,
 # students. The stages are in utils/kd.sh.
 set -euo pipefail
-export KDASR_COMMAND="./run.sh${*:+ $*}"
+KDASR_COMMAND="./run.sh${*:+$(printf ' %q' "$@")}"
+export KDASR_COMMAND
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./db.sh
 

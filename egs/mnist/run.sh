@@ -3,7 +3,7 @@
 # soft targets at several temperatures, students that never saw some classes, specialists, and a table.
 # shellcheck disable=SC2317  # functions that pool_start calls
 set -euo pipefail
-command_line="./run.sh${*:+ $*}"
+command_line="./run.sh${*:+$(printf ' %q' "$@")}"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Begin configuration section.

@@ -2,7 +2,8 @@
 # Distillation of a recurrent language model with trust regularization (Shi et al. 2019): on Penn Treebank, or, without
 # it, on a small text of our own. The stages are in utils/lm.sh.
 set -euo pipefail
-export KDASR_COMMAND="./run.sh${*:+ $*}"
+KDASR_COMMAND="./run.sh${*:+$(printf ' %q' "$@")}"
+export KDASR_COMMAND
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Begin configuration section.

@@ -2,7 +2,8 @@
 # Framewise acoustic models of the corpus that run.sh prepared, distilled from an ensemble (Hinton, Vinyals and Dean
 # 2015). The stages are in utils/frames.sh.
 set -euo pipefail
-export KDASR_COMMAND="./frames.sh${*:+ $*}"
+KDASR_COMMAND="./frames.sh${*:+$(printf ' %q' "$@")}"
+export KDASR_COMMAND
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Begin configuration section.

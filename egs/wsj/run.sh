@@ -2,7 +2,8 @@
 # Wall Street Journal: a teacher, its N-best, students. Without discs it makes the embedded corpus, a
 # small synthetic one written as miniature WSJ discs. The stages are in utils/kd.sh.
 set -euo pipefail
-export KDASR_COMMAND="./run.sh${*:+ $*}"
+KDASR_COMMAND="./run.sh${*:+$(printf ' %q' "$@")}"
+export KDASR_COMMAND
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./db.sh
 

@@ -112,7 +112,8 @@ def run(args: argparse.Namespace) -> None:
         if args.tune:
             weights, tuned = tune(texts, refs, weights, grids)
             write_json(out / "weights.json", {"weights": dataclasses.asdict(weights), "tuned": tuned})
-            print(f"{args.tune}: {tuned['wer_before']:.2f} % WER before, {tuned['wer']:.2f} % after\n{told(tuned)}")
+            print(f"{args.tune}: {tuned['wer_before']:.2f} % WER before, {tuned['wer']:.2f} % after")
+            print(told(tuned, weights))
         found = texts(weights)
         write_table(out / "text", found)
         record = {"utterances": len(found), "frames": task.ends[-1], "weights": dataclasses.asdict(weights)}
@@ -269,9 +270,12 @@ def tune(
     return found, {"words": words, **rates, "table": table}
 
 
-def told(tuned: Mapping[str, Any]) -> str:
-    """WER of each value tried, a line a weight."""
-    return "\n".join(
-        f"  {name}: " + ", ".join(f"{value:g} {rate:.2f}" for value, rate in row)
-        for name, row in tuned["table"].items()
-    )
+def told(tuned: Mapping[str, Any], weights: Weights) -> str:
+    """WER of each value tried, a line a weight; and which weight is the end of its grid."""
+    lines = []
+    for name, row in tuned["table"].items():
+        lines.append(f"  {name}: " + ", ".join(f"{value:g} {rate:.2f}" for value, rate in row))
+        found = getattr(weights, name)
+        if found and found in (row[0][0], row[-1][0]):
+            lines.append(f"  {name} {found:g} is the end of its grid; widen it by --grid {name}=FROM:TO:STEP")
+    return "\n".join(lines)

@@ -131,6 +131,9 @@ def test_the_search_ends_where_no_weight_alone_does_better():
     assert found == Weights(4, 0, 2)
     assert tuned["words"] == 10 and (tuned["wer_before"], tuned["wer"]) == (40, 0)
     assert tuned["table"]["lm_weight"] == [(0, 60), (2, 30), (4, 0), (6, 30)]
+    assert "lm_weight: 0 60.00, 2 30.00, 4 0.00, 6 30.00" in decode.told(tuned, found)
+    assert "end of its grid" not in decode.told(tuned, found)
+    assert "lm_weight 6 is the end of its grid" in decode.told(tuned, Weights(6, 0, 2))
 
 
 @pytest.mark.parametrize(
