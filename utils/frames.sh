@@ -73,12 +73,7 @@ which_stages
 [ -f "${frames_config}" ] || die "${frames_config}: no such file; name the configuration with --frames_config"
 [[ " ${temperatures} " == *" ${main} "* ]] || die "--main ${main}: is none of --temperatures ${temperatures}"
 submit_to
-for file in path.sh cmd.sh; do
-    # shellcheck disable=SC1090  # the recipe's
-    . "./${file}"
-done
-read -ra run_train <<<"${train_cmd:-}"
-read -ra run_decode <<<"${decode_cmd:-}"
+recipe_commands
 read -ra frames_words <<<"${frames_opts}"
 read -ra score_words <<<"${score_opts}"
 now="${first}"
@@ -86,13 +81,7 @@ if [ -n "${submit}" ]; then
     submit_stages "$(seq -s ' ' "${first}" "${last}")" "${BASH_SOURCE[0]}" "${words[@]}"
     exit
 fi
-take_lock
-export KDASR_RECIPE_PID=$$
-trap at_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-started="${SECONDS}"
-log "${command_line}"
+start_run
 
 train="${dumpdir}/${train_set}"
 evaluated=("${valid_set}")

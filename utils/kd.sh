@@ -174,26 +174,12 @@ for option in data train target nbest decode score; do
 done
 
 submit_to
-for file in path.sh cmd.sh; do
-    [ -f "${file}" ] || die "${file}: not found in ${PWD}; run a recipe's run.sh in its own directory"
-    # shellcheck disable=SC1090  # the recipe's
-    . "./${file}"
-done
-# each is "run.py", or another program of its interface with options
-read -ra run_train <<<"${train_cmd:-}"
-read -ra run_decode <<<"${decode_cmd:-}"
-read -ra run_cuda <<<"${cuda_cmd:-}"
+recipe_commands
 inference_option=()
 if "${gpu_inference}"; then
     run_decode=("${run_cuda[@]}" --gpu 1)
     inference_option=(--ngpu 1)
 fi
-for file in kdasr "${run_train[0]:-train_cmd}" "${run_decode[0]:-decode_cmd}" "${run_cuda[0]:-cuda_cmd}"; do
-    command -v "${file}" >/dev/null || case "${file}" in
-        kdasr) die "kdasr is not installed; run tools/install.sh at the top of the repository" ;;
-        *) die "${file}: no such command; cmd.sh has to set train_cmd, decode_cmd and cuda_cmd, as to run.py" ;;
-    esac
-done
 
 # ------------------------------------------------------------------------------------- directories
 
@@ -274,17 +260,11 @@ if [ -n "${submit}" ]; then
     submit_stages "${stages[*]}" "${BASH_SOURCE[0]}" "${words[@]}"
     exit
 fi
-take_lock
-export KDASR_RECIPE_PID=$$ # run.py ends its jobs when this process is gone
+start_run
 if [ -t 1 ] || [ -p /dev/stdout ]; then # trainings say here, epoch by epoch, how they are doing; a file would be written twice
     exec 8>&1
     export KDASR_PROGRESS="/proc/$$/fd/8"
 fi
-trap at_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-started="${SECONDS}"
-log "${command_line}"
 
 # ------------------------------------------------------------------------------------------ stages
 

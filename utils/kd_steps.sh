@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the stages of a recipe are built of: messages, which stages run, the record of what is done, jobs side by side,
 # and the lock. Sourced by kd.sh and its like, which set names (of the stages, from 1), now (the stage that runs) and nj.
-# shellcheck disable=SC2154,SC2030,SC2031  # these; child is meant to differ in a background process
+# shellcheck disable=SC2154,SC2030,SC2031,SC2034  # these; child is meant to differ in a background process
 
 said=false  # whether the reason for stopping was printed
 child=""    # the process that await waits for
@@ -204,4 +204,35 @@ take_lock() {
             die "${expdir}: jobs of a killed run (process ${process}) still work here; end them (ps -ef | grep kdasr)"
     fi
     echo "$$ ${HOSTNAME}" >"${expdir}/.lock"
+}
+
+# recipe_commands: the recipe's path.sh and cmd.sh, and run_train, run_decode and run_cuda: each is "run.py", or another
+# program of its interface with options
+recipe_commands() {
+    local file
+    for file in path.sh cmd.sh; do
+        [ -f "${file}" ] || die "${file}: not found in ${PWD}; run a recipe's ${recipe:-run.sh} in its own directory"
+        # shellcheck disable=SC1090  # the recipe's
+        . "./${file}"
+    done
+    read -ra run_train <<<"${train_cmd:-}"
+    read -ra run_decode <<<"${decode_cmd:-}"
+    read -ra run_cuda <<<"${cuda_cmd:-}"
+    for file in kdasr "${run_train[0]:-train_cmd}" "${run_decode[0]:-decode_cmd}" "${run_cuda[0]:-cuda_cmd}"; do
+        command -v "${file}" >/dev/null || case "${file}" in
+            kdasr) die "kdasr is not installed; run tools/install.sh at the top of the repository" ;;
+            *) die "${file}: no such command; cmd.sh has to set train_cmd, decode_cmd and cuda_cmd, as to run.py" ;;
+        esac
+    done
+}
+
+# start_run: what every run begins with once its options are read
+start_run() {
+    take_lock
+    export KDASR_RECIPE_PID=$$ # run.py ends its jobs when this process is gone
+    trap at_exit EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    started="${SECONDS}"
+    log "${command_line}"
 }

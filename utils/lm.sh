@@ -68,24 +68,13 @@ for file in "${teacher_config}" "${student_config}"; do
     [ -f "${file}" ] || die "${file}: no such file; name the configurations with --teacher_config and --student_config"
 done
 submit_to
-for file in path.sh cmd.sh; do
-    # shellcheck disable=SC1090  # the recipe's
-    . "./${file}"
-done
-read -ra run_train <<<"${train_cmd:-}"
-read -ra run_cuda <<<"${cuda_cmd:-}"
+recipe_commands
 now="${first}"
 if [ -n "${submit}" ]; then
     submit_stages "$(seq -s ' ' "${first}" "${last}")" "${BASH_SOURCE[0]}" "${words[@]}"
     exit
 fi
-take_lock
-export KDASR_RECIPE_PID=$$
-trap at_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-started="${SECONDS}"
-log "${command_line}"
+start_run
 
 # shellcheck source=utils/lm_steps.sh
 . "${utils}/lm_steps.sh"

@@ -56,9 +56,7 @@ Distils classifiers of images. Stages, by number or name:
 . ../../utils/parse_options.sh
 [ $# -eq 0 ] || die "$1: options begin with -- and take one value; ./run.sh --help lists them"
 which_stages
-. ./path.sh
-. ./cmd.sh
-read -ra run_train <<<"${train_cmd:-}"
+recipe_commands
 
 kind=mnist size=""
 if [ -z "${mnist}" ]; then
@@ -91,13 +89,7 @@ images="${datadir}/images.npz"
 widest="${widths%% *}" narrowest="${widths##* }" main="${temperatures##* }" first_seed="${seeds%% *}"
 
 now="${first}"
-take_lock
-export KDASR_RECIPE_PID=$$
-trap at_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-started="${SECONDS}"
-log "${command_line}"
+start_run
 
 # train_one NAME LABEL CONFIG SEED SETTINGS [OPTION...]: NAME_sSEED, from the teacher of that seed if OPTION says so
 train_one() {

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_json
-from kdasr.report.provenance import environment
+from kdasr.report.provenance import closing
 from kdasr.report.table import markdown
 from kdasr.score.intervals import Spread, over_seeds
 
@@ -115,9 +115,7 @@ def run(args: argparse.Namespace) -> None:
         parts += ["## Specialists", SPECIALISTS, markdown(tables[2]), *specialist_groups(args.exp)]
     seconds = sum(one["cpu_seconds"] for group in groups for one in group.members)
     parts.append(f"All networks together: {seconds / 60:.1f} CPU minutes.")
-    if args.command:
-        parts.append("```\n" + "\n".join(args.command) + "\n```")
-    parts += ["## Environment", "\n".join(f"- {line}" for line in environment())]
+    parts += closing(args.command)
     with atomic_write(args.out) as stream:
         stream.write("\n\n".join(parts) + "\n")
     print("\n\n".join(markdown(table) for table in tables if len(table) > 1))

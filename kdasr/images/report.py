@@ -16,7 +16,7 @@ from kdasr.files import atomic_write, read_json
 from kdasr.images.bias import Corrected, crossed, on_all
 from kdasr.images.data import load, name_of
 from kdasr.images.idx import CLASSES
-from kdasr.report.provenance import environment
+from kdasr.report.provenance import closing
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -94,9 +94,7 @@ def run(args: argparse.Namespace) -> None:
         parts += ["## Specialists", SPECIALISTS, markdown(tables[2])]
     seconds = sum(one["cpu_seconds"] for group in groups for one in group.members)
     parts.append(f"All networks together: {seconds / 60:.1f} CPU minutes.")
-    if args.command:
-        parts.append("```\n" + "\n".join(args.command) + "\n```")
-    parts += ["## Environment", "\n".join(f"- {line}" for line in environment())]
+    parts += closing(args.command)
     with atomic_write(args.out) as stream:
         stream.write("\n\n".join(parts) + "\n")
     print("\n\n".join(markdown(table) for table in tables if len(table) > 1))

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_json
-from kdasr.report.provenance import environment
+from kdasr.report.provenance import closing
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -46,9 +46,7 @@ def run(args: argparse.Namespace) -> None:
     if len(tuned) > 1:
         text += f"{TUNED}\n\n{markdown(tuned)}\n\n"
         text += "".join(f"WER: `{one}`\n\n" for one in signatures(groups))
-    if args.command:
-        text += "```\n" + "\n".join(args.command) + "\n```\n\n"
-    text += "## Environment\n\n" + "".join(f"- {line}\n" for line in environment())
+    text += "\n\n".join(closing(args.command)) + "\n"
     with atomic_write(args.out) as stream:
         stream.write(text)
     print(markdown(results))

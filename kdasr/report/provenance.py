@@ -32,6 +32,12 @@ def environment() -> list[str]:
     return lines
 
 
+def closing(commands: list[str]) -> list[str]:
+    """How a page of results ends, in Markdown: the commands that make it again, and the environment."""
+    made = ["```\n" + "\n".join(commands) + "\n```"] if commands else []
+    return [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
+
+
 def recorded_commands(every: list[System]) -> list[str]:
     """What models, decodes and scores recorded as their commands; each once, in order."""
     found = [one.info.get("command") for one in every]
