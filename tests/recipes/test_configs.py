@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from kdasr.asr.task import KDTask
+from kdasr.frames.settings import read_settings as read_frame_settings
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.settings import read_settings
 
 EGS = Path(__file__).parents[2] / "egs"
 LMS = {*EGS.glob("ptb/conf/*.yaml"), *EGS.glob("*/conf/*lm_*.yaml")}  # configurations of language models
 IMAGES = {*EGS.glob("mnist/conf/*.yaml")}  # of classifiers of images
-CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - LMS - IMAGES)
+FRAMES = {*EGS.glob("*/conf/frames.yaml")}  # of framewise acoustic models
+CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - LMS - IMAGES - FRAMES)
 
 
 def parameters(config: Path) -> int:
@@ -37,6 +39,15 @@ def test_there_are_configurations():
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(EGS).with_suffix("")))
 def test_builds(config):
     assert 1e5 < parameters(config) < 1e8
+
+
+def test_framewise_models_are_what_their_configurations_say():
+    """Three layers of 256 units, and soft targets that count twice what the labels count, in both recipes."""
+    assert {path.parts[-3] for path in FRAMES} == {"wsj", "an4"}
+    for path in FRAMES:
+        found = read_frame_settings(path, [])
+        assert (found.hidden, found.layers, found.temperature) == (256, 3, 2.0)
+        assert found.soft_weight == pytest.approx(2 / 3, abs=1e-3)
 
 
 @pytest.mark.parametrize(
