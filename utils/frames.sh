@@ -22,6 +22,7 @@ frames_config=conf/frames.yaml  # configuration of all these models
 baseline_seeds="1 2 3 4 5 6 7 8 9 10"  # a model for each; together they are the ensemble
 temperatures="1 2 5 10"  # of the models distilled from it, the first seed of each
 main=2               # the temperature of which there is a model for each of --seeds
+distil_opts="epochs=10 drop_hidden=0.0"  # further settings of these: soft targets bear longer training, and keep from overfitting
 seeds="1 2 3"        # of these, and of the models that see a share
 share=0.03           # share of the training set that some see, on labels and on soft targets (0: no such models)
 few_opts="epochs=60" # further settings of these: an epoch is short for them
@@ -47,7 +48,7 @@ Distils framewise acoustic models. Stages, by number or name:
    1 align       data/SET, the recipe's teacher -> DUMPDIR/SET: which state each frame is of
    2 baseline    -> EXPDIR/baseline_s*, one for each of --baseline_seeds
    3 ensemble    -> EXPDIR/ensemble/predict_*: what they expect together, the soft targets among it
-   4 distil      -> EXPDIR/distilled_T*_s*
+   4 distil      -> EXPDIR/distilled_T*_s*; EXPDIR/long_s*, the control: as long, on labels
    5 few         -> EXPDIR/hard_s*, EXPDIR/soft_s*: on --share of the training set
    6 specialist  -> EXPDIR/specialists_s*: beside the first baseline
    7 score       -> EXPDIR/*/predict_SET/decode: words, and their error rates
@@ -223,13 +224,14 @@ soft="${expdir}/ensemble/predict_${train_set}"
         predict "${soft}" "${train_set}" "${baselines[@]}"
     fi
 
-    if begin 4 "${train} ${soft}" "${expdir}/distilled_*"; then
+    if begin 4 "${train} ${soft}" "${expdir}/distilled_* ${expdir}/long_*"; then
         need 3 "${soft}"
+        pool_start train_one "long_s${seeds%% *}" "baseline trained as long as distilled" "${seeds%% *}" "${distil_opts}"
         for temperature in ${temperatures}; do
             of="${seeds%% *}"
             [ "${temperature}" != "${main}" ] || of="${seeds}"
             for one in ${of}; do
-                pool_start train_one "distilled_T${temperature}_s${one}" distilled "${one}" "temperature=${temperature}" \
+                pool_start train_one "distilled_T${temperature}_s${one}" distilled "${one}" "${distil_opts} temperature=${temperature}" \
                     --soft "${soft}"
             done
         done

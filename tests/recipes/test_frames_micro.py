@@ -14,7 +14,9 @@ from kdasr.files import read_json, read_table
 pytestmark = pytest.mark.slow
 FEW = ["--train_set", "train_si284", "--aligner", "exp/teacher_tiny_s1", "--baseline_seeds", "1 2", "--groups", "2"]
 FEW += ["--frames_opts", "--min_count 50 --positions 1", "--temperatures", "2", "--seeds", "1", "--share", "0.2"]
-FEW += ["--model_opts", "hidden=24 layers=1 epochs=2", "--few_opts", "epochs=3", "--specialist_opts", "--epochs 0.5"]
+FEW += ["--model_opts", "hidden=24 layers=1", "--distil_opts", "epochs=3", "--few_opts", "epochs=3"]
+FEW += ["--specialist_opts", "--epochs 0.5"]
+ROWS = ("baseline", "baseline trained as long", "ensemble", "distilled", "specialist")
 
 
 def frames(recipe, *words, status=0):
@@ -36,7 +38,7 @@ def place(tmp_path_factory):
 
 def test_every_model_is_trained_scored_and_reported(place):
     recipe, said = place
-    names = ["baseline_s1", "baseline_s2", "distilled_T2_s1", "hard_s1", "soft_s1"]
+    names = ["baseline_s1", "baseline_s2", "long_s1", "distilled_T2_s1", "hard_s1", "soft_s1"]
     assert said.count("training, log in") == len(names)
     keys = set(read_table(recipe / "data/test_eval92/text"))
     for name in [*names, "ensemble"]:
@@ -50,7 +52,7 @@ def test_every_model_is_trained_scored_and_reported(place):
     assert len(read_json(recipe / "exp/frames/specialists_s1/specialists.json")["groups"]) == 2
     text = (recipe / "RESULTS_FRAMES.md").read_text()
     assert "say nothing about WSJ" in text
-    for word in ("baseline", "ensemble", "distilled", "specialist", "./frames.sh --train_set train_si284"):
+    for word in (*ROWS, "./frames.sh --train_set train_si284"):
         assert word in text
 
 
