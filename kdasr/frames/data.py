@@ -149,6 +149,12 @@ def load(directory: str | Path) -> Frames:
         raise UserError(f"{directory}: not what kdasr frames data writes ({error}); make it again") from None
 
 
+def identity(directory: str | Path) -> str:
+    """Sixteen hex digits that name what `kdasr frames data` wrote; UserError if it is absent."""
+    _record(Path(directory))
+    return digest(Path(directory) / RECORD)
+
+
 def _record(directory: Path) -> dict[str, Any]:
     if not (directory / RECORD).is_file():
         raise UserError(f"{directory / RECORD}: no such file; make it first: kdasr frames data")

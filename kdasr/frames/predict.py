@@ -44,18 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Predict, unless it is done."""
-    from kdasr.frames.data import RECORD as DATA
+    from kdasr.frames.data import identity
 
     for one in args.models:
         if not (Path(one) / RECORD).is_file():
             raise UserError(f"{one}/{RECORD}: no such file; train the model first: kdasr frames train")
-    if not (Path(args.data) / DATA).is_file():
-        raise UserError(f"{args.data}/{DATA}: no such file; make it first: kdasr frames data")
     out = Path(args.out)
     made = {
         "models": [digest(Path(one) / MODEL) for one in args.models],
         "mean": args.mean,
-        "data": digest(Path(args.data) / DATA),
+        "data": identity(args.data),
     }
     with only_writer(out):
         check_begun(out, made)
@@ -127,13 +125,13 @@ def fitting(directory: str | Path, data: str | Path, frames: Frames) -> Classifi
 
 def of_data(predictions: str | Path, data: str | Path) -> dict[str, Any]:
     """predict.json, with a `name` for the predictions; UserError if they are absent, or not of that data."""
-    from kdasr.frames.data import RECORD as DATA
+    from kdasr.frames.data import identity
 
     path = Path(predictions) / ABOUT
     if not path.is_file():
         raise UserError(f"{path}: no such file; predict first: kdasr frames predict --data {data}")
     about = read_json(path)
-    if about["of_data"] != digest(Path(data) / DATA):
+    if about["of_data"] != identity(data):
         raise UserError(f"{predictions}: are predictions of {about['data']} as it was or of another set, not of {data}")
     return {**about, "name": digest(Path(predictions) / "settings.json")}
 

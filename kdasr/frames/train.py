@@ -20,7 +20,6 @@ from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
 from kdasr.frames.settings import FrameSettings, read_settings
 from kdasr.settings import check_begun
-from kdasr.shards import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,22 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, unless it is done."""
-    from kdasr.frames.data import RECORD as DATA
+    from kdasr.frames.data import identity
     from kdasr.frames.predict import of_data
 
     settings = read_settings(args.conf, args.set)
     if args.seed < 0 or not 0 < args.share <= 1:
         raise UserError("--seed: expected 0 or more; --share: above 0, up to 1")
-    for one in (args.data, args.valid):
-        if not (Path(one) / DATA).is_file():
-            raise UserError(f"{one}/{DATA}: no such file; make it first: kdasr frames data")
     out = Path(args.out)
     made = {
         "settings": dataclasses.asdict(settings),
         "seed": args.seed,
         "share": args.share,
-        "data": digest(Path(args.data) / DATA),
-        "valid": digest(Path(args.valid) / DATA),
+        "data": identity(args.data),
+        "valid": identity(args.valid),
         "soft": of_data(args.soft, args.data)["name"] if args.soft else None,
     }
     with only_writer(out):
