@@ -120,15 +120,16 @@ def written(spikes: Spikes) -> str:
     return " ".join(f"{frame}:{token}" for frame, token in spikes)
 
 
-def read_alignment(directory: str | Path) -> dict[str, Spikes]:
-    """The spikes of each utterance, sorted by name as LC_ALL=C does.
+def read_alignment(directory: str | Path) -> tuple[dict[str, Spikes], list[str]]:
+    """The spikes of each utterance, sorted by name as LC_ALL=C does; and the utterances that are too short for theirs.
 
     Raises:
         UserError: there is none, it is empty, or a line is not of its form (the utterance is named).
     """
     path = Path(directory) / ALIGNMENT
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; make it first: kdasr frames align")
+    for file in (path, Path(directory) / RECORD):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file; make it first: kdasr frames align")
     found: dict[str, Spikes] = {}
     for name, line in sorted(read_table(path, empty=True).items(), key=lambda row: row[0].encode()):
         spikes = []
@@ -140,4 +141,4 @@ def read_alignment(directory: str | Path) -> dict[str, Spikes]:
         found[name] = spikes
     if not found:
         raise UserError(f"{path}: is empty; make it again: kdasr frames align")
-    return found
+    return found, read_json(Path(directory) / RECORD)["skipped"]

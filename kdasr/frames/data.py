@@ -63,6 +63,7 @@ class Frames:
         states: what the labels mean.
         counts: training frames of each state; those of the --like set, if there was one.
         tokens: the aligned tokens of each utterance.
+        skipped: utterances without frames here, as they were too short to be aligned.
         left, right: frames of a window before and after the one that is labelled.
     """
 
@@ -74,6 +75,7 @@ class Frames:
     states: States
     counts: list[int]
     tokens: dict[str, list[str]]
+    skipped: list[str]
     left: int
     right: int
 
@@ -142,6 +144,7 @@ def load(directory: str | Path) -> Frames:
             states=States.from_dict(states),
             counts=counts,
             tokens=tokens,
+            skipped=about["skipped"],
             left=left,
             right=right,
         )
@@ -187,7 +190,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     like = _record(Path(args.like)) if args.like else None
     numbers = chosen_numbers(args, like)
-    spikes = read_alignment(args.alignment)
+    spikes, skipped = read_alignment(args.alignment)
     made = {
         "feats": digest_of(Path(args.feats) / "feats.scp"),
         "alignment": digest(Path(args.alignment) / ALIGNMENT),
@@ -201,7 +204,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"{out}: made already, {there['frames']:,} frames; to make it again: rm -r {out}")
             return
         about = write(args, out, spikes, numbers, like)
-        write_json(out / RECORD, {**about, **made})
+        write_json(out / RECORD, {**about, "skipped": skipped, **made})
     print(
         f"{out}: {len(spikes)} utterances, {about['frames']:,} frames ({100 * about['silence']:.1f} % silence), "
         f"{len(States.from_dict(about['states'])):,} states"

@@ -3,7 +3,8 @@
 The trigram is that of the aligned tokens of the training set, and the priors are its counts of states; both come from
 `--train` (kdasr.frames.grams, kdasr.frames.viterbi). Weights are given, read from the weights.json of another run, or
 tuned: one after the other over a grid, round after round until word errors fall no more; of equally good ones those
-nearer to zero are taken. What is written: text, weights.json if they were tuned, and last decode.json.
+nearer to zero are taken. What is written: text, weights.json if they were tuned, and last decode.json. An utterance too
+short to be aligned has no predictions: its text is empty, so that its words count as deleted.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Task:
 
     predictions: Path
     names: tuple[str, ...]  # (U,) utterances
+    silent: tuple[str, ...]  # those without predictions
     ends: tuple[int, ...]  # (U+1,) rows of the predictions at which they begin and end
     tokens: tuple[str, ...]  # (V,)
     graph: Graph
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     grids = parse_grids([f"{name}={grid}" for name, grid in GRIDS.items()] + args.grid, list(GRIDS))
     data, train = load(args.data), load(args.train)
     about, task = of_data(args.predictions, args.data), prepare(args, data, train)
-    refs = references(args.tune, task.names, args.predictions) if args.tune else {}
+    refs = references(args.tune, task.names + task.silent, args.predictions) if args.tune else {}
     made: dict[str, Any] = {
         "predictions": about["name"],
         "train": [digest(Path(args.train) / name) for name in (RECORD, "tokens")],
@@ -165,7 +167,7 @@ def prepare(args: argparse.Namespace, data: Frames, train: Frames) -> Task:
     grams = count(train.tokens.values())
     graph = build(train.states, train.counts, grams.tokens, grams.table())
     ends = np.cumsum([0, *data.sizes]).tolist()
-    return Task(path, tuple(data.names), tuple(ends), grams.tokens, graph)
+    return Task(path, tuple(data.names), tuple(data.skipped), tuple(ends), grams.tokens, graph)
 
 
 def decode_all(task: Task, weights: Weights, nj: int) -> tuple[dict[str, str], float]:
@@ -176,7 +178,8 @@ def decode_all(task: Task, weights: Weights, nj: int) -> tuple[dict[str, str], f
         run_shards(make, list(enumerate(shards)), nj, shown(weights))
         found = [read_json(Path(directory) / str(shard)) for shard in range(len(shards))]
     apart = sum(one["cpu_seconds"] for one in found) if min(nj, len(shards)) > 1 else 0.0
-    return {name: text for one in found for name, text in one["texts"].items()}, apart
+    texts = {name: text for one in found for name, text in one["texts"].items()}
+    return {**texts, **dict.fromkeys(task.silent, "")}, apart
 
 
 def decode_some(
@@ -209,7 +212,7 @@ def spell(tokens: Iterable[str]) -> str:
 
 
 def references(path: str, names: Iterable[str], predictions: object) -> dict[str, tuple[str, ...]]:
-    """The words of each utterance predicted, as `kdasr score` counts them; a text may hold others, too.
+    """The words of each utterance, as `kdasr score` counts them; a text may hold others, too.
 
     Raises:
         UserError: it lacks one.

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import models, write_data, write_model
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, write_table
+from kdasr.files import read_json, write_json, write_table
 from kdasr.frames import align
 from kdasr.frames.ctc_align import best_path
 
@@ -121,13 +121,13 @@ def test_the_verb_aligns_as_utterances_alone_would_be(place, capsys):
     root, model, features = place
     run(root)
     shown = capsys.readouterr().out
-    found = align.read_alignment(root / "ali")
+    found, left_out = align.read_alignment(root / "ali")
     lines = {f"utt{n}": expected(model, x, text) for n, (x, text) in enumerate(zip(features, TEXTS, strict=True))}
     skipped = [name for name, line in lines.items() if line is None]
     assert "utt1" in skipped and found == {name: line for name, line in lines.items() if line is not None}
     assert found["utt2"] == [] and found["utt3"][-1][1] == "<unk>" and found["utt3"][3][1] == "<space>"
     record = read_json(root / "ali/align.json")
-    assert record["skipped"] == skipped and record["utterances"] == len(found)
+    assert record["skipped"] == skipped == left_out and record["utterances"] == len(found)
     assert record["frames"] == sum(length for n, length in enumerate(LENGTHS) if f"utt{n}" in found)
     assert f"too short for their text: {', '.join(skipped)}\n" in shown
     run(root, "--batch_frames", 1, out="alone")
@@ -172,6 +172,7 @@ def test_bad_input_is_told(place):
 
 @pytest.mark.parametrize("line", ["u 3", "u x:A", "u 3:", "u 5:A 4:B", "u 3:A  4:B"])
 def test_an_alignment_of_another_form_is_refused(tmp_path, line):
+    write_json(tmp_path / "align.json", {"skipped": []})
     (tmp_path / "alignment").write_text(line + "\n")
     with pytest.raises(UserError, match="alignment: u has"):
         align.read_alignment(tmp_path)
@@ -180,7 +181,11 @@ def test_an_alignment_of_another_form_is_refused(tmp_path, line):
 def test_an_alignment_is_read_as_written(tmp_path):
     rows = {"b": [(3, ":"), (3, "<space>"), (9, "3:x")], "B": [], "a": [(0, "A")]}
     write_table(tmp_path / "alignment", {name: align.written(row) for name, row in rows.items()})
-    assert list(align.read_alignment(tmp_path).items()) == [(name, rows[name]) for name in ("B", "a", "b")]
+    with pytest.raises(UserError, match=r"align\.json: no such file; make it first"):  # stopped before its end
+        align.read_alignment(tmp_path)
+    write_json(tmp_path / "align.json", {"skipped": ["c"]})
+    found, skipped = align.read_alignment(tmp_path)
+    assert list(found.items()) == [(name, rows[name]) for name in ("B", "a", "b")] and skipped == ["c"]
     (tmp_path / "alignment").write_text("")
     with pytest.raises(UserError, match="is empty"):
         align.read_alignment(tmp_path)

@@ -23,7 +23,7 @@ def call(*words):
     decode.run(parser.parse_args([str(word) for word in words]))
 
 
-def put_frames(directory, sequences, states, counts=None):
+def put_frames(directory, sequences, states, counts=None, skipped=()):
     """A directory as `kdasr frames data` leaves it, a spike every 5 frames and 3 of silence on both sides; labels."""
     rows = {}
     for name, tokens in sequences.items():
@@ -38,7 +38,7 @@ def put_frames(directory, sequences, states, counts=None):
     write_table(directory / "tokens", {name: " ".join(tokens) for name, tokens in sequences.items()})
     own = np.bincount(labels, minlength=len(states)).tolist()
     about = {"states": states.to_dict(), "counts": counts or own, "left": 0, "right": 0, "alignment": directory.name}
-    write_json(directory / "frames.json", about)
+    write_json(directory / "frames.json", {**about, "skipped": list(skipped)})
     return labels, about["counts"]
 
 
@@ -89,6 +89,25 @@ def test_words_are_found_and_nothing_is_done_twice(root, tmp_path, capsys):
     assert "decoded already" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"begun with another weights .*remove the directory"):
         call(*options(root, "easy", tmp_path / "out"), "--lm_weight", "2")
+
+
+def test_an_utterance_without_predictions_has_no_words(root, tmp_path):
+    shutil.copytree(root / "easy", tmp_path / "easy")
+    about = read_json(root / "easy/frames.json")
+    write_json(tmp_path / "easy/frames.json", {**about, "skipped": ["b", "z"]})
+    shutil.copytree(root / "predict_easy", tmp_path / "predict_easy")
+    of_data = digest(tmp_path / "easy/frames.json")
+    write_json(tmp_path / "predict_easy/predict.json", {"data": "easy", "of_data": of_data})
+    texts = read_table(root / "easy.text")
+    refs = {**texts, "b": "bad dab", "z": "ace"}
+    write_table(tmp_path / "refs", refs)
+    places = ["--predictions", tmp_path / "predict_easy", "--data", tmp_path / "easy", "--train", root / "train"]
+    call(*places, "--out", tmp_path / "out", "--tune", tmp_path / "refs")
+    found = read_table(tmp_path / "out/text", empty=True)
+    assert found == {**texts, "b": "", "z": ""} and list(found) == sorted(found)
+    words = sum(len(text.split()) for text in refs.values())
+    tuned = read_json(tmp_path / "out/weights.json")["tuned"]
+    assert tuned["words"] == words and tuned["wer"] == pytest.approx(100 * 3 / words, abs=1e-4)
 
 
 def test_two_processes_find_what_one_does(root, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from kdasr.classify import loop as training
 from kdasr.cli import main
-from kdasr.files import read_json, write_table
+from kdasr.files import read_json, write_json, write_table
 from kdasr.frames.data import load
 from kdasr.frames.predict import load_predictions
 
@@ -28,6 +28,7 @@ def frames_dir(root, name, utterances, seed, *words):
         matrices[utterance] = (rows + generator.normal(scale=0.8, size=rows.shape)).astype(np.float32)
     (root / f"ali_{name}").mkdir()
     write_table(root / f"ali_{name}/alignment", spikes)
+    write_json(root / f"ali_{name}/align.json", {"skipped": []})
     (root / f"feats_{name}").mkdir()
     kaldiio.save_ark(str(root / f"feats_{name}/feats.ark"), matrices, scp=str(root / f"feats_{name}/feats.scp"))
     options = ["--feats", str(root / f"feats_{name}"), "--alignment", str(root / f"ali_{name}"), *words]
