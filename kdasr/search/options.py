@@ -61,8 +61,6 @@ class SearchOptions:
             )
         if vocab is not None and self.soft_targets > vocab:
             raise UserError(f"--soft_targets {self.soft_targets}: more than the model's {vocab} tokens; give fewer")
-        if vocab is not None and self.beam > vocab:
-            raise UserError(f"--beam {self.beam}: more than the model's {vocab} tokens; give a smaller beam")
         return self
 
     def limits(self, frames: int) -> tuple[int, int]:

@@ -96,6 +96,38 @@ def test_random_models_and_searches_equal_stock_espnet(seed, beam, ctc_weight, p
             assert [h.tokens for h in ours] == [without_double_end(h["yseq"], model.eos) for h in theirs]
 
 
+@pytest.mark.parametrize("kind", ["location_gru", "kdasr", "transformer"])
+def test_a_beam_wider_than_the_vocabulary_finds_every_hypothesis(kind):
+    # At the first step there are fewer hypotheses (18) than places (400), which stock ESPnet's search refuses.
+    model = models.build(kind)
+    encoded = models.encode(model, models.features([33, 9]))
+    options = SearchOptions(beam=400, nbest=400, ctc_weight=0.0, maxlenratio=-2)
+    others = [index for index in range(len(models.TOKENS)) if index != model.eos]
+    every = [[], *([one] for one in others), *([one, two] for one in others for two in others)]
+    for mine, x in zip(found(model, encoded, options), encoded, strict=True):
+        scores = {tuple(hyp.tokens): hyp.score for hyp in mine.hyps}
+        assert len(mine.hyps) == len(scores) and set(scores) == set(map(tuple, every))
+        assert [hyp.score for hyp in mine.hyps] == sorted(scores.values(), reverse=True)
+        with torch.no_grad():
+            for tokens in random.Random(0).sample(every, 40):
+                prefix, state, total = [model.sos], model.decoder.init_state(x), 0.0
+                # <eos> counts where the hypothesis ended by itself, not where the limit of two ended it
+                for token in (*tokens, model.eos)[:2]:
+                    logp, state = model.decoder.score(torch.tensor(prefix), state, x)
+                    total += float(logp[token])
+                    prefix.append(token)
+                assert scores[tuple(tokens)] == pytest.approx(total, abs=1e-3)
+    for ctc_weight in (0.3, 1.0):
+        wide = SearchOptions(beam=400, nbest=400, ctc_weight=ctc_weight, maxlenratio=-2)
+        narrow = SearchOptions(beam=18, nbest=18, ctc_weight=ctc_weight, maxlenratio=-2)
+        for all_of_them, some in zip(found(model, encoded, wide), found(model, encoded, narrow), strict=True):
+            scores = {tuple(hyp.tokens): hyp.score for hyp in all_of_them.hyps}
+            assert len(all_of_them.hyps) == len(scores) == len(every)
+            assert {tuple(h.tokens): h.score for h in some.hyps} == pytest.approx(
+                {tuple(h.tokens): scores[tuple(h.tokens)] for h in some.hyps}, abs=1e-3
+            )
+
+
 def test_all_ways_to_stop_and_to_end_occur():
     # so that the comparisons above have met them
     greedy = SearchOptions(ctc_weight=0.0, beam=1)
@@ -173,7 +205,6 @@ def test_which_scorer_a_decoder_gets():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (SearchOptions(beam=40), "18 tokens"),
         (SearchOptions(beam=0), "--beam 0"),
         (SearchOptions(ctc_weight=1.5), "--ctc_weight 1.5"),
         (SearchOptions(maxlenratio=-0.5), "--maxlenratio"),
