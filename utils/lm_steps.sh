@@ -10,6 +10,10 @@ lm_teacher_dirs() { # one a line
     for one in ${teacher_seeds}; do echo "${expdir}/teacher_s${one}${finetune:+_ft}"; done
 }
 
+on_lm() { # LOG COMMAND...: on the GPU, if there is to be one
+    if [ "${ngpu}" -gt 0 ]; then await "${run_cuda[@]}" --gpu 1 "$@"; else await "${run_train[@]}" "$@"; fi
+}
+
 lm_words() {
     local words="${dumpdir}/words" file made
     for file in "${train}" "${valid}" ${tests}; do [ -f "${file}" ] || die "${file}: no such text"; done
@@ -27,19 +31,17 @@ lm_words() {
 # train_lm DIR LABEL CONFIG SEED SETTINGS [OPTION...]: the options name directories, which count as inputs
 train_lm() {
     local out="$1" label="$2" config="$3" model_seed="$4" words="${dumpdir}/words" made word inputs=() settings=() set=()
-    local run=("${run_train[@]}")
     read -ra settings <<<"$5 ${lm_opts}"
     shift 5
     for word in "$@"; do [[ "${word}" == --* ]] || inputs+=("${word}"); done
     [ "${#settings[@]}" -eq 0 ] || set=(--set "${settings[@]}")
-    [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu 1)
     made="$(stamp "seed=${model_seed}" "set=${settings[*]}" -- "${config}" "${train}" "${valid}" "${words}" "${inputs[@]}")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return
     fi
     log "${out}: training (${label}), log in ${out}/train.log"
-    await "${run[@]}" "${out}/train.log" kdasr lm train --conf "${config}" --words "${words}" --train "${train}" \
+    on_lm "${out}/train.log" kdasr lm train --conf "${config}" --words "${words}" --train "${train}" \
         --valid "${valid}" --out "${out}" --label "${label}" --seed "${model_seed}" --ngpu $((ngpu > 0)) "$@" "${set[@]}"
     mark_done "${out}" "${made}"
     log "$(tail -n 1 "${out}/log" | sed "s|^|${out}: |")"
@@ -60,7 +62,7 @@ lm_teachers() {
 }
 
 lm_students() {
-    local one objective made soft settings how=() from=() teachers=() run=("${run_train[@]}")
+    local one objective made soft settings how=() from=() teachers=()
     mapfile -t teachers < <(lm_teacher_dirs)
     local learn_from=(--teachers "${teachers[@]}")
     if [ "${stored}" != 0 ] && [ "${objectives}" != ce ]; then
@@ -70,10 +72,9 @@ lm_students() {
             how=(--draws)
         fi
         learn_from=(--soft "${soft}")
-        [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu 1)
         made="$(stamp "stored=${stored}" "draws=${draws}" -- "${train}" "${teachers[@]}")"
         if ! is_done "${soft}" "${made}"; then
-            await "${run[@]}" "${dumpdir}/log/${soft##*/}.log" kdasr lm soft --teachers "${teachers[@]}" --text "${train}" \
+            on_lm "${dumpdir}/log/${soft##*/}.log" kdasr lm soft --teachers "${teachers[@]}" --text "${train}" \
                 --kept "${stored/all/0}" --out "${soft}" --ngpu $((ngpu > 0)) "${how[@]}"
             grep -v '^#' "${dumpdir}/log/${soft##*/}.log" || true
             mark_done "${soft}" "${made}"
@@ -107,12 +108,10 @@ perplexity_of() { # NAME MODEL...
     read -ra texts <<<"${valid} ${tests}"
     made="$(stamp "dynamic=${dynamic}" -- "${texts[@]}" "$@")"
     if is_done "${out}" "${made}"; then return; fi
-    local run=("${run_train[@]}")
-    [ "${ngpu}" -eq 0 ] || run=("${run_cuda[@]}" --gpu 1)
     options=(--text "${texts[@]}" --out "${out}" --ngpu $((ngpu > 0)))
-    await "${run[@]}" "${out}/ppl.log" kdasr lm ppl --model "$@" "${options[@]}"
+    on_lm "${out}/ppl.log" kdasr lm ppl --model "$@" "${options[@]}"
     if "${dynamic}" && [ $# -eq 1 ]; then
-        await "${run[@]}" "${out}/dynamic.log" kdasr lm ppl --model "$1" "${options[@]}" --dynamic "${train}"
+        on_lm "${out}/dynamic.log" kdasr lm ppl --model "$1" "${options[@]}" --dynamic "${train}"
     fi
     mark_done "${out}" "${made}"
 }
