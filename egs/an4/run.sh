@@ -17,6 +17,8 @@ transcribed=0.5      # share of the training audio taken as transcribed; the res
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 student_config=conf/student.yaml  # configuration of the students
 tune_config=conf/tune.yaml        # configuration of students that go on from another
+lm_ce_opts="drop_input=0.1 drop_hidden=0.1 drop_output=0.1 drop_embed=0.02 drop_weight=0.2 activation=0.5 temporal=0.5" # of students on labels alone
+lm_stored=all        # the language model teachers' distributions, stored once
 # End configuration section.
 
 help_message="Usage: ./run.sh --an4 DIR [options]
@@ -44,4 +46,6 @@ exec ../../utils/kd.sh \
     --teacher_config "${teacher_config}" \
     --student_config "${student_config}" \
     --tune_config "${tune_config}" \
+    --lm_ce_opts "${lm_ce_opts}" \
+    --lm_stored "${lm_stored}" \
     "${parse_options_rest[@]}" "$@"

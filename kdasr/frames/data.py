@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -328,16 +327,12 @@ def features_of(places: dict[str, str], names: Iterable[str], what: str) -> Iter
     Raises:
         UserError: they cannot be read, have no frame, or hold values that are not numbers; the utterance is named.
     """
-    import kaldiio
     from tqdm import tqdm
 
+    from kdasr.data.matrices import read_matrix
+
     for name in tqdm(names, unit="utterance", desc=what, disable=None):
-        try:
-            x = kaldiio.load_mat(places[name])  # (T, F)
-            if not (isinstance(x, np.ndarray) and x.ndim == 2 and len(x) and np.isfinite(x).all()):
-                raise ValueError("expected a matrix of numbers")
-        except (OSError, ValueError, IndexError, AssertionError, RuntimeError, struct.error) as error:
-            raise UserError(
-                f"{name}: {places[name]} cannot be read ({error}); make the features again (kdasr feats)"
-            ) from None
+        x = read_matrix(name, places[name])  # (T, F)
+        if not len(x):
+            raise UserError(f"{name}: {places[name]} has no frame; leave the utterance out, and align anew")
         yield name, x

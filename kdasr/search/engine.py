@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import os
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdasr.data.matrices import read_matrix
 from kdasr.errors import UserError
 from kdasr.files import read_table
 from kdasr.models import Models, Source
@@ -129,25 +129,10 @@ class Engine:
                     f"{row.name}: {row.place} has {rate} Hz, the model takes {self.source.sample_rate}; resample it"
                 )
             return samples.astype(np.float32) / 32768  # (T,)
-        import kaldiio
-
-        try:
-            x = kaldiio.load_mat(row.place)  # (T, F)
-        except (OSError, ValueError, IndexError, AssertionError, RuntimeError, struct.error) as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")  # some speak several lines, or none
-            raise UserError(
-                f"{row.name}: {row.place} cannot be read ({why}); make the features again (kdasr feats)"
-            ) from error
-        size = self.args.input_size
-        if isinstance(x, tuple):
-            raise UserError(f"{row.name}: {row.place} is audio, the model takes features; make them (kdasr feats)")
-        if x.ndim != 2 or (len(x) and x.shape[1] != size):
+        x = read_matrix(row.name, row.place)  # (T, F)
+        if len(x) and x.shape[1] != (size := self.args.input_size):
             raise UserError(
                 f"{row.name}: features of shape {x.shape}, the model takes {size} bins a frame; use its own features"
-            )
-        if not np.isfinite(x).all():
-            raise UserError(
-                f"{row.name}: {row.place} holds values that are not numbers; make the features again (kdasr feats)"
             )
         return np.array(x, dtype=np.float32)  # a copy: what is read may be read-only
 
