@@ -75,6 +75,11 @@ def test_what_the_distilled_network_keeps(exp):
     assert "85 % on test (95 % interval over its seeds 21 to 149 %) of 2.00 points" in said
     assert "on dev the ensemble gains nothing (-0.50 points)" in said
     assert kept(groups, None) == [] and kept([one for one in groups if one.label != "distilled"], ensemble) == []
+    assert "At T" not in said
+    put(exp, "T1_s1", "distilled", 1, {"test": 64.0}, valid=53.0, temperature=1.0)  # now T 1 is, with one seed
+    (said,) = kept(*read(exp))
+    assert "at T = 1 (the best of 2 by validation accuracy) keeps 200 % on test (one seed) of 2.00 points" in said
+    assert "At T = 2: on dev the ensemble gains nothing (-0.50 points); 85 % on test (95 % interval" in said
     for name in ("T2_s1", "T2_s2"):
         (exp / name / "kdasr.json").unlink()
     groups, ensemble = read(exp)
