@@ -95,8 +95,8 @@ def test_rerun_makes_missing_shards_only(place, whole, tmp_path, capsys):
 
 
 def test_a_run_that_failed_at_once_binds_nobody(place, tmp_path, capsys):
-    assert nbest(place[0], tmp_path / "out", "--beam", 19) == 1
-    assert "--beam 19: more than the model's 18 tokens" in capsys.readouterr().err
+    assert nbest(place[0], tmp_path / "out", "--soft_targets", 19) == 1
+    assert "--soft_targets 19: more than the model's 18 tokens" in capsys.readouterr().err
     assert nbest(place[0], tmp_path / "out", "--beam", 2) == 0
 
 

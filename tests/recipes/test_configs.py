@@ -68,7 +68,7 @@ SIZES = {  # words, and millions of parameters; Shi et al. 2019, sections 3.1 an
     "ptb/conf/teacher": (10_001, 21.5),
     "ptb/conf/student": (10_001, 7.0),
     "ptb/conf/small_teacher": (680, 0.2255),
-    "ptb/conf/small_student": (680, 0.0395),
+    "ptb/conf/small_student": (680, 0.0726),
     "wsj/conf/wsj_lm_teacher": (40_001, 64.9),
     "wsj/conf/wsj_lm_student": (40_001, 12.0),
     "wsj/conf/mini_lm_teacher": (680, 0.2255),
