@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kdasr import __version__
-from kdasr.errors import UserError
+from kdasr.errors import UserError, refusal
 
 # verb: (module, what it does). A module offers add_arguments(parser) and run(args), has its
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
@@ -107,6 +107,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"kdasr {verb}: {said}", file=sys.stderr)
+        return 1
     return 0
 
 

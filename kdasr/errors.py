@@ -1,4 +1,8 @@
-"""The one exception that means "the user can mend this"."""
+"""What a user can mend: an exception that says so, and the operating system's refusals in our words."""
+
+from __future__ import annotations
+
+import errno
 
 
 class UserError(Exception):
@@ -7,3 +11,26 @@ class UserError(Exception):
     The message is one sentence that names the file, line or utterance, says what was
     expected, and how to mend it. `kdasr.cli` prints it without a traceback and exits 1.
     """
+
+
+# what the system refuses for reasons that a user can see to, and how
+_REMEDIES = {
+    errno.EEXIST: "a file stands where a directory is to be; remove it or name another place",
+    errno.ENOTDIR: "a file stands where a directory is to be; remove it or name another place",
+    errno.EISDIR: "a directory stands where a file is to be; remove it or name another place",
+    errno.ENOENT: "check the name",
+    errno.EACCES: "change its permissions or name another place",
+    errno.EPERM: "change its permissions or name another place",
+    errno.EROFS: "name another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOSPC: "free some room and run again",
+    errno.EDQUOT: "free some room and run again",
+}
+
+
+def refusal(error: OSError) -> str | None:
+    """One sentence on a file that the operating system refused, with the remedy; None where a user cannot help."""
+    remedy = _REMEDIES.get(error.errno) if error.errno is not None else None
+    if remedy is None or error.filename is None:
+        return None
+    return f"{error.filename}: {(error.strerror or 'refused').lower()}; {remedy}"

@@ -1,12 +1,13 @@
 """The command: help is quick and complete, errors are one sentence."""
 
+import errno
 import subprocess
 import sys
-import time
 
 import pytest
 
 from kdasr.cli import VERBS, main, underscored
+from kdasr.errors import refusal
 
 
 def test_help_lists_every_verb(capsys):
@@ -65,7 +66,41 @@ def test_an_error_is_one_sentence_without_traceback(tmp_path):
     )
     assert answer.returncode == 1
     assert answer.stderr.splitlines() == ["kdasr train: nowhere.yaml: no such file; name a config first"]
-    assert not time.time() < 0 and not (tmp_path / "exp" / "config.yaml").exists()
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "data mini --out FILE",
+        "data text --out FILE",
+        "lm words --text FILE --out FILE/words",
+        "tokens --text FILE --out FILE/tokens",
+        "score --ref FILE --hyp FILE --utt2spk FILE --dir FILE",
+    ],
+)
+def test_a_file_where_a_directory_is_to_be(verb, tmp_path, capsys):
+    """The operating system's refusal is one sentence with a remedy, and the file stays as it was."""
+    file = tmp_path / "file"
+    file.write_text("utt1 a\n")
+    assert main([word.replace("FILE", str(file)) for word in verb.split()]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("kdasr ") and str(file) in said
+    assert "a file stands where a directory is to be; remove it" in said
+    assert file.read_text() == "utt1 a\n"
+
+
+def test_what_no_user_can_mend_keeps_its_traceback(monkeypatch, tmp_path):
+    def fail(args):
+        raise OSError(errno.EIO, "Input/output error", "disc")
+
+    monkeypatch.setattr("kdasr.data.articles.run", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        main(["data", "text", "--out", str(tmp_path)])
+    assert refusal(OSError("nothing said")) is None
+    assert refusal(PermissionError(errno.EACCES, "Permission denied", "a")) == (
+        "a: permission denied; change its permissions or name another place"
+    )
 
 
 def test_options_may_be_spelled_with_hyphens():
