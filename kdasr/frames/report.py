@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_json
-from kdasr.report.provenance import closing
+from kdasr.files import read_json
+from kdasr.report.provenance import page_arguments, write_page
 from kdasr.report.table import markdown
 from kdasr.score.intervals import Spread, over_seeds
 
@@ -94,11 +94,7 @@ class Group:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kdasr frames report`."""
-    add = parser.add_argument
-    add("--exp", required=True, metavar="DIR", help="directory of networks (kdasr frames train)")
-    add("--out", required=True, metavar="FILE", help="Markdown file to write")
-    add("--note", action="append", default=[], help="text under the title; may be given several times")
-    add("--command", action="append", default=[], help="command line that regenerates the results")
+    page_arguments(parser, "networks (kdasr frames train)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -106,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
     groups, ensemble = read(args.exp)
     whole = [one for one in groups if one.label not in FEW]
     tables = [main_table(whole, ensemble), few_table(groups), specialist_table(args.exp)]
-    parts = ["# RESULTS: framewise acoustic models", *args.note, INTRODUCTION, markdown(tables[0])]
+    parts = [INTRODUCTION, markdown(tables[0])]
     parts += scored_as([*groups, *([ensemble] if ensemble else [])])
     parts += kept(whole, ensemble)
     if len(tables[1]) > 1:
@@ -115,9 +111,7 @@ def run(args: argparse.Namespace) -> None:
         parts += ["## Specialists", SPECIALISTS, markdown(tables[2]), *specialist_groups(args.exp)]
     seconds = sum(one["cpu_seconds"] for group in groups for one in group.members)
     parts.append(f"All networks together: {seconds / 60:.1f} CPU minutes.")
-    parts += closing(args.command)
-    with atomic_write(args.out) as stream:
-        stream.write("\n\n".join(parts) + "\n")
+    write_page(args, "RESULTS: framewise acoustic models", parts)
     print("\n\n".join(markdown(table) for table in tables if len(table) > 1))
     print(f"{args.out}: {sum(len(group.members) for group in groups)} networks, {seconds / 60:.1f} CPU minutes")
 

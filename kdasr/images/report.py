@@ -12,11 +12,11 @@ import numpy as np
 
 from kdasr.classify.settings import LOGITS, RECORD
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_json
+from kdasr.files import read_json
 from kdasr.images.bias import Corrected, crossed, on_all
 from kdasr.images.data import load, name_of
 from kdasr.images.idx import CLASSES
-from kdasr.report.provenance import closing
+from kdasr.report.provenance import page_arguments, write_page
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -64,13 +64,10 @@ class Group:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kdasr images report`."""
+    page_arguments(parser, "networks (kdasr images train)")
     add = parser.add_argument
     add("--data", required=True, metavar="FILE", help="what kdasr images data wrote")
-    add("--exp", required=True, metavar="DIR", help="directory of networks (kdasr images train)")
-    add("--out", required=True, metavar="FILE", help="Markdown file to write")
     add("--picture", metavar="FILE", help="errors against T, an SVG beside --out")
-    add("--note", action="append", default=[], help="text under the title; may be given several times")
-    add("--command", action="append", default=[], help="command line that regenerates the results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     whole = [one for one in groups if one.classes == EVERY]
     tables = [main_table(whole, data, len(labels)), left_out_table(groups, labels, data)]
     tables.append(specialist_table(args.exp))
-    parts = [f"# RESULTS: {data}", *args.note]
+    parts = []
     parts.append(f"Errors on {len(labels)} test images: mean ± standard deviation over seeds.")
     parts += [markdown(tables[0]), *against_hard(whole)]
     if args.picture and (lines := curves(whole)):
@@ -94,9 +91,7 @@ def run(args: argparse.Namespace) -> None:
         parts += ["## Specialists", SPECIALISTS, markdown(tables[2])]
     seconds = sum(one["cpu_seconds"] for group in groups for one in group.members)
     parts.append(f"All networks together: {seconds / 60:.1f} CPU minutes.")
-    parts += closing(args.command)
-    with atomic_write(args.out) as stream:
-        stream.write("\n\n".join(parts) + "\n")
+    write_page(args, f"RESULTS: {data}", parts)
     print("\n\n".join(markdown(table) for table in tables if len(table) > 1))
     print(f"{args.out}: {sum(len(group.members) for group in groups)} networks, {seconds / 60:.1f} CPU minutes")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_json
-from kdasr.report.provenance import closing
+from kdasr.files import read_json
+from kdasr.report.provenance import page_arguments, write_page
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -28,27 +28,19 @@ VERSUS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kdasr lm report`."""
-    add = parser.add_argument
-    add("--exp", required=True, metavar="DIR", help="directory of language models, with ppl/TEXT.json in them")
-    add("--out", required=True, metavar="FILE", help="Markdown file to write")
-    add("--note", action="append", default=[], help="text under the title; may be given several times")
-    add("--command", action="append", default=[], help="command line that regenerates the results")
+    page_arguments(parser, "language models, with ppl/TEXT.json in them")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the table and print it."""
     groups = read(args.exp)
     results, against, tuned = table(groups), versus(groups), tuning(groups)
-    text = "# RESULTS\n\n" + "".join(f"{note}\n\n" for note in args.note)
-    text += f"Perplexity over every token, {KINDS}.\n\n{markdown(results)}\n\n"
+    parts = [f"Perplexity over every token, {KINDS}.", markdown(results)]
     if len(against) > 1:
-        text += f"{markdown(against)}\n\n{VERSUS}\n\n"
+        parts += [markdown(against), VERSUS]
     if len(tuned) > 1:
-        text += f"{TUNED}\n\n{markdown(tuned)}\n\n"
-        text += "".join(f"WER: `{one}`\n\n" for one in signatures(groups))
-    text += "\n\n".join(closing(args.command)) + "\n"
-    with atomic_write(args.out) as stream:
-        stream.write(text)
+        parts += [TUNED, markdown(tuned), *(f"WER: `{one}`" for one in signatures(groups))]
+    write_page(args, "RESULTS", parts)
     print(markdown(results))
 
 

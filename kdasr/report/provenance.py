@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import os
 import platform
 import subprocess
 import time
 
+from kdasr.files import atomic_write
 from kdasr.report.collect import System
 
 PACKAGES = "torch", "espnet", "numpy"
@@ -32,10 +34,21 @@ def environment() -> list[str]:
     return lines
 
 
-def closing(commands: list[str]) -> list[str]:
-    """How a page of results ends, in Markdown: the commands that make it again, and the environment."""
-    made = ["```\n" + "\n".join(commands) + "\n```"] if commands else []
-    return [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
+def page_arguments(parser: argparse.ArgumentParser, models: str) -> None:
+    """The options that every page of results has; `models` says what lies in --exp."""
+    add = parser.add_argument
+    add("--exp", required=True, metavar="DIR", help=f"directory of {models}")
+    add("--out", required=True, metavar="FILE", help="Markdown file to write")
+    add("--note", action="append", default=[], help="text under the title; may be given several times")
+    add("--command", action="append", default=[], help="command line that regenerates the results")
+
+
+def write_page(args: argparse.Namespace, title: str, parts: list[str]) -> None:
+    """Write --out in Markdown: title, notes, parts, the commands that make it again, and the environment."""
+    made = ["```\n" + "\n".join(args.command) + "\n```"] if args.command else []
+    ending = [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
+    with atomic_write(args.out) as stream:
+        stream.write("\n\n".join([f"# {title}", *args.note, *parts, *ending]) + "\n")
 
 
 def recorded_commands(every: list[System]) -> list[str]:
