@@ -15,9 +15,10 @@
 #   kd        distillation settings (kdasr train --kd); with them the teacher's distributions are learned, too
 #   kept      tokens that these are kept for, 0 for all
 #   teachers  how many teachers search and are asked together: the recipe's, and others of the next seeds
-#   init      objective whose student of the same seed this one goes on from, with --tune_config; or "teacher"
-#   prune     share of that student's weights to set to zero before it goes on
-objective_settings="label learn beam nbest select kd kept teachers init prune"
+#   init      objective whose student of the same seed this one goes on from; or "teacher"
+#   prune     options of kdasr prune: what of that model is set to zero before it goes on
+#   config    whose configuration it trains with: student, tune (of those with init, unless said otherwise) or teacher
+objective_settings="label learn beam nbest select kd kept teachers init prune config"
 
 objective_file() { # NAME
     local file
@@ -32,7 +33,7 @@ objective_file() { # NAME
 
 # with_objective NAME COMMAND...: COMMAND, which sees the objective's settings as variables
 with_objective() {
-    local objective="${1##*/}" label="" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 init="" prune=""
+    local objective="${1##*/}" label="" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 init="" prune="" config=""
     local file
     objective="${objective%.conf}"
     file="$(objective_file "$1")"
@@ -54,8 +55,12 @@ check_objective() {
     done <"${file}"
     [[ "${learn}" == @(refs|hyps|crossfit|extra|control) ]] ||
         die "${file}: learn=${learn}: expected refs, hyps, crossfit, extra or control"
+    [[ "${config}" == @(|student|tune|teacher) ]] || die "${file}: config=${config}: expected student, tune or teacher"
+    [ "${config}" != teacher ] || [ -z "${teacher_dir}" ] ||
+        die "${file}: config=teacher: --teacher_dir's network may have no configuration here; leave this objective out"
     for value in beam nbest teachers; do whole_number "${value}" 1; done
     [ -n "${label}" ] || die "${file}: label: expected what the table is to call the student"
+    [[ -z "${prune}" || "${prune}" == --* ]] || die "${file}: prune=${prune}: expected options of kdasr prune, as in --sparsity 0.8"
     [ -z "${prune}" ] || [ -n "${init}" ] || die "${file}: prune=${prune}: expected init, the objective whose student is pruned"
     [[ "${learn}" != crossfit || -z "${kd}" ]] || die "${file}: kd=${kd}: cross-fitted hypotheses have no one teacher to ask; leave kd out"
     [ "${teachers}" -eq 1 ] || [ -z "${teacher_dir}" ] || die "${file}: teachers=${teachers}: --teacher_dir names one; leave this objective out"

@@ -106,7 +106,12 @@ make_targets() {
 
 # train_student SEED: one student of an objective
 train_student() {
-    local out options=() targets before="" config="${student_config}"
+    local out options=() targets before="" kind="${config:-${init:+tune}}" file
+    case "${kind:-student}" in
+        student) file="${student_config}" ;;
+        tune) file="${tune_config:-${student_config}}" ;;
+        teacher) file="${teacher_config}" ;;
+    esac
     out="$(student_dir "${objective}" "$1")"
     targets="$(targets_dir)"
     if [ -n "${targets}" ]; then options+=(--targets "${targets}" --teacher "${teacher##*/}"); fi
@@ -115,7 +120,6 @@ train_student() {
         options+=(--kd "${words[@]}")
     fi
     if [ -n "${init}" ]; then
-        config="${tune_config:-${student_config}}"
         before="${teacher}"
         [ "${init}" = teacher ] || before="$(student_dir "${init}" "$1")"
         if [ -n "${prune}" ]; then
@@ -126,14 +130,15 @@ train_student() {
         # what was pruned once stays so
         if [ -f "${before}/mask.pth" ]; then options+=(--mask "${before}/mask.pth"); fi
     fi
-    train_model "${out}" student "${label}" "${config}" "$(train_set_of)" "$1" "${options[@]}"
+    train_model "${out}" student "${label}" "${file}" "$(train_set_of)" "$1" "${options[@]}"
 }
 
 prune_student() { # FROM OUT
-    local made
+    local made words=()
+    read -ra words <<<"${prune}"
     made="$(stamp "prune=${prune}" -- "$1")"
     if is_done "$2" "${made}"; then return; fi
-    await "${run_train[@]}" "${2%/*}/log/prune.log" kdasr prune --model "$1" --sparsity "${prune}" --out "$2"
+    await "${run_train[@]}" "${2%/*}/log/prune.log" kdasr prune --model "$1" "${words[@]}" --out "$2"
     mark_done "$2" "${made}"
 }
 

@@ -99,9 +99,12 @@ def test_stages_by_number_and_by_name(recipe, first, last):
         (["--folds", "1"], "--folds 1: expected a whole number, 2 or more"),
         (["--students", "odd.conf"], "odd.conf: lern=refs: expected NAME=VALUE with one of: label learn beam"),
         (["--students", "odd2.conf"], "odd2.conf: learn=all: expected refs, hyps, crossfit, extra or control"),
-        (["--students", "odd3.conf"], "odd3.conf: prune=0.5: expected init, the objective whose student is pruned"),
+        (["--students", "odd3.conf"], "odd3.conf: prune=--sparsity 0.5: expected init, the objective whose student is"),
         (["--students", "odd4.conf"], "--students nobody: no such objective"),
         (["--students", "odd5.conf", "--teacher_dir", "m"], "odd5.conf: teachers=2: --teacher_dir names one"),
+        (["--students", "odd6.conf"], "odd6.conf: prune=0.5: expected options of kdasr prune, as in --sparsity 0.8"),
+        (["--students", "odd7.conf"], "odd7.conf: config=mine: expected student, tune or teacher"),
+        (["--students", "odd8.conf", "--teacher_dir", "m"], "odd8.conf: config=teacher: --teacher_dir's network"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
         (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
@@ -111,8 +114,10 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
-    for name, text in (("", "lern=refs"), ("2", "label=x\nlearn=all"), ("3", "label=x\nlearn=refs\nprune=0.5"),
-        ("4", "label=x\nlearn=refs\ninit=nobody"), ("5", "label=x\nlearn=refs\nteachers=2")):  # fmt: skip
+    for name, text in (("", "lern=refs"), ("2", "label=x\nlearn=all"),
+        ("3", 'label=x\nlearn=refs\nprune="--sparsity 0.5"'), ("4", "label=x\nlearn=refs\ninit=nobody"), ("5", "label=x\nlearn=refs\nteachers=2"),
+        ("6", "label=x\nlearn=refs\ninit=refs\nprune=0.5"), ("7", "label=x\nlearn=refs\nconfig=mine"),
+        ("8", "label=x\nlearn=refs\nconfig=teacher")):  # fmt: skip
         (recipe / f"odd{name}.conf").write_text(f"# an objective\n{text}\n")
     output, _ = kd(recipe, *words, status=1)
     assert said in output
