@@ -82,6 +82,18 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     assert "stage 2 (feats): reads data, writes dump/fbank" in output
 
 
+ODD = {  # objectives with something wrong in them
+    "": "lern=refs",
+    "2": "label=x\nlearn=all",
+    "3": 'label=x\nlearn=refs\nprune="--sparsity 0.5"',
+    "4": "label=x\nlearn=refs\ninit=nobody",
+    "5": "label=x\nlearn=refs\nteachers=2",
+    "6": "label=x\nlearn=refs\ninit=refs\nprune=0.5",
+    "7": "label=x\nlearn=refs\nconfig=mine",
+    "8": "label=x\nlearn=refs\nconfig=teacher",
+}
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -114,10 +126,7 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
-    for name, text in (("", "lern=refs"), ("2", "label=x\nlearn=all"),
-        ("3", 'label=x\nlearn=refs\nprune="--sparsity 0.5"'), ("4", "label=x\nlearn=refs\ninit=nobody"), ("5", "label=x\nlearn=refs\nteachers=2"),
-        ("6", "label=x\nlearn=refs\ninit=refs\nprune=0.5"), ("7", "label=x\nlearn=refs\nconfig=mine"),
-        ("8", "label=x\nlearn=refs\nconfig=teacher")):  # fmt: skip
+    for name, text in ODD.items():
         (recipe / f"odd{name}.conf").write_text(f"# an objective\n{text}\n")
     output, _ = kd(recipe, *words, status=1)
     assert said in output
