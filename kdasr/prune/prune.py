@@ -9,6 +9,9 @@ Kim and Rush 2016, section 5.2); a class is a parameter:
     uniform        the same share of each class
     distribution   one threshold on |w| / (standard deviation of its class)
 
+`--spare 0.01` leaves classes whole that have less than a hundredth of the weights, and takes their part from the
+others: a vector of attention energies or a first convolution is few weights that all else goes through.
+
 A share pruned at once costs accuracy that training on gives back: start from the pruned model, with its mask
 (`kdasr train --init DIR --mask DIR/mask.pth`), on Seq-KD targets and then on those nearest the reference.
 
@@ -41,6 +44,8 @@ EXAMPLES = """examples:
       --out exp/student_pruned80_kd --role student
   # the same share of every matrix
   kdasr prune --model exp/student --sparsity 0.5 --scheme uniform --out exp/student_pruned50
+  # by standard deviations, small parameters (attention energies, convolutions) left whole
+  kdasr prune --model exp/student --sparsity 0.8 --scheme distribution --spare 0.01 --out exp/student_pruned80
 """
 SCHEMES = ("blind", "uniform", "distribution")
 
@@ -52,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model_file", metavar="NAME", help="checkpoint in it (default valid.acc.ave.pth)")
     add("--sparsity", required=True, type=float, help="share of the prunable weights to set to zero, 0.8 for 80 %%")
     add("--scheme", choices=SCHEMES, default="blind", help="which weights compete with which (default blind)")
+    add("--spare", type=float, default=0.0, metavar="SHARE", help="leave classes whole that have less of the weights")
     add("--out", required=True, metavar="DIR", help="model directory to write")
     add("--label", default="", help="what the report calls it (default: the model's label, pruned N %%)")
 
@@ -62,9 +68,11 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0.0 <= args.sparsity < 1.0:
         raise UserError(f"--sparsity {args.sparsity}: expected a share from 0 to below 1, as 0.8")
+    if not 0.0 <= args.spare < 1.0:
+        raise UserError(f"--spare {args.spare}: expected a share from 0 to below 1, as 0.01")
     model, out = Path(args.model), Path(args.out)
     checkpoint = find_checkpoint(model, args.model_file)
-    settings = {"model": digest(checkpoint), "sparsity": args.sparsity, "scheme": args.scheme}
+    settings = {"model": digest(checkpoint), "sparsity": args.sparsity, "scheme": args.scheme, "spare": args.spare}
     with only_writer(out.parent, name=f".{out.name}.lock"):
         if (out / "kdasr.json").is_file():
             record = read_json(out / "kdasr.json")
@@ -89,7 +97,7 @@ def write(args: argparse.Namespace, checkpoint: Path, out: Path, settings: Mappi
     broken = next((name for name, weight in weights.items() if not torch.isfinite(weight).all()), None)
     if broken:
         raise UserError(f"{checkpoint}: {broken} holds values that are not numbers; train again")
-    mask = choose({name: weight.detach() for name, weight in weights.items()}, args.sparsity, args.scheme)
+    mask = choose({name: weight.detach() for name, weight in weights.items()}, args.sparsity, args.scheme, args.spare)
     masks.zero(weights, mask)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     left = masks.non_zero(network)
@@ -102,17 +110,32 @@ def write(args: argparse.Namespace, checkpoint: Path, out: Path, settings: Mappi
     print(f"{out}: written")
 
 
-def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str) -> dict[str, Tensor]:
+def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str, spare: float = 0.0) -> dict[str, Tensor]:
     """Which weights to keep: booleans in the shapes of the weights.
 
     Args:
         weights: by name, any shapes.
         sparsity: share of all of them to prune; round(sparsity x their number) are, whatever the scheme.
         scheme: one of SCHEMES.
+        spare: parameters with less than this share of the weights are left whole.
 
     Among weights of equal rank those that stand first are pruned first.
+
+    Raises:
+        UserError: too few weights are in parameters that are not spared.
     """
     import torch
+
+    total = sum(weight.numel() for weight in weights.values())
+    large = {name: weight for name, weight in weights.items() if weight.numel() >= spare * total}
+    if len(large) < len(weights):
+        pruned, there = round(sparsity * total), sum(weight.numel() for weight in large.values())
+        if pruned > there:
+            raise UserError(
+                f"--spare {spare:g}: leaves {there:,} weights of {total:,} to prune {pruned:,} of; spare less"
+            )
+        whole = {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
+        return whole | (choose(large, pruned / there, scheme) if pruned else {})
 
     flat = [weight.double().abs().flatten() for weight in weights.values()]  # (N_i,) each
     sizes = [len(one) for one in flat]
@@ -161,6 +184,7 @@ def describe(args: argparse.Namespace, counts: Mapping[str, int], settings: Mapp
         **counts,
         "sparsity": args.sparsity,
         "scheme": args.scheme,
+        "spare": args.spare,
         "role": "student",
         "label": args.label or f"{of}, pruned {100 * args.sparsity:g} %",
         "teacher": info.get("teacher") if info.get("role") == "student" else Path(args.model).name,

@@ -11,6 +11,7 @@ import search_models as models
 import yaml
 
 from kdasr.cli import main
+from kdasr.errors import UserError
 from kdasr.espnet import load_model, register
 from kdasr.files import read_json, write_json
 from kdasr.prune.mask import non_zero, prunable, read_mask
@@ -61,6 +62,19 @@ def test_exactly_the_share_is_pruned_of_equal_magnitudes_too(scheme, sparsity):
     assert {name: one.shape for name, one in mask.items()} == {name: one.shape for name, one in weights.items()}
     if scheme == "uniform":
         assert all(abs(pruned[name] - sparsity * size) <= 1 for name, size in sizes.items())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_small_parameters_are_spared_and_the_share_is_that_of_all(scheme):
+    """Ten weights of 1010 are less than a hundredth: whole, though they are the smallest; 505 others are pruned."""
+    large = torch.randn(40, 25, generator=torch.Generator().manual_seed(1))
+    weights = {"small": torch.full((1, 10), 1e-6), "large": large}
+    mask = choose(weights, 0.5, scheme, spare=0.01)
+    assert mask["small"].all() and int((~mask["large"]).sum()) == 505
+    assert list(mask) == list(weights)
+    assert torch.equal(mask["large"], large.abs() > large.abs().flatten().sort().values[504])
+    with pytest.raises(UserError, match="leaves 1,000 weights of 1,010 to prune 1,005 of; spare less"):
+        choose(weights, 0.995, scheme, spare=0.01)
 
 
 def test_ties_go_by_position():

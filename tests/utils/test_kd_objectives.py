@@ -33,7 +33,7 @@ def test_objectives_call_what_they_need(recipe):
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
         " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
         " --role student --label Word-KD",
-        "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --scheme distribution"
+        "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --scheme distribution --spare 0.01"
         " --out exp/student_prune80_seq_s1/pruned",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
         " --targets exp/teacher_s1/targets_prune80_seq --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
