@@ -234,19 +234,19 @@ fold_dir="${labelled}_folds${folds}"
 # shellcheck source=utils/kd_objectives.sh
 . "${utils}/kd_objectives.sh"
 for name in ${students}; do objective_file "${name}" >/dev/null; done
-as_refs=""
+left_out=""
 for name in ${students}; do
-    # with everything transcribed, what learns from the rest too is the student refs
-    if [ -z "${unlabelled}" ] && [[ " ${students} " == *" refs "* ]] &&
-        [[ "$(with_objective "${name}" show learn)" == @(extra|control) ]]; then
-        as_refs+="${as_refs:+, }${name}"
+    if [ -z "${unlabelled}" ] && [[ "$(with_objective "${name}" show learn)" == @(extra|control) ]]; then
+        left_out+="${left_out:+, }${name}"
     else
         add_objective "${name}"
     fi
 done
+[ "${#objectives[@]}" -gt 0 ] || [ -z "${left_out}" ] ||
+    die "--students ${students}: all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed"
 models=("${teacher}")
 for name in "${objectives[@]}"; do
-    with_objective "${name}" note_needs
+    with_objective "${name}" note_needs "${name}"
     short="$(with_objective "${name}" show objective)"
     for student_seed in ${seeds}; do models+=("$(student_dir "${short}" "${student_seed}")"); done
 done

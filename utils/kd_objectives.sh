@@ -15,10 +15,12 @@
 #   kd        distillation settings (kdasr train --kd); with them the teacher's distributions are learned, too
 #   kept      tokens that these are kept for, 0 for all
 #   teachers  how many teachers search and are asked together: the recipe's, and others of the next seeds
+#   targets   objective whose targets this one learns from, too; all of the above is that one's
 #   init      objective whose student of the same seed this one goes on from; or "teacher"
 #   prune     options of kdasr prune: what of that model is set to zero before it goes on
 #   config    whose configuration it trains with: student, tune (of those with init, unless said otherwise) or teacher
-objective_settings="label learn beam nbest select kd kept teachers init prune config"
+target_settings="learn beam nbest select kd kept teachers"
+objective_settings="label ${target_settings} targets init prune config"
 
 objective_file() { # NAME
     local file
@@ -33,12 +35,20 @@ objective_file() { # NAME
 
 # with_objective NAME COMMAND...: COMMAND, which sees the objective's settings as variables
 with_objective() {
-    local objective="${1##*/}" label="" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 init="" prune="" config=""
-    local file
+    local objective="${1##*/}" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 targets=""
+    local label="" init="" prune="" config="" file owner
     objective="${objective%.conf}"
     file="$(objective_file "$1")"
     # shellcheck disable=SC1090
     . "${file}"
+    if [ -n "${targets}" ]; then
+        owner="$(objective_file "${targets}")"
+        # shellcheck disable=SC1090
+        . "${owner}"
+        label="" init="" prune="" config=""
+        # shellcheck disable=SC1090
+        . "${file}"
+    fi
     "${@:2}"
 }
 
@@ -48,13 +58,21 @@ show() { # NAME of a setting
 
 check_objective() {
     local file line value
+    if [ -n "${targets}" ]; then
+        file="$(objective_file "${targets}")"
+        ! grep -q '^targets=' "${file}" || die "--students $1: targets=${targets}: has another's targets itself; name that one"
+    fi
     file="$(objective_file "$1")"
     while IFS= read -r line; do
         [[ "${line}" =~ ^[[:space:]]*(#.*)?$ || " ${objective_settings} " == *" ${line%%=*} "* ]] ||
             die "${file}: ${line}: expected NAME=VALUE with one of: ${objective_settings}"
+        [[ -z "${targets}" || " ${target_settings} " != *" ${line%%=*} "* ]] ||
+            die "${file}: ${line}: with targets=${targets} this is that one's; leave one of the two out"
     done <"${file}"
     [[ "${learn}" == @(refs|hyps|crossfit|extra|control) ]] ||
         die "${file}: learn=${learn}: expected refs, hyps, crossfit, extra or control"
+    [[ -n "${unlabelled}" || "${learn}" != @(extra|control) ]] ||
+        die "${file}: learn=${learn}: all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed"
     [[ "${config}" == @(|student|tune|teacher) ]] || die "${file}: config=${config}: expected student, tune or teacher"
     [ "${config}" != teacher ] || [ -z "${teacher_dir}" ] ||
         die "${file}: config=teacher: --teacher_dir's network may have no configuration here; leave this objective out"
@@ -108,13 +126,15 @@ archives() {
     esac
 }
 
-# note_needs: what an objective asks of the stages before
+# note_needs NAME: what an objective asks of the stages before, and whose targets are to be made
+selections=()
 declare -A archive_data=() archive_models=() archive_search=()
 archive_dirs=()
 most_teachers=1
 crossfits=false
 note_needs() {
-    local name n
+    local name="${targets:-$1}" n
+    if [[ " ${selections[*]} " != *" ${name} "* ]]; then selections+=("${name}"); fi
     if [ "${teachers}" -gt "${most_teachers}" ]; then most_teachers="${teachers}"; fi
     if [ "${learn}" = crossfit ]; then crossfits=true; fi
     while read -r name; do
@@ -136,7 +156,9 @@ note_needs() {
 
 # targets_dir: where what an objective's student learns from stands; nothing for references alone
 targets_dir() {
-    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${objective}"; fi
+    local name="${targets:-${objective}}"
+    name="${name##*/}"
+    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${name%.conf}"; fi
 }
 
 # train_set_of: the features it trains on

@@ -106,15 +106,15 @@ make_targets() {
 
 # train_student SEED: one student of an objective
 train_student() {
-    local out options=() targets before="" kind="${config:-${init:+tune}}" file
+    local out options=() learnt before="" kind="${config:-${init:+tune}}" file
     case "${kind:-student}" in
         student) file="${student_config}" ;;
         tune) file="${tune_config:-${student_config}}" ;;
         teacher) file="${teacher_config}" ;;
     esac
     out="$(student_dir "${objective}" "$1")"
-    targets="$(targets_dir)"
-    if [ -n "${targets}" ]; then options+=(--targets "${targets}" --teacher "${teacher##*/}"); fi
+    learnt="$(targets_dir)"
+    if [ -n "${learnt}" ]; then options+=(--targets "${learnt}" --teacher "${teacher##*/}"); fi
     if [ -n "${kd}" ]; then
         read -ra words <<<"${kd}"
         options+=(--kd "${words[@]}")
@@ -229,8 +229,8 @@ if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${models[*]:1}"; the
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
     need 3 "${tokens}"
     [ "${#archive_dirs[@]}" -eq 0 ] || need 4 "${archive_dirs[@]}"
-    [ -z "${as_refs:-}" ] || log "all audio is transcribed: the student refs is ${as_refs} too"
-    for name in "${objectives[@]}"; do pool_start with_objective "${name}" make_targets; done
+    [ -z "${left_out}" ] || log "all audio is transcribed: without ${left_out}, which learn from the rest"
+    for name in "${selections[@]}"; do pool_start with_objective "${name}" make_targets; done
     pool_wait
     # what was begun beside the teacher goes on as one of the nj processes, the others join it
     begun=false

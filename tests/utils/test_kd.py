@@ -91,6 +91,9 @@ ODD = {  # objectives with something wrong in them
     "6": "label=x\nlearn=refs\ninit=refs\nprune=0.5",
     "7": "label=x\nlearn=refs\nconfig=mine",
     "8": "label=x\nlearn=refs\nconfig=teacher",
+    "9": "label=x\ntargets=word\nkd=word_weight=1",
+    "10": "label=x\ntargets=prune80",
+    "11": "label=x\nlearn=refs\ninit=extra",
 }
 
 
@@ -117,6 +120,10 @@ ODD = {  # objectives with something wrong in them
         (["--students", "odd6.conf"], "odd6.conf: prune=0.5: expected options of kdasr prune, as in --sparsity 0.8"),
         (["--students", "odd7.conf"], "odd7.conf: config=mine: expected student, tune or teacher"),
         (["--students", "odd8.conf", "--teacher_dir", "m"], "odd8.conf: config=teacher: --teacher_dir's network"),
+        (["--students", "odd9.conf"], "odd9.conf: kd=word_weight=1: with targets=word this is that one's"),
+        (["--students", "odd10.conf"], "odd10.conf: targets=prune80: has another's targets itself; name that one"),
+        (["--students", "odd11.conf"], "extra.conf: learn=extra: all audio is transcribed; with --transcribed 0.5"),
+        (["--students", "control"], "--students control: all audio is transcribed; with --transcribed 0.5"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
         (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
@@ -148,7 +155,7 @@ def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):
     output, calls = kd(recipe)
     work = "\n".join(call for call in calls if not call.startswith("report"))  # which is told the whole command
     assert "control" not in work and "extra" not in work and "holdout" not in work
-    assert "all audio is transcribed: the student refs is extra, control too" in output
+    assert "all audio is transcribed: without extra, control, which learn from the rest" in output
     nbest = [call for call in calls if call.startswith("targets")]
     assert [call.split(" --tokens")[0] for call in nbest] == [
         "targets --nbest exp/teacher_s1/nbest_train --against dump/fbank/train/text"

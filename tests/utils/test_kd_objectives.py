@@ -36,11 +36,11 @@ def test_objectives_call_what_they_need(recipe):
         "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --scheme distribution --spare 0.01"
         " --out exp/student_prune80_seq_s1/pruned",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
-        " --targets exp/teacher_s1/targets_prune80_seq --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
+        " --targets exp/teacher_s1/targets_seq_k1_b5 --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
         " --mask exp/student_prune80_seq_s1/pruned/mask.pth --seed 1 --ngpu 0 --role student"
         " --label Seq-KD pruned by 80 %",
         f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
-        " --targets exp/teacher_s1/targets_prune80 --teacher teacher_s1 --init exp/student_prune80_seq_s1"
+        " --targets exp/teacher_s1/targets_inter --teacher teacher_s1 --init exp/student_prune80_seq_s1"
         " --mask exp/student_prune80_seq_s1/mask.pth --seed 1 --ngpu 0 --role student"
         " --label Seq-KD pruned by 80 %, Seq-Inter",
     ):
@@ -61,6 +61,31 @@ def test_an_objective_of_the_recipes_own(recipe):
     assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1"]
     _, calls = kd(recipe, "--students", "conf/objectives/mine.conf", "--stop_stage", "5")
     assert calls == []
+
+
+def test_objectives_share_targets_that_are_made_once(recipe):
+    """Also where the one that they are of is not asked for (inter); a file may name one of the recipe's own."""
+    (recipe / "conf/objectives").mkdir()
+    (recipe / "conf/objectives/mine.conf").write_text('label="mine"\nlearn=hyps\nselect="--select wer"\nkd="word_weight=1"\n')
+    (recipe / "mine_tune.conf").write_text('label="mine, more"\ntargets=mine\ninit=mine\n')
+    _, calls = kd(recipe, "--students", "mine_tune.conf prune50", "--stop_stage", "5", "--nj", "2")
+    made = sorted(call.split("--out ")[1].split()[0] for call in calls if call.startswith("targets"))
+    assert made == [f"exp/teacher_s1/targets_{name}" for name in ("inter", "mine", "seq_k1_b5")]
+    assert sum(call.startswith("soft ") for call in calls) == 1
+    learnt = {
+        call.split("--out ")[1].split()[0]: call.split("--targets ")[1].split()[0].split("targets_")[1]
+        for call in calls
+        if call.startswith("train") and "--targets" in call
+    }
+    assert learnt == {
+        "exp/student_mine_s1": "mine",
+        "exp/student_mine_tune_s1": "mine",
+        "exp/student_seq_k1_b5_s1": "seq_k1_b5",
+        "exp/student_prune50_seq_s1": "seq_k1_b5",
+        "exp/student_prune50_s1": "inter",
+    }
+    tuned = next(call for call in calls if "--out exp/student_mine_tune_s1" in call)
+    assert "--kd word_weight=1" in tuned and "--label mine, more" in tuned
 
 
 def test_every_objective_is_one(recipe):
