@@ -2,14 +2,17 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from micro import finish, run
 
-from kdasr.cli import main
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import check_inference
+
 from kdasr.files import read_json, read_table
 from kdasr.nbest.filters import IMPOSSIBLE
 
@@ -88,48 +91,10 @@ def test_stock_espnet_decodes_the_same(recipe, model, tmp_path, monkeypatch):
     ESPnet's float32 tells no two apart. With three tokens to ten encoded frames at most, CTC allows them all.
     """
     monkeypatch.chdir(recipe)
-    words = ["--data", "dump/fbank/test_eval92", "--beam", "2", "--ctc_weight", "0.3", "--maxlenratio", "0.3"]
-    assert main(["decode", "--model", f"exp/{model}", "--out", str(tmp_path / "decode"), *words]) == 0
-    ours = read_table(tmp_path / "decode" / "text", empty=True)
-    out = recipe / "exp" / model / "espnet"
-    feats = recipe / "dump" / "fbank" / "test_eval92" / "feats.scp"
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "kdasr.espnet",
-            "espnet2.bin.asr_inference",
-            "--ngpu",
-            "0",
-            "--batch_size",
-            "1",
-            "--output_dir",
-            str(out),
-            "--data_path_and_name_and_type",
-            f"{feats},speech,kaldi_ark",
-            "--key_file",
-            str(feats),
-            "--asr_train_config",
-            str(recipe / "exp" / model / "config.yaml"),
-            "--asr_model_file",
-            str(recipe / "exp" / model / "valid.acc.ave.pth"),
-            "--beam_size",
-            "2",
-            "--ctc_weight",
-            "0.3",
-            "--penalty",
-            "0",
-            "--maxlenratio",
-            "0.3",
-            "--minlenratio",
-            "0",
-        ],
-        check=True,
-        cwd=recipe,
-        capture_output=True,
-        timeout=600,
-    )
-    theirs = read_table(out / "1best_recog" / "text", empty=True)
+    given = (Path("exp") / model, Path("dump/fbank/test_eval92"))
+    options = {"beam": 2, "ctc_weight": 0.3, "maxlenratio": 0.3}
+    ours = check_inference.kdasr_decode(*given, tmp_path / "decode", **options)
+    theirs = check_inference.stock_decode(*given, tmp_path / "espnet", **options)
     scores = read_table(tmp_path / "decode" / "score")
     assert len(scores) >= 20 and all(float(score) > IMPOSSIBLE for score in scores.values())
     assert theirs == ours

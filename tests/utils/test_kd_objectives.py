@@ -66,7 +66,8 @@ def test_an_objective_of_the_recipes_own(recipe):
 def test_objectives_share_targets_that_are_made_once(recipe):
     """Also where the one that they are of is not asked for (inter); a file may name one of the recipe's own."""
     (recipe / "conf/objectives").mkdir()
-    (recipe / "conf/objectives/mine.conf").write_text('label="mine"\nlearn=hyps\nselect="--select wer"\nkd="word_weight=1"\n')
+    mine = 'label="mine"\nlearn=hyps\nselect="--select wer"\nkd="word_weight=1"\n'
+    (recipe / "conf/objectives/mine.conf").write_text(mine)
     (recipe / "mine_tune.conf").write_text('label="mine, more"\ntargets=mine\ninit=mine\n')
     _, calls = kd(recipe, "--students", "mine_tune.conf prune50", "--stop_stage", "5", "--nj", "2")
     made = sorted(call.split("--out ")[1].split()[0] for call in calls if call.startswith("targets"))

@@ -1,0 +1,98 @@
+"""Models of a recipe in stock ESPnet: whether `espnet2.bin.asr_inference` finds what `kdasr decode` finds.
+
+Examples:
+  cd egs/an4; ../../tools/venv/bin/python ../../tools/check_inference.py exp/*_s1 --data dump/fbank/test
+  ... --beam 5 --ctc_weight 0.3 --utterances 20        # the first 20 of the set; whole sets take ESPnet long
+
+Each model directory is loaded by ESPnet's own program, with kdasr's networks registered (python -m kdasr.espnet), and
+by kdasr; both search with the same options. An utterance is equal if its 1-best text is the same. Exits with 1 if any
+is not.
+"""
+
+# ruff: noqa: E402 (the repository is put on the path before it is imported)
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from itertools import islice
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from kdasr.espnet import find_checkpoint
+from kdasr.files import read_table, write_table
+
+
+def main() -> int:
+    """Run, print the table, and tell whether all 1-bests are equal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path, help="ESPnet model directories")
+    parser.add_argument("--data", type=Path, required=True, help="feature directory (feats.scp)")
+    parser.add_argument("--utterances", type=int, default=20, help="of it, the first ones (default 20)")
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--ctc_weight", type=float, default=0.3)
+    args = parser.parse_args()
+    unequal = 0
+    print("utterances  equal  empty  model")
+    for model in args.models:
+        with tempfile.TemporaryDirectory() as scratch:
+            data = first_of(args.data, Path(scratch) / "data", args.utterances)
+            options = {"beam": args.beam, "ctc_weight": args.ctc_weight}
+            ours = kdasr_decode(model, data, Path(scratch) / "ours", **options)
+            theirs = stock_decode(model, data, Path(scratch) / "theirs", **options)
+        equal = sum(ours.get(key) == text for key, text in theirs.items())
+        unequal += len(theirs.keys() | ours.keys()) - equal
+        print(f"{len(theirs):10}  {equal:5}  {sum(not text for text in theirs.values()):5}  {model}", flush=True)
+    return int(unequal > 0)
+
+
+def first_of(data: Path, out: Path, count: int) -> Path:
+    """The first `count` utterances of the feature directory `data`, in the directory `out`."""
+    out.mkdir()
+    for name in ("feats.scp", "utt2num_frames", "utt2dur"):
+        if (data / name).exists():
+            write_table(out / name, dict(islice(read_table(data / name).items(), count)))
+    return out
+
+
+def kdasr_decode(model: Path, data: Path, out: Path, **options: float) -> dict[str, str]:
+    """1-best texts by `kdasr decode`."""
+    _run("kdasr.cli", "decode", "--model", model, "--data", data, "--out", out, **options)
+    return read_table(out / "text", empty=True)
+
+
+def stock_decode(model: Path, data: Path, out: Path, beam: float, **options: float) -> dict[str, str]:
+    """1-best texts by ESPnet's own program; what is not among `options` is as `kdasr decode` has it."""
+    given: dict[str, object] = {
+        "ngpu": 0,
+        "batch_size": 1,
+        "output_dir": out,
+        "data_path_and_name_and_type": f"{data}/feats.scp,speech,kaldi_ark",
+        "key_file": data / "feats.scp",
+        "asr_train_config": model / "config.yaml",
+        "asr_model_file": find_checkpoint(model),
+        "beam_size": beam,
+        "penalty": 0,
+        "maxlenratio": 0,
+        "minlenratio": 0,
+    }
+    _run("kdasr.espnet", "espnet2.bin.asr_inference", **(given | options))
+    return read_table(out / "1best_recog" / "text", empty=True)
+
+
+def _run(module: str, *words: object, **options: object) -> None:
+    """A Python module as a program; what it says is shown only if it fails."""
+    line = [sys.executable, "-m", module, *map(str, words)]
+    for key, value in options.items():
+        line += [f"--{key}", str(value)]
+    try:
+        subprocess.run(line, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(line)}\n{error.stdout}{error.stderr}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
