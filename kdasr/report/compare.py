@@ -231,9 +231,15 @@ def size(system: System) -> str:
 
 
 def ratio(system: System, every: list[System]) -> str:
-    """A system's parameters as a part of its teacher's."""
+    """A system's parameters that are not zero as a part of its teacher's."""
     teacher = teacher_of(system, every)
-    sizes = system.info.get("parameters"), teacher.info.get("parameters") if teacher else None
-    if not all(sizes):
+    mine, whole = weights(system), weights(teacher) if teacher else None
+    if not mine or not whole:
         return NONE
-    return "1" if teacher is system else f"1/{sizes[1] / sizes[0]:.1f}"
+    return "1" if teacher is system else f"1/{whole / mine:.1f}"
+
+
+def weights(system: System) -> int | None:
+    """Parameters that are not zero."""
+    left = system.info.get("non_zero")
+    return system.info.get("parameters") if left is None else left

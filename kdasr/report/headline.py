@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kdasr.report.collect import System, on_references, real_time_factor, sets, tags, teacher_of
-from kdasr.report.compare import Against, base_of, labels, seed_rates
+from kdasr.report.compare import Against, base_of, labels, seed_rates, weights
 from kdasr.score.intervals import over_seeds
 
 Key = tuple[str, str]  # (tag, set), as in System.scored
@@ -111,12 +111,6 @@ def mean(members: Sequence[System], key: Key) -> float | None:
     """Mean WER over seeds, percent."""
     rates = [rate for _, rate in seed_rates(list(members), key)]
     return over_seeds(rates).mean if rates else None
-
-
-def weights(system: System) -> int | None:
-    """Parameters that are not zero."""
-    left = system.info.get("non_zero")
-    return system.info.get("parameters") if left is None else left
 
 
 def times(value: float) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kdasr.report.collect import System, real_time_factor, sets, tags, teacher_of
-from kdasr.report.compare import NONE, Against, labels, seed_rates, share
-from kdasr.report.headline import Key, interval, times, weights
+from kdasr.report.compare import NONE, Against, labels, seed_rates, share, weights
+from kdasr.report.headline import Key, interval, times
 from kdasr.report.table import duration
 from kdasr.score.intervals import over_seeds
 

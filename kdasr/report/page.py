@@ -23,8 +23,9 @@ from kdasr.report.compare import (
     labels,
     mode_table,
     seed_rates,
+    weights,
 )
-from kdasr.report.headline import Key, best_student, headline, main_key, mean, weights
+from kdasr.report.headline import Key, best_student, headline, main_key, mean
 from kdasr.report.overview import overview
 from kdasr.report.svg import colour, glyph, themed
 from kdasr.report.table import espnet_table, figures_in

@@ -94,7 +94,8 @@ def legend(every: list[System]) -> str:
         "WER and CER in percent, sclite's alignment; in brackets the 95 % interval of a bootstrap over utterances. "
         "RTF: CPU seconds of decoding / seconds of audio"
         f"{' (on a GPU: seconds by the clock)' if gpu else ''}. MB: 10^6 bytes of the averaged checkpoint on disk. "
-        "Of teacher: parameters / the teacher's."
+        "Of teacher: parameters"
+        f"{' that are not zero' if any('non_zero' in one.info for one in every) else ''} / the teacher's."
     ]
     scores = [score for one in every for scored in one.scored.values() for score in (scored.wer, scored.cer)]
     texts += [f"Signature: `{text}`" for text in sorted({s["signature"] for s in scores if s.get("signature")})]

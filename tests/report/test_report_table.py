@@ -179,9 +179,10 @@ def test_no_table_of_modes_where_nothing_is_said(exp):
 
 
 def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
-    write_model(exp, "pruned", "pruned student", 100_000, non_zero=20_500)
+    write_model(exp, "pruned", "pruned student", 100_000, non_zero=20_500, teacher="teacher")
     head, *rows = table.main_table(collect.systems(exp))
     assert head[2:5] == ["parameters", "non-zero", "of teacher"]
+    assert next(row[4] for row in rows if row[0] == "pruned student") == "1/48.8"  # of 1,000,000
     assert {row[0]: row[3] for row in rows} == {
         "teacher": "-", REFERENCES: "-", SEQUENCE: "-", "unfinished student": "-", "pruned student": "20,500",
     }  # fmt: skip
