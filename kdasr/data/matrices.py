@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# what kaldiio raises of files that are absent, cut short, or no archives
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, IndexError, AssertionError, RuntimeError, struct.error)
+
+
+def told(error: Exception) -> str:
+    """One of these in one line; some speak several lines, or none."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
 def read_matrix(name: str, place: str) -> np.ndarray:
     """The features (T, F) of an utterance by its entry in feats.scp; they may be read-only, and without frames.
 
@@ -23,9 +32,10 @@ def read_matrix(name: str, place: str) -> np.ndarray:
 
     try:
         x = kaldiio.load_mat(place)
-    except (OSError, EOFError, ValueError, IndexError, AssertionError, RuntimeError, struct.error) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")  # some speak several lines, or none
-        raise UserError(f"{name}: {place} cannot be read ({why}); make the features again (kdasr feats)") from error
+    except UNREADABLE as error:
+        raise UserError(
+            f"{name}: {place} cannot be read ({told(error)}); make the features again (kdasr feats)"
+        ) from error
     if isinstance(x, tuple):
         raise UserError(f"{name}: {place} is audio where features are taken; make them (kdasr feats)")
     if x.ndim != 2:

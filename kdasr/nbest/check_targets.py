@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import struct
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdasr.data.matrices import UNREADABLE, told
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table
 from kdasr.nbest.target_files import TABLES
@@ -159,9 +159,8 @@ def check_soft(path: Path, places: Mapping[str, str], lens: Mapping[str, Sequenc
                 raise UserError(f"{path}: {key} is a command; name the file of its matrix")
             try:
                 matrix = np.asarray(kaldiio.load_mat(place, fd_dict=opened))  # (R, 2J)
-            except (OSError, ValueError, TypeError, IndexError, AssertionError, RuntimeError, struct.error) as error:
-                why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
-                raise UserError(f"{path}: {key} cannot be read ({why}); {SOFT_REMEDY}") from None
+            except UNREADABLE as error:
+                raise UserError(f"{path}: {key} cannot be read ({told(error)}); {SOFT_REMEDY}") from None
             why = soft_fault(matrix, sum(lens[key]) + len(lens[key]), width, vocabulary)
             if why:
                 raise UserError(f"{path}: {key} has {why}; {SOFT_REMEDY}")
