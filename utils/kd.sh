@@ -236,7 +236,7 @@ fold_dir="${labelled}_folds${folds}"
 for name in ${students}; do objective_file "${name}" >/dev/null; done
 left_out=""
 for name in ${students}; do
-    if [ -z "${unlabelled}" ] && [[ "$(with_objective "${name}" show learn)" == @(extra|control) ]]; then
+    if [ -z "${unlabelled}" ] && with_objective "${name}" learns_from_the_rest; then
         left_out+="${left_out:+, }${name}"
     else
         add_objective "${name}"
@@ -246,7 +246,7 @@ done
     die "--students ${students}: all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed"
 models=("${teacher}")
 for name in "${objectives[@]}"; do
-    with_objective "${name}" note_needs "${name}"
+    with_objective "${name}" note_needs
     short="$(with_objective "${name}" show objective)"
     for student_seed in ${seeds}; do models+=("$(student_dir "${short}" "${student_seed}")"); done
 done

@@ -45,10 +45,11 @@ with_objective() {
         owner="$(objective_file "${targets}")"
         # shellcheck disable=SC1090
         . "${owner}"
-        label="" init="" prune="" config=""
+        label="" init="" prune="" config="" # what is done with the targets is not the owner's to say
         # shellcheck disable=SC1090
         . "${file}"
     fi
+    targets="${targets:-$1}" # one's own, unless another is named
     "${@:2}"
 }
 
@@ -56,22 +57,24 @@ show() { # NAME of a setting
     echo "${!1}"
 }
 
+learns_from_the_rest() { # of the audio, which is not transcribed
+    [[ "${learn}" == @(extra|control) ]]
+}
+
 check_objective() {
     local file line value
-    if [ -n "${targets}" ]; then
-        file="$(objective_file "${targets}")"
-        ! grep -q '^targets=' "${file}" || die "--students $1: targets=${targets}: has another's targets itself; name that one"
-    fi
+    [ "$(with_objective "${targets}" show targets)" = "${targets}" ] ||
+        die "--students $1: targets=${targets}: has another's targets itself; name that one"
     file="$(objective_file "$1")"
     while IFS= read -r line; do
         [[ "${line}" =~ ^[[:space:]]*(#.*)?$ || " ${objective_settings} " == *" ${line%%=*} "* ]] ||
             die "${file}: ${line}: expected NAME=VALUE with one of: ${objective_settings}"
-        [[ -z "${targets}" || " ${target_settings} " != *" ${line%%=*} "* ]] ||
+        [[ "${targets}" == "$1" || " ${target_settings} " != *" ${line%%=*} "* ]] ||
             die "${file}: ${line}: with targets=${targets} this is that one's; leave one of the two out"
     done <"${file}"
     [[ "${learn}" == @(refs|hyps|crossfit|extra|control) ]] ||
         die "${file}: learn=${learn}: expected refs, hyps, crossfit, extra or control"
-    [[ -n "${unlabelled}" || "${learn}" != @(extra|control) ]] ||
+    ! learns_from_the_rest || [ -n "${unlabelled}" ] ||
         die "${file}: learn=${learn}: all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed"
     [[ "${config}" == @(|student|tune|teacher) ]] || die "${file}: config=${config}: expected student, tune or teacher"
     [ "${config}" != teacher ] || [ -z "${teacher_dir}" ] ||
@@ -126,15 +129,15 @@ archives() {
     esac
 }
 
-# note_needs NAME: what an objective asks of the stages before, and whose targets are to be made
+# note_needs: what an objective asks of the stages before, and whose targets are to be made
 selections=()
 declare -A archive_data=() archive_models=() archive_search=()
 archive_dirs=()
 most_teachers=1
 crossfits=false
 note_needs() {
-    local name="${targets:-$1}" n
-    if [[ " ${selections[*]} " != *" ${name} "* ]]; then selections+=("${name}"); fi
+    local name n
+    if [[ " ${selections[*]} " != *" ${targets} "* ]]; then selections+=("${targets}"); fi
     if [ "${teachers}" -gt "${most_teachers}" ]; then most_teachers="${teachers}"; fi
     if [ "${learn}" = crossfit ]; then crossfits=true; fi
     while read -r name; do
@@ -156,8 +159,7 @@ note_needs() {
 
 # targets_dir: where what an objective's student learns from stands; nothing for references alone
 targets_dir() {
-    local name="${targets:-${objective}}"
-    name="${name##*/}"
+    local name="${targets##*/}"
     if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${name%.conf}"; fi
 }
 
