@@ -16,14 +16,14 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from kdasr.data.kaldi_dir import write_subset
 from kdasr.espnet import find_checkpoint
-from kdasr.files import read_table, write_table
+from kdasr.files import read_table
 
 
 def main() -> int:
@@ -39,7 +39,8 @@ def main() -> int:
     print("utterances  equal  empty  model")
     for model in args.models:
         with tempfile.TemporaryDirectory() as scratch:
-            data = first_of(args.data, Path(scratch) / "data", args.utterances)
+            data = Path(scratch) / "data"
+            write_subset(args.data, data, list(read_table(args.data / "feats.scp"))[: args.utterances])
             options = {"beam": args.beam, "ctc_weight": args.ctc_weight}
             ours = kdasr_decode(model, data, Path(scratch) / "ours", **options)
             theirs = stock_decode(model, data, Path(scratch) / "theirs", **options)
@@ -47,15 +48,6 @@ def main() -> int:
         unequal += len(theirs.keys() | ours.keys()) - equal
         print(f"{len(theirs):10}  {equal:5}  {sum(not text for text in theirs.values()):5}  {model}", flush=True)
     return int(unequal > 0)
-
-
-def first_of(data: Path, out: Path, count: int) -> Path:
-    """The first `count` utterances of the feature directory `data`, in the directory `out`."""
-    out.mkdir()
-    for name in ("feats.scp", "utt2num_frames", "utt2dur"):
-        if (data / name).exists():
-            write_table(out / name, dict(islice(read_table(data / name).items(), count)))
-    return out
 
 
 def kdasr_decode(model: Path, data: Path, out: Path, **options: float) -> dict[str, str]:

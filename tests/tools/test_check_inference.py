@@ -25,7 +25,7 @@ TEXTS = {"u1": "one two", "u2": "", "u3": "three"}
 def test_what_differs_is_counted(theirs, equal, status, tmp_path, monkeypatch, capsys):
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("feats.scp", "utt2num_frames"):
+    for name in ("feats.scp", "utt2num_frames", "utt2spk"):
         write_table(data / name, {key: name for key in TEXTS})
 
     def ours(_model, given, _out, **options):
