@@ -236,6 +236,7 @@ fold_dir="${labelled}_folds${folds}"
 for name in ${students}; do objective_file "${name}" >/dev/null; done
 left_out=""
 for name in ${students}; do
+    name="$(one_name "${name}")"
     if [ -z "${unlabelled}" ] && with_objective "${name}" learns_from_the_rest; then
         left_out+="${left_out:+, }${name}"
     else
@@ -247,7 +248,7 @@ done
 models=("${teacher}")
 for name in "${objectives[@]}"; do
     with_objective "${name}" note_needs
-    short="$(with_objective "${name}" show objective)"
+    short="$(short_name "${name}")"
     for student_seed in ${seeds}; do models+=("$(student_dir "${short}" "${student_seed}")"); done
 done
 

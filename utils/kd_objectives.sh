@@ -33,11 +33,36 @@ objective_file() { # NAME
     die "--students $1: no such objective; there are $(cd "${utils}/objectives" && printf '%s ' *.conf | sed 's/\.conf//g')and conf/objectives/*.conf"
 }
 
+short_name() { # NAME, which directories are called after
+    local name="${1##*/}"
+    echo "${name%.conf}"
+}
+
+# one_name NAME: its short name, where that is enough to find the same file; else the name as it was given
+one_name() {
+    local short
+    short="$(short_name "$1")"
+    if [ "$(objective_file "$1" 2>/dev/null)" -ef "$(objective_file "${short}" 2>/dev/null)" ]; then
+        echo "${short}"
+    else
+        echo "$1"
+    fi
+}
+
+# must_differ NAME OTHER...: none of the others is called like NAME and means another file
+must_differ() {
+    local other
+    for other in "${@:2}"; do
+        [ "${other}" = "$1" ] || [ "$(short_name "${other}")" != "$(short_name "$1")" ] ||
+            die "$1 and ${other} are different objectives and would share their directories; rename the file of one"
+    done
+}
+
 # with_objective NAME COMMAND...: COMMAND, which sees the objective's settings as variables
 with_objective() {
-    local objective="${1##*/}" learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 targets=""
+    local objective learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 targets=""
     local label="" init="" prune="" config="" file owner
-    objective="${objective%.conf}"
+    objective="$(short_name "$1")"
     file="$(objective_file "$1")"
     # shellcheck disable=SC1090
     . "${file}"
@@ -49,7 +74,8 @@ with_objective() {
         # shellcheck disable=SC1090
         . "${file}"
     fi
-    targets="${targets:-$1}" # one's own, unless another is named
+    targets="$(one_name "${targets:-$1}")" # one's own, unless another is named
+    [[ "${init}" == @(|teacher) ]] || init="$(one_name "${init}")"
     "${@:2}"
 }
 
@@ -94,6 +120,7 @@ add_objective() {
     local before
     [ -z "${rounds[$1]:-}" ] || return 0
     with_objective "$1" check_objective "$1"
+    must_differ "$1" "${objectives[@]}"
     before="$(with_objective "$1" show init)"
     rounds[$1]=0
     if [ -n "${before}" ] && [ "${before}" != teacher ]; then
@@ -137,6 +164,7 @@ most_teachers=1
 crossfits=false
 note_needs() {
     local name n
+    must_differ "${targets}" "${selections[@]}"
     if [[ " ${selections[*]} " != *" ${targets} "* ]]; then selections+=("${targets}"); fi
     if [ "${teachers}" -gt "${most_teachers}" ]; then most_teachers="${teachers}"; fi
     if [ "${learn}" = crossfit ]; then crossfits=true; fi
@@ -159,8 +187,9 @@ note_needs() {
 
 # targets_dir: where what an objective's student learns from stands; nothing for references alone
 targets_dir() {
-    local name="${targets##*/}"
-    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${name%.conf}"; fi
+    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then
+        echo "${teacher}/targets_$(short_name "${targets}")"
+    fi
 }
 
 # train_set_of: the features it trains on

@@ -63,6 +63,29 @@ def test_an_objective_of_the_recipes_own(recipe):
     assert calls == []
 
 
+def test_an_objective_by_name_and_by_path_is_one(recipe):
+    (recipe / "conf/objectives").mkdir()
+    (recipe / "conf/objectives/mine.conf").write_text('label="mine"\nlearn=hyps\n')
+    (recipe / "more.conf").write_text('label="more"\ntargets=conf/objectives/mine.conf\ninit=mine\n')
+    _, calls = kd(recipe, "--students", "mine more.conf conf/objectives/mine.conf", "--stop_stage", "5", "--nj", "2")
+    assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1", "exp/student_more_s1"]
+    assert sum(call.startswith("targets") for call in calls) == 1
+
+
+def test_objectives_that_would_share_their_directories_are_refused(recipe):
+    (recipe / "other").mkdir()
+    (recipe / "other/refs.conf").write_text('label="mine"\nlearn=refs\n')
+    (recipe / "other/nbest.conf").write_text('label="mine"\nlearn=hyps\n')
+    (recipe / "more.conf").write_text('label="more"\ntargets=other/nbest.conf\n')
+    for students, pair in (
+        ("refs other/refs.conf", "other/refs.conf and refs"),
+        ("nbest more.conf", "other/nbest.conf and nbest"),
+    ):
+        output, calls = kd(recipe, "--students", students, status=1)
+        assert f"{pair} are different objectives and would share their directories; rename the file of one" in output
+        assert calls == []
+
+
 def test_objectives_share_targets_that_are_made_once(recipe):
     """Also where the one that they are of is not asked for (inter); a file may name one of the recipe's own."""
     (recipe / "conf/objectives").mkdir()
