@@ -15,7 +15,8 @@ help_message="Usage: ../../utils/grid.sh [options] [options of run.sh]        (i
 
   ../../utils/grid.sh --nj 2                          # everything; run again, it goes on where it was stopped. What
                                                       # was measured is kept in figures.jsonl, so that machines (or
-                                                      # weeks) can share the work
+                                                      # weeks) can share the work; where another processor's rounding
+                                                      # gives another teacher, both and their students count as runs
   ../../utils/grid.sh --main 'refs extra' --others '' # some rows
   ../../utils/grid.sh --an4 ../../../shared/data/an4  # in egs/an4"
 # shellcheck disable=SC2034  # read by parse_options.sh

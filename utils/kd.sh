@@ -245,12 +245,14 @@ for name in ${students}; do
 done
 [ "${#objectives[@]}" -gt 0 ] || [ -z "${left_out}" ] ||
     die "--students ${students}: all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed"
-models=("${teacher}")
+student_models=()
 for name in "${objectives[@]}"; do
     with_objective "${name}" note_needs
     short="$(short_name "${name}")"
-    for student_seed in ${seeds}; do models+=("$(student_dir "${short}" "${student_seed}")"); done
+    for student_seed in ${seeds}; do student_models+=("$(student_dir "${short}" "${student_seed}")"); done
 done
+mapfile -t teacher_models < <(teachers="${most_teachers}" ensemble)
+models=("${teacher_models[@]}" "${student_models[@]}")
 
 # --------------------------------------------------------------------------------------------- run
 

@@ -67,8 +67,8 @@ run_perplexity() { # DIR STAMP OPTION...
 
 if begin 6 "${models[*]}" "${expdir}/*/decode_*/{${test_sets// /,}}"; then
     for name in ${test_sets}; do need 2 "${feats}/${name}"; done
-    need 3 "${teacher}"
-    need 5 "${models[@]:1}"
+    need 3 "${teacher_models[@]}"
+    need 5 "${student_models[@]}"
     each_decoding decode
     if "${ppl}"; then
         log "perplexities: ${models[*]}"

@@ -158,7 +158,7 @@ train_early() {
 }
 
 early=""
-if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
+if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher_models[*]}"; then
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
     if [ -n "${teacher_dir}" ]; then
         [ -f "${teacher_dir}/config.yaml" ] || die "--teacher_dir ${teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
@@ -180,9 +180,8 @@ if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher}"; then
             in_background train_early
             early="$!"
         fi
-        pool_start train_model "${teacher}" teacher teacher "${teacher_config}" "${labelled}" "${seed}"
-        for ((n = 1; n < most_teachers; n++)); do
-            pool_start train_model "${teacher_base}_s$((seed + n))" teacher teacher "${teacher_config}" "${labelled}" "$((seed + n))"
+        for ((n = 0; n < most_teachers; n++)); do
+            pool_start train_model "${teacher_models[n]}" teacher teacher "${teacher_config}" "${labelled}" "$((seed + n))"
         done
         if "${crossfits}"; then
             for ((n = 1; n <= folds; n++)); do
@@ -223,7 +222,7 @@ if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${archive_di
     done
 fi
 
-if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${models[*]:1}"; then
+if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${student_models[*]}"; then
     need_config student_config
     [ -z "${tune_config}" ] || need_config tune_config
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"

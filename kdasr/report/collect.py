@@ -73,12 +73,14 @@ def in_order(found: list[System]) -> list[System]:
 
 
 def on_references(system: System) -> bool:
-    """Whether this is the student that others are compared with: on references, and on nothing else."""
-    return not system.is_teacher and system.label.endswith("references")
+    """Whether this is the student that others are compared with: whole, on references, and on nothing else."""
+    return not system.is_teacher and system.label.endswith("references") and "non_zero" not in system.info
 
 
 def teacher_of(system: System, every: list[System]) -> System | None:
-    """The teacher that a student names, or else the first one."""
+    """The teacher that a student names, or else the first one; a teacher is its own."""
+    if system.is_teacher:
+        return system
     teachers = [one for one in every if one.is_teacher]
     named = [one for one in teachers if one.name == system.info.get("teacher")]
     return (named or teachers or [None])[0]

@@ -46,10 +46,10 @@ def summary_table(every: list[System], found: list[Against]) -> Table:
 
 
 def seed_table(every: list[System]) -> Table:
-    """A row for each label that has several seeds and each set and tag: mean, deviation, every seed's WER."""
+    """A row for each label that has several runs and each set and tag: mean, deviation, every run's WER by seed."""
     table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "seeds"]]
     for label, members in labels(every).items():
-        if len({one.info.get("seed") for one in members}) < 2:
+        if sum(bool(one.scored) for one in members) < 2:
             continue
         for name in sets(members):
             for tag in tags(members):
@@ -100,8 +100,8 @@ def against_references(every: list[System]) -> list[Against]:
                     found.append(Against(label, name, tag, None))
                     continue
                 apart = seeds_apart(*rates)
-                teacher = _wer(teacher_of(members[0], every), (tag, name))
-                gap = _gap(result, apart, over_seeds(rates[0]).mean, teacher)
+                theirs = [_wer(teacher_of(one, every), (tag, name)) for one in members if (tag, name) in one.scored]
+                gap = _gap(result, apart, over_seeds(rates[0]).mean, [rate for rate in theirs if rate is not None])
                 found.append(Against(label, name, tag, result, apart, gap))
     return found
 
@@ -167,13 +167,14 @@ def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float
 
 
 def _gap(
-    result: Paired, apart: tuple[float, float] | None, base: float, teacher: float | None
+    result: Paired, apart: tuple[float, float] | None, base: float, teachers: list[float]
 ) -> tuple[float, float, float] | None:
-    """The share of what separates the student on references from its teacher that a student makes up for.
+    """The share of what separates the student on references from the teachers that students make up for.
 
     Its interval is that over seeds, or of the bootstrap where there are none. Of less than LEAST_GAP there is no share.
     """
-    if teacher is None or base - teacher < LEAST_GAP:
+    teacher = sum(teachers) / len(teachers) if teachers else base
+    if base - teacher < LEAST_GAP:
         return None
     low, high = apart or (result.low, result.high)
     middle, *ends = (-change / (base - teacher) for change in (result.difference, high, low))

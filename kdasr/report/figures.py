@@ -3,12 +3,16 @@
 A JSON object a line. The first says which utterances each set has and how many reference words each of them; the
 others are systems, with the errors of each utterance in that order. What made a model (its kdasr.json) stands there
 without the hashes of its inputs.
+
+Trained on another processor, whose sums round otherwise, the same configuration and seed give another teacher. It and
+those that it taught are runs of their own: NAME@MARK, where the mark is the teacher's.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,20 @@ LEFT_OUT = ("settings", "command")  # of kdasr.json and scores: of no use withou
 
 
 def merged(every: Sequence[System], path: str | Path) -> list[System]:
-    """Systems, and those of the file that have other names; where there are systems, there need not be a file yet."""
+    """Systems, and those of the file that are other runs; where there are systems, there need not be a file yet.
+
+    A run is told by its name. Of a teacher that has the name of one of the systems and is another model, the file's and
+    those that it taught keep a place under a name of their own.
+    """
     if every and not Path(path).exists():
         return list(every)
-    names = {one.name for one in every}
-    return [*every, *(one for one in read(path) if one.name not in names)]
+    known = read(path)
+    mine, theirs = ({one.name: _mark(one) for one in some if one.is_teacher} for some in (every, known))
+    others = {name: mark for name, mark in theirs.items() if mine.get(name) and mark and mark != mine[name]}
+    # NAME@MARK: what the file calls a system of these where another machine's came between
+    taken = {one.name for one in every} | {f"{one.name}@{mine.get(_teacher_name(one))}" for one in every}
+    kept = (_renamed(one, others) for one in known)
+    return [*every, *(one for one in kept if one.name not in taken)]
 
 
 def write(every: Sequence[System], path: str | Path) -> None:
@@ -59,6 +72,24 @@ def read(path: str | Path) -> list[System]:
                 f"{path}:{number}: is no line of figures; take the file back from git, or remove it and make it anew"
             ) from None
     return found
+
+
+def _teacher_name(system: System) -> str | None:
+    return system.name if system.is_teacher else system.info.get("teacher")
+
+
+def _mark(teacher: System) -> str:
+    """The first digits of its weights' hash, which its decodings recorded; nothing if it was not decoded."""
+    return next((mark[:6] for one in teacher.scored.values() if (mark := one.decode.get("model"))), "")
+
+
+def _renamed(one: System, marks: dict[str, str]) -> System:
+    """A system that is, or names, a teacher with a mark: both are called after it."""
+    name = _teacher_name(one)
+    if name not in marks:
+        return one
+    info = one.info if one.is_teacher else one.info | {"teacher": f"{name}@{marks[name]}"}
+    return replace(one, name=f"{one.name}@{marks[name]}", info=info)
 
 
 def _packed(one: System, sets: dict[str, dict[str, int]]) -> dict[str, Any]:

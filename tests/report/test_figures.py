@@ -1,9 +1,10 @@
 """Figures in a file: a report of it alone is that of the models, and machines in turn add to it."""
 
+import json
 import shutil
 
 import pytest
-from test_report_table import exp  # noqa: F401 - a fixture
+from test_report_table import REFERENCES, SEQUENCE, exp, write_decode, write_model  # noqa: F401 - exp is a fixture
 
 from kdasr.cli import main
 from kdasr.report import collect, compare, figures, table
@@ -41,6 +42,52 @@ def test_a_model_that_is_there_wins_over_the_file(exp, tmp_path):  # noqa: F811
     path.write_text(path.read_text().replace("100000", "90000"))
     found = {one.name: one for one in figures.merged(collect.systems(exp), tmp_path / "f.jsonl")}
     assert found["kd1"].info["parameters"] == 90000 and len(found) == len(every)
+
+
+def machine(root, weights, teacher_errors, seeds):
+    """What one machine trained: its teacher, whose weights have this hash, students on references and taught ones."""
+    teacher = write_model(root, "teacher", "teacher", 1_000_000, role="teacher", teacher=None)
+    write_decode(teacher, "greedy", "test", [teacher_errors] * 20, 40.0)
+    path = teacher / "decode_greedy/test/decode.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": weights}))
+    for seed in seeds:
+        write_decode(write_model(root, f"ref{seed}", REFERENCES, 100_000, seed), "greedy", "test", [5] * 20, 10.0)
+        kd = write_model(root, f"kd{seed}", SEQUENCE, 100_000, seed, teacher="teacher")
+        write_decode(kd, "greedy", "test", [teacher_errors + 1] * 20, 10.0)
+    return collect.systems(root)
+
+
+def test_another_teacher_of_that_name_and_its_students_are_runs_of_their_own(tmp_path):
+    """As where the next machine's processor rounds otherwise; each gap is that to the teachers that taught."""
+    path, back = tmp_path / "f.jsonl", tmp_path / "back.jsonl"
+    here = machine(tmp_path / "here", "aaaaaaaa", 1, (1, 2))
+    there = machine(tmp_path / "there", "bbbbbbbb", 3, (1,))
+    figures.write(figures.merged(here, path), path)
+    both = collect.in_order(figures.merged(there, path))
+    names = [one.name for one in both]
+    assert names == ["teacher", "teacher@aaaaaa", "ref1", "ref2", "kd1", "kd1@aaaaaa", "kd2@aaaaaa"]
+    assert [collect.teacher_of(one, both).name for one in both if one.label == SEQUENCE] == [
+        "teacher", "teacher@aaaaaa", "teacher@aaaaaa",
+    ]  # fmt: skip
+    (found,) = compare.against_references(both)
+    # 50 % on references; taught 40, 20 and 20 by teachers of 30, 10 and 10: 23.3 of 33.3 points
+    assert found.gap[0] == pytest.approx(0.7)
+    assert [row[3] for row in table.main_table(both)[1:3]] == ["1", "1"]  # each is its own teacher
+    assert [row[-1] for row in compare.seed_table(both) if row[0] == "teacher"] == ["1: 30.00, 1: 10.00"]
+    # again on either machine: nothing is doubled, and what the file holds stays what it is
+    figures.write(both, path)
+    assert [one.name for one in collect.in_order(figures.merged(there, path))] == names
+    figures.write(figures.merged(here, path), back)
+    assert [one.name for one in collect.in_order(figures.read(back))] == [
+        "teacher", "teacher@bbbbbb", "ref1", "ref2", "kd1", "kd1@bbbbbb", "kd2",
+    ]  # fmt: skip
+
+
+def test_a_teacher_trained_anew_to_the_same_weights_is_the_same(tmp_path):
+    path = tmp_path / "f.jsonl"
+    figures.write(machine(tmp_path / "here", "aaaaaaaa", 1, (1, 2)), path)
+    found = figures.merged(machine(tmp_path / "there", "aaaaaaaa", 1, (1,)), path)
+    assert [one.name for one in collect.in_order(found)] == ["teacher", "ref1", "ref2", "kd1", "kd2"]
 
 
 @pytest.mark.parametrize("line", ["not json", "[]", '{"name": "x"}', '{"name": "x", "scored": [{"set": "none"}]}'])

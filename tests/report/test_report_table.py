@@ -189,6 +189,13 @@ def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
     assert {len(row) for row in rows} == {len(head)}
 
 
+def test_a_pruned_teacher_on_references_is_not_what_others_are_compared_with(exp):
+    pruned = write_model(exp, "a", "a pruned teacher, references", 1_000_000, non_zero=100_000)
+    write_decode(pruned, "greedy", "test", [4] * 20, 10.0)
+    assert compare.base_of(collect.systems(exp))[0].label == REFERENCES
+    assert {row[0] for row in rows_against(exp)[1:]} == {SEQUENCE, "a pruned teacher, references"}
+
+
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
     assert main(["report", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0

@@ -51,6 +51,15 @@ def test_objectives_call_what_they_need(recipe):
     assert calls == []
 
 
+def test_the_teachers_of_an_ensemble_are_scored_too(recipe):
+    _, calls = kd(recipe, "--students", "ensemble", "--decode_tags", "beam", "--stop_stage", "7")
+    decoded = sorted(call.split("--model ")[1].split()[0] for call in calls if call.startswith("decode"))
+    assert decoded == ["exp/student_ensemble_s1", *(f"exp/teacher_s{n}" for n in (1, 2, 3))]
+    (recipe / "exp/teacher_s2/.done").unlink()
+    output, _ = kd(recipe, "--students", "ensemble", "--stage", "6", status=1)
+    assert "exp/teacher_s2: not finished; run stage 3 (teacher) first" in output
+
+
 def test_an_objective_of_the_recipes_own(recipe):
     (recipe / "conf/objectives").mkdir()
     (recipe / "conf/objectives/mine.conf").write_text(
