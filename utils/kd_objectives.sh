@@ -87,6 +87,10 @@ learns_from_the_rest() { # of the audio, which is not transcribed
     [[ "${learn}" == @(extra|control) ]]
 }
 
+begins_with_teacher() { # whether what it goes on from is the teacher, or went on from it
+    [ "${init}" = teacher ] || { [ -n "${init}" ] && with_objective "${init}" begins_with_teacher; }
+}
+
 check_objective() {
     local file line value
     [ "$(with_objective "${targets}" show targets)" = "${targets}" ] ||

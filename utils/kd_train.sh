@@ -114,7 +114,8 @@ train_student() {
     esac
     out="$(student_dir "${objective}" "$1")"
     learnt="$(targets_dir)"
-    if [ -n "${learnt}" ]; then options+=(--targets "${learnt}" --teacher "${teacher##*/}"); fi
+    if [ -n "${learnt}" ]; then options+=(--targets "${learnt}"); fi
+    if [ -n "${learnt}" ] || begins_with_teacher; then options+=(--teacher "${teacher##*/}"); fi
     if [ -n "${kd}" ]; then
         read -ra words <<<"${kd}"
         options+=(--kd "${words[@]}")

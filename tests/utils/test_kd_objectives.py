@@ -60,6 +60,15 @@ def test_the_teachers_of_an_ensemble_are_scored_too(recipe):
     assert "exp/teacher_s2: not finished; run stage 3 (teacher) first" in output
 
 
+def test_what_descends_from_the_teacher_names_it(recipe):
+    """Its figures are of that teacher, whatever it learns from."""
+    _, calls = kd(recipe, "--students", "prune91_refs refs_tune", "--stop_stage", "5")
+    named = {call.split("--out ")[1].split()[0]: "--teacher teacher_s1" in call for call in calls if "student_" in call}
+    assert {name.split("student_")[1]: told for name, told in named.items() if not name.endswith("pruned")} == {
+        "refs_s1": False, "refs_tune_s1": False, "prune80_refs_s1": True, "prune91_refs_s1": True,
+    }  # fmt: skip
+
+
 def test_an_objective_of_the_recipes_own(recipe):
     (recipe / "conf/objectives").mkdir()
     (recipe / "conf/objectives/mine.conf").write_text(
