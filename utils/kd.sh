@@ -31,8 +31,8 @@ nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; lef
 # Models
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
-student_config=conf/student.yaml  # configuration of the students
-tune_config=""       # configuration of students that go on from another student (empty: student_config)
+student_configs=conf/student.yaml  # configuration of the students; with several, each objective has a student of each
+tune_configs=""      # of students that go on from another, one for each of student_configs (empty: these)
 students="refs nbest extra_soft control"  # which students: objectives of utils/objectives or conf/objectives, or files
 folds=2              # parts of the transcribed audio for the objectives crossfit*: as many more teachers
 train_opts=""        # ESPnet's own options for every training, as in "--max_epoch 10"
@@ -104,6 +104,7 @@ scores, and writes a table. Stages, by number or name:
   ./run.sh --stage teacher --stop_stage 5    # stages 3 to 5
   ./run.sh --nj 8 --seeds '1 2 3'            # eight processes, three students of each objective
   ./run.sh --students 'refs word seq_k5_b5 conf/objectives/mine.conf'
+  ./run.sh --student_configs 'conf/student.yaml conf/small_student.yaml'   # students of two sizes
   ./run.sh --teacher_dir /models/asr_wsj     # distil a finished ESPnet model
   ./run.sh --stage 6 --decode_tags beam20    # another search, beside the others
   ./run.sh --stage lm --stop_stage rescore   # language models, and what they make of the teacher's lists
@@ -218,11 +219,15 @@ else
     teacher_base="${expdir}/teacher$(conf_name "${teacher_config}" teacher)${tag:+_${tag}}"
     teacher="${teacher_base}_s${seed}"
 fi
-student_base="${expdir}/student$(conf_name "${student_config}" student)"
 
-student_dir() { # OBJECTIVE SEED
-    echo "${student_base}_$1${tag:+_${tag}}_s$2"
+student_dir() { # OBJECTIVE SEED, of the network of ${student_config}
+    echo "${expdir}/student$(conf_name "${student_config}" student)_$1${tag:+_${tag}}_s$2"
 }
+read -ra student_list <<<"${student_configs}"
+read -ra tune_list <<<"${tune_configs:-${student_configs}}"
+[ "${#student_list[@]}" -gt 0 ] || die "--student_configs: expected the configuration of the students"
+[ "${#tune_list[@]}" -eq "${#student_list[@]}" ] ||
+    die "--tune_configs ${tune_configs}: expected one for each of --student_configs ${student_configs}"
 
 other_sets=("${valid_set}")
 for name in ${test_sets}; do
@@ -249,8 +254,12 @@ student_models=()
 for name in "${objectives[@]}"; do
     with_objective "${name}" note_needs
     short="$(short_name "${name}")"
-    for student_seed in ${seeds}; do student_models+=("$(student_dir "${short}" "${student_seed}")"); done
+    for student_config in $(with_objective "${name}" its_configs); do
+        for student_seed in ${seeds}; do student_models+=("$(student_dir "${short}" "${student_seed}")"); done
+    done
 done
+same="$(printf '%s\n' "${student_models[@]}" | sort | uniq -d)"
+[ -z "${same}" ] || die "--student_configs ${student_configs}: two of them would share ${same%%$'\n'*}; rename one"
 mapfile -t teacher_models < <(teachers="${most_teachers}" ensemble)
 models=("${teacher_models[@]}" "${student_models[@]}")
 

@@ -63,9 +63,9 @@ fi
 
 # ------------------------------------------------------------------------------------------ rescoring
 
-# recogniser NAME: the model directory of "teacher" or of an objective's first student
+# recogniser NAME: the model directory of "teacher" or of an objective's first student, of the first configuration
 recogniser() {
-    if [ "$1" = teacher ]; then echo "${teacher}"; else student_dir "$1" "${seeds%% *}"; fi
+    if [ "$1" = teacher ]; then echo "${teacher}"; else student_config="${student_list[0]}" student_dir "$1" "${seeds%% *}"; fi
 }
 
 first_pass="${expdir}/lm/first_pass"

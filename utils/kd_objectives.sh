@@ -134,6 +134,10 @@ add_objective() {
     objectives+=("$1")
 }
 
+its_configs() { # the student_configs that an objective has students of: each, or where all are the teacher's network, one
+    if [ "${config}" = teacher ]; then echo "${student_list[0]}"; else echo "${student_list[@]}"; fi
+}
+
 # ------------------------------------------------------------------------------------- hypotheses
 
 # the teachers that search and are asked together, the recipe's first

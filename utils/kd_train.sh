@@ -34,8 +34,14 @@ make_tokens() {
     mark_done "${tokens}" "${made}"
 }
 
-need_config() { # NAME of the option
-    [ -f "${!1}" ] || die "--$1 ${!1}: no such file; there are: $(echo conf/*.yaml)"
+need_config() { # NAME of the option, [NAME of the variable]
+    [ -f "${!2:-${!1}}" ] || die "--$1 ${!2:-${!1}}: no such file; there are: $(echo conf/*.yaml)"
+}
+
+need_configs() { # of the students
+    local file
+    for file in "${student_list[@]}"; do need_config student_configs file; done
+    for file in "${tune_list[@]}"; do need_config tune_configs file; done
 }
 
 # train_model DIR ROLE LABEL CONFIG TRAIN SEED [OPTION...]: options of kdasr train; those that name a directory (or
@@ -104,14 +110,18 @@ make_targets() {
     mark_done "${out}" "${made}"
 }
 
-# train_student SEED: one student of an objective
+# train_student SEED: one student of an objective, of the network of ${student_config}
 train_student() {
-    local out options=() learnt before="" kind="${config:-${init:+tune}}" file
+    local out options=() learnt before="" kind="${config:-${init:+tune}}" file n name
     case "${kind:-student}" in
         student) file="${student_config}" ;;
-        tune) file="${tune_config:-${student_config}}" ;;
+        tune) for n in "${!student_list[@]}"; do [ "${student_list[n]}" != "${student_config}" ] || file="${tune_list[n]}"; done ;;
         teacher) file="${teacher_config}" ;;
     esac
+    if [ "${#student_list[@]}" -gt 1 ] && [ "${kind}" != teacher ]; then # the table tells them apart
+        name="$(conf_name "${student_config}" student)"
+        label="${name:+${name#_}: }${label}"
+    fi
     out="$(student_dir "${objective}" "$1")"
     learnt="$(targets_dir)"
     if [ -n "${learnt}" ]; then options+=(--targets "${learnt}"); fi
@@ -150,10 +160,11 @@ needs_no_teacher() {
 
 # train_early: the students that need no teacher, one after the other
 train_early() {
-    local student_seed name
+    local student_seed name student_config
     for student_seed in ${seeds}; do
         for name in "${objectives[@]}"; do
-            if with_objective "${name}" needs_no_teacher; then with_objective "${name}" train_student "${student_seed}"; fi
+            with_objective "${name}" needs_no_teacher || continue
+            for student_config in "${student_list[@]}"; do with_objective "${name}" train_student "${student_seed}"; done
         done
     done
 }
@@ -177,7 +188,7 @@ if begin 3 "${labelled}, ${feats}/${valid_set}" "${tokens}, ${teacher_models[*]}
         make_tokens
         need_config teacher_config
         if "${early_students}" && [ "${ngpu}" -eq 0 ] && [ "${nj}" -ge 2 ]; then
-            need_config student_config
+            need_configs
             in_background train_early
             early="$!"
         fi
@@ -224,8 +235,7 @@ if begin 4 "${teacher}, ${labelled}${unlabelled:+, ${unlabelled}}" "${archive_di
 fi
 
 if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${student_models[*]}"; then
-    need_config student_config
-    [ -z "${tune_config}" ] || need_config tune_config
+    need_configs
     need 2 "${train_all}" "${labelled}" "${feats}/${valid_set}"
     need 3 "${tokens}"
     [ "${#archive_dirs[@]}" -eq 0 ] || need 4 "${archive_dirs[@]}"
@@ -249,7 +259,9 @@ if begin 5 "${labelled}, ${train_all}, ${archive_dirs[*]}" "${student_models[*]}
             for name in "${objectives[@]}"; do
                 [ "${rounds[${name}]}" -eq "${round}" ] || continue
                 if "${begun}" && with_objective "${name}" needs_no_teacher; then continue; fi
-                pool_start with_objective "${name}" train_student "${student_seed}"
+                for student_config in $(with_objective "${name}" its_configs); do
+                    pool_start with_objective "${name}" train_student "${student_seed}"
+                done
             done
         done
         pool_wait

@@ -15,8 +15,8 @@ dev_speakers=8       # training speakers held out as dev
 speed=0.9,1.0,1.1    # speed factors of the training audio: 50 minutes of speech are few
 transcribed=0.5      # share of the training audio taken as transcribed; the rest serves as untranscribed audio
 teacher_config=conf/teacher.yaml  # configuration of the teacher
-student_config=conf/student.yaml  # configuration of the students
-tune_config=conf/tune.yaml        # configuration of students that go on from another
+student_configs=conf/student.yaml # configurations of the students
+tune_configs=""      # of students that go on from another; empty: conf/tune.yaml, of other networks the student's
 lm_ce_opts="drop_input=0.1 drop_hidden=0.1 drop_output=0.1 drop_embed=0.02 drop_weight=0.2 activation=0.5 temporal=0.5" # of students on labels alone
 lm_stored=all        # the language model teachers' distributions, stored once
 # End configuration section.
@@ -29,6 +29,7 @@ help_message="Usage: ./run.sh --an4 DIR [options]
 parse_options_partial=true
 . ../../utils/parse_options.sh
 
+[ "${student_configs}" != conf/student.yaml ] || tune_configs="${tune_configs:-conf/tune.yaml}"
 data_opts=""
 if [ -n "${an4}" ]; then
     # one name for one directory, however it was written
@@ -44,8 +45,8 @@ exec ../../utils/kd.sh \
     --speed "${speed}" \
     --transcribed "${transcribed}" \
     --teacher_config "${teacher_config}" \
-    --student_config "${student_config}" \
-    --tune_config "${tune_config}" \
+    --student_configs "${student_configs}" \
+    --tune_configs "${tune_configs}" \
     --lm_ce_opts "${lm_ce_opts}" \
     --lm_stored "${lm_stored}" \
     "${parse_options_rest[@]}" "$@"

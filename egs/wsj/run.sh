@@ -21,9 +21,9 @@ test_sets="test_dev93 test_eval92" # sets to decode and score
 transcribed=""       # share of the training audio taken as transcribed, the rest is untranscribed; empty: 0.6 of mini, all of WSJ
 ctc_weight=""        # weight of CTC in beam search; empty: 0.1 for mini, where CTC is the weaker branch, 0.3 for WSJ
 teacher_config=""    # empty: conf/mini_teacher.yaml or conf/wsj_rnn_teacher.yaml, as the corpus is
-student_config=""    # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yaml
+student_configs=""   # empty: conf/mini_student.yaml or conf/wsj_rnn_student.yaml
 students=""          # empty: refs extra_soft control, or of WSJ, where all is transcribed, refs nbest word_ctc
-tune_config=""       # of students that go on from another; empty: conf/mini_tune.yaml, or of WSJ the student's
+tune_configs=""      # of students that go on from another; empty: conf/mini_tune.yaml, of other networks and WSJ the student's
 score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
 lm_text_opts=""      # empty: sentences of the embedded corpus's grammar, or the text of disc 13-32.1
 lm_vocab=""          # empty: all words of mini's text, 40000 of WSJ's
@@ -61,7 +61,7 @@ case "${corpus}" in
         lm_defaults=(0 1 "1 2" all)
         transcribed="${transcribed:-0.6}"
         ctc_weight="${ctc_weight:-0.1}"
-        tune_config="${tune_config:-conf/mini_tune.yaml}"
+        [ -n "${student_configs}" ] || tune_configs="${tune_configs:-conf/mini_tune.yaml}"
         students="${students:-refs extra_soft control}"
         data_opts="--corpus mini --hours ${hours}"
         corpus_note="Embedded corpus (synthetic speech in WSJ's disc layout): these WERs say nothing about WSJ."
@@ -98,8 +98,8 @@ exec ../../utils/kd.sh \
     --transcribed "${transcribed}" \
     --ctc_weight "${ctc_weight}" \
     --teacher_config "${teacher_config:-conf/${configs}_teacher.yaml}" \
-    --student_config "${student_config:-conf/${configs}_student.yaml}" \
-    --tune_config "${tune_config}" \
+    --student_configs "${student_configs:-conf/${configs}_student.yaml}" \
+    --tune_configs "${tune_configs}" \
     --students "${students}" \
     --score_opts "${score_opts}" \
     --lm_text_opts "${lm_text_opts% }" \

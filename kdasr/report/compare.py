@@ -10,7 +10,8 @@ from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
 NONE = "-"
 LEAST_GAP = 1.0  # points of WER between the student on references and the teacher
 COMPARISON = (
-    "Differences in points of WER, negative where the system is better. The interval is a paired bootstrap over "
+    "Differences in points of WER, negative where the system is better; from the student on references of the same "
+    "network, where there are several. The interval is a paired bootstrap over "
     "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
     "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
     "said of these very networks, not of the method. Gap closed: (student on references - system) / (student on "
@@ -85,10 +86,10 @@ class Against:
 def against_references(every: list[System]) -> list[Against]:
     """Each other label of students on each set and tag that both it and the student on references have."""
     groups = labels([one for one in every if not one.is_teacher])
-    base = base_of(every)
     found = []
     for label, members in groups.items():
-        if not base or label == base[0].label:
+        base = base_of(every, members)
+        if not base or on_references(members[0]):
             continue
         for name in sets(members):
             for tag in tags(members):
@@ -106,10 +107,11 @@ def against_references(every: list[System]) -> list[Against]:
     return found
 
 
-def base_of(every: list[System]) -> list[System]:
-    """The students on references that others are compared with; none, perhaps."""
-    groups = labels([one for one in every if not one.is_teacher])
-    return next((members for members in groups.values() if on_references(members[0])), [])
+def base_of(every: list[System], members: list[System]) -> list[System]:
+    """The students on references that a label's are compared with: of their network, or else the first."""
+    groups = list(labels([one for one in every if on_references(one)]).values())
+    alike = [group for group in groups if group[0].info.get("parameters") == members[0].info.get("parameters")]
+    return (alike or groups or [[]])[0]
 
 
 def comparison(found: list[Against]) -> Table:

@@ -94,7 +94,7 @@ def headline(every: list[System], found: list[Against]) -> Headline | None:
     teacher = teacher_of(members[0], every)
     if teacher is not None and mean([teacher], key) is None:
         teacher = None
-    base = base_of(every)
+    base = base_of(every, members)
     base = base if mean(base, key) is not None and base[0].label != members[0].label else []
     against = next((one for one in found if (one.label, one.tag, one.set) == (members[0].label, *key)), None)
     answers = [

@@ -211,13 +211,13 @@ def _with_matched_pairs(every: list[System], found: list[Against], texts: browse
     table = comparison(found)
     if not texts:
         return table
-    groups, base = labels([one for one in every if not one.is_teacher]), base_of(every)
+    groups = labels([one for one in every if not one.is_teacher])
     table[0].append("matched pairs, p by seed")
     for row, one in zip(table[1:], found, strict=True):
         key = one.tag, one.set
         mine = {system.info.get("seed"): texts.get((system.name, key)) for system in groups[one.label]}
         values = []
-        for system in base:
+        for system in base_of(every, groups[one.label]):
             theirs, other = texts.get((system.name, key)), mine.get(system.info.get("seed"))
             if theirs and other and {k: v.ref for k, v in theirs.items()} == {k: v.ref for k, v in other.items()}:
                 result = matched_pairs([v.operations for v in theirs.values()], [other[k].operations for k in theirs])

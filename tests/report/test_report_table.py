@@ -192,8 +192,19 @@ def test_weights_that_are_not_zero_are_counted_once_a_model_was_pruned(exp):
 def test_a_pruned_teacher_on_references_is_not_what_others_are_compared_with(exp):
     pruned = write_model(exp, "a", "a pruned teacher, references", 1_000_000, non_zero=100_000)
     write_decode(pruned, "greedy", "test", [4] * 20, 10.0)
-    assert compare.base_of(collect.systems(exp))[0].label == REFERENCES
+    assert compare.base_of(collect.systems(exp), [collect.systems(exp)[-1]])[0].label == REFERENCES
     assert {row[0] for row in rows_against(exp)[1:]} == {SEQUENCE, "a pruned teacher, references"}
+
+
+def test_each_network_is_compared_with_its_own_on_references(exp):
+    small = write_model(exp, "small", f"tiny: {REFERENCES}", 50_000)
+    write_decode(small, "greedy", "test", [6] * 20, 10.0)
+    taught = write_model(exp, "small_kd", f"tiny: {SEQUENCE}", 50_000, teacher="teacher")
+    write_decode(taught, "greedy", "test", [4] * 20, 10.0)
+    rows = {row[0]: row for row in rows_against(exp)[1:]}
+    assert set(rows) == {SEQUENCE, f"tiny: {SEQUENCE}"}
+    assert rows[f"tiny: {SEQUENCE}"][3] == "-20.00" and rows[f"tiny: {SEQUENCE}"][-1].startswith("0.40 ")
+    assert rows[SEQUENCE][3] == "-10.00"
 
 
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):

@@ -359,7 +359,7 @@ def test_spectrograms_have_their_own_place_and_filterbanks_their_old_stamps(reci
         (recipe / f"conf/munim2018/{name}.yaml").write_text(f"# {name}\n")
     options = ["--feats_type", "spectrogram", "--students", "refs", "--stop_stage", "5"]
     options += ["--teacher_config", "conf/munim2018/teacher.yaml"]
-    options += ["--student_config", "conf/munim2018/student_mid.yaml"]
+    options += ["--student_configs", "conf/munim2018/student_mid.yaml"]
     _, calls = kd(recipe, *options)
     assert "feats --data data/dev --out dump/spectrogram/dev --cmvn global --type spectrogram --merge" in calls
     assert "feats_type=spectrogram" in (recipe / "dump/spectrogram/dev/.done").read_text().splitlines()

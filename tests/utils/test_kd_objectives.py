@@ -7,7 +7,7 @@ def test_objectives_call_what_they_need(recipe):
     """An ensemble, cross-fitting, a wider beam, soft targets, and a student that goes on from another, pruned."""
     (recipe / "conf/tune.yaml").write_text("# less\n")
     _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_configs", "conf/tune.yaml"
     )
     teachers = [f"exp/teacher_s{n}" for n in (1, 2, 3)]
     students = [
@@ -46,7 +46,7 @@ def test_objectives_call_what_they_need(recipe):
     ):
         assert call in calls
     _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_config", "conf/tune.yaml"
+        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_configs", "conf/tune.yaml"
     )
     assert calls == []
 
@@ -79,6 +79,52 @@ def test_an_objective_of_the_recipes_own(recipe):
     assert trained(calls) == ["exp/teacher_s1", "exp/student_mine_s1"]
     _, calls = kd(recipe, "--students", "conf/objectives/mine.conf", "--stop_stage", "5")
     assert calls == []
+
+
+def test_each_objective_has_a_student_of_each_configuration(recipe):
+    """Of the teacher's own network, pruned, there is one; what goes on from a student has that one's network."""
+    (recipe / "conf/small_student.yaml").write_text("# small\n")
+    (recipe / "conf/small_tune.yaml").write_text("# less\n")
+    configs = ["--student_configs", "conf/student.yaml conf/small_student.yaml"]
+    configs += ["--tune_configs", "conf/student.yaml conf/small_tune.yaml"]
+    words = ["--students", "word refs_tune prune80_refs", *configs, "--decode_tags", "beam"]
+    _, calls = kd(recipe, *words, "--stop_stage", "7", "--nj", "2")
+    made = {}
+    for call in calls:
+        if call.startswith("train ") and "student_" in call:
+            begins = call.split("--init ")[1].split()[0] if "--init" in call else ""
+            config = call.split("--config ")[1].split()[0]
+            made[call.split("--out exp/student_")[1].split()[0]] = config, begins, call.split("--label ")[1]
+    assert made == {
+        "refs_s1": ("conf/student.yaml", "", "student on references"),
+        "small_refs_s1": ("conf/small_student.yaml", "", "small: student on references"),
+        "word_s1": ("conf/student.yaml", "", "Word-KD"),
+        "small_word_s1": ("conf/small_student.yaml", "", "small: Word-KD"),
+        "refs_tune_s1": ("conf/student.yaml", "exp/student_refs_s1", "references, trained on"),
+        "small_refs_tune_s1": ("conf/small_tune.yaml", "exp/student_small_refs_s1", "small: references, trained on"),
+        "prune80_refs_s1": (
+            "conf/teacher.yaml", "exp/student_prune80_refs_s1/pruned", "teacher pruned by 80 %, references",
+        ),
+    }  # fmt: skip
+    assert sum(call.startswith("decode ") for call in calls) == 1 + len(made)
+    assert sum(call.startswith("targets ") for call in calls) == 1
+    _, calls = kd(recipe, *words, "--stop_stage", "7", "--early_students", "true", "--nj", "2")
+    assert calls == []
+
+
+def test_configurations_that_do_not_fit_are_refused(recipe):
+    (recipe / "conf/small").mkdir()
+    for name in ("small_student", "small/student"):
+        (recipe / f"conf/{name}.yaml").write_text("# small\n")
+    for words, said in (
+        (["conf/student.yaml conf/small_student.yaml", "--tune_configs", "conf/student.yaml"],
+         "--tune_configs conf/student.yaml: expected one for each of --student_configs"),
+        (["conf/small/student.yaml conf/small_student.yaml"], "two of them would share exp/student_small_refs_s1"),
+        (["conf/student.yaml conf/none.yaml"], "--student_configs conf/none.yaml: no such file; there are:"),
+        ([" "], "--student_configs: expected the configuration"),
+    ):  # fmt: skip
+        output, _ = kd(recipe, "--students", "refs", "--student_configs", *words, "--stop_stage", "5", status=1)
+        assert said in output and output.count("ERROR") == 1
 
 
 def test_an_objective_by_name_and_by_path_is_one(recipe):
