@@ -61,8 +61,12 @@ def recorded_commands(every: list[System]) -> list[str]:
 
 
 def _processor() -> str:
+    """Its name, and family and model where the kernel tells: virtual machines call many kinds by one name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
-            return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
+            pairs = (line.partition(":") for line in stream)
+            told = {key.strip(): value.strip() for key, _, value in pairs}
+        kind = [f"{word} {told[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in told]
+        return ", ".join([told["model name"], *kind])
+    except (OSError, KeyError):
         return platform.processor() or platform.machine()
