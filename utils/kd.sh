@@ -259,7 +259,8 @@ for name in "${objectives[@]}"; do
     done
 done
 same="$(printf '%s\n' "${student_models[@]}" | sort | uniq -d)"
-[ -z "${same}" ] || die "--student_configs ${student_configs}: two of them would share ${same%%$'\n'*}; rename one"
+[ -z "${same}" ] ||
+    die "${same%%$'\n'*}: two students would be written there; --student_configs, by name, and --seeds have to differ"
 mapfile -t teacher_models < <(teachers="${most_teachers}" ensemble)
 models=("${teacher_models[@]}" "${student_models[@]}")
 
