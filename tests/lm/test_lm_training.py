@@ -23,7 +23,8 @@ from kdasr.losses.trust import trust
 SMALL = {"embed": 10, "hidden": 16, "last": 12, "layers": 1, "experts": 3}
 SET = [f"{name}={value}" for name, value in SMALL.items()]
 SET += [f"drop_{kind}=0" for kind in ("input", "hidden", "output", "latent", "embed", "weight")]
-SET += ["activation=0", "temporal=0", "streams=3", "steps=6", "rate=8", "clip=1", "patience=4", "epochs=12"]
+# twice this rate, and how well a training ends depends on the seed, or on how a processor rounds: 1.4 to 2.2
+SET += ["activation=0", "temporal=0", "streams=3", "steps=6", "rate=4", "clip=1", "patience=4", "epochs=12"]
 
 
 def network(seed=0):
@@ -239,7 +240,7 @@ def test_a_trained_model_knows_its_grammar_and_says_what_it_is(corpus):
     # <sos/eos> and "the" are certain, an animal one of three, verb certain, place one of two: 6 ** (1 / 5) = 1.43
     log = (corpus / "teacher1/log").read_text().splitlines()
     assert len(log) == 12 and log[-1].startswith("epoch 12: loss ")
-    assert record["valid_ppl"] < 1.6
+    assert record["valid_ppl"] < 1.5
 
 
 def test_killed_anywhere_and_resumed_the_weights_are_the_same(corpus, tmp_path, monkeypatch):
