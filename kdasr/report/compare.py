@@ -15,7 +15,8 @@ COMPARISON = (
     "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
     "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
     "said of these very networks, not of the method. Gap closed: (student on references - system) / (student on "
-    "references - teacher), its interval over seeds (with one seed, the bootstrap's); Mun'im et al. 2018 report 0.48."
+    "references - teacher), its interval over the students' seeds (with one seed, the bootstrap's): how far teachers "
+    "differ from each other is not in it. Mun'im et al. 2018 report 0.48."
 )
 MODES = (
     "Does it need a beam (Kim and Rush 2016, Table 1)? PPL: perplexity a token of the attention decoder on the "
@@ -23,19 +24,19 @@ MODES = (
     "over utterances. With several seeds: mean ± standard deviation."
 )
 SUMMARY = (
-    "WER in percent, mean ± standard deviation over seeds. Gap closed: see below the comparison with the student on "
-    "references."
+    "WER in percent, mean ± standard deviation over runs: seeds, and these again where another machine's rounding gave "
+    "another teacher. Gap closed: see below the comparison with the student on references."
 )
 
 Table = list[list[str]]  # the first row is the header
 
 
 def summary_table(every: list[System], found: list[Against]) -> Table:
-    """A row a label: how many seeds, how small, the mean WER of each set and tag, and the gap closed by beam search."""
+    """A row a label: how many runs, how small, the mean WER of each set and tag, and the gap closed by beam search."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     beams = [key for key in keys if key[0] != "greedy"]
     closed = {(one.label, one.tag, one.set): share(one.gap) for one in found}
-    table = [["system", "seeds", "parameters", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
+    table = [["system", "runs", "parameters", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
     table[0] += [f"gap closed, {name} {tag}" for tag, name in beams]
     for label, members in labels(every).items():
         rates = [[rate for _, rate in seed_rates(members, key)] for key in keys]
@@ -48,7 +49,7 @@ def summary_table(every: list[System], found: list[Against]) -> Table:
 
 def seed_table(every: list[System]) -> Table:
     """A row for each label that has several runs and each set and tag: mean, deviation, every run's WER by seed."""
-    table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "seeds"]]
+    table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "WER by seed"]]
     for label, members in labels(every).items():
         if sum(bool(one.scored) for one in members) < 2:
             continue

@@ -71,7 +71,7 @@ a note
 
 ## Summary
 
-|system|seeds|parameters|of teacher|test greedy|test beam|gap closed, test beam|
+|system|runs|parameters|of teacher|test greedy|test beam|gap closed, test beam|
 |---|---:|---:|---:|---:|---:|---:|
 |teacher|1|1,000,000|1|10.00|5.00|-|
 |student on references|2|100,000|1/10.0|25.75 ± 0.35|-|-|
@@ -98,7 +98,7 @@ Signature: `costs:433|tok:wer`
 
 ## Seeds
 
-|system|set|tag|WER mean ± sd|95 % interval of the mean|seeds|
+|system|set|tag|WER mean ± sd|95 % interval of the mean|WER by seed|
 |---|---|---|---:|---:|---:|
 |student on references|test|greedy|25.75 ± 0.35|22.57 to 28.93|1: 25.50, 2: 26.00|
 |student on 5-best|test|greedy|15.75 ± 0.35|12.57 to 18.93|1: 15.50, 2: 16.00|
@@ -215,7 +215,7 @@ def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     assert "- numpy: `" in text and "- python: `3" in text and "- CPU: `" in text
     assert f"kdasr report {exp} -o {out}\n" in text
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].split()[:5] == ["system", "seeds", "parameters", "of", "teacher"]
+    assert printed[0].split()[:5] == ["system", "runs", "parameters", "of", "teacher"]
     assert printed[1].split()[:5] == ["teacher", "1", "1,000,000", "1", "10.00"]
     assert len({len(line) for line in printed}) == 1 and len(printed) == 4
 
