@@ -91,19 +91,23 @@ def headline(every: list[System], found: list[Against]) -> Headline | None:
     members = best_student(every, key)
     if not members:
         return Headline(key, "", None, "No student has been scored yet.", [])
-    teacher = teacher_of(members[0], every)
-    if teacher is not None and mean([teacher], key) is None:
-        teacher = None
+    of_each = {one.name: one for member in members if (one := teacher_of(member, every))}
+    teachers = [one for one in of_each.values() if mean([one], key) is not None]
+    teacher = teachers[0] if teachers else None
     base = base_of(every, members)
     base = base if mean(base, key) is not None and base[0].label != members[0].label else []
     against = next((one for one in found if (one.label, one.tag, one.set) == (members[0].label, *key)), None)
     answers = [
         one
-        for one in (_small(members, teacher), _fast(members, teacher, key), _good(members, teacher, base, against, key))
+        for one in (
+            _small(members, teacher),
+            _fast(members, teacher, key),
+            _good(members, teachers, base, against, key),
+        )
         if one
     ]
-    shown = Headline(key, members[0].label, teacher, _sentence(members, teacher, answers, key), answers)
-    shown.cautions.extend(_cautions(every, members, base, against, key))
+    shown = Headline(key, members[0].label, teacher, _sentence(members, teachers, answers, key), answers)
+    shown.cautions.extend(_cautions(every, members, teachers, base, against, key))
     return shown
 
 
@@ -152,13 +156,14 @@ def _fast(members: Sequence[System], teacher: System | None, key: Key) -> Answer
 
 
 def _good(
-    members: Sequence[System], teacher: System | None, base: Sequence[System], against: Against | None, key: Key
+    members: Sequence[System], teachers: Sequence[System], base: Sequence[System], against: Against | None, key: Key
 ) -> Answer:
     bars = []
-    for who, group in (("references", base), ("student", members), ("teacher", [teacher] if teacher else [])):
+    for who, group in (("references", base), ("student", members), ("teacher", teachers)):
         rate = mean(group, key)
         if rate is not None:
             low, high = interval(group, key)
+            low = None if low is None else max(low, 0.0)  # two runs that differ say little of their mean
             bars.append(Bar(who, rate, f"{rate:.2f} %", low, high))
     told = f"WER on {key[1]}, {key[0]}"
     if against and against.gap:
@@ -179,16 +184,22 @@ def interval(members: Sequence[System], key: Key) -> tuple[float | None, float |
     return next(((float(low), float(high)) for low, high in filter(None, told)), (None, None))
 
 
-def _sentence(members: Sequence[System], teacher: System | None, answers: Sequence[Answer], key: Key) -> str:
+def _sentence(members: Sequence[System], teachers: Sequence[System], answers: Sequence[Answer], key: Key) -> str:
     rate = mean(members, key)
-    if teacher is None:
+    if not teachers:
         return f"{rate:.2f} % WER on {key[1]}; there is no teacher beside it to compare with."
     facts = " and ".join(one.answer for one in answers if one.question != "How good?")
-    return f"{facts} than its teacher, at {rate:.2f} % WER where the teacher has {mean([teacher], key):.2f} %."
+    theirs = "the teacher has" if len(teachers) == 1 else f"{len(teachers)} teachers have"
+    return f"{facts} than its teacher, at {rate:.2f} % WER where {theirs} {mean(teachers, key):.2f} %."
 
 
 def _cautions(
-    every: Sequence[System], members: Sequence[System], base: Sequence[System], against: Against | None, key: Key
+    every: Sequence[System],
+    members: Sequence[System],
+    teachers: Sequence[System],
+    base: Sequence[System],
+    against: Against | None,
+    key: Key,
 ) -> list[str]:
     """What a reader should know before quoting the headline."""
     told = []
@@ -200,9 +211,14 @@ def _cautions(
     seeds = [len(seed_rates(list(group), key)) for group in (members, base) if group]
     if min(seeds) < 2:
         told.append("One seed on one side: this is said of these very networks, not of the method.")
-    teachers = [one for one in every if one.is_teacher and key in one.scored]
     if against and against.gap and len(teachers) == 1:
         told.append("There is one teacher: how far it would differ with another seed is not in the intervals.")
+    elif against and against.gap and teachers:
+        rates = [rate for _, rate in seed_rates(list(teachers), key)]
+        told.append(
+            f"Its teachers have {min(rates):.2f} to {max(rates):.2f} %: the gap is that to their mean, and how far "
+            "they differ is not in its interval."
+        )
     if against and against.result is None:
         told.append("It was not scored on the same utterances by the same rules as the student on references.")
     elif against and not against.beyond_noise:

@@ -73,7 +73,8 @@ def overview(every: list[System], found: Sequence[Against]) -> tuple[list[Column
     rows = []
     for number, (label, members) in enumerate(labels(every).items()):
         each = tuple(row(number, [one], _seed_name(one), "seed") for one in members) if len(members) > 1 else ()
-        many = f"{len(members)} seeds" if len(members) > 1 else _seed_name(members[0])
+        kind = "seeds" if len({one.info.get("seed") for one in members}) == len(members) else "runs"
+        many = f"{len(members)} {kind}" if len(members) > 1 else _seed_name(members[0])
         rows.append(row(number, members, label, many, each))
     return columns, rows
 

@@ -71,6 +71,28 @@ def test_the_headline(exp):  # noqa: F811
     ]
 
 
+def test_a_headline_of_several_teachers_is_of_their_mean(exp):  # noqa: F811
+    other = write_model(exp, "teacher@abc", "teacher", 1_000_000, role="teacher", teacher=None)
+    write_decode(other, "beam", "test", [1] * 18 + [0] * 2, 80.0)  # 9 %, the other one 5
+    for seed, name in ((1, "teacher"), (2, "teacher@abc")):
+        write_decode(exp / f"kd{seed}", "beam", "test", [2] * 8 + [1] * 12, 20.0)  # 14 %
+        write_decode(exp / f"ref{seed}", "beam", "test", [2] * 20, 20.0)  # 20 %
+        path = exp / f"kd{seed}/kdasr.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"teacher": name}))
+    every = collect.systems(exp)
+    shown, told = answers(every)
+    assert shown.sentence.endswith(" at 14.00 % WER where 2 teachers have 7.00 %.")
+    assert told["How good?"].answer == "46 % of the gap closed"  # 6 of 13 points
+    bar = told["How good?"].bars[2]
+    assert (bar.who, bar.value, bar.low) == ("teacher", pytest.approx(7.0), 0.0)
+    assert shown.cautions[0] == (
+        "Its teachers have 5.00 to 9.00 %: the gap is that to their mean, and how far "
+        "they differ is not in its interval."
+    )
+    _, rows = overview.overview(every, compare.against_references(every))
+    assert [row.below for row in rows][:2] == ["2 runs", "2 seeds"]
+
+
 def test_the_headline_warns(exp):  # noqa: F811
     for seed in (1, 2):
         write_decode(exp / f"kd{seed}", "beam", "test", [2] * 8 + [1] * 12, 20.0)

@@ -119,7 +119,8 @@ def test_configurations_that_do_not_fit_are_refused(recipe):
     for words, said in (
         (["conf/student.yaml conf/small_student.yaml", "--tune_configs", "conf/student.yaml"],
          "--tune_configs conf/student.yaml: expected one for each of --student_configs"),
-        (["conf/small/student.yaml conf/small_student.yaml"], "exp/student_small_refs_s1: two students would be written there"),
+        (["conf/small/student.yaml conf/small_student.yaml"],
+         "exp/student_small_refs_s1: two students would be written there"),
         (["conf/student.yaml conf/none.yaml"], "--student_configs conf/none.yaml: no such file; there are:"),
         ([" "], "--student_configs: expected the configuration"),
     ):  # fmt: skip
