@@ -238,10 +238,10 @@ recipe_search="${beam} ${nbest}"
 fold_dir="${labelled}_folds${folds}"
 # shellcheck source=utils/kd_objectives.sh
 . "${utils}/kd_objectives.sh"
-for name in ${students}; do objective_file "${name}" >/dev/null; done
+for name in ${students}; do objective_file file "${name}"; done
 left_out=""
 for name in ${students}; do
-    name="$(one_name "${name}")"
+    one_name name "${name}"
     if [ -z "${unlabelled}" ] && with_objective "${name}" learns_from_the_rest; then
         left_out+="${left_out:+, }${name}"
     else
@@ -253,7 +253,7 @@ done
 student_models=()
 for name in "${objectives[@]}"; do
     with_objective "${name}" note_needs
-    short="$(short_name "${name}")"
+    short_name short "${name}"
     for student_config in $(with_objective "${name}" its_configs); do
         for student_seed in ${seeds}; do student_models+=("$(student_dir "${short}" "${student_seed}")"); done
     done

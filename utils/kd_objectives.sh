@@ -22,38 +22,51 @@
 target_settings="learn beam nbest select kd kept teachers"
 objective_settings="label ${target_settings} targets init prune config"
 
-objective_file() { # NAME
-    local file
-    for file in "conf/objectives/$1.conf" "${utils}/objectives/$1.conf" "$1"; do
-        if [ -f "${file}" ]; then
-            echo "${file}"
-            return
-        fi
+# Those that are asked hundreds of times set a variable of the caller's, whose name comes first: a subshell each is slow.
+
+# find_objective INTO NAME: its file, or nothing
+find_objective() {
+    local -n path="$1"
+    local candidate
+    for candidate in "conf/objectives/$2.conf" "${utils}/objectives/$2.conf" "$2"; do
+        path="${candidate}"
+        if [ -f "${path}" ]; then return; fi
     done
-    die "--students $1: no such objective; there are $(cd "${utils}/objectives" && printf '%s ' *.conf | sed 's/\.conf//g')and conf/objectives/*.conf"
+    path=""
 }
 
-short_name() { # NAME, which directories are called after
-    local name="${1##*/}"
-    echo "${name%.conf}"
+# objective_file INTO NAME: its file, which has to be there
+objective_file() {
+    find_objective "$@"
+    [ -n "${!1}" ] ||
+        die "--students $2: no such objective; there are $(cd "${utils}/objectives" && printf '%s ' *.conf | sed 's/\.conf//g')and conf/objectives/*.conf"
 }
 
-# one_name NAME: its short name, where that is enough to find the same file; else the name as it was given
+# short_name INTO NAME: what directories are called after
+short_name() {
+    local -n called="$1"
+    called="${2##*/}"
+    called="${called%.conf}"
+}
+
+# one_name INTO NAME: its short name, where that is enough to find the same file; else the name as it was given
 one_name() {
-    local short
-    short="$(short_name "$1")"
-    if [ "$(objective_file "$1" 2>/dev/null)" -ef "$(objective_file "${short}" 2>/dev/null)" ]; then
-        echo "${short}"
-    else
-        echo "$1"
-    fi
+    local -n chosen="$1"
+    local asked="$2" short given found
+    short_name short "${asked}"
+    find_objective given "${asked}"
+    find_objective found "${short}"
+    chosen="${asked}"
+    if [ "${given}" -ef "${found}" ]; then chosen="${short}"; fi
 }
 
 # must_differ NAME OTHER...: none of the others is called like NAME and means another file
 must_differ() {
-    local other
+    local other mine theirs
+    short_name mine "$1"
     for other in "${@:2}"; do
-        [ "${other}" = "$1" ] || [ "$(short_name "${other}")" != "$(short_name "$1")" ] ||
+        short_name theirs "${other}"
+        [ "${other}" = "$1" ] || [ "${theirs}" != "${mine}" ] ||
             die "$1 and ${other} are different objectives and would share their directories; rename the file of one"
     done
 }
@@ -62,20 +75,20 @@ must_differ() {
 with_objective() {
     local objective learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 targets=""
     local label="" init="" prune="" config="" file owner
-    objective="$(short_name "$1")"
-    file="$(objective_file "$1")"
+    short_name objective "$1"
+    objective_file file "$1"
     # shellcheck disable=SC1090
     . "${file}"
     if [ -n "${targets}" ]; then
-        owner="$(objective_file "${targets}")"
+        objective_file owner "${targets}"
         # shellcheck disable=SC1090
         . "${owner}"
         label="" init="" prune="" config="" # what is done with the targets is not the owner's to say
         # shellcheck disable=SC1090
         . "${file}"
     fi
-    targets="$(one_name "${targets:-$1}")" # one's own, unless another is named
-    [[ "${init}" == @(|teacher) ]] || init="$(one_name "${init}")"
+    one_name targets "${targets:-$1}" # one's own, unless another is named
+    [[ "${init}" == @(|teacher) ]] || one_name init "${init}"
     "${@:2}"
 }
 
@@ -95,7 +108,7 @@ check_objective() {
     local file line value
     [ "$(with_objective "${targets}" show targets)" = "${targets}" ] ||
         die "--students $1: targets=${targets}: has another's targets itself; name that one"
-    file="$(objective_file "$1")"
+    objective_file file "$1"
     while IFS= read -r line; do
         [[ "${line}" =~ ^[[:space:]]*(#.*)?$ || " ${objective_settings} " == *" ${line%%=*} "* ]] ||
             die "${file}: ${line}: expected NAME=VALUE with one of: ${objective_settings}"
@@ -195,9 +208,9 @@ note_needs() {
 
 # targets_dir: where what an objective's student learns from stands; nothing for references alone
 targets_dir() {
-    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then
-        echo "${teacher}/targets_$(short_name "${targets}")"
-    fi
+    local owner
+    short_name owner "${targets}"
+    if [ -n "${kd}" ] || [[ "${learn}" == @(hyps|crossfit|extra) ]]; then echo "${teacher}/targets_${owner}"; fi
 }
 
 # train_set_of: the features it trains on
