@@ -118,9 +118,9 @@ train_student() {
         tune) for n in "${!student_list[@]}"; do [ "${student_list[n]}" != "${student_config}" ] || file="${tune_list[n]}"; done ;;
         teacher) file="${teacher_config}" ;;
     esac
-    if [ "${#student_list[@]}" -gt 1 ] && [ "${kind}" != teacher ]; then # the table tells them apart
-        name="$(conf_name "${student_config}" student)"
-        label="${name:+${name#_}: }${label}"
+    if [ "${kind}" != teacher ]; then # the table tells networks apart
+        network_name name
+        label="${name:+${name}: }${label}"
     fi
     out="$(student_dir "${objective}" "$1")"
     learnt="$(targets_dir)"

@@ -109,10 +109,22 @@ def against_references(every: list[System]) -> list[Against]:
 
 
 def base_of(every: list[System], members: list[System]) -> list[System]:
-    """The students on references that a label's are compared with: of their network, or else the first."""
+    """The students on references that a label's are compared with: of their network's name, else of its size, else the first.
+
+    utils/kd_train.sh writes the name before a label where it is not the recipe's only one: "long: Word-KD".
+    """
     groups = list(labels([one for one in every if on_references(one)]).values())
-    alike = [group for group in groups if group[0].info.get("parameters") == members[0].info.get("parameters")]
-    return (alike or groups or [[]])[0]
+
+    def likeness(group: list[System]) -> tuple[bool, bool]:
+        sizes = {side[0].info.get("parameters") for side in (group, members)}
+        return _network(group[0]) == _network(members[0]), len(sizes) == 1
+
+    return max(groups, key=likeness, default=[])
+
+
+def _network(system: System) -> str:
+    name, named, _ = system.label.partition(": ")
+    return name if named else ""
 
 
 def comparison(found: list[Against]) -> Table:
