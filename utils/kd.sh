@@ -212,17 +212,6 @@ conf_name() {
     fi
     echo "${folder}${name:+_${name}}"
 }
-
-# network_name INTO: what the table calls the network of ${student_config}: what its configuration's name has that the
-# teacher's has not. conf/mini_student.yaml beside conf/mini_teacher.yaml: nothing; conf/mini_long_student.yaml: long.
-network_name() {
-    local -n network="$1"
-    local of_teacher
-    of_teacher="$(conf_name "${teacher_config}" teacher)"
-    network="$(conf_name "${student_config}" student)"
-    if [[ "${network}_" == "${of_teacher}_"* ]]; then network="${network#"${of_teacher}"}"; fi
-    network="${network#_}"
-}
 if [ -n "${teacher_dir}" ]; then
     teacher="${expdir}/teacher_${teacher_dir##*/}${tag:+_${tag}}"
     teacher_base="${teacher}"

@@ -109,7 +109,7 @@ def against_references(every: list[System]) -> list[Against]:
 
 
 def base_of(every: list[System], members: list[System]) -> list[System]:
-    """The students on references that a label's are compared with: of their network's name, else of its size, else the first.
+    """The students on references that a label's are compared with: of their network's name or size, else the first.
 
     utils/kd_train.sh writes the name before a label where it is not the recipe's only one: "long: Word-KD".
     """

@@ -207,6 +207,16 @@ def test_each_network_is_compared_with_its_own_on_references(exp):
     assert rows[SEQUENCE][3] == "-10.00"
 
 
+def test_networks_of_one_size_are_told_apart_by_name(exp):
+    size = next(one for one in collect.systems(exp) if one.label == REFERENCES).info["parameters"]
+    for name, label, errors in (("long", REFERENCES, 5), ("long_kd", SEQUENCE, 2)):
+        model = write_model(exp, f"a_{name}", f"long: {label}", size, teacher="teacher")
+        write_decode(model, "greedy", "test", [errors] * 20, 10.0)
+    rows = {row[0]: row for row in rows_against(exp)[1:]}
+    assert rows[f"long: {SEQUENCE}"][3] == "-30.00"  # of 10 words an utterance 5 and 2 are wrong
+    assert rows[SEQUENCE][3] == "-10.00"
+
+
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
     assert main(["report", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0

@@ -112,6 +112,25 @@ def test_each_objective_has_a_student_of_each_configuration(recipe):
     assert calls == []
 
 
+def test_a_network_is_called_what_its_name_adds_to_the_teachers(recipe):
+    """Runs of their own do not mix in one table."""
+    (recipe / "conf/munim2018").mkdir()
+    names = "mini_teacher mini_student mini_long_student minimal_student munim2018/teacher munim2018/student_mid"
+    for name in names.split():
+        (recipe / f"conf/{name}.yaml").write_text(f"# {name}\n")
+    for teacher, student, label in (
+        ("mini_teacher", "mini_student", "student on references"),
+        ("mini_teacher", "mini_long_student", "long: student on references"),
+        ("mini_teacher", "minimal_student", "minimal: student on references"),
+        ("munim2018/teacher", "munim2018/student_mid", "mid: student on references"),
+        ("munim2018/teacher", "mini_student", "mini: student on references"),
+    ):
+        words = ["--teacher_config", f"conf/{teacher}.yaml", "--student_configs", f"conf/{student}.yaml"]
+        _, calls = kd(recipe, "--tag", label[:4], *words, "--students", "refs", "--stop_stage", "5")
+        (trained,) = [call for call in calls if call.startswith("train ") and "--role student" in call]
+        assert trained.split("--label ")[1] == label
+
+
 def test_configurations_that_do_not_fit_are_refused(recipe):
     (recipe / "conf/small").mkdir()
     for name in ("small_student", "small/student"):
