@@ -18,6 +18,8 @@ help_message="Usage: ../../utils/grid.sh [options] [options of run.sh]        (i
                                                       # weeks) can share the work; where another processor's rounding
                                                       # gives another teacher, both and their students count as runs
   ../../utils/grid.sh --main 'refs extra' --others '' # some rows
+  ../../utils/grid.sh --student_configs conf/mini_long_student.yaml --main 'refs control extra_soft' --others ''
+                                                      # other students, or as here the same, trained longer (egs/wsj)
   ../../utils/grid.sh --an4 ../../../shared/data/an4  # in egs/an4"
 # shellcheck disable=SC2034  # read by parse_options.sh
 parse_options_partial=true
