@@ -40,9 +40,12 @@ def train(out: str | Path, options: Sequence[str]) -> None:
     from kdasr.asr.progress import EpochBar
     from kdasr.asr.task import KDTask
 
-    handlers = list(logging.getLogger().handlers)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     first = os.environ.get("RANK", "0") == "0"
-    # ESPnet would do this itself, were EpochBar's handler not there before it.
+    # ESPnet would do this itself, were there no handler yet; but EpochBar's is there, and, once a network was built
+    # (to start from, say), one that logging made by itself, silent below warnings.
+    root.handlers[:] = []
     logging.basicConfig(
         level=logging.INFO if first else logging.ERROR,
         format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
@@ -54,7 +57,8 @@ def train(out: str | Path, options: Sequence[str]) -> None:
         if error.code not in (0, None):
             raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
     finally:
-        logging.getLogger().handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
+        root.handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
+        root.setLevel(level)
 
 
 def train_together(out: str | Path, options: Sequence[str], processes: int, nodes: int, gpus: bool) -> None:

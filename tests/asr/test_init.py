@@ -1,6 +1,8 @@
 """`kdasr train --init`: what a student takes of another model, by name, by layer, and trained from there."""
 
 import argparse
+import logging
+import re
 import shutil
 
 import pytest
@@ -184,6 +186,19 @@ def test_a_pruned_model_is_trained_on_and_stays_pruned(root, tmp_path):
     assert frozen(root, tmp_path / "dense", "--config", root / "deep.yaml", "--init", root / "teacher", *more[-2:]) == 0
     dense = dict(load_model(tmp_path / "dense")[0].named_parameters())
     assert all(torch.equal(dense[name], before[name]) for name in mask)
+
+
+def test_what_starts_from_a_model_says_its_epochs(root, tmp_path, monkeypatch, capsys):
+    """To look at that model, ESPnet builds it, and says so: Python's logging then is set up already, for warnings."""
+    terminal = tmp_path / "terminal"
+    terminal.touch()
+    monkeypatch.setenv("KDASR_PROGRESS", str(terminal))
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    assert train(root, tmp_path / "out", "--init", root / "teacher") == 0
+    assert len(re.findall(r"INFO: \d+epoch results: \[train\]", capsys.readouterr().err)) == 1
+    (line,) = terminal.read_text().splitlines()
+    assert line.startswith(f"  {tmp_path / 'out'}: epoch 1 of 1, validation acc ")
+    assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
 
 
 def test_nothing_to_take_is_refused(root, tmp_path, capsys):
