@@ -48,13 +48,19 @@ class System:
         return str(self.info.get("label") or self.name)
 
     @property
+    def network(self) -> str:
+        """What utils/kd_train.sh calls its network, if not the recipe's usual one: long of "long: Word-KD"."""
+        name, named, _ = self.label.partition(": ")
+        return name if named else ""
+
+    @property
     def is_teacher(self) -> bool:
         """Whether it is a teacher."""
         return self.info.get("role") == "teacher"
 
 
 def systems(exp: str | Path) -> list[System]:
-    """The models of `exp`: teachers, then the student on references, then the others by label and seed.
+    """The models of `exp`: teachers, then of each network the student on references and the others by label and seed.
 
     Raises:
         UserError: no such directory, or no model in it.
@@ -68,8 +74,12 @@ def systems(exp: str | Path) -> list[System]:
 
 
 def in_order(found: list[System]) -> list[System]:
-    """Teachers, then the student on references, then the others by label and seed."""
-    return sorted(found, key=lambda one: (not one.is_teacher, not on_references(one), one.label, *_seed(one), one.name))
+    """Teachers, then of each network the student on references and the others by label and seed."""
+
+    def place(one: System) -> tuple[Any, ...]:
+        return not one.is_teacher, one.network, not on_references(one), one.label, *_seed(one), one.name
+
+    return sorted(found, key=place)
 
 
 def on_references(system: System) -> bool:

@@ -109,22 +109,14 @@ def against_references(every: list[System]) -> list[Against]:
 
 
 def base_of(every: list[System], members: list[System]) -> list[System]:
-    """The students on references that a label's are compared with: of their network's name or size, else the first.
-
-    utils/kd_train.sh writes the name before a label where it is not the recipe's only one: "long: Word-KD".
-    """
+    """The students on references that a label's are compared with: of their network's name or size, else the first."""
     groups = list(labels([one for one in every if on_references(one)]).values())
 
     def likeness(group: list[System]) -> tuple[bool, bool]:
         sizes = {side[0].info.get("parameters") for side in (group, members)}
-        return _network(group[0]) == _network(members[0]), len(sizes) == 1
+        return group[0].network == members[0].network, len(sizes) == 1
 
     return max(groups, key=likeness, default=[])
-
-
-def _network(system: System) -> str:
-    name, named, _ = system.label.partition(": ")
-    return name if named else ""
 
 
 def comparison(found: list[Against]) -> Table:

@@ -215,6 +215,8 @@ def test_networks_of_one_size_are_told_apart_by_name(exp):
     rows = {row[0]: row for row in rows_against(exp)[1:]}
     assert rows[f"long: {SEQUENCE}"][3] == "-30.00"  # of 10 words an utterance 5 and 2 are wrong
     assert rows[SEQUENCE][3] == "-10.00"
+    students = list(compare.labels([one for one in collect.systems(exp) if not one.is_teacher]))
+    assert students == [REFERENCES, SEQUENCE, "unfinished student", f"long: {REFERENCES}", f"long: {SEQUENCE}"]
 
 
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
