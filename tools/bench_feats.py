@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How fast features are made, beside kaldi-native-fbank in the same run.
 
     tools/venv/bin/python tools/bench_feats.py [--utterances 60] [--repeats 5]

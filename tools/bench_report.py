@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How large the report's page is, and how soon a browser shows it.
 
 Examples:

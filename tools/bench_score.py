@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Time of scoring beside the real sclite's, in one run: words and characters, by part and as a whole process.
 
 Examples:

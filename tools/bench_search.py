@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """kdasr's search beside ESPnet's, in one run, on the same checkpoints and utterances.
 
 Examples:

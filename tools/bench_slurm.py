@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """utils/slurm.py in figures: how soon it reports, what it costs, how often it asks SLURM's controller.
 
 Examples:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Models of a recipe in stock ESPnet: whether `espnet2.bin.asr_inference` finds what `kdasr decode` finds.
 
 Examples:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """kdasr's reports beside the real sclite's, line by line, on random and on realistic pairs of texts.
 
 Examples:
