@@ -84,7 +84,12 @@ def in_order(found: list[System]) -> list[System]:
 
 def on_references(system: System) -> bool:
     """Whether this is the student that others are compared with: whole, on references, and on nothing else."""
-    return not system.is_teacher and system.label.endswith("references") and "non_zero" not in system.info
+    return not system.is_teacher and learned_references(system) and "non_zero" not in system.info
+
+
+def learned_references(system: System) -> bool:
+    """Whether it learned from references alone; it may have been the teacher itself, pruned."""
+    return system.label.endswith("references")
 
 
 def teacher_of(system: System, every: list[System]) -> System | None:

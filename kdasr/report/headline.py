@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kdasr.report.collect import System, on_references, real_time_factor, sets, tags, teacher_of
+from kdasr.report.collect import System, learned_references, on_references, real_time_factor, sets, tags, teacher_of
 from kdasr.report.compare import Against, base_of, labels, seed_rates, weights
 from kdasr.score.intervals import over_seeds
 
@@ -65,12 +65,12 @@ def main_key(every: Sequence[System]) -> Key | None:
 
 
 def candidates(every: Sequence[System], key: Key) -> list[list[System]]:
-    """The labels that may stand in the headline, by seeds: of students with a teacher, or of all if none has one.
+    """The labels that may stand in the headline, by seeds: of students that a teacher taught, or of all if none was.
 
     Where some have several seeds, the others are not looked at: the best of single runs is mostly luck.
     """
     students = [one for one in every if not one.is_teacher and not on_references(one)]
-    taught = [one for one in students if one.info.get("teacher")]
+    taught = [one for one in students if one.info.get("teacher") and not learned_references(one)]
     for pool in (taught, students, [one for one in every if not one.is_teacher]):
         found = [members for members in labels(pool).values() if mean(members, key) is not None]
         if found:

@@ -71,6 +71,17 @@ def test_the_headline(exp):  # noqa: F811
     ]
 
 
+def test_a_pruned_teacher_on_references_alone_is_no_headline(exp):  # noqa: F811
+    key = ("greedy", "test")
+    for label, wanted in (("teacher pruned by 80 %, references", SEQUENCE), ("teacher pruned by 80 %, Word-KD",) * 2):
+        for seed in (1, 2):
+            pruned = write_model(
+                exp, f"{label[-4:]}{seed}", label, 1_000_000, seed, non_zero=200_000, teacher="teacher"
+            )
+            write_decode(pruned, *key, [0] * 20, 10.0)
+        assert headline.best_student(collect.systems(exp), key)[0].label == wanted
+
+
 def test_a_headline_of_several_teachers_is_of_their_mean(exp):  # noqa: F811
     other = write_model(exp, "teacher@abc", "teacher", 1_000_000, role="teacher", teacher=None)
     write_decode(other, "beam", "test", [1] * 18 + [0] * 2, 80.0)  # 9 %, the other one 5
