@@ -110,15 +110,14 @@ make_targets() {
     mark_done "${out}" "${made}"
 }
 
-# network_name INTO: what the table calls the network of ${student_config}: what its configuration's name has that the
+# network_name: what the table calls the network of ${student_config}: what its configuration's name has that the
 # teacher's has not. conf/mini_student.yaml beside conf/mini_teacher.yaml: nothing; conf/mini_long_student.yaml: long.
 network_name() {
-    local -n network="$1"
-    local of_teacher
+    local name of_teacher
+    name="$(conf_name "${student_config}" student)"
     of_teacher="$(conf_name "${teacher_config}" teacher)"
-    network="$(conf_name "${student_config}" student)"
-    if [[ "${network}_" == "${of_teacher}_"* ]]; then network="${network#"${of_teacher}"}"; fi
-    network="${network#_}"
+    if [[ "${name}_" == "${of_teacher}_"* ]]; then name="${name#"${of_teacher}"}"; fi
+    echo "${name#_}"
 }
 
 # train_student SEED: one student of an objective, of the network of ${student_config}
@@ -130,7 +129,7 @@ train_student() {
         teacher) file="${teacher_config}" ;;
     esac
     if [ "${kind}" != teacher ]; then # the table tells networks apart
-        network_name name
+        name="$(network_name)"
         label="${name:+${name}: }${label}"
     fi
     out="$(student_dir "${objective}" "$1")"
