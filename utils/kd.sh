@@ -292,7 +292,7 @@ fi
 
     if [ -n "${early}" ]; then
         log "waiting for the students that were started beside the teacher"
-        wait "${early}"
+        status_of "${early}"
     fi
     log "finished, $((SECONDS - started)) s"
     exit 0

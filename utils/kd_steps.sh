@@ -117,12 +117,23 @@ need() {
     done
 }
 
+# status_of PID: return what this child of ours ends with, when it has. bash 5.2's wait answers -1 where a signal took
+# every child out just before it asked the kernel; asked again, it knows.
+status_of() {
+    local status=0
+    wait "$1" || status=$?
+    [ "${status}" -lt 0 ] || return "${status}"
+    wait "$1"
+}
+
 # await COMMAND...: as COMMAND, but a signal to this script acts at once, not after the command
 await() {
+    local status=0
     "$@" &
     child=$!
-    wait "${child}"
+    status_of "${child}" || status=$?
     child=""
+    return "${status}"
 }
 
 # end_jobs PID...: end these processes of ours, and wait until they are gone
@@ -147,7 +158,7 @@ pool_reap() {
         if kill -0 "${process}" 2>/dev/null; then
             left+=("${process}")
         else
-            wait "${process}" || pool_failed=true
+            status_of "${process}" || pool_failed=true
         fi
     done
     pool=("${left[@]}")
