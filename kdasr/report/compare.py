@@ -25,7 +25,7 @@ MODES = (
 )
 SUMMARY = (
     "WER in percent, mean ± standard deviation over runs: seeds, and these again where another machine's rounding gave "
-    "another teacher. Gap closed: see below the comparison with the student on references."
+    "another model. Gap closed: see below the comparison with the student on references."
 )
 
 Table = list[list[str]]  # the first row is the header

@@ -4,8 +4,8 @@ A JSON object a line. The first says which utterances each set has and how many 
 others are systems, with the errors of each utterance in that order. What made a model (its kdasr.json) stands there
 without the hashes of its inputs.
 
-Trained on another processor, whose sums round otherwise, the same configuration and seed give another teacher. It and
-those that it taught are runs of their own: NAME@MARK, where the mark is the teacher's.
+Trained on another processor, whose sums round otherwise, the same configuration and seed give another model. It, and
+those that it taught if it is a teacher, are runs of their own: NAME@MARK, where the mark is that model's.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ LEFT_OUT = ("settings", "command")  # of kdasr.json and scores: of no use withou
 def merged(every: Sequence[System], path: str | Path) -> list[System]:
     """Systems, and those of the file that are other runs; where there are systems, there need not be a file yet.
 
-    A run is told by its name. Of a teacher that has the name of one of the systems and is another model, the file's and
-    those that it taught keep a place under a name of their own.
+    A run is told by its name. Where a system that nobody taught has the name of one of the file's and is another model,
+    the file's, and those that it taught, keep a place under a name of their own.
     """
     if every and not Path(path).exists():
         return list(every)
     known = read(path)
-    mine, theirs = ({one.name: _mark(one) for one in some if one.is_teacher} for some in (every, known))
+    mine, theirs = ({one.name: _mark(one) for one in some if _root(one) == one.name} for some in (every, known))
     others = {name: mark for name, mark in theirs.items() if mine.get(name) and mark and mark != mine[name]}
     # NAME@MARK: what the file calls a system of these where another machine's came between
-    taken = {one.name for one in every} | {f"{one.name}@{mine.get(_teacher_name(one))}" for one in every}
+    taken = {one.name for one in every} | {f"{one.name}@{mine.get(_root(one))}" for one in every}
     kept = (_renamed(one, others) for one in known)
     return [*every, *(one for one in kept if one.name not in taken)]
 
@@ -74,22 +74,23 @@ def read(path: str | Path) -> list[System]:
     return found
 
 
-def _teacher_name(system: System) -> str | None:
-    return system.name if system.is_teacher else system.info.get("teacher")
+def _root(system: System) -> str:
+    """The teacher that taught it, or itself."""
+    return system.name if system.is_teacher else system.info.get("teacher") or system.name
 
 
-def _mark(teacher: System) -> str:
+def _mark(system: System) -> str:
     """The first digits of its weights' hash, which its decodings recorded; nothing if it was not decoded."""
-    return next((mark[:6] for one in teacher.scored.values() if (mark := one.decode.get("model"))), "")
+    return next((mark[:6] for one in system.scored.values() if (mark := one.decode.get("model"))), "")
 
 
 def _renamed(one: System, marks: dict[str, str]) -> System:
-    """A system that is, or names, a teacher with a mark: both are called after it."""
-    name = _teacher_name(one)
-    if name not in marks:
+    """A system that is, or names, a model with a mark: both are called after it."""
+    root = _root(one)
+    if root not in marks:
         return one
-    info = one.info if one.is_teacher else one.info | {"teacher": f"{name}@{marks[name]}"}
-    return replace(one, name=f"{one.name}@{marks[name]}", info=info)
+    info = one.info if root == one.name else one.info | {"teacher": f"{root}@{marks[root]}"}
+    return replace(one, name=f"{one.name}@{marks[root]}", info=info)
 
 
 def _packed(one: System, sets: dict[str, dict[str, int]]) -> dict[str, Any]:

@@ -45,19 +45,25 @@ def test_a_model_that_is_there_wins_over_the_file(exp, tmp_path):  # noqa: F811
 
 
 def machine(root, weights, teacher_errors, seeds):
-    """What one machine trained: its teacher, whose weights have this hash, students on references and taught ones."""
+    """What one machine trained: its teacher, whose weights have this hash, students on references (whose weights are
+    this machine's too) and taught ones."""
     teacher = write_model(root, "teacher", "teacher", 1_000_000, role="teacher", teacher=None)
-    write_decode(teacher, "greedy", "test", [teacher_errors] * 20, 40.0)
-    path = teacher / "decode_greedy/test/decode.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": weights}))
+    decoded(teacher, teacher_errors, 40.0, weights)
     for seed in seeds:
-        write_decode(write_model(root, f"ref{seed}", REFERENCES, 100_000, seed), "greedy", "test", [5] * 20, 10.0)
+        decoded(write_model(root, f"ref{seed}", REFERENCES, 100_000, seed, teacher=None), 5, 10.0, f"{seed}{weights}")
         kd = write_model(root, f"kd{seed}", SEQUENCE, 100_000, seed, teacher="teacher")
         write_decode(kd, "greedy", "test", [teacher_errors + 1] * 20, 10.0)
     return collect.systems(root)
 
 
-def test_another_teacher_of_that_name_and_its_students_are_runs_of_their_own(tmp_path):
+def decoded(model, errors, seconds, weights):
+    """So many errors in each utterance, by a model whose weights have this hash."""
+    write_decode(model, "greedy", "test", [errors] * 20, seconds)
+    path = model / "decode_greedy/test/decode.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": weights}))
+
+
+def test_another_model_of_that_name_and_those_it_taught_are_runs_of_their_own(tmp_path):
     """As where the next machine's processor rounds otherwise; each gap is that to the teachers that taught."""
     path, back = tmp_path / "f.jsonl", tmp_path / "back.jsonl"
     here = machine(tmp_path / "here", "aaaaaaaa", 1, (1, 2))
@@ -65,7 +71,7 @@ def test_another_teacher_of_that_name_and_its_students_are_runs_of_their_own(tmp
     figures.write(figures.merged(here, path), path)
     both = collect.in_order(figures.merged(there, path))
     names = [one.name for one in both]
-    assert names == ["teacher", "teacher@aaaaaa", "ref1", "ref2", "kd1", "kd1@aaaaaa", "kd2@aaaaaa"]
+    assert names == ["teacher", "teacher@aaaaaa", "ref1", "ref1@1aaaaa", "ref2", "kd1", "kd1@aaaaaa", "kd2@aaaaaa"]
     assert [collect.teacher_of(one, both).name for one in both if one.label == SEQUENCE] == [
         "teacher", "teacher@aaaaaa", "teacher@aaaaaa",
     ]  # fmt: skip
@@ -79,7 +85,7 @@ def test_another_teacher_of_that_name_and_its_students_are_runs_of_their_own(tmp
     assert [one.name for one in collect.in_order(figures.merged(there, path))] == names
     figures.write(figures.merged(here, path), back)
     assert [one.name for one in collect.in_order(figures.read(back))] == [
-        "teacher", "teacher@bbbbbb", "ref1", "ref2", "kd1", "kd1@bbbbbb", "kd2",
+        "teacher", "teacher@bbbbbb", "ref1", "ref1@1bbbbb", "ref2", "kd1", "kd1@bbbbbb", "kd2",
     ]  # fmt: skip
 
 
