@@ -121,13 +121,16 @@ class Begun:
 
 @pytest.fixture(scope="session")
 def time_limit(slurm, tmp_path_factory):
-    """A job that goes on beyond its limit, which takes SLURM more than a minute; calls of squeue are counted."""
+    """A job that goes on beyond its limit of two minutes; calls of squeue are counted.
+
+    Of one minute, fifty seconds are left between the first call, ten seconds after the start, and the last one.
+    """
     folder = tmp_path_factory.mktemp("time_limit")
     (folder / "bin").mkdir()
     real = slurm.slurm("sh", "-c", "command -v squeue").strip()
     (folder / "bin/squeue").write_text(COUNTING.replace("{program}", real))
     (folder / "bin/squeue").chmod(0o755)
-    words = ["--time", "1", "--node", "n1", "JOB=1:2", "x.JOB.log", "bash", "-c", "[ JOB = 2 ] || sleep 600"]
+    words = ["--time", "2", "--node", "n1", "JOB=1:2", "x.JOB.log", "bash", "-c", "[ JOB = 2 ] || sleep 600"]
     begun = Begun(slurm, folder, *words, PATH=f"{folder}/bin:{os.environ['PATH']}")
     yield begun
     begun.process.terminate()

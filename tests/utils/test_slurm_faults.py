@@ -1,6 +1,6 @@
 """utils/slurm.py on a real cluster when jobs, nodes and the controller fail.
 
-What takes a minute (a time limit, a node that dies) is begun before the other tests and looked at after them.
+What takes minutes (a time limit, a node that dies) is begun before the other tests and looked at after them.
 """
 
 import os
@@ -166,13 +166,10 @@ def test_a_time_limit(slurm, time_limit):
     )
     assert "DUE TO TIME LIMIT" in err  # SLURM's own words in the log, which is shown
     calls = [int(word) for word in (time_limit.folder / "bin/calls").read_text().split()]
-    # The job runs for a minute. The first question comes ten seconds after its submission, the last one when it has
-    # ended: fifty seconds between them, less what the first one was late by.
-    assert calls[-1] - calls[0] > 40, calls
+    assert calls[-1] - calls[0] > 50
     for first in calls:
-        # Not of a whole minute: a call notes the time once its process runs, which on a busy machine is seconds after
-        # slurm.py has begun it. test_slurm_states.py counts a minute's questions exactly.
-        assert sum(first <= call < first + 55 for call in calls) <= 6, calls
+        # one more, since a minute's first call was made some time within its second
+        assert sum(first <= call < first + 59 for call in calls) <= 6, calls
 
 
 def test_a_dead_node(slurm, dead_node):
