@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from kdasr.errors import UserError
+
+# What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
+# Python's own strip() and split() would also eat a word's no-break or ideographic space.
+BLANKS = " \t\r\f\v"
+MARK = "\ufeff"  # a byte-order mark, which editors of other systems put before the first line
 
 
 @contextlib.contextmanager
@@ -92,6 +98,8 @@ def only_writer(directory: str | os.PathLike[str], name: str = ".lock", wait: fl
 def read_table(path: str | os.PathLike[str], empty: bool = False) -> dict[str, str]:
     """Read a Kaldi table, `key value...` a line: text, wav.scp, feats.scp, utt2spk.
 
+    Any white space separates the two, as in Kaldi.
+
     Args:
         path: the file, UTF-8.
         empty: whether a line may hold a key alone (as an empty hypothesis does).
@@ -101,8 +109,7 @@ def read_table(path: str | os.PathLike[str], empty: bool = False) -> dict[str, s
     """
     table: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
-        key, _, value = line.strip().partition(" ")
-        value = value.strip()
+        key, value = split_key(line)
         if not key or (not value and not empty):
             raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; mend or remove the line")
         if key in table:
@@ -119,31 +126,48 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str] | Iterabl
             stream.write(f"{key} {value}".rstrip() + "\n")
 
 
+def split_key(line: str) -> tuple[str, str]:
+    """A line of a Kaldi table as (key, rest): the first word, and what follows the white space behind it."""
+    key, *rest = re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=1)
+    return key, rest[0] if rest else ""
+
+
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a UTF-8 text file, without their ends; UserError if it is absent or not UTF-8."""
+    """The lines of a UTF-8 text file, without their ends (Unix's or DOS's) and without a byte-order mark.
+
+    Raises:
+        UserError: it is absent, cannot be read, or is not UTF-8; the line is named.
+    """
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a directory, expected a file") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
+        raise UserError(f"{path}: cannot be read ({error}); check the name and its permissions") from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: not UTF-8; convert the file (iconv -t utf-8)") from None
-    lines = text.split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}:{line}: holds a NUL byte, which no text does; the file is damaged, copy it again")
+    lines = text.removeprefix(MARK).split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A JSON object from a file; UserError if it is absent or malformed."""
     try:
-        return json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}); remove the file and run its stage again"
-        ) from None
+        value = json.loads("\n".join(read_lines(path)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        line, what = getattr(error, "lineno", 1), getattr(error, "msg", "nested too deeply")
+        raise UserError(f"{path}:{line}: not JSON ({what}); remove the file and run its stage again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}:1: expected a JSON object; remove the file and run its stage again")
+    return value
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
