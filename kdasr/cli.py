@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kdasr import __version__
-from kdasr.errors import UserError, refusal
+from kdasr.errors import UserError, forgiving_output, refusal
 
 # verb: (module, what it does). A module offers add_arguments(parser) and run(args), has its
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
@@ -75,6 +75,7 @@ def underscored(word: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, 1 for an error that a user can mend, 2 for wrong usage."""
+    forgiving_output()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
+import sys
 
 
 class UserError(Exception):
@@ -26,6 +29,14 @@ _REMEDIES = {
     errno.ENOSPC: "free some room and run again",
     errno.EDQUOT: "free some room and run again",
 }
+
+
+def forgiving_output() -> None:
+    """Let a terminal that cannot print a character show its escape, \\u660e: no result is lost for a letter's sake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):  # closed
+                stream.reconfigure(errors="backslashreplace")
 
 
 def refusal(error: OSError) -> str | None:
