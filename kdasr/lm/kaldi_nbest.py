@@ -30,6 +30,7 @@ from kdasr.score.trn import split
 
 REMEDY = "run Kaldi's lmrescore_nbest.sh again, or copy the directory again"
 SCALES = [1 / k for k in (*range(12, 0, -1), *range(13, 31))]  # acoustic scales that people use; Kaldi's own first
+NUMBER = re.compile(r"[0-9]{1,9}")  # of a hypothesis, a part, or of parts
 DIGITS = 1e-5  # of its value, how far a cost may be off: awk prints lmwt.lmonly with six digits
 
 
@@ -42,13 +43,14 @@ def score_files(directory: str | Path) -> list[tuple[Path, list[Path]]]:
     directory = Path(directory)
     numbered = {}
     for path in directory.glob("*") if directory.is_dir() else ():
-        match = re.fullmatch(r"(?:archives\.)?(\d+)", path.name)
-        if match and path.is_dir():
-            numbered[int(match[1])] = path
+        number = path.name.removeprefix("archives.")
+        if NUMBER.fullmatch(number) and path.is_dir():
+            numbered[int(number)] = path
     parts = [directory]
     if numbered and _texts(directory) is None:
         jobs = directory / "num_jobs"
-        count = int(read_lines(jobs)[0]) if jobs.is_file() and read_lines(jobs)[0].isdigit() else max(numbered)
+        told = split(" ".join(read_lines(jobs))) if jobs.is_file() else []
+        count = int(told[0]) if told and NUMBER.fullmatch(told[0]) else max(numbered)
         lacking = next((n for n in range(1, count + 1) if n not in numbered), None)
         if lacking is not None or len(numbered) != count:
             raise UserError(f"{directory}: expected parts 1 to {count}, found {sorted(numbered)}; {REMEDY}")
@@ -132,7 +134,7 @@ def _read_texts(path: Path, texts: dict[str, list[tuple[int, str]]], seen: dict[
     for number, line in enumerate(read_lines(path), 1):
         key, *words = split(line) or [""]
         utterance, _, place = key.rpartition("-")
-        if not utterance or not place.isdecimal() or not place.isascii():
+        if not utterance or not NUMBER.fullmatch(place):
             raise UserError(f"{path}:{number}: expected 'UTTERANCE-n WORD...', found {line[:60]!r}; {REMEDY}")
         if seen.setdefault(utterance, path) != path:
             raise UserError(f"{path}:{number}: {utterance} is in {seen[utterance]}, too; {REMEDY}")

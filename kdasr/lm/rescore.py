@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, read_lines, write_json, write_table
+from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, write_json, write_table
 from kdasr.lm.mixture import Mixture, parse_lms, score
 from kdasr.lm.weights import LENGTH, LENGTH_GRID, LM_GRID, Lists, known, number, parse_grids, parse_weights, told, tune
+from kdasr.score.trn import split
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
             word_errors(args, lists) if args.tune else (np.zeros(0), 0)
         )  # says what is wrong before the work
         record: dict[str, Any] = {"made_from": made, "acoustic_scale": scale, "lms": {}}
-        lists.add(LENGTH, np.array([len(text.split()) for text in lists.texts], dtype=float))
+        lists.add(LENGTH, np.array([len(split(text)) for text in lists.texts], dtype=float))
         for mixture in mixtures:
             record["lms"][mixture.name] = score(lists, mixture, args.nbest, args.history, device)
         tuned = tune(lists, errors, words, weights, grids) if args.tune else None
@@ -207,7 +208,7 @@ def read_archive(directory: str | Path) -> Lists:
     lists = Lists(
         [record["id"] for record in records],
         np.array([len(record["hyps"]) for record in records]),
-        [" ".join(hyp["text"].split()) for hyp in hyps],
+        [" ".join(split(hyp["text"])) for hyp in hyps],
     )
     normalized = read_manifest(directory)["search"]["normalize_length"]
     if normalized:
@@ -244,8 +245,9 @@ def word_errors(args: argparse.Namespace, lists: Lists) -> tuple[np.ndarray, int
     from kdasr.nbest.select import count_errors
     from kdasr.score import trn
     from kdasr.score.align import normal
+    from kdasr.score.rules import read_symbols
 
-    removed = [line.strip() for line in read_lines(args.nlsyms)] if args.nlsyms else []
+    removed = read_symbols(args.nlsyms) if args.nlsyms else frozenset()
 
     def units(text: str) -> list[bytes]:
         words = trn.split(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_lines
+from kdasr.files import read_json, read_lines, split_key
 from kdasr.nbest import archive, run_report
 
 MOST = 2000  # utterances on which words are counted; of a larger archive, so many spread evenly
@@ -86,7 +86,7 @@ def find_references(name: str, exp: Path) -> Path | None:
 
 def read_references(path: Path) -> dict[str, str]:
     """The lines of a Kaldi text by utterance; one may be without words."""
-    return {key: text for key, _, text in (line.partition(" ") for line in read_lines(path))}
+    return dict(map(split_key, read_lines(path)))
 
 
 def oracle(directory: Path, references: Mapping[str, str], nbest: int) -> tuple[dict[str, Any] | None, int]:

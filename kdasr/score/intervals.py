@@ -56,7 +56,7 @@ def interval(errors: Sequence[int], words: Sequence[int], seed: int = 0, level: 
     """
     columns = np.array([errors, words], dtype=np.float64).T  # (U, 2)
     sums = _resampled(columns, seed)  # (R, 2)
-    low, high = np.quantile(_rate(sums[:, 0], sums[:, 1]), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_rates(sums[:, 0], sums[:, 1]), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -72,11 +72,11 @@ def paired(first: Sequence[float], second: Sequence[float], words: Sequence[int]
     change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)  # (U,)
     columns = np.stack([change, np.asarray(words, dtype=np.float64)], axis=1)  # (U, 2)
     sums = _resampled(columns, seed)  # (R, 2)
-    rates = _rate(sums[:, 0], sums[:, 1])  # (R,)
+    rates = _rates(sums[:, 0], sums[:, 1])  # (R,), or fewer
     low, high = np.quantile(rates, [0.025, 0.975])
     # One is added above and below: the observed sample is one of the possible ones.
     tails = [(np.sum(rates <= 0) + 1) / (len(rates) + 1), (np.sum(rates >= 0) + 1) / (len(rates) + 1)]
-    observed = _rate(columns[:, :1].sum(axis=0), columns[:, 1:].sum(axis=0))
+    observed = _rates(columns[:, :1].sum(axis=0), columns[:, 1:].sum(axis=0))
     return Paired(float(observed[0]), float(low), float(high), float(min(1.0, 2 * min(tails))))
 
 
@@ -135,6 +135,7 @@ def _resampled(columns: np.ndarray, seed: int) -> np.ndarray:
     return sums
 
 
-def _rate(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Percent; 0 where there are no words (a resample of utterances that have none)."""
-    return np.divide(100.0 * errors, words, out=np.zeros_like(errors), where=words > 0)
+def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Percent, of the resamples that have words: one of wordless utterances alone has no rate. 0 if none has."""
+    some = words > 0
+    return 100.0 * errors[some] / words[some] if some.any() else np.zeros(1)

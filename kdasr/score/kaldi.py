@@ -59,15 +59,19 @@ def read_operations(path: str | Path) -> dict[str, str]:
 
 
 def per_speaker(speakers: Mapping[str, Counts]) -> str:
-    """A table of counts (raw) and percentages (sys) of each speaker, and of their sum."""
+    """A table of counts (raw) and percentages (sys) of each speaker, and of their sum.
+
+    As in Kaldi's, a speaker whose references have no word has no percentages.
+    """
     width = max(15, *map(len, speakers), len("SPEAKER"))
     rows = [("SPEAKER", "id", COLUMNS)]
     for name, counts in [*sorted(speakers.items()), ("SUM", total(speakers.values()))]:
         raw = [counts.cor, counts.sub, counts.ins, counts.del_, counts.errors]
-        rates = [100.0 * value / counts.words if counts.words else 0.0 for value in raw]
         size = str(counts.sentences), str(counts.words)
         rows.append((name, "raw", (*size, *map(str, raw), str(counts.wrong_sentences))))
-        rows.append((name, "sys", (*size, *(f"{rate:.2f}" for rate in rates), f"{counts.ser:.2f}")))
+        if counts.words:
+            rates = (f"{100.0 * value / counts.words:.2f}" for value in raw)
+            rows.append((name, "sys", (*size, *rates, f"{counts.ser:.2f}")))
     lines = ([f"{name:<{width}} {kind:<4}", *(f"{cell:>11}" for cell in cells)] for name, kind, cells in rows)
     return "".join("".join(line) + "\n" for line in lines)
 

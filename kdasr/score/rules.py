@@ -70,11 +70,22 @@ class Rules:
         return tuple((trn.char_tokens if self.type == "cer" else trn.word_tokens)(kept, self.nlsyms))
 
 
+def read_symbols(path: str | Path) -> frozenset[str]:
+    """Symbols to be left out of a score, one a line; UserError where a line holds two, as no word would be that."""
+    found = set()
+    for number, line in enumerate(read_lines(path), 1):
+        words = trn.split(line)
+        if len(words) > 1:
+            raise UserError(f"{path}:{number}: expected one symbol, found {line!r}; give each a line of its own")
+        found.update(words)
+    return frozenset(found)
+
+
 def read_repairs(path: str | Path) -> dict[str, str]:
     """Words to be rewritten in the hypothesis, `WRONG RIGHT` a line; UserError for another line, or a word twice."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
-        words = line.split()
+        words = trn.split(line)
         if len(words) != 2 or words[0] in found:
             raise UserError(f"{path}:{number}: expected 'WRONG RIGHT', each word once, found {line!r}; mend the line")
         found[words[0]] = words[1]

@@ -42,7 +42,7 @@ def score(
     score.json comes last: while it is there, the other files belong to it.
 
     Args:
-        ref: references: a trn file, an stm file, or a Kaldi text, every utterance with words.
+        ref: references: a trn file, an stm file, or a Kaldi text; an utterance may be without words.
         hyp: hypotheses of the same utterances: trn, ctm or text; words may be absent.
         utt2spk: speakers, for Kaldi texts (not needed by id form wsj).
         directory: for the results; files of an earlier score are replaced, others are left alone.
@@ -65,7 +65,9 @@ def score(
     counts = [count(one.operations) for one in aligned]
     everything = total(counts)
     if everything.words == 0:
-        raise UserError(f"{ref}: no words are left to score after filtering; check --nlsyms and --wsj_filter")
+        if rules.changes_words:
+            raise UserError(f"{ref}: no words are left to score after filtering; check --nlsyms and --wsj_filter")
+        raise UserError(f"{ref}: no utterance has a word, and there is no rate of none; name other references")
     kinds = ("sys", "raw", "pra", "dtl", *(() if timed else ("sgml",)))
     shared = rules.case_sensitive, rules.id_form, rules.chars
     made = detail.reports(aligned, *shared, kinds, optional=rules.optional, fragments=rules.fragments)
@@ -129,7 +131,7 @@ def _filtered(lines: Sequence[trn.Line], rules: Rules, path: object, hypothesis:
 
 def _texts(ref: str | Path, hyp: str | Path, utt2spk: str | Path | None, rules: Rules) -> Sides:
     """The utterances of Kaldi texts in the order of LC_ALL=C, and both sides as trn lines, checked."""
-    texts = trn.read_text(ref), trn.read_text(hyp, empty=True)
+    texts = trn.read_text(ref), trn.read_text(hyp)
     trn.same_utterances(*texts, ref, hyp)
     order = sorted(texts[0], key=str.encode)
     if utt2spk is not None:
@@ -163,7 +165,7 @@ def compare(directory: Path, aligned: Sequence[Aligned], made: Mapping[str, byte
 def compare_timed(ref: str | Path, hyp: str | Path, ours: bytes, rules: Rules) -> None:
     """The same for an stm and a ctm file."""
     program = _program()
-    real = stm.real_reports(program, ref, hyp, rules.case_sensitive, rules.sclite_options)
+    real = stm.real_reports(program, ref, hyp, rules.case_sensitive, rules.sclite_options, chars=rules.chars)
     _same(real, ours, "result.txt", program)
     print(f"{ref}, {hyp}: equal to {program} (sys raw pra)", file=sys.stderr)
 

@@ -236,8 +236,11 @@ def real_reports(
     case_sensitive: bool = False,
     options: Sequence[str] = (),
     reports: str = "sum rsum pra",
+    chars: bool = False,
 ) -> bytes:
-    """What the real sclite prints for the two files, confidences left out; UserError if it fails.
+    """What the real sclite prints for the two files; UserError if it fails.
+
+    It is given copies, as `read` takes them: without confidences, byte-order marks and DOS line ends.
 
     Args:
         program: as from `sclite.find`.
@@ -246,14 +249,19 @@ def real_reports(
         case_sensitive: as for `read`.
         options: further ones of sclite's: -D for optional words, -F for fragments.
         reports: sclite's -o.
+        chars: count characters (-e utf-8 -c).
     """
+    ended = Path(ref_path).read_bytes().endswith(b"\n")
     with tempfile.TemporaryDirectory() as directory:
+        with atomic_write(Path(directory, "ref.stm")) as stream:
+            stream.write("\n".join(read_lines(ref_path)) + "\n" * ended)
         with atomic_write(Path(directory, "hyp.ctm")) as stream:
             for line in read_lines(hyp_path):
                 stream.write(line if line.startswith(";") else " ".join(re.split("[ \t]+", line.strip(" \t"))[:5]))
                 stream.write("\n")
-        command = [program, "-r", str(Path(ref_path).absolute()), "stm", "-h", "hyp.ctm", "ctm", TITLE]
-        command += [*(["-s"] if case_sensitive else []), *options, "-o", *reports.split(), "stdout"]
+        command = [program, "-r", "ref.stm", "stm", "-h", "hyp.ctm", "ctm", TITLE]
+        command += [*(["-s"] if case_sensitive else []), *(["-e", "utf-8", "-c"] if chars else []), *options]
+        command += ["-o", *reports.split(), "stdout"]
         done = subprocess.run(command, cwd=directory, capture_output=True, check=False)
     if done.returncode != 0:
         message = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()

@@ -59,20 +59,18 @@ def split(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-def read_text(path: str | Path, empty: bool = False) -> dict[str, tuple[str, ...]]:
-    """Read a Kaldi `text`: the words of each utterance.
+def read_text(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Read a Kaldi `text`, lines `UTTERANCE WORD...`: the words of each utterance.
 
-    Args:
-        path: lines `UTTERANCE WORD...`.
-        empty: whether an utterance may be without words, as a hypothesis may.
+    There may be none: nothing was recognised, or nothing said. What is recognised there is then inserted.
 
     Raises:
-        UserError: absent, empty or not UTF-8; a blank line, an utterance twice, or without words.
+        UserError: absent, empty or not UTF-8; a blank line, or an utterance twice.
     """
     table: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(read_lines(path), 1):
         key, *words = split(line) or [""]
-        if not key or not (words or empty):
+        if not key:
             raise UserError(f"{path}:{number}: expected 'UTTERANCE WORD...', found {line!r}; mend or remove the line")
         if key in table:
             raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")

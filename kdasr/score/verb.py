@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 from kdasr.errors import UserError
-from kdasr.files import read_lines, write_json
+from kdasr.files import write_json
 from kdasr.score.against import against, told
-from kdasr.score.rules import Rules, read_repairs
+from kdasr.score.rules import Rules, read_repairs, read_symbols
 from kdasr.score.score import score
 
 EXAMPLES = """examples:
@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--nlsyms", help="file of symbols, one a line, removed from both sides (default: none)")
     add("--wsj_filter", action="store_true", help="remove <NOISE> <SPOKEN_NOISE> <UNK> : * as Kaldi")
     add("--repairs", help="file of 'WRONG RIGHT' lines: words rewritten in the hypothesis, as Kaldi's WSJ recipe does")
-    add("--case_sensitive", action="store_true", help="A is not a (default: it is, as for sclite)")
+    add("--case_sensitive", action="store_true", help="A is not a (default: it is, as for sclite, which "
+        "lowers ASCII letters alone: É and é are two words)")  # fmt: skip
     add("--optional", action="store_true", help="a reference word (uh) may be left out, as for sclite -D")
     add("--fragments", action="store_true", help="wor- matches a word that begins so, as for sclite -F")
     add("--check", action="store_true", help="run the real sclite too and fail on any difference")
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     """Score, and print Kaldi's lines with the interval and the signature."""
     if args.chars and args.type == "cer":
         raise UserError("--chars, --type cer: are two ways to count characters (sclite's and ESPnet's); give one")
-    nlsyms = frozenset(filter(None, (line.strip() for line in read_lines(args.nlsyms)))) if args.nlsyms else frozenset()
+    nlsyms = read_symbols(args.nlsyms) if args.nlsyms else frozenset()
     flags = {name: getattr(args, name) for name in ("wsj_filter", "case_sensitive", "optional", "fragments")}
     repairs = read_repairs(args.repairs) if args.repairs else {}
     rules = Rules(args.type, args.chars, nlsyms, repairs=repairs, id_form=args.id_form, **flags)

@@ -40,10 +40,9 @@ def networks(seed, utterances=60, vocabulary=None):
     return pair
 
 
-def recordings(seed):
+def recordings(seed, words=("a", "b", "c", "Dd", "e*")):
     """An stm and a ctm of one to three recordings: gaps, ties in time, labels, ignored segments, words in gaps."""
     generator = random.Random(seed)
-    words = ["a", "b", "c", "Dd", "e*"]
     ref, hyp = [";; comment"], []
     for file in range(generator.choice([1, 1, 2, 3])):
         for channel in generator.choice(["A", "AB", "1"]):

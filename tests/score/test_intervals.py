@@ -21,6 +21,15 @@ def test_interval_of_equal_utterances_has_no_width():
     assert interval([1] * 50, [10] * 50) == pytest.approx((10.0, 10.0))
 
 
+def test_utterances_without_words_count_their_errors_and_have_no_rate_of_their_own():
+    # of two utterances drawn from two: the wordless one alone (left out), the other alone (50), or both (100)
+    low, high = interval([1, 1], [0, 2])
+    assert (low, high) == (50.0, 100.0)
+    found = paired([1, 1], [3, 1], [0, 2])
+    assert (found.difference, found.low, found.high) == (100.0, 0.0, 100.0)
+    assert interval([1, 0], [0, 0]) == (0.0, 0.0)
+
+
 def test_paired_sees_a_steady_difference_that_single_intervals_do_not():
     generator = np.random.default_rng(2)
     words = np.full(500, 20)

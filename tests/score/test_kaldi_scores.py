@@ -56,3 +56,14 @@ def test_speakers_have_counts_and_percentages():
         ["SUM", "sys", "2", "7", "71.43", "14.29", "14.29", "14.29", "42.86", "50.00"],
     ]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_speaker_without_words_has_no_percentages():
+    lines = per_speaker({"a": count("II"), "b": count("CI")}).splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["a", "raw", "1", "0", "0", "0", "2", "0", "2", "1"],
+        ["b", "raw", "1", "1", "1", "0", "1", "0", "1", "1"],
+        ["b", "sys", "1", "1", "100.00", "0.00", "100.00", "0.00", "100.00", "100.00"],
+        ["SUM", "raw", "2", "1", "1", "0", "3", "0", "3", "2"],
+        ["SUM", "sys", "2", "1", "100.00", "0.00", "300.00", "0.00", "300.00", "100.00"],
+    ]

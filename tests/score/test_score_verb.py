@@ -135,6 +135,71 @@ def test_nothing_left_to_score_is_said(files, capsys):
     assert "no words are left to score" in capsys.readouterr().err
 
 
+def test_words_where_nothing_was_said_are_inserted(files, capsys):
+    (files / "ref").write_text("s1-a \ns1-b A B\ns2-c\n")
+    (files / "hyp").write_text("s1-a uh\ns1-b A\ns2-c well yes\n")
+    check = ["--check"] if sclite.find() else []
+    assert score(files, *check) == 0
+    assert capsys.readouterr().out.startswith("%WER 200.00 [ 4 / 2, 3 ins, 1 del, 0 sub ]\n%SER 100.00 [ 3 / 3 ]\n")
+    # sclite gives counts, marked, where there is nothing to give percentages of
+    row = next(
+        line for line in (files / "out/hyp.trn.sys").read_text().splitlines() if line.lstrip().startswith("| s2")
+    )
+    assert row.split("|")[3].split() == ["0*", "0*", "0*", "2*", "2*", "100.0"]
+    assert "s2-c #csid 0 0 2 0" in (files / "out/per_utt").read_text()
+    assert score(files, "--chars", *check) == 0
+    assert json.loads((files / "out/score.json").read_text())["counts"]["ins"] == 9
+    (files / "out").rename(files / "other")
+    (files / "hyp").write_text("s1-a\ns1-b A\ns2-c\n")
+    assert score(files, "--chars", "--against", f"{files}/other") == 0
+    assert "difference -450.00 points" in capsys.readouterr().out
+
+
+def test_no_word_at_all_has_no_rate(files, capsys):
+    (files / "ref").write_text("s1-a\ns1-b\ns2-c\n")
+    assert score(files) == 1
+    assert capsys.readouterr().err.endswith(
+        "ref: no utterance has a word, and there is no rate of none; name other references\n"
+    )
+    assert not (files / "out").exists()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("blank", [" ", "\t", " \v\t", "\f"])
+def test_marks_line_ends_and_blanks_are_no_part_of_a_word_or_id(files, end, blank):
+    assert score(files, "--nlsyms", f"{files}/nlsyms") == 0
+    (files / "repairs").write_text("BAT CAT\n")
+    plain = {
+        path.name: path.read_bytes() for path in (files / "out").iterdir() if path.suffix not in (".json", ".sgml")
+    }
+    for name in ("ref", "hyp", "utt2spk", "nlsyms", "repairs"):
+        text = (files / name).read_text().replace(" ", blank).replace("\n", f"{blank}{end}")
+        (files / name).write_bytes(("\ufeff" + text).encode())
+    check = ["--check"] if sclite.find() else []
+    assert score(files, "--nlsyms", f"{files}/nlsyms", *check) == 0
+    assert {name: (files / "out" / name).read_bytes() for name in plain} == plain
+    assert score(files, "--nlsyms", f"{files}/nlsyms", "--repairs", f"{files}/repairs") == 0
+    assert (files / "out/hyp.trn").read_text().startswith("the CAT SAT DOWN (")
+
+
+def test_two_symbols_on_a_line_are_refused(files, capsys):
+    (files / "nlsyms").write_text("<NOISE>\n\n<a>\t<b>\n")
+    assert score(files, "--nlsyms", f"{files}/nlsyms") == 1
+    assert "nlsyms:3: expected one symbol, found '<a>\\t<b>'; give each a line" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.parametrize("options", [[], ["--chars"]])
+def test_case_is_that_of_ascii_letters_alone_as_for_sclite(files, options):
+    (files / "ref").write_text("s1-a É Z\ns1-b Ω ſ K\ns2-c I\n")  # ſ and the Kelvin sign have s and k for Python
+    (files / "hyp").write_text("s1-a é z\ns1-b ω S k\ns2-c i\n")
+    assert score(files, "--check", *options) == 0
+    counts = json.loads((files / "out/score.json").read_text())["counts"]
+    assert (counts["cor"], counts["sub"]) == (2, 4)
+    assert score(files, "--check", "--case_sensitive", *options) == 0
+    assert json.loads((files / "out/score.json").read_text())["counts"]["sub"] == 6
+
+
 TRN = {
     "ref.trn": "the { okay / ok } cat (4k1-a)\n;; a comment\nsat (uh) down (4k1-b)\na wor- here (4k2-c)\n",
     "hyp.trn": "a word here (4k2-c)\nthe ok bat (4k1-a)\nsat down (4k1-b)\n",
@@ -174,6 +239,9 @@ def test_segments_in_time_are_scored_as_sclite_does(files, capsys):
     assert main(command) == 0
     assert "equal to" in capsys.readouterr().err
     assert "ann-000 #csid" in (files / "out/per_utt").read_text()
+    assert main([*command, "--chars"]) == 0
+    assert "equal to" in capsys.readouterr().err
+    assert "# Chr" in (files / "out/result.txt").read_text()
 
 
 def test_files_of_unlike_kinds_and_options_that_do_not_go_together_are_refused(files, capsys):

@@ -14,8 +14,8 @@ PROGRAM = sclite.find()
 needs_sclite = pytest.mark.skipif(PROGRAM is None, reason="no sclite here (Debian: apt-get install sctk)")
 
 
-def reports(utterances, case_sensitive=False, kinds=("sys", "raw", "pra")):
-    return b"".join(detail.reports(utterances, case_sensitive, "stm", kinds=kinds).values())
+def reports(utterances, case_sensitive=False, kinds=("sys", "raw", "pra"), chars=False):
+    return b"".join(detail.reports(utterances, case_sensitive, "stm", chars, kinds).values())
 
 
 def written(directory, ref, hyp):
@@ -90,7 +90,7 @@ STM, CTM = "f A s 0 1 a\n", "f A 0 1 a\n"
         (STM, "f A &&0 1 a\n", "hyp.ctm:1: expected a number of seconds"),
         (STM, "f A 1 1 a\nf A 0 1 b\n", "hyp.ctm:2: 'b' begins before the word of "),
         (STM, "f A 0 1 <ALT_BEGIN>\n", "hyp.ctm:1: alternatives of a hypothesis"),
-        (STM, "f A 0 1 a\r\n", "hyp.ctm:1: sclite cannot hold the control character in 'a\\r'"),
+        (STM, "f A 0 1 a\r\r\n", "hyp.ctm:1: sclite cannot hold the control character in 'a\\r'"),
         (STM, f"f A 0 1 {'a' * 401}\n", "hyp.ctm:1: the word is longer than 400 bytes"),
         (STM, "; c\n", "hyp.ctm: holds no word"),
         (STM, "f 1 0 1 a\n", "hyp.ctm: lacks 1 of the 1 recordings of "),
@@ -122,6 +122,29 @@ def test_random_recordings_equal_real_sclite_byte_for_byte(seed, tmp_path):
     options = ["-D"] * optional + ["-F"] * fragments
     real = stm.real_reports(PROGRAM, *paths, case_sensitive, options, "sum rsum dtl pra")
     assert reports(found, case_sensitive, ("sys", "raw", "dtl", "pra")) == real
+
+
+@needs_sclite
+@pytest.mark.parametrize("seed", range(12))
+def test_characters_of_random_recordings_equal_real_sclite_byte_for_byte(seed, tmp_path):
+    words = ["über", "Über", "É", "é", "日本語", "日本", "naïve*", "ab", "aB", "**x", "a\u00a0b"]
+    paths = written(tmp_path, *recordings(seed, words))
+    case_sensitive = seed % 2 == 1
+    found = aligned(*stm.read(*paths, case_sensitive), case_sensitive, chars=True)
+    kinds = ("sys", "raw", "dtl", "pra")
+    real = stm.real_reports(PROGRAM, *paths, case_sensitive, (), "sum rsum dtl pra", chars=True)
+    assert reports(found, case_sensitive, kinds, chars=True) == real
+    assert b"# Chr" in real and stm.real_reports(PROGRAM, *paths, case_sensitive) != real
+
+
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_a_name_or_word(tmp_path):
+    ref, hyp = "f A s 0 1 a b\nf A s 1 2 c\n", "f A 0 .5 a\nf A 1 .5 c 0.5\n"
+    plain = stm.read(*written(tmp_path, ref, hyp))
+    for mark, end in (("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")):
+        paths = written(tmp_path, *(mark + text.replace("\n", end) for text in (ref, hyp)))
+        assert stm.read(*paths) == plain
+        if PROGRAM:  # it is given what was read
+            assert reports(aligned(*plain)) == stm.real_reports(PROGRAM, *paths)
 
 
 @needs_sclite
