@@ -19,8 +19,9 @@ def main() -> None:
     parser.add_argument("sources", metavar="SRC-DIR", type=Path, nargs="+")
     args = parser.parse_args()
     count, left_out = combine_dirs(args.target, args.sources)
-    for name in left_out:
-        print(f"combine_data.py: not combining {name}, which some of the directories lack")
+    for name in left_out:  # segments are made where they are lacking, unless there is nothing to cut
+        lacking = "wav.scp" if name == "segments" else "it"
+        print(f"combine_data.py: not combining {name}, as some of the directories lack {lacking}")
     print(f"combine_data.py: combined {count} utterances in {args.target}")
 
 

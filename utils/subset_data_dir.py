@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kdasr.data import kaldi_dir
 from kdasr.errors import UserError
-from kdasr.files import read_lines
+from kdasr.files import read_lines, split_key
 
 USAGE = """
   subset_data_dir.py [--speakers|--shortest|--first|--last|--per-spk] SRC-DIR NUM-UTT DEST-DIR
@@ -38,7 +39,7 @@ def main() -> None:
     tables = kaldi_dir.read_dir(source)
     utt2spk = tables["utt2spk"]
     if listed:
-        keys = {line.split()[0] for line in read_lines(listed) if line.strip()}
+        keys = {split_key(line)[0] for line in read_lines(listed)} - {""}
         keep = [u for u, speaker in utt2spk.items() if (speaker if args.spk_list else u) in keys]
     else:
         keep = choose(args, tables, args.arguments[1])
@@ -49,7 +50,7 @@ def main() -> None:
 def choose(args: argparse.Namespace, tables: kaldi_dir.Tables, number: str) -> list[str]:
     """The utterances that the options and NUM-UTT say."""
     utt2spk = tables["utt2spk"]
-    if not number.isdigit() or int(number) < 1:
+    if not re.fullmatch("0*[1-9][0-9]{0,17}", number):
         raise UserError(f"NUM-UTT is {number!r}, expected a whole number above 0")
     count = int(number)
     if args.per_spk:

@@ -18,8 +18,8 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kdasr.errors import UserError
-from kdasr.files import atomic_dir, only_writer, read_lines, read_table, write_table
+from kdasr.errors import UserError, forgiving_output, refusal
+from kdasr.files import atomic_dir, only_writer, read_lines, read_table, split_key, write_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
 
@@ -29,6 +29,11 @@ SPEAKER_TABLES = ["spk2gender", "cmvn.scp", "spk2warp"]
 RECORDING_TABLES = ["wav.scp", "reco2file_and_channel", "reco2dur"]
 ALL_TABLES = [*UTTERANCE_TABLES, *SPEAKER_TABLES, *RECORDING_TABLES]
 CMVN = "cmvn.npz"
+
+
+def columns(line: str) -> list[str]:
+    """The words of a line, at the white space that Kaldi's tools know: a no-break space is part of a word."""
+    return [word.decode("utf-8", "surrogatepass") for word in line.encode("utf-8", "surrogatepass").split()]
 
 
 def spk2utt_of(utt2spk: Mapping[str, str]) -> dict[str, str]:
@@ -41,7 +46,7 @@ def spk2utt_of(utt2spk: Mapping[str, str]) -> dict[str, str]:
 
 def utt2spk_of(spk2utt: Mapping[str, str]) -> dict[str, str]:
     """spk2utt -> utt2spk, in spk2utt's order."""
-    return {utterance: speaker for speaker, utterances in spk2utt.items() for utterance in utterances.split()}
+    return {utterance: speaker for speaker, utterances in spk2utt.items() for utterance in columns(utterances)}
 
 
 def read_dir(directory: Path) -> Tables:
@@ -62,13 +67,14 @@ def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: byte
         Whether anything was written.
 
     Raises:
-        UserError: no utterances, or a directory with other things than data is in the way.
+        UserError: no utterances, an id or path that UTF-8 cannot write, or something else than a data directory is in
+            the way.
     """
     if not tables["utt2spk"]:
         raise UserError(f"{directory}: no utterance is left for it; nothing was written")
     contents = {name: _format_table(table) for name, table in tables.items()}
     contents["spk2utt"] = _format_table(spk2utt_of(dict(_sorted(tables["utt2spk"]))))
-    files = {name: text.encode() for name, text in contents.items()} | ({CMVN: cmvn} if cmvn else {})
+    files = {name: _encode(directory / name, text) for name, text in contents.items()} | ({CMVN: cmvn} if cmvn else {})
     if directory.is_file() or (
         directory.is_dir()
         and not (directory / "utt2spk").is_file()
@@ -91,7 +97,7 @@ def keep_utterances(tables: Tables, keep: Collection[str]) -> Tables:
     speakers = set(utt2spk.values())
     recordings = set(utt2spk)
     if "segments" in tables:
-        recordings = {line.split()[0] for utterance, line in tables["segments"].items() if utterance in utt2spk}
+        recordings = {split_key(line)[0] for utterance, line in tables["segments"].items() if utterance in utt2spk}
     wanted: dict[str, set[str]] = {name: set(utt2spk) for name in UTTERANCE_TABLES}
     wanted |= {name: speakers for name in SPEAKER_TABLES} | {name: recordings for name in RECORDING_TABLES}
     return {name: {k: v for k, v in table.items() if k in wanted[name]} for name, table in tables.items()}
@@ -120,7 +126,7 @@ def select_per_speaker(utt2spk: Mapping[str, str], count: int) -> list[str]:
     """At most `count` utterances of each speaker, evenly spread."""
     chosen = []
     for line in spk2utt_of(utt2spk).values():
-        utterances = line.split()
+        utterances = columns(line)
         step = max(1, len(utterances) // count)
         chosen += utterances[::step][:count]
     return chosen
@@ -134,7 +140,7 @@ def select_speakers(utt2spk: Mapping[str, str], count: int) -> list[str]:
     for line in speakers:
         if len(chosen) >= count:
             break
-        chosen += line.split()
+        chosen += columns(line)
     return chosen
 
 
@@ -143,7 +149,7 @@ def select_shortest(tables: Tables, count: int) -> list[str]:
     lengths = tables.get("utt2num_frames") or tables.get("utt2dur")
     if not lengths:
         raise UserError("--shortest: neither utt2num_frames nor utt2dur is there; run kdasr feats first")
-    return sorted(lengths, key=lambda utterance: (float(lengths[utterance]), utterance.encode()))[:count]
+    return sorted(lengths, key=lambda utterance: (_length(utterance, lengths[utterance]), utterance.encode()))[:count]
 
 
 def copy_dir(source: Path, target: Path, spk: tuple[str, str] = ("", ""), utt: tuple[str, str] = ("", "")) -> None:
@@ -165,9 +171,9 @@ def copy_dir(source: Path, target: Path, spk: tuple[str, str] = ("", ""), utt: t
 def combine_dirs(target: Path, sources: Sequence[Path]) -> tuple[int, list[str]]:
     """Join directories: each table that all of them have, and the sum of their cmvn.npz.
 
-    Kaldi takes the first directory's tables and leaves out later directories' utterances where one is
-    absent; here a table that some lack is left out. utt2uniq is the exception, as in Kaldi: an utterance
-    without one is its own.
+    A table that some lack is left out, but for two that follow from the others, as in Kaldi: an utterance without
+    utt2uniq is its own original, and where some have `segments` an utterance without is the whole of its recording.
+    Without wav.scp there is nothing to cut, and `segments` is left out.
 
     Returns:
         How many utterances there are, and the tables left out.
@@ -178,7 +184,12 @@ def combine_dirs(target: Path, sources: Sequence[Path]) -> tuple[int, list[str]]
     if any("utt2uniq" in part for part in parts):
         for part in parts:
             part.setdefault("utt2uniq", {utterance: utterance for utterance in part["utt2spk"]})
+    if any("segments" in part for part in parts):
+        for part in parts:
+            _cut_from_recordings(part)
     names = [name for name in ALL_TABLES if all(name in part for part in parts)]
+    if "wav.scp" not in names:
+        names = [name for name in names if name != "segments"]
     joined: Tables = {}
     for name in names:
         table: dict[str, str] = {}
@@ -220,6 +231,8 @@ def split_dir(directory: Path, parts: int, per_utterance: bool = False) -> Path:
 def fix_dir(directory: Path) -> tuple[int, int]:
     """Sort the tables, drop repeated keys and what not all of them cover; the old files go to DIR/.backup.
 
+    A byte-order mark and carriage returns, at which Kaldi's own tools stumble, are not written again.
+
     An utterance is kept if each of text (with words), feats.scp, segments and wav.scp that exists has it.
 
     Returns:
@@ -238,7 +251,8 @@ def fix_dir(directory: Path) -> tuple[int, int]:
         if name in tables:
             keep = {utterance for utterance in keep if tables["utt2spk"][utterance] in tables[name]}
     if "wav.scp" in tables and "segments" in tables:
-        keep = {utterance for utterance in keep if tables["segments"][utterance].split()[0] in tables["wav.scp"]}
+        recordings = {utterance: split_key(line)[0] for utterance, line in tables["segments"].items()}
+        keep = {utterance for utterance in keep if recordings[utterance] in tables["wav.scp"]}
     elif "wav.scp" in tables:
         keep &= set(tables["wav.scp"])
     if not keep:
@@ -258,6 +272,7 @@ def fix_dir(directory: Path) -> tuple[int, int]:
 
 def exit_status(work: Callable[[], None], name: str) -> int:
     """Run a script's work: 0, or 1 after printing the error that the user can mend."""
+    forgiving_output()
     try:
         work()
     except UserError as error:
@@ -265,7 +280,26 @@ def exit_status(work: Callable[[], None], name: str) -> int:
         return 1
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"{name}: {said}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _cut_from_recordings(part: Tables) -> None:
+    """Give a directory without `segments` the ones that it could have: each utterance is its whole recording.
+
+    The end is the utterance's duration where that is known, and else -1, which Kaldi takes for the recording's end.
+    """
+    if "segments" in part or "wav.scp" not in part:
+        return
+    lengths = part.get("utt2dur", {})
+    part["segments"] = {u: f"{u} 0 {lengths.get(u, '-1')}" for u in part["utt2spk"]}
+    if lengths:
+        part.setdefault("reco2dur", dict(lengths))
 
 
 def _sorted(table: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -274,6 +308,27 @@ def _sorted(table: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _format_table(table: Mapping[str, str]) -> str:
     return "".join(f"{key} {value}".rstrip() + "\n" for key, value in _sorted(table))
+
+
+def _encode(path: Path, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:  # a file's name may hold any bytes
+        line = text[text.rfind("\n", 0, error.start) + 1 :].partition("\n")[0]
+        raise UserError(
+            f"{path}: {split_key(line)[0]!a} has {split_key(line)[1]!a}, which is not UTF-8; rename the file"
+        ) from None
+
+
+def _length(utterance: str, value: str) -> float:
+    """Frames or seconds; UserError if it is no number."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if number != number:
+        raise UserError(f"--shortest: {utterance} has the length {value!r}, expected a number; run kdasr feats again")
+    return number
 
 
 def _cmvn_of(directory: Path) -> bytes | None:
@@ -300,9 +355,9 @@ def _loose_table(path: Path) -> dict[str, str]:
     """A table in any order; of a key's lines the first counts, and a line without a value does not."""
     table: dict[str, str] = {}
     for line in read_lines(path):
-        columns = line.strip().split(None, 1)
-        if len(columns) == 2:
-            table.setdefault(columns[0], columns[1])
+        key, value = split_key(line.replace("\r", " "))
+        if value:
+            table.setdefault(key, value)
     return table
 
 
@@ -325,7 +380,7 @@ def _cut_by_speaker(utt2spk: Mapping[str, str], parts: int, directory: Path) -> 
 
     It starts from equal numbers of speakers and moves one over a border as long as that evens out the two sizes.
     """
-    speakers = {speaker: line.split() for speaker, line in spk2utt_of(utt2spk).items()}
+    speakers = {speaker: columns(line) for speaker, line in spk2utt_of(utt2spk).items()}
     if not 1 <= parts <= len(speakers):
         raise UserError(
             f"{directory}: {parts} parts asked for, but there are {len(speakers)} speakers; ask for fewer, or cut"

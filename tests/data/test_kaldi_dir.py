@@ -254,3 +254,108 @@ def test_fix_drops_speakers_without_gender_and_refuses_to_empty(tmp_path):
     (tmp_path / "s/wav.scp").write_text("rec2 /audio/2.wav\n")
     assert kaldi_dir.fix_dir(tmp_path / "s") == (1, 3)
     assert (tmp_path / "s/segments").read_text() == "bc0001 rec2 0 9\n"
+
+
+def test_fix_writes_marks_and_dos_ends_away(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    clean = {path.name: path.read_bytes() for path in (tmp_path / "d").iterdir()}
+    for name, data in clean.items():
+        (tmp_path / "d" / name).write_bytes(b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n"))
+    with pytest.raises(UserError, match="utt2spk:1: begins with a byte-order mark"):
+        validate(tmp_path / "d", feats=False)
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (10, 10)
+    validate(tmp_path / "d", feats=False)
+    assert {name: (tmp_path / "d" / name).read_bytes() for name in clean} == clean
+    (tmp_path / "d/text").write_bytes(clean["text"].replace(b"WORDS OF", b"WORDS\rOF"))
+    kaldi_dir.fix_dir(tmp_path / "d")
+    assert (tmp_path / "d/text").read_bytes() == clean["text"]
+
+
+def test_columns_are_cut_as_kaldi_cuts_them():
+    assert kaldi_dir.columns(" a\tb  c\x0b d\r\n") == ["a", "b", "c", "d"]
+    assert kaldi_dir.columns("\u3000 a\u00a0b \x1c\x85") == ["\u3000", "a\u00a0b", "\x1c\x85"]
+    assert kaldi_dir.columns(" ") == []
+
+
+def test_tables_with_tabs_are_cut_and_joined(tmp_path):
+    made = segmented()
+    kaldi_dir.put_dir(tmp_path / "d", made)
+    for name in ("segments", "wav.scp", "text", "utt2spk"):
+        path = tmp_path / "d" / name
+        path.write_text(path.read_text().replace(" ", "\t"))
+    kaldi_dir.write_subset(tmp_path / "d", tmp_path / "e", ["ac0002"])
+    assert (tmp_path / "e/wav.scp").read_text() == "rec1 /audio/1.wav\n"
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (3, 3)
+    validate(tmp_path / "d", feats=False)
+
+
+def recordings(*utterances, **more):
+    """A directory's tables without features."""
+    return {
+        "utt2spk": {u: u.partition("-")[0] for u in utterances},
+        "text": {u: "ONE" for u in utterances},
+        "wav.scp": {u: f"/audio/{u}.wav" for u in utterances},
+    } | more
+
+
+def test_combine_makes_the_segments_that_some_lack(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "a", recordings("a-1", segments={"a-1": "a-1 0.20 0.40"}))
+    kaldi_dir.put_dir(tmp_path / "b", recordings("b-1", "b-2"))
+    kaldi_dir.put_dir(tmp_path / "c", recordings("c-1", utt2dur={"c-1": "2.5"}))
+    for sources in (("a", "b", "c"), ("c", "b", "a")):
+        target = tmp_path / "".join(sources)
+        assert kaldi_dir.combine_dirs(target, [tmp_path / name for name in sources]) == (4, ["utt2dur", "reco2dur"])
+        assert read_table(target / "segments") == {
+            "a-1": "a-1 0.20 0.40",
+            "b-1": "b-1 0 -1",
+            "b-2": "b-2 0 -1",
+            "c-1": "c-1 0 2.5",
+        }
+        validate(target, feats=False)
+    assert not (tmp_path / "b/segments").exists()
+
+
+def test_combine_without_any_segments_makes_none(tmp_path):
+    for name in "ab":
+        kaldi_dir.put_dir(tmp_path / name, recordings(f"{name}-1"))
+    assert kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "a", tmp_path / "b"]) == (2, [])
+    assert not (tmp_path / "c/segments").exists()
+
+
+def test_combine_completes_the_recordings_durations(tmp_path):
+    cut = {"segments": {"a-1": "r 0.2 0.4"}, "wav.scp": {"r": "/audio/r.wav"}}
+    cut |= {"utt2dur": {"a-1": "0.2"}, "reco2dur": {"r": "9"}, "reco2file_and_channel": {"r": "r A"}}
+    kaldi_dir.put_dir(tmp_path / "a", recordings("a-1") | cut)
+    kaldi_dir.put_dir(tmp_path / "b", recordings("b-1", utt2dur={"b-1": "2.5"}))
+    assert kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "a", tmp_path / "b"]) == (2, ["reco2file_and_channel"])
+    assert read_table(tmp_path / "c/reco2dur") == {"b-1": "2.5", "r": "9"}
+    assert read_table(tmp_path / "c/wav.scp") == {"b-1": "/audio/b-1.wav", "r": "/audio/r.wav"}
+    validate(tmp_path / "c", feats=False)
+
+
+def test_combine_leaves_segments_out_where_there_is_nothing_to_cut(tmp_path):
+    made = features({"a": 1})
+    kaldi_dir.put_dir(tmp_path / "a", {**made, "wav.scp": {"r": "/r.wav"}, "segments": {"ac0001": "r 0.2 0.4"}})
+    kaldi_dir.put_dir(tmp_path / "b", features({"b": 1}))
+    assert kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "a", tmp_path / "b"]) == (2, ["segments", "wav.scp"])
+    validate(tmp_path / "c", wav=False)
+
+
+def test_a_recording_of_two_directories_has_to_be_the_same(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "a", recordings("a-1", segments={"a-1": "b-1 0 1"}) | {"wav.scp": {"b-1": "/x.wav"}})
+    kaldi_dir.put_dir(tmp_path / "b", recordings("b-1"))
+    with pytest.raises(UserError, match=r"b/wav\.scp: b-1 is in another of the directories too"):
+        kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("length", ["long", "nan", ""])
+def test_shortest_needs_numbers(length):
+    made = {"utt2dur": {"a": "1", "b": length}}
+    with pytest.raises(UserError, match=rf"--shortest: b has the length {length!r}, expected a number"):
+        kaldi_dir.select_shortest(made, 1)
+
+
+def test_a_path_that_is_not_utf8_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"wav\.scp: 'a-1' has '/x/\\udcff.wav', which is not UTF-8; rename the file"):
+        kaldi_dir.put_dir(tmp_path / "d", {"utt2spk": {"a-1": "a"}, "wav.scp": {"a-1": "/x/\udcff.wav"}})
+    assert not (tmp_path / "d").exists()

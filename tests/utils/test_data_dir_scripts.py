@@ -1,5 +1,6 @@
 """utils/*_data_dir.py and their kin, run by path as recipes run them, from any directory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,10 @@ def data(tmp_path):
     return tmp_path / "train"
 
 
-def call(data, script, *arguments, status=0, stdin=None):
+def call(data, script, *arguments, status=0, stdin=None, **environment):
     command = [sys.executable, UTILS / script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, input=stdin)
+    env = os.environ | environment
+    done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, input=stdin, env=env)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if status == 0 else done.stderr
@@ -84,6 +86,46 @@ def test_copy_then_combine(data):
     call(data, "validate_data_dir.py", "--no-feats", "both")
     assert list(read_table(data.parent / "both/spk2utt"))[-1] == "x-47a"
     assert "01ac0000 is in another" in call(data, "combine_data.py", "both2", "train", "train", status=1)
+
+
+def test_combine_says_what_it_leaves_out(data):
+    call(data, "copy_data_dir.py", "--spk-prefix=x-", "--utt-prefix=x-", "train", "copied")
+    (data.parent / "copied/wav.scp").unlink()
+    (data / "segments").write_text("".join(f"{u} {u} 0 1\n" for u in read_table(data / "utt2spk")))
+    out = call(data, "combine_data.py", "both", "train", "copied").splitlines()
+    assert out[:2] == [
+        "combine_data.py: not combining segments, as some of the directories lack wav.scp",
+        "combine_data.py: not combining wav.scp, as some of the directories lack it",
+    ]
+
+
+def test_a_terminal_that_cannot_print_a_letter(data):
+    (data.parent / "u2s").write_text("m\u00fc-1\tm\u00fc\n", encoding="utf-8")
+    out = call(data, "utt2spk_to_spk2utt.py", "u2s", PYTHONIOENCODING="ascii")
+    assert out == "m\\xfc m\\xfc-1\n"
+    data.rename(data.parent / "m\u00fc")
+    out = call(data, "validate_data_dir.py", "--no-feats", "m\u00fc", PYTHONIOENCODING="ascii")
+    assert out == "validate_data_dir.py: Successfully validated data-directory m\\xfc\n"
+
+
+def test_lists_may_have_tabs_marks_and_dos_ends(data):
+    (data.parent / "list").write_bytes(b"\xef\xbb\xbf01b\tx\r\n\r\n47a\r\n")
+    call(data, "subset_data_dir.py", "--spk-list", "list", "train", "part")
+    assert list(read_table(data.parent / "part/text")) == ["01bc0000", "47ac0000", "47ac0001"]
+
+
+def test_what_the_system_refuses_is_a_sentence(data):
+    (data.parent / "file").write_text("")
+    for script, *arguments in (
+        ("copy_data_dir.py", "train", "file/x"),
+        ("combine_data.py", "file/x", "train"),
+        ("subset_data_dir.py", "train", "4", "file/x"),
+    ):
+        assert "remove it or name another place" in call(data, script, *arguments, status=1)
+    (data / ".backup").write_text("")
+    assert ".backup: file exists; a file stands where a directory is to be" in call(
+        data, "fix_data_dir.py", "train", status=1
+    )
 
 
 def test_split(data):
