@@ -12,6 +12,7 @@ import numpy as np
 
 from kdasr.errors import UserError
 from kdasr.files import read_json
+from kdasr.report.markdown import code, inert, paragraph
 from kdasr.report.provenance import page_arguments, write_page
 from kdasr.report.table import markdown
 from kdasr.score.intervals import Spread, over_seeds
@@ -201,9 +202,9 @@ def scored_as(groups: list[Group]) -> list[str]:
     for name, one in every:
         low, high = one.score["interval95"]
         widths.setdefault(name, []).append((high - low) / 2)
-    shown = ", ".join(f"{name} ± {np.mean(each):.2f}" for name, each in sorted(widths.items()))
+    shown = ", ".join(f"{inert(name)} ± {np.mean(each):.2f}" for name, each in sorted(widths.items()))
     said = [f"WER of one system, 95 % interval of a bootstrap over utterances, in points: {shown}."]
-    return said + [f"Signature: `{text}`" for text in sorted({one.score["signature"] for _, one in every})]
+    return said + [f"Signature: {code(text)}" for text in sorted({one.score["signature"] for _, one in every})]
 
 
 def kept(groups: list[Group], ensemble: Group | None) -> list[str]:
@@ -239,10 +240,10 @@ def shares(one: Group, base: Group, ensemble: Group) -> str:
             continue
         gain = ensemble.sets[0][name].accuracy - float(np.mean(plain))
         if gain <= 0:
-            said.append(f"on {name} the ensemble gains nothing ({gain:+.2f} points)")
+            said.append(f"on {inert(name)} the ensemble gains nothing ({gain:+.2f} points)")
             continue
         share = over_seeds([100 * (each - float(np.mean(plain))) / gain for each in found])
-        said.append(f"{share.mean:.0f} % on {name}{between(share)} of {gain:.2f} points")
+        said.append(f"{share.mean:.0f} % on {inert(name)}{between(share)} of {gain:.2f} points")
     return "; ".join(said)
 
 
@@ -291,9 +292,9 @@ def specialist_groups(exp: str | Path, most: int = 8) -> list[str]:
     for path in sorted(Path(exp).glob("specialists_*/specialists.json")):
         every = [one["states"] for one in read_json(path)["groups"]]
         groups = "; ".join(
-            " ".join(f"`{name}`" for name in states[:most]) + (" ..." if len(states) > most else "") for states in every
+            " ".join(map(code, states[:most])) + (" ..." if len(states) > most else "") for states in every
         )
-        lines.append(f"- {path.parent.name}: {groups}")
+        lines.append(f"- {paragraph(path.parent.name)}: {groups}")
     return ["\n".join(lines)]
 
 

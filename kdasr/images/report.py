@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         from kdasr.images.picture import draw
 
         draw(args.picture, lines, *references(whole))
-        parts.append(f"![test errors against the temperature]({Path(args.picture).name})")
+        parts.append(f"![test errors against the temperature]({quote(Path(args.picture).name)})")
     if len(tables[1]) > 1:
         parts += ["## Transfer sets without some classes", LEFT_OUT, markdown(tables[1])]
     if len(tables[2]) > 1:

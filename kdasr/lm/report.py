@@ -8,6 +8,7 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import read_json
+from kdasr.report.markdown import code
 from kdasr.report.provenance import page_arguments, write_page
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     if len(against) > 1:
         parts += [markdown(against), VERSUS]
     if len(tuned) > 1:
-        parts += [TUNED, markdown(tuned), *(f"WER: `{one}`" for one in signatures(groups))]
+        parts += [TUNED, markdown(tuned), *(f"WER: {code(one)}" for one in signatures(groups))]
     write_page(args, "RESULTS", parts)
     print(markdown(results))
 

@@ -11,6 +11,7 @@ import time
 
 from kdasr.files import atomic_write
 from kdasr.report.collect import System
+from kdasr.report.markdown import block, inert, paragraph
 
 PACKAGES = "torch", "espnet", "numpy"
 
@@ -45,10 +46,10 @@ def page_arguments(parser: argparse.ArgumentParser, models: str) -> None:
 
 def write_page(args: argparse.Namespace, title: str, parts: list[str]) -> None:
     """Write --out in Markdown: title, notes, parts, the commands that make it again, and the environment."""
-    made = ["```\n" + "\n".join(args.command) + "\n```"] if args.command else []
+    made = [block(args.command)] if args.command else []
     ending = [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
     with atomic_write(args.out) as stream:
-        stream.write("\n\n".join([f"# {title}", *args.note, *parts, *ending]) + "\n")
+        stream.write("\n\n".join([f"# {inert(title)}", *map(paragraph, args.note), *parts, *ending]) + "\n")
 
 
 def recorded_commands(every: list[System]) -> list[str]:

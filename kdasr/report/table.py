@@ -19,6 +19,7 @@ from kdasr.report.compare import (
     seed_table,
     summary_table,
 )
+from kdasr.report.markdown import block, cell, code, inert, paragraph, visible
 from kdasr.score.sclite import percent, rounded
 
 
@@ -40,7 +41,7 @@ def render(
         environment: lines of the environment block.
         commands: what regenerates the file.
     """
-    parts = [f"# {title}", *notes]
+    parts = [f"# {inert(title)}", *map(paragraph, notes)]
     summary = summary_table(every, found)
     if len(summary) > 1:
         parts += ["## Summary", markdown(summary), SUMMARY]
@@ -57,9 +58,9 @@ def render(
         for kind in ("wer", "cer"):
             table = espnet_table(one, kind)
             if len(table) > 1:
-                parts += [f"## {one.name}: {kind.upper()}", markdown(table)]
+                parts += [f"## {inert(one.name)}: {kind.upper()}", markdown(table)]
     parts += ["## Environment", "\n".join(f"- {line}" for line in environment)]
-    parts += ["## Commands", "```\n" + "\n".join(commands) + "\n```"]
+    parts += ["## Commands", block(commands)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -98,7 +99,7 @@ def legend(every: list[System]) -> str:
         f"{' that are not zero' if any('non_zero' in one.info for one in every) else ''} / the teacher's."
     ]
     scores = [score for one in every for scored in one.scored.values() for score in (scored.wer, scored.cer)]
-    texts += [f"Signature: `{text}`" for text in sorted({s["signature"] for s in scores if s.get("signature")})]
+    texts += [f"Signature: {code(text)}" for text in sorted({s["signature"] for s in scores if s.get("signature")})]
     return "\n\n".join(texts)
 
 
@@ -119,17 +120,18 @@ def espnet_table(system: System, kind: str) -> Table:
 
 def markdown(table: Table) -> str:
     """A table in Markdown, figures to the right."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    rows = [list(map(cell, row)) for row in table]
     rule = ["---"] + ["---:" if figures_in(table, column) else "---" for column in range(1, len(table[0]))]
     return "\n".join("|" + "|".join(row) + "|" for row in [rows[0], rule, *rows[1:]])
 
 
 def plain(table: Table) -> str:
     """A table as aligned text."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    rows = [list(map(visible, row)) for row in table]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
-    for row in table:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    for row in rows:
+        cells = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
     return "\n".join(lines)
 
