@@ -32,7 +32,7 @@ _REMEDIES = {
 
 
 def forgiving_output() -> None:
-    """Let a terminal that cannot print a character show its escape, \\u660e: no result is lost for a letter's sake."""
+    """Let a terminal that cannot print a character show its number instead: no result is lost for a letter's sake."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):  # closed

@@ -25,7 +25,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
+from kdasr.files import read_yaml
+from kdasr.guard import guard
 
 if TYPE_CHECKING:
     import argparse
@@ -112,6 +115,7 @@ def prepare() -> None:
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
+    guard()
     for package in ("torch", "espnet2"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed for {sys.executable}; run tools/install.sh")
@@ -221,7 +225,7 @@ def register_lm() -> Any:
 
 
 def load_model(
-    directory: str | Path, model_file: str | None = None, device: str = "cpu"
+    directory: str | Path, model_file: str | None = None, device: str = "cpu", finished: bool = True
 ) -> tuple[ESPnetASRModel, argparse.Namespace]:
     """Load a trained ESPnet ASR model, in evaluation mode.
 
@@ -229,32 +233,34 @@ def load_model(
         directory: an ESPnet model directory: config.yaml and checkpoints.
         model_file: a checkpoint in it; by default the averaged best one.
         device: "cpu", "cuda", "cuda:1".
+        finished: whether its record has to be there to compare with, or it is said that there is none.
 
     Raises:
-        UserError: a file is missing, the config is no ASR model's, or the checkpoint lacks weights
+        UserError: a file is missing or was changed, the config is no ASR model's, or the checkpoint lacks weights
             that the network has or has others (ESPnet itself would pass over that in silence).
     """
-    import yaml
+    import argparse
 
     directory = Path(directory)
     config = directory / "config.yaml"
     checkpoint = find_checkpoint(directory, model_file)
     if not config.is_file():
         raise UserError(f"{config}: no such file; {directory} is not a trained ESPnet model (train one: kdasr train)")
-    import argparse
-
-    args = argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8")))
+    if finished:
+        checkpoints.check(checkpoint)
+        checkpoints.check_known(config)
+    args = argparse.Namespace(**read_yaml(config))
     task = register()
     # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file:
     # a model directory that was moved keeps its own copy beside config.yaml.
-    stats = getattr(args, "normalize_conf", {}).get("stats_file")
+    stats = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     if stats and not Path(stats).is_file():
         if not (directory / Path(stats).name).is_file():
             raise UserError(
                 f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml"
             )
         args.normalize_conf["stats_file"] = str(directory / Path(stats).name)
-    return _built(task, args, checkpoint).to(device).eval(), args
+    return _built(task, args, checkpoint, config).to(device).eval(), args
 
 
 def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cpu") -> tuple[AbsLM, argparse.Namespace]:
@@ -273,23 +279,27 @@ def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cp
     from kdasr.models import read_config
 
     checkpoint = find_checkpoint(directory, lm_file, LM_CHECKPOINTS)
+    checkpoints.check(checkpoint)
     args = argparse.Namespace(**read_config(directory, lm=True))
-    return _built(register_lm(), args, checkpoint).lm.to(device).eval(), args
+    return _built(register_lm(), args, checkpoint, Path(directory) / "config.yaml").lm.to(device).eval(), args
 
 
-def _built(task: Any, args: argparse.Namespace, checkpoint: Path) -> Any:
+def _built(task: Any, args: argparse.Namespace, checkpoint: Path, config: Path) -> Any:
     """The model that a task builds, with the weights of a checkpoint, all of them; nobody's random numbers change."""
-    import pickle
-
     import torch
 
-    with torch.random.fork_rng():
-        model = task.build_model(args)
+    weights = checkpoints.load(checkpoint)
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise UserError(f"{checkpoint}: holds no model's weights (a name and a tensor each); name another checkpoint")
     try:
-        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        check_weights(model, weights, checkpoint)
-    except (RuntimeError, EOFError, AttributeError, pickle.UnpicklingError):
-        raise UserError(f"{checkpoint}: is no checkpoint, or is cut short; copy it again from the training") from None
+        with torch.random.fork_rng():
+            model = task.build_model(args)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a wrong setting makes ESPnet raise; it names no file
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{config}: no network can be built of it ({said[:200]}); copy it again, or mend it") from error
+    check_weights(model, weights, checkpoint)
     model.load_state_dict(weights)
     for module in model.modules():
         # ESPnet's projected RNN encoder drops units even when it decodes: no two encodings would be the same.

@@ -8,8 +8,12 @@ import json
 import os
 import re
 import shutil
+import struct
 import tempfile
 import time
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +23,10 @@ from kdasr.errors import UserError
 # What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
 # Python's own strip() and split() would also eat a word's no-break or ideographic space.
 BLANKS = " \t\r\f\v"
+# what numpy and zipfile raise of an .npz that is cut short or damaged, or is none
+UNREADABLE_NPZ = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError)
+UNREADABLE_NPZ += (RuntimeError, NotImplementedError, OverflowError, MemoryError, struct.error, tokenize.TokenError)
+UNREADABLE_NPZ += (zipfile.BadZipFile, zlib.error)
 MARK = "\ufeff"  # a byte-order mark, which editors of other systems put before the first line
 
 
@@ -118,6 +126,19 @@ def read_table(path: str | os.PathLike[str], empty: bool = False) -> dict[str, s
     return table
 
 
+def read_numbers(path: str | os.PathLike[str]) -> dict[str, float]:
+    """A Kaldi table of numbers: utt2dur, utt2num_frames; UserError for a value that is none, or is below 0."""
+    numbers: dict[str, float] = {}
+    for key, value in read_table(path).items():
+        try:
+            numbers[key] = float(value)
+        except ValueError:
+            numbers[key] = -1.0
+        if not 0 <= numbers[key] < float("inf"):
+            raise UserError(f"{path}: {key} has {value!r}, expected a number, 0 or more; make the features again")
+    return numbers
+
+
 def write_table(path: str | os.PathLike[str], table: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
     """Write a Kaldi table sorted as LC_ALL=C does, whole or not at all."""
     rows = table.items() if isinstance(table, Mapping) else table
@@ -167,6 +188,31 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path}:{line}: not JSON ({what}); remove the file and run its stage again") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}:1: expected a JSON object; remove the file and run its stage again")
+    return value
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A YAML mapping from a file; an empty file is an empty one.
+
+    Raises:
+        UserError: it is absent, not UTF-8, not YAML, or no mapping; the line is named where it is known.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        value = yaml.load("\n".join(read_lines(path)), Loader=loader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: is not YAML ({error.problem}); mend the file, or copy it again") from None
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # ValueError and its like: a date or number that YAML takes for one and Python does not
+        said = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: is not YAML ({said[0]}); mend the file, or copy it again") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UserError(f"{path}: expected lines `name: value`; mend the file, or copy it again")
     return value
 
 

@@ -7,13 +7,15 @@ directory, too.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.espnet import LM_CHECKPOINTS, find_checkpoint
-from kdasr.files import read_lines
+from kdasr.files import read_lines, read_yaml
 from kdasr.shards import digest
 
 
@@ -60,23 +62,24 @@ def read_config(directory: str | Path, lm: bool = False) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is not that of an ESPnet2 ASR model (or language model).
     """
-    import yaml
-
     path = Path(directory) / "config.yaml"
     what = "language model" if lm else "ASR model"
     if not path.is_file():
         remedy = "name an ESPnet2 LM directory" if lm else f"train one: kdasr train --out {directory}"
         raise UserError(f"{path}: no such file; {directory} is no trained {what if lm else 'model'} ({remedy})")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        tokens = config["token_list"]
-        _ = (config["lm"], config["lm_conf"]) if lm else config["input_size"]  # is there, whatever it is
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise UserError(f"{path}: is not the config of an ESPnet2 {what}; copy it again from the training") from None
+    config = read_yaml(path)
+    needed = ("lm", "lm_conf", "token_list") if lm else ("input_size", "token_list")  # are there, whatever they are
+    tokens = config.get("token_list")
+    if any(name not in config for name in needed) or not _are_tokens(tokens):
+        raise UserError(f"{path}: is not the config of an ESPnet2 {what}; copy it again from the training")
     if isinstance(tokens, str):
         config["token_list"] = read_lines(beside(directory, tokens, "the token list"))
     return config
+
+
+def _are_tokens(tokens: Any) -> bool:
+    """Whether this is a token list, or the path of one."""
+    return isinstance(tokens, str) or (isinstance(tokens, list) and all(isinstance(token, str) for token in tokens))
 
 
 def beside(directory: str | Path, path: str, what: str) -> Path:
@@ -106,10 +109,20 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
         )
     rate = None
     if config["input_size"] is None:
-        given = str((config.get("frontend_conf") or {}).get("fs", 16000))
-        rate = int(given[:-1]) * 1000 if given.endswith("k") else int(given)
-    hashes = (digest(checkpoint), digest(Path(directory) / "config.yaml"), listed)
+        rate = _rate(config.get("frontend_conf"), f"{directory}/config.yaml")
+    elif type(config["input_size"]) is not int:
+        raise UserError(f"{directory}/config.yaml: input_size is {config['input_size']!r}, expected a number; mend it")
+    hashes = (checkpoints.check(checkpoint)[:16], digest(Path(directory) / "config.yaml"), listed)
     return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes)
+
+
+def _rate(frontend: Any, where: str) -> int:
+    """The sampling rate of a waveform front end's settings, Hz: 16000 or 16k."""
+    given = str(frontend.get("fs", 16000) if isinstance(frontend, dict) else 16000)
+    match = re.fullmatch(r"([0-9]+)(k?)", given)
+    if not match or not int(match[1]):
+        raise UserError(f"{where}: frontend_conf has fs {given!r}, expected a sampling rate as 16000 or 16k; mend it")
+    return int(match[1]) * (1000 if match[2] else 1)
 
 
 def find_lm(directory: str | Path, lm_file: str | None) -> Source:
@@ -120,8 +133,9 @@ def find_lm(directory: str | Path, lm_file: str | None) -> Source:
     """
     config = read_config(directory, lm=True)
     checkpoint = find_checkpoint(directory, lm_file, LM_CHECKPOINTS)
-    hashes = (digest(checkpoint), digest(Path(directory) / "config.yaml"), token_hash(config["token_list"]))
-    return Source(str(directory), str(checkpoint), tuple(config["token_list"]), None, None, hashes)
+    tokens = tuple(config["token_list"])
+    hashes = (checkpoints.check(checkpoint)[:16], digest(Path(directory) / "config.yaml"), token_hash(tokens))
+    return Source(str(directory), str(checkpoint), tokens, None, None, hashes)
 
 
 def find_models(

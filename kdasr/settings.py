@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_lines
+from kdasr.files import read_json, read_yaml
 
 Settings = TypeVar("Settings")
 
@@ -30,18 +30,17 @@ def read(kind: type[Settings], path: str | Path | None, changes: list[str], exam
 
     given: dict[str, Any] = {}
     if path is not None:
-        try:
-            found = yaml.safe_load("\n".join(read_lines(path)))
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: is not YAML ({str(error).splitlines()[0]}); mend the file") from None
-        if not isinstance(found, dict):
+        given = read_yaml(path)
+        if not given:
             raise UserError(f"{path}: expected lines `name: value`; see {examples}")
-        given = found
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
             raise UserError(f"--set {change}: expected NAME=VALUE")
-        given[name] = yaml.safe_load(value)
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {change}: its value is not YAML ({str(error).splitlines()[0]})") from None
     where = path or "--set"
     known = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name, value in given.items():

@@ -1,70 +1,156 @@
-"""Audio files as int16 samples: SPHERE, WAV, FLAC, and AN4's raw files; what a file is, its content says."""
+"""Audio as int16 samples: SPHERE, WAV, FLAC and others, AN4's raw files, audio in archives; the content says which."""
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import re
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from kdasr.data import sphere
+from kdasr.data.places import Place, opened
 from kdasr.errors import UserError
 
 RAW_RATE = 16000  # Hz; a file without a header is AN4's, which has this rate
+# bytes of a sample of libsndfile's subtypes that a WAV may hold and that have a fixed size
+WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "FLOAT": 4, "DOUBLE": 8}
+FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that are not whole numbers
+FULL_SCALE = 32768.0  # of 16 bit: what 1.0 stands for in a file of floats
+# Floats above this are no clipped speech but already on the 16-bit scale, as some programs write them.
+ON_16_BIT_SCALE = 16.0
 _STREAMED = 0x7FFFF000  # bytes: a WAV header written before its length was known says this or more
 
 
-def read_audio(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
-    """Read a file of one channel.
+def read_audio(place: str | os.PathLike[str] | Place, name: str = "") -> tuple[np.ndarray, int]:
+    """Read a recording of one channel, or a channel of one of several.
 
     Args:
-        path: SPHERE (.wv1, .wv2, .sph, any name: the first bytes decide), WAV, FLAC or what else libsndfile
-            reads, or 16-bit samples without a header, if the name ends in .raw.
+        place: SPHERE (.wv1, .wv2, .sph, any name: the first bytes decide), WAV, FLAC or what else libsndfile
+            reads, or 16-bit samples without a header, if the name ends in .raw; also audio in an archive.
+        name: of the utterance or recording, for messages.
 
     Returns:
-        Samples, int16 (n,), and the rate in Hz.
+        Samples, int16 (n,), and the rate in Hz. Floats in [-1, 1] are scaled by 32768, rounded and clipped, as a
+        program that saves them in 16 bit does.
 
     Raises:
         UserError: absent, truncated (expected and found count are named), not audio, or several channels.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            magic = stream.read(len(sphere.MAGIC))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; prepare the data directory again if the corpus has moved") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
+    at = place if isinstance(place, Place) else Place(os.fspath(place))
+    if at.ranges:
+        raise UserError(f"{name or at.path}: a range of rows is asked for of audio; cut it with `segments`")
+    if not at.command and at.offset is None:
+        return _read_file(Path(at.path), at.channel)
+    where = f"{at.path}:{at.offset}" if at.path else at.command
+    with opened(at, name or where) as stream:
+        data = _archived(stream, where) if at.offset is not None else stream.read()
+    if data.startswith(sphere.MAGIC):
+        raise UserError(f"{where}: is SPHERE, which is read from files alone; give the file's path")
+    return _read_soundfile(io.BytesIO(data), where, at.channel)
+
+
+def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
+    """A whole file."""
+    with opened(Place(str(path)), str(path)) as stream:
+        magic = stream.read(len(sphere.MAGIC))
     if magic == sphere.MAGIC:
-        return sphere.read_sphere(path)
+        return sphere.read_sphere(path, channel)
     if path.suffix.lower() == ".raw":
+        if channel not in (None, 1):
+            raise UserError(f"{path}: has one channel, and number {channel} is asked for; mend the list")
         return _read_raw(path), RAW_RATE
-    return _read_soundfile(path)
+    return _read_soundfile(path, str(path), channel)
 
 
-def _read_soundfile(path: Path) -> tuple[np.ndarray, int]:
+def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> tuple[np.ndarray, int]:
     """WAV, FLAC and others by libsndfile: int16 (n,), Hz."""
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             expected, rate, channels, log = file.frames, file.samplerate, file.channels, file.extra_info
-            if channels != 1:
-                raise UserError(f"{path}: {channels} channels, expected 1; cut one channel out first")
-            samples = file.read(dtype="int16")  # (n,)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+            if channel is None and channels != 1:
+                raise UserError(
+                    f"{path}: {channels} channels, expected 1; name one in wav.scp: sox {path} -t wav - remix 1 |"
+                )
+            if channel is not None and channel > channels:
+                raise UserError(f"{path}: has {channels} channel(s), and number {channel} is asked for; mend the list")
+            floats = file.subtype in FLOATS
+            samples = file.read(dtype="float64" if floats else "int16", always_2d=True)  # (n, channels)
+            width = WIDTHS.get(file.subtype, 0)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, OSError, MemoryError) as error:
         raise UserError(f"{path}: is not audio that can be read, or damaged ({error}); copy it again") from None
+    if not len(samples) and (streamed := _without_length(source)):
+        return _read_soundfile(io.BytesIO(streamed), path, channel)
     # libsndfile quietly corrects the header of a WAV that is cut off, and says so in its log only
     cut = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
-        expected = int(cut[1]) // 2
+    if cut and int(cut[2]) < int(cut[1]) < _STREAMED and width:
+        expected = int(cut[1]) // width // channels
     if len(samples) != expected:
         raise UserError(
             f"{path}: the header promises {expected} samples, found {len(samples)};"
             " the file is truncated or damaged, copy it again"
         )
-    return samples, rate
+    one = samples[:, (channel or 1) - 1]  # (n,)
+    return (_rounded(one, path) if floats else np.ascontiguousarray(one)), rate
+
+
+def _rounded(samples: np.ndarray, path: str) -> np.ndarray:
+    """Floats (n,) as int16 (n,), as if they had been saved in 16 bit."""
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path}: holds samples that are not numbers; the file is damaged, write it again")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > ON_16_BIT_SCALE:
+        _say_scale(path, peak)
+    else:
+        samples = samples * FULL_SCALE
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
+@functools.cache
+def _told_scale() -> list[str]:
+    return []
+
+
+def _say_scale(path: str, peak: float) -> None:
+    """Say what is assumed of a file of large floats, once a process."""
+    if not _told_scale():
+        print(
+            f"note: {path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and "
+            "so in all such files",
+            file=sys.stderr,
+        )
+    _told_scale().append(path)
+
+
+def _without_length(source: Path | BinaryIO) -> bytes:
+    """A WAV whose header was written before its length was known and says 0, with the length filled in; or nothing."""
+    data = source.read_bytes() if isinstance(source, Path) else source.getvalue()  # type: ignore[attr-defined]
+    place = data.find(b"data\0\0\0\0", 12)
+    if not data.startswith(b"RIFF") or place < 0 or len(data) <= place + 8:
+        return b""
+    return data[: place + 4] + (len(data) - place - 8).to_bytes(4, "little") + data[place + 8 :]
+
+
+def _archived(stream: BinaryIO, where: str) -> bytes:
+    """The bytes of one recording in an archive, as kaldiio and ESPnet write them: AUDIO and a length, or a WAV."""
+    head = stream.read(6)
+    if head.startswith(b"AUDIO") and len(head) == 6:
+        length = int.from_bytes(stream.read(head[5]), "little")
+    elif head.startswith(b"RIFF"):
+        length = int.from_bytes(head[4:] + stream.read(2), "little") + 8
+        stream.seek(-8, 1)
+    else:
+        raise UserError(f"{where}: is no audio in an archive (a WAV, or kaldiio's AUDIO); mend the offset, or the list")
+    data = stream.read(min(length, 1 << 40))
+    if len(data) != length:
+        raise UserError(f"{where}: {length} bytes of audio are promised, found {len(data)}; the archive is cut short")
+    return data
 
 
 def _read_raw(path: Path) -> np.ndarray:

@@ -7,7 +7,6 @@ Sums are float64 throughout: over 80 hours a float32 sum of squares has lost the
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from kdasr.data.matrices import write_ark
 from kdasr.errors import UserError
-from kdasr.files import atomic_write
+from kdasr.files import UNREADABLE_NPZ, atomic_write, write_table
 
-# Smallest variance, as in ESPnet2's GlobalMVN: a bin that never changes is not divided by zero.
-FLOOR = 1e-20
+# A bin varies if its variance is more than this share of its mean square: float64's rounding leaves about 1e-13, and
+# the smallest step of a feature in an archive (16 bits over its range) makes 1e-10.
+SMALLEST = 1e-11
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,14 @@ class Stats:
 
     @property
     def std(self) -> np.ndarray:
-        """(D,) float64, of the population (divided by the count), floored."""
-        return np.sqrt(np.maximum(self.sum_square / self.count - self.mean**2, FLOOR))
+        """(D,) float64, of the population (divided by the count); 1 for a bin that never changes.
+
+        So such a bin (a speaker with one frame, digital silence) becomes 0, where division by a rounding error would
+        give numbers of any size, and spoil the statistics of all.
+        """
+        square = self.sum_square / self.count  # (D,)
+        variance = square - self.mean**2  # (D,)
+        return np.sqrt(np.where(variance > SMALLEST * square, variance, 1.0))
 
 
 def accumulate(features: np.ndarray) -> Stats:
@@ -61,7 +68,7 @@ def merge(parts: Iterable[Stats]) -> Stats:
 
 
 def apply(features: np.ndarray, stats: Stats) -> np.ndarray:
-    """Features (T, D) with mean 0 and variance 1 under `stats`, float32."""
+    """Features (T, D) with mean 0 and variance 1 under `stats` (0 where they never change), float32."""
     return ((features - stats.mean) / stats.std).astype(np.float32)  # (T, D)
 
 
@@ -78,13 +85,17 @@ def read_npz(path: str | Path) -> Stats:
         UserError: no such file, or not of that form.
     """
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             count, total, square = (arrays[name] for name in ("count", "sum", "sum_square"))
+            stats = Stats(int(count), total.astype(np.float64), square.astype(np.float64))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `kdasr feats` writes it") from None
-    except (KeyError, ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
+    except UNREADABLE_NPZ:
         raise UserError(f"{path}: expected a .npz with count, sum and sum_square; `kdasr feats` writes one") from None
-    return Stats(int(count), total.astype(np.float64), square.astype(np.float64))
+    whole = stats.count > 0 and stats.sum.ndim == 1 and stats.sum.shape == stats.sum_square.shape
+    if not whole or not np.isfinite([stats.sum, stats.sum_square]).all():
+        raise UserError(f"{path}: its count and sums are no statistics of features; make them again (kdasr feats)")
+    return stats
 
 
 def to_kaldi(stats: Stats) -> np.ndarray:
@@ -102,14 +113,7 @@ def from_kaldi(matrix: Any) -> Stats:
 
 def write_kaldi(ark: Path, scp: Path, stats: dict[str, Stats]) -> None:
     """Write cmvn.ark and cmvn.scp (absolute paths), keyed by speaker, sorted as LC_ALL=C does."""
-    import kaldiio.matio
-
-    from kdasr.files import write_table
-
-    places = {}
-    with atomic_write(ark, "wb") as stream:
+    with write_ark(ark) as written:
         for speaker in sorted(stats, key=str.encode):
-            stream.write(f"{speaker} ".encode())
-            places[speaker] = f"{ark.absolute()}:{stream.tell()}"
-            kaldiio.matio.write_array(stream, to_kaldi(stats[speaker]))
-    write_table(scp, places)
+            written.add(speaker, to_kaldi(stats[speaker]))
+    write_table(scp, written.places)

@@ -1,7 +1,7 @@
 """`kdasr feats`: a Kaldi data directory -> features of a kind, frame counts, durations and CMVN statistics.
 
 Utterances in sorted order are cut into shards. A shard S is feats.S.ark (matrices, kaldiio's method 3),
-feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last: where it stands, the
+its checksum feats.S.sha256, feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last: where it stands, the
 shard is whole. Merging puts the shards' tables together. How many processes or jobs shared the work, and
 how often it was killed, leaves no trace in the result.
 
@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdasr.data.front_ends import KINDS, FrontEnd, front_end
+from kdasr.data.matrices import check_archives, read_matrix, write_ark
+from kdasr.data.places import Place, parse_table, size
 from kdasr.data.utterances import Utterance, parse_speeds, plan
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import UNREADABLE_NPZ, atomic_write, only_writer, read_json, read_table, write_json, write_table
 from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
@@ -47,6 +49,8 @@ examples:
   kdasr feats --data data/train_si284 --out dump/fbank/train_sp --speed 0.9,1.0,1.1 --cmvn speaker
   # log spectrograms, as Mun'im et al. 2018 take them
   kdasr feats --data data/train_si284 --out dump/spectrogram/train_si284 --type spectrogram
+  # clips shorter than a tenth of a second (or than a frame) counted and left out, not refused
+  kdasr feats --data data/crawled --out dump/fbank/crawled --min_duration 0.1
 """
 
 SHARD_SIZE = 200  # utterances: about 25 minutes of WSJ, one or two seconds of work
@@ -78,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", choices=KINDS, default="fbank", help="log-mel filterbanks or log spectrograms (default fbank)"
     )
     parser.add_argument("--bins", type=int, help="mel bins of fbank (default 80)")
+    parser.add_argument(
+        "--min_duration",
+        type=float,
+        metavar="SECONDS",
+        help="leave out, and count, what is shorter than this or than a frame (default: a clip without a frame is refused)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,6 +95,8 @@ def run(args: argparse.Namespace) -> None:
     started = time.monotonic()
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: expected 1 process or more")
+    if args.min_duration is not None and not 0 <= args.min_duration < float("inf"):
+        raise UserError(f"--min_duration {args.min_duration}: expected seconds, 0 or more")
     share = parse_share(args.job, args.merge)
     data, out, speeds, front = args.data, args.out, parse_speeds(args.speed), front_end(args.type, args.bins)
     utterances = plan(data, speeds)
@@ -106,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
         todo = share.of(missing, len(shards), out)
         stem = "raw" if args.cmvn == "speaker" else "feats"
         work = [(s, shards[s]) for s in todo]
-        make = functools.partial(make_shard, out, stem, args.rate, front, args.cmvn == "speaker")
+        make = functools.partial(make_shard, out, stem, args.rate, front, args.cmvn == "speaker", args.min_duration)
         hours = run_shards(make, work, 1 if args.job else args.nj, f"{data.name}: features")
         spent = time.monotonic() - started
         if hours:
@@ -117,6 +129,10 @@ def run(args: argparse.Namespace) -> None:
         merge(out, data, shards, args.rate, args.nj, sources)
     done = read_json(out / "done.json")
     print(f"{out}: {done['utterances']} utterances, {done['frames']} frames, {done['seconds'] / 3600:.2f} h")
+    if done.get("left_out"):
+        print(
+            f"{out}: left out {done['left_out']} utterances that are too short, the first is {done['first_left_out']}"
+        )
 
 
 def describe(
@@ -127,15 +143,16 @@ def describe(
     total = 0
     for name, place in {row.source: row.audio for row in {row.audio: row for row in utterances}.values()}.items():
         try:
-            total += Path(place).stat().st_size
-        except OSError as error:
+            total += size(place)
+        except (OSError, ValueError) as error:
             if (args.out / "done.json").exists():  # finished: the audio may go
                 total = read_json(args.out / "manifest.json").get("audio_bytes", 0)
                 break
+            reason = error.strerror if isinstance(error, OSError) else "a NUL byte in its name"
             raise UserError(
-                f"{data / 'wav.scp'}: {name}: {place} cannot be opened ({error.strerror}); mend the path"
+                f"{data / 'wav.scp'}: {name}: {place.path} cannot be opened ({reason}); mend the path"
             ) from None
-    return {
+    described = {
         "made_by": "kdasr feats",
         "features": front.described(args.rate),
         "rate": args.rate,
@@ -149,6 +166,9 @@ def describe(
         "audio_bytes": total,  # catches a corpus made anew at the same paths
         "utt2spk": digest(data / "utt2spk") if by_speaker else None,
     }
+    if args.min_duration is not None:
+        described["min_duration"] = args.min_duration
+    return described
 
 
 def is_whole(out: Path, stem: str, shard: int) -> bool:
@@ -176,17 +196,18 @@ def make_shard(
     rate: int,
     front: FrontEnd,
     by_speaker: bool,
+    shortest: float | None,
     shard: int,
     rows: Sequence[Utterance],
     progress: Callable[[float], Any] | None = None,
 ) -> float:
-    """Compute and write one shard; returns its hours of audio."""
+    """Compute and write one shard; returns its hours of audio. `shortest`: seconds of what is kept, or refuse."""
     from kdasr.data.cmvn import accumulate
 
     read = functools.lru_cache(maxsize=1)(_read)  # neighbouring segments are cut from one recording
 
     def features(row: Utterance) -> tuple[np.ndarray, int, str, Stats]:
-        matrix, samples = compute(row, read, rate, front)
+        matrix, samples = compute(row, read, rate, front, shortest)
         if progress:
             progress(samples / rate / 3600)
         return matrix, samples, row.speaker if by_speaker else "", accumulate(matrix)
@@ -195,23 +216,23 @@ def make_shard(
 
 
 def _write_shard(out: Path, stem: str, shard: int, names: Sequence[str], results: Any) -> int:
-    """Write feats.S.ark, .npz and, last, .scp; returns the samples of audio in them."""
-    import kaldiio.matio
+    """Write feats.S.ark, .sha256, .npz and, last, .scp; returns the samples of audio in them.
+
+    An utterance without frames is left out: it has 0 frames in the .npz, and no place in the .scp.
+    """
     import numpy as np
 
     from kdasr.data.cmvn import merge as add
 
-    ark = out.absolute() / f"{stem}.{shard}.ark"
-    places, frames, samples, stats = {}, [], [], {}
-    with atomic_write(ark, "wb") as stream:
+    frames, samples, stats = [], [], {}
+    with write_ark(out.absolute() / f"{stem}.{shard}.ark") as ark:
         for name, (matrix, length, group, sums) in zip(names, results, strict=True):
-            stream.write(f"{name} ".encode())
-            places[name] = f"{ark}:{stream.tell()}"
-            kaldiio.matio.write_array(stream, matrix, compression_method=COMPRESSION)
             frames.append(len(matrix))
             samples.append(length)
-            stats[group] = add([stats[group], sums]) if group in stats else sums
-    with atomic_write(ark.with_suffix(".npz"), "wb") as stream:
+            if len(matrix):
+                ark.add(name, matrix, COMPRESSION)
+                stats[group] = add([stats[group], sums]) if group in stats else sums
+    with atomic_write(ark.path.with_suffix(".npz"), "wb") as stream:
         np.savez(
             stream,
             frames=frames,
@@ -221,20 +242,31 @@ def _write_shard(out: Path, stem: str, shard: int, names: Sequence[str], results
             sum=[part.sum for part in stats.values()],
             sum_square=[part.sum_square for part in stats.values()],
         )
-    write_table(ark.with_suffix(".scp"), places)
+    write_table(ark.path.with_suffix(".scp"), ark.places)
     return sum(samples)
 
 
-def _read(path: str) -> tuple[np.ndarray, int]:
+def _read(place: Place, name: str) -> tuple[np.ndarray, int]:
     from kdasr.data.audio import read_audio
 
-    return read_audio(path)
+    return read_audio(place, name)
 
 
 def compute(
-    row: Utterance, read: Callable[[str], tuple[np.ndarray, int]], rate: int, front: FrontEnd
+    row: Utterance,
+    read: Callable[[Place, str], tuple[np.ndarray, int]],
+    rate: int,
+    front: FrontEnd,
+    shortest: float | None = None,
 ) -> tuple[np.ndarray, int]:
     """Features (T, bins) of one utterance, and how many samples they were made from.
+
+    Args:
+        row: the utterance.
+        read: gives a recording's samples and rate.
+        rate: that is expected, Hz.
+        front: makes the features.
+        shortest: seconds; what is shorter, or has no frame, gives no frame. None: it is refused.
 
     Raises:
         UserError: unreadable audio, another sampling rate, less than one frame, values that are not finite.
@@ -242,32 +274,35 @@ def compute(
     import numpy as np
 
     try:
-        samples, found = read(row.audio)  # (n,) int16
+        samples, found = read(row.audio, row.audio.path or row.source)  # (n,) int16
     except (UserError, OSError, RuntimeError, ValueError) as error:
         raise UserError(f"utterance {row.source}: {error}") from None
+    path = row.audio.path or row.audio.command
     if found != rate:
         raise UserError(
-            f"utterance {row.source} ({row.audio}): sampled at {found} Hz, expected {rate}; "
+            f"utterance {row.source} ({path}): sampled at {found} Hz, expected {rate}; "
             f"give --rate {found} if the whole corpus is, or convert the file"
         )
     if row.span:
         start, end = (round(second * rate) for second in row.span)
         if start >= len(samples) or end > len(samples) + rate // 2:  # Kaldi, too, lets a segment end a little late
             raise UserError(
-                f"utterance {row.source}: ends at {max(row.span)} s, {row.audio} lasts {len(samples) / rate:.2f} s; "
+                f"utterance {row.source}: ends at {max(row.span)} s, {path} lasts {len(samples) / rate:.2f} s; "
                 "mend its segment"
             )
         samples = samples[start:] if row.span[1] == -1 else samples[start:end]
     samples = change_speed(samples, row.speed)
     matrix = front.compute(samples, rate)  # (T, bins)
-    if not len(matrix):
+    if shortest is not None and len(samples) < shortest * rate:
+        matrix = matrix[:0]
+    if not len(matrix) and shortest is None:
         raise UserError(
-            f"utterance {row.name} ({row.audio}): {len(samples) / rate:.3f} s of audio, less than one frame of "
-            f"{front.frame_ms} ms; remove it from the data directory"
+            f"utterance {row.name} ({path}): {len(samples) / rate:.3f} s of audio, less than one frame of "
+            f"{front.frame_ms} ms; leave out all that are too short (--min_duration 0.1), or remove it"
         )
     if not np.isfinite(matrix).all():
         raise UserError(
-            f"utterance {row.name} ({row.audio}): its features are not finite; the audio is damaged, remove or mend it"
+            f"utterance {row.name} ({path}): its features are not finite; the audio is damaged, remove or mend it"
         )
     return matrix, len(samples)
 
@@ -318,22 +353,29 @@ def merge(
         run_shards(functools.partial(normalise_shard, out, rate), work, nj, f"{data.name}: normalising")
 
     tables: dict[str, dict[str, str]] = {"feats.scp": {}, "utt2num_frames": {}, "utt2dur": {}, "utt2spk": {}}
-    parts, spk2utt = [], {}
+    parts, spk2utt, left_out = [], {}, []
     for shard, rows in enumerate(shards):
         frames, samples, groups = _read_npz(out, "feats", shard)
         places = read_table(out / f"feats.{shard}.scp")
         parts += groups.values()
         for row, count, length in zip(rows, frames, samples, strict=True):
+            if not count:
+                left_out.append(row.name)
+                continue
             offset = places[row.name].rpartition(":")[2]
             tables["feats.scp"][row.name] = f"{out.absolute()}/feats.{shard}.ark:{offset}"
             tables["utt2num_frames"][row.name] = str(count)
             tables["utt2dur"][row.name] = f"{round(length / rate, 6)}"
             tables["utt2spk"][row.name] = row.speaker
             spk2utt.setdefault(row.speaker, []).append(row.name)
+    if not parts:
+        raise UserError(f"{data}: all {len(left_out)} utterances are too short; give a smaller --min_duration")
     tables["spk2utt"] = {speaker: " ".join(names) for speaker, names in spk2utt.items()}
     if "text" in sources:
         text = read_table(data / "text")
-        tables["text"] = {row.name: text[row.source] for rows in shards for row in rows}
+        tables["text"] = {
+            row.name: text[row.source] for rows in shards for row in rows if row.name in tables["utt2spk"]
+        }
     else:
         (out / "text").unlink(missing_ok=True)
     for name, table in tables.items():
@@ -343,29 +385,31 @@ def merge(
     for path in out.glob("raw.*"):
         path.unlink()
     seconds = round(sum(map(float, tables["utt2dur"].values())), 3)
-    write_json(
-        out / "done.json",
-        {"utterances": len(tables["utt2spk"]), "frames": total.count, "seconds": seconds, "sources": sources},
-    )
+    done = {"utterances": len(tables["utt2spk"]), "frames": total.count, "seconds": seconds, "sources": sources}
+    if left_out:
+        done |= {"left_out": len(left_out), "first_left_out": left_out[0]}
+    write_json(out / "done.json", done)
 
 
 def normalise_shard(
     out: Path, rate: int, shard: int, rows: Sequence[Utterance], progress: Callable[[float], Any] | None = None
 ) -> float:
     """Write feats.S.* from raw.S.*, normalised by each speaker's statistics; returns its hours of audio."""
-    import kaldiio
+    import numpy as np
 
     from kdasr.data.cmvn import accumulate, apply, from_kaldi
 
-    stats = {name: from_kaldi(matrix) for name, matrix in kaldiio.load_scp(str(out / "cmvn.scp")).items()}
-    raw = kaldiio.load_ark(str(out / f"raw.{shard}.ark"))
-    lengths = _read_npz(out, "raw", shard)[1]
+    speakers = read_table(out / "cmvn.scp")
+    stats = {name: from_kaldi(read_matrix(name, speakers[name])) for name in {row.speaker for row in rows}}
+    frames, lengths, _ = _read_npz(out, "raw", shard)
+    raw = parse_table(read_table(out / f"raw.{shard}.scp"), out / f"raw.{shard}.scp")
+    check_archives(raw.values(), f"remove {out} and run again")
 
     def features() -> Any:
-        for row, length, (name, matrix) in zip(rows, lengths, raw, strict=True):
-            if name != row.name:
-                raise UserError(f"{out}/raw.{shard}.ark: {name} where {row.name} should be; remove {out} and run again")
-            matrix = apply(matrix, stats[row.speaker])  # (T, M)
+        for row, count, length in zip(rows, frames, lengths, strict=True):
+            matrix = read_matrix(row.name, raw[row.name]) if count else np.zeros((0, 1), np.float32)  # (T, M)
+            if count:
+                matrix = apply(matrix, stats[row.speaker])
             if progress:
                 progress(length / rate / 3600)
             yield matrix, length, "", accumulate(matrix)
@@ -379,9 +423,16 @@ def _read_npz(out: Path, stem: str, shard: int) -> tuple[list[int], list[int], d
 
     from kdasr.data.cmvn import Stats
 
-    with np.load(out / f"{stem}.{shard}.npz") as arrays:
-        rows = zip(
-            arrays["groups"].tolist(), arrays["count"].tolist(), arrays["sum"], arrays["sum_square"], strict=True
-        )
-        stats = {group: Stats(count, total, square) for group, count, total, square in rows}
-        return arrays["frames"].tolist(), arrays["samples"].tolist(), stats
+    path = out / f"{stem}.{shard}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            rows = zip(
+                arrays["groups"].tolist(), arrays["count"].tolist(), arrays["sum"], arrays["sum_square"], strict=True
+            )
+            stats = {group: Stats(count, total, square) for group, count, total, square in rows}
+            return arrays["frames"].tolist(), arrays["samples"].tolist(), stats
+    except UNREADABLE_NPZ as error:
+        kind = type(error).__name__
+        raise UserError(
+            f"{path}: is damaged ({kind}); remove {out}/{stem}.{shard}.* and run kdasr feats again"
+        ) from None

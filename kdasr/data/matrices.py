@@ -1,47 +1,180 @@
-"""Features of an utterance as they lie in an archive. T frames, F bins."""
+"""Matrices in Kaldi's archives: written with a checksum, read without running anything. T frames, F bins.
+
+kaldiio packs and unpacks them. What it is not asked to do: it would open commands, and unpickle objects, both of which
+run whatever a list or an archive says. Beside an archive x.ark that kdasr writes stands x.sha256, as sha256sum
+writes it (`sha256sum -c x.sha256` in that directory checks it by hand).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
+from kdasr.data.places import ENDS_LATE, Place, Ranges, opened, parse
 from kdasr.errors import UserError
+from kdasr.files import atomic_write, read_lines
 
 if TYPE_CHECKING:
     import numpy as np
 
-
-# what kaldiio raises of files that are absent, cut short, or no archives
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, IndexError, AssertionError, RuntimeError, struct.error)
-
-
-def told(error: Exception) -> str:
-    """One of these in one line; some speak several lines, or none."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+AUDIO = (b"RIFF", b"fLaC", b"AUDI", b"NIST")
+# bytes of a value
+PLAIN = {b"FM ": 4, b"DM ": 8}
+VECTORS = {b"FV ": 4, b"DV ": 8}
+COMPRESSED = {b"CM ": 1, b"CM2": 2, b"CM3": 1}
+COLUMN_HEADER = 8  # bytes more for each column of CM
 
 
-def read_matrix(name: str, place: str) -> np.ndarray:
-    """The features (T, F) of an utterance by its entry in feats.scp; they may be read-only, and without frames.
+class Ark:
+    """An archive that is being written."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self.stream, self.path, self.sha256 = stream, path, hashlib.sha256()
+        self.places: dict[str, str] = {}  # key -> its entry in an scp
+
+    def write(self, data: bytes) -> None:
+        """Write bytes, and count them into the checksum."""
+        self.sha256.update(data)
+        self.stream.write(data)
+
+    def add(self, key: str, matrix: np.ndarray, compression: int | None = None) -> None:
+        """Append a matrix; `compression` is kaldiio's number of a method."""
+        import kaldiio.matio
+
+        self.write(f"{key} ".encode())
+        self.places[key] = f"{self.path}:{self.stream.tell()}"
+        options = {} if compression is None else {"compression_method": compression}
+        kaldiio.matio.write_array(self, matrix, **options)
+
+
+@contextlib.contextmanager
+def write_ark(path: Path, final: Path | None = None) -> Iterator[Ark]:
+    """Write x.ark and then x.sha256, each whole or not at all.
+
+    Args:
+        path: of the archive.
+        final: the path that it will have when all is written, if that is another; the entries name it.
+    """
+    with atomic_write(path, "wb") as stream:
+        ark = Ark(stream, (final or path).absolute())
+        yield ark
+    with atomic_write(path.with_suffix(".sha256")) as stream:
+        stream.write(f"{ark.sha256.hexdigest()}  {path.name}\n")
+
+
+def check_archives(places: Iterable[Place], remedy: str) -> None:
+    """Read every archive of these places once, and compare it with its checksum.
+
+    An archive of somebody else's that has none is passed over.
+
+    Args:
+        places: of matrices.
+        remedy: how to make an archive again.
 
     Raises:
-        UserError: they cannot be read, are audio or no matrix, or hold values that are not numbers; the utterance is
+        UserError: one that was changed, or cannot be read.
+    """
+    for path in dict.fromkeys(place.path for place in places if place.offset is not None):
+        known = Path(path).with_suffix(".sha256")
+        if not known.is_file():
+            continue
+        written = " ".join(read_lines(known)).split(None, 1)
+        if len(written) != 2 or written[1].strip() != Path(path).name:
+            raise UserError(f"{known}: is not the checksum of {path}; {remedy}")
+        try:
+            with open(path, "rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        if found != written[0]:
+            raise UserError(f"{path}: was changed after it was written (its sha256 is another); {remedy}")
+
+
+def read_matrix(
+    name: str, place: str | Place, remedy: str = "make the features again (kdasr feats)", finite: bool = True
+) -> np.ndarray:
+    """The matrix (T, F) of an utterance by its entry in feats.scp; it may be read-only, and without frames.
+
+    Args:
+        name: of the utterance, for messages.
+        place: its entry.
+        remedy: how to make the matrix again.
+        finite: whether values that are not numbers are refused.
+
+    Raises:
+        UserError: it cannot be read, is audio or no matrix, or holds values that are not numbers; the utterance is
             named.
     """
-    import kaldiio
     import numpy as np
 
-    try:
-        x = kaldiio.load_mat(place)
-    except UNREADABLE as error:
-        raise UserError(
-            f"{name}: {place} cannot be read ({told(error)}); make the features again (kdasr feats)"
-        ) from error
-    if isinstance(x, tuple):
-        raise UserError(f"{name}: {place} is audio where features are taken; make them (kdasr feats)")
+    at = place if isinstance(place, Place) else parse(place, name)
+    with opened(at, name) as stream:
+        where = f"{name}: {at.path}:{at.offset}" if at.offset is not None else f"{name}: {at.path or at.command}"
+        x = _unpacked(stream, where, remedy)
     if x.ndim != 2:
-        raise UserError(
-            f"{name}: {place} has the shape {x.shape}, not (frames, bins); make the features again (kdasr feats)"
-        )
-    if not np.isfinite(x).all():
-        raise UserError(f"{name}: {place} holds values that are not numbers; make the features again (kdasr feats)")
+        raise UserError(f"{where} has the shape {x.shape}, not (frames, bins); {remedy}")
+    x = _cut(x, at.ranges, where)
+    if finite and not np.isfinite(x).all():
+        raise UserError(f"{where} holds values that are not numbers; {remedy}")
     return x
+
+
+def _unpacked(stream: BinaryIO, where: str, remedy: str) -> np.ndarray:
+    """Whatever array stands there."""
+    import kaldiio.matio
+
+    begin = stream.tell()
+    end = stream.seek(0, 2)
+    stream.seek(begin)
+    head = stream.read(64)
+    stream.seek(begin)
+    if head.startswith(b"PKL"):
+        raise UserError(f"{where} is a pickled object, which could run a program when it is read; {remedy}")
+    if head.startswith(AUDIO):
+        raise UserError(f"{where} is audio where features are taken; make them (kdasr feats)")
+    told = _size(head) if head.startswith(b"\0B") else (0 if head.lstrip(b" \n").startswith(b"[") else None)
+    if told is None or not 0 <= told <= end - begin:
+        what = "it is no Kaldi matrix" if told is None else f"it is cut short, as its header promises {told:,} bytes"
+        raise UserError(f"{where} cannot be read ({what}); {remedy}")
+    try:
+        return kaldiio.matio.read_kaldi(stream)
+    except (EOFError, ValueError, TypeError, IndexError, AssertionError, RuntimeError, struct.error) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+        raise UserError(f"{where} cannot be read ({said}); {remedy}") from None
+
+
+def _size(head: bytes) -> int | None:
+    """Bytes that a binary matrix or vector takes at least, by its header; None if it is none."""
+    kind = head[2:5]
+    try:
+        if kind in PLAIN:
+            sizes = [struct.unpack_from("<i", head, place + 1)[0] for place in (5, 10) if head[place] == 4]
+            return PLAIN[kind] * sizes[0] * sizes[1] if len(sizes) == 2 and min(sizes) >= 0 else None
+        if kind in VECTORS:
+            length = struct.unpack_from("<i", head, 6)[0]
+            return VECTORS[kind] * length if length >= 0 else None
+        if kind in COMPRESSED:
+            rows, columns = struct.unpack_from("<ii", head, 2 + len(kind.strip()) + 1 + 8)  # smallest value and range
+            more = COLUMN_HEADER * columns if kind == b"CM " else 0
+            return COMPRESSED[kind] * rows * columns + more if min(rows, columns) >= 0 else None
+    except (struct.error, IndexError):
+        return None
+    return None
+
+
+def _cut(x: np.ndarray, ranges: Ranges, where: str) -> np.ndarray:
+    """The rows and columns that an entry asks for."""
+    index: list[Any] = []
+    for wanted, there in zip(ranges, x.shape, strict=False):
+        if wanted is None:
+            index.append(slice(None))
+            continue
+        first, last = wanted
+        if first >= there or last >= there + ENDS_LATE:
+            raise UserError(f"{where} has {there}, and [{first}:{last}] of them are asked for; mend the list")
+        index.append(slice(first, last + 1))
+    return x[tuple(index)] if index else x

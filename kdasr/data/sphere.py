@@ -45,28 +45,43 @@ class SphereHeader:
     sample_bytes: int
     byte_format: str  # '01' little-endian, '10' big-endian, '1' bytes
     coding: str  # 'pcm', 'ulaw', 'pcm,embedded-shorten-v2.00', ...
+    checksum: int | None  # of the samples of all channels, modulo 65536
 
 
-def read_sphere(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
-    """Read a SPHERE file of one channel.
+def read_sphere(path: str | os.PathLike[str], channel: int | None = None) -> tuple[np.ndarray, int]:
+    """Read a channel of a SPHERE file.
+
+    Args:
+        path: the file.
+        channel: which, from 1; None: the file has to have one.
 
     Returns:
         Samples, int16 (n,), and the rate in Hz. Mu-law is expanded to 16 bit.
 
     Raises:
-        UserError: absent, no SPHERE file, a coding that is not read, more than one channel, damaged,
-            or another number of samples than the header promises (both numbers are named).
+        UserError: absent, no SPHERE file, a coding that is not read, no such channel, damaged, another number of
+            samples than the header promises (both numbers are named), or another checksum.
     """
     data = _read_bytes(Path(path))
     header = parse_header(data, path)
-    if header.channels != 1:
-        raise UserError(f"{path}: {header.channels} channels, expected 1; cut one channel out first")
+    if channel is None and header.channels != 1:
+        raise UserError(
+            f"{path}: {header.channels} channels, expected 1; name one in wav.scp, as sph2pipe -f wav -c 1 {path} |"
+        )
+    if channel is not None and channel > header.channels:
+        raise UserError(f"{path}: has {header.channels} channel(s), and number {channel} is asked for; mend the list")
     if header.coding == "pcm":
-        samples = _plain_samples(data, header, path)
+        samples = _plain_samples(data, header, path)  # (n, channels)
+        sums = {int(samples.sum(dtype=np.int64))}
     elif header.coding == "ulaw":
-        samples = _ULAW_VALUES[np.frombuffer(data, np.uint8, offset=header.size)[: header.sample_count]]
+        codes = np.frombuffer(data, np.uint8, offset=header.size)[: header.sample_count * header.channels]
+        codes = codes[: len(codes) // header.channels * header.channels]
+        samples = _ULAW_VALUES[codes].reshape(-1, header.channels)  # (n, channels)
+        # The standard does not say of what: of bytes with a sign or without, or of the values that they stand for.
+        sums = {int(values.sum(dtype=np.int64)) for values in (codes, codes.view(np.int8), samples)}
     elif header.coding.startswith("pcm,embedded-shorten"):
-        samples = _shorten_samples(data, path)
+        samples = _shorten_samples(data, path, header.channels)  # (n, channels)
+        sums = {int(samples.sum(dtype=np.int64))}
     else:
         raise UserError(
             f"{path}: sample_coding {header.coding!r} is not read here (pcm, ulaw and pcm,embedded-shorten are);"
@@ -77,7 +92,12 @@ def read_sphere(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
             f"{path}: the header promises {header.sample_count} samples, found {len(samples)};"
             " the file is truncated or damaged, copy it again"
         )
-    return samples, header.rate
+    if header.checksum is not None and header.checksum not in {value & 0xFFFF for value in sums}:
+        raise UserError(
+            f"{path}: its samples do not add up to the header's sample_checksum {header.checksum}; the file is damaged, "
+            "copy it again"
+        )
+    return np.ascontiguousarray(samples[:, (channel or 1) - 1]), header.rate
 
 
 def write_sphere(
@@ -94,16 +114,18 @@ def write_sphere(
     """
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise ValueError(f"expected int16 (n,), found {samples.dtype} {samples.shape}")
+    checksum = int(samples.sum(dtype=np.int64))
     if coding == "pcm":
         body = samples.astype("<i2").tobytes()
     elif coding == "ulaw":
         body = _ulaw_codes(samples).tobytes()
+        checksum = sum(body)  # of what can be read again
     elif coding == "shorten":
         body = encode_shorten(samples)
     else:
         raise ValueError(f"coding {coding!r}: expected one of {', '.join(CODINGS)}")
     with atomic_write(path, "wb") as stream:
-        stream.write(_format_header(samples, rate, coding, utterance_id) + body)
+        stream.write(_format_header(samples, rate, coding, utterance_id, checksum) + body)
 
 
 def parse_header(data: bytes, path: str | os.PathLike[str]) -> SphereHeader:
@@ -111,7 +133,7 @@ def parse_header(data: bytes, path: str | os.PathLike[str]) -> SphereHeader:
     lines = data[:16].split(b"\n")
     if lines[0].strip() != MAGIC:
         raise UserError(f"{path}: not a SPHERE file (it does not begin with NIST_1A); give the disc's own file")
-    if len(lines) < 3 or not lines[1].strip().isdigit():
+    if len(lines) < 3 or not re.fullmatch(rb"\s*[0-9]{1,9}\s*", lines[1]):
         raise UserError(f"{path}: the SPHERE header has no length in its second line; copy the file again")
     size = int(lines[1])
     text, end, _ = data[:size].decode("latin-1").partition("end_head")
@@ -122,10 +144,12 @@ def parse_header(data: bytes, path: str | os.PathLike[str]) -> SphereHeader:
 
     def number(name: str, default: str = "") -> int:
         value = fields.get(name, default)
-        if not value.isdigit():
+        if not (value.isascii() and value.isdigit() and len(value) < 12):
             raise UserError(f"{path}: the SPHERE header's {name} is {value!r}, expected a number; copy the file again")
         return int(value)
 
+    if not number("channel_count", "1") or not number("sample_rate"):
+        raise UserError(f"{path}: the SPHERE header has 0 channels, or 0 samples a second; copy the file again")
     coding = fields.get("sample_coding", "pcm").lower()
     coding = re.sub(r"^(mu-?law|u-law)", "ulaw", coding)
     return SphereHeader(
@@ -136,6 +160,7 @@ def parse_header(data: bytes, path: str | os.PathLike[str]) -> SphereHeader:
         sample_bytes=number("sample_n_bytes", "1" if coding.startswith("ulaw") else "2"),
         byte_format=fields.get("sample_byte_format", "01"),
         coding=coding,
+        checksum=number("sample_checksum") if "sample_checksum" in fields else None,
     )
 
 
@@ -197,7 +222,7 @@ def _pack_rice(u: np.ndarray, k: np.ndarray) -> bytes:
     return total.astype(">u4").tobytes()
 
 
-def _format_header(samples: np.ndarray, rate: int, coding: str, utterance_id: str) -> bytes:
+def _format_header(samples: np.ndarray, rate: int, coding: str, utterance_id: str, checksum: int) -> bytes:
     """The 1024 bytes before the samples, with the fields in the discs' order."""
     fields: list[tuple[str, int | str]] = [("utterance_id", utterance_id)] if utterance_id else []
     low, high = (int(samples.min()), int(samples.max())) if len(samples) else (0, 0)
@@ -211,7 +236,7 @@ def _format_header(samples: np.ndarray, rate: int, coding: str, utterance_id: st
         ("sample_byte_format", "1" if coding == "ulaw" else "01"),
         ("sample_sig_bits", 8 if coding == "ulaw" else 16),
         ("sample_coding", CODINGS[coding]),
-        ("sample_checksum", int(samples.astype(np.int64).sum()) & 0xFFFF),  # of the samples before compression
+        ("sample_checksum", checksum & 0xFFFF),
     ]
     text = "".join(
         f"{name} -i {value}\n" if isinstance(value, int) else f"{name} -s{len(value)} {value}\n"
@@ -230,31 +255,34 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _plain_samples(data: bytes, header: SphereHeader, path: str | os.PathLike[str]) -> np.ndarray:
-    """Uncompressed samples, int16 (n,), fewer than the header says if the file is cut off."""
+    """Uncompressed samples, int16 (n, channels), fewer than the header says if the file is cut off."""
     types = {"01": "<i2", "10": ">i2"}
     if header.sample_bytes != 2 or header.byte_format not in types:
         raise UserError(
             f"{path}: sample_n_bytes {header.sample_bytes}, sample_byte_format {header.byte_format!r}: expected 16 bit"
             " (2 bytes, '01' or '10'); convert the file first"
         )
-    count = min(header.sample_count, (len(data) - header.size) // 2)
-    return np.frombuffer(data, types[header.byte_format], count, header.size).astype(np.int16)
+    count = min(header.sample_count, (len(data) - header.size) // 2 // header.channels)
+    values = np.frombuffer(data, types[header.byte_format], count * header.channels, header.size)
+    return values.astype(np.int16).reshape(-1, header.channels)
 
 
-def _shorten_samples(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
-    """Samples of a SPHERE file in Shorten, int16 (n,), by FFmpeg."""
+def _shorten_samples(data: bytes, path: str | os.PathLike[str], channels: int) -> np.ndarray:
+    """Samples of a SPHERE file in Shorten, int16 (n, channels), by FFmpeg."""
     import av
 
     parts: list[Any] = []
     try:
         with av.open(io.BytesIO(data), format="nistsphere") as container:
             for frame in container.decode(audio=0):
-                parts.append(frame.to_ndarray()[0])  # (samples of the frame,)
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
+                found = frame.to_ndarray()  # planes (channels, n), or one row of them in turn
+                parts.append(found.T if len(found) == channels else found.reshape(-1, channels))
+        samples = np.concatenate(parts) if parts else np.zeros((0, channels), np.int16)
+        return samples.astype(np.int16).reshape(-1, channels)
+    except (av.error.FFmpegError, IndexError, ValueError, OSError, ArithmeticError) as error:
         raise UserError(
             f"{path}: damaged after {sum(map(len, parts))} samples ({error}); copy the file again"
         ) from None
-    return np.concatenate(parts).astype(np.int16) if parts else np.zeros(0, np.int16)
 
 
 def _ulaw_table() -> np.ndarray:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import read_table
 
@@ -18,7 +20,7 @@ class Utterance:
 
     name: str
     speaker: str
-    audio: str  # path of the recording
+    audio: Place  # the recording
     span: tuple[float, float] | None  # seconds from `segments`; an end of -1 is the recording's
     speed: Fraction
     source: str  # the name in the data directory
@@ -46,15 +48,9 @@ def plan(data: Path, speeds: dict[str, Fraction]) -> list[Utterance]:
     Raises:
         UserError: no utterances; text, utt2spk and audio do not name the same ones; a command in wav.scp.
     """
-    recordings = read_table(data / "wav.scp")
+    recordings = parse_table(read_table(data / "wav.scp"), data / "wav.scp")
     if not recordings:
         raise UserError(f"{data / 'wav.scp'}: is empty; run the data stage again")
-    for name, place in recordings.items():
-        if place.endswith("|") or place == "-":
-            raise UserError(
-                f"{data / 'wav.scp'}: {name} is a command; give the path of its audio file "
-                "(SPHERE, shorten and FLAC are read as they are)"
-            )
     spans: dict[str, tuple[str, tuple[float, float] | None]] = {name: (name, None) for name in recordings}
     if (data / "segments").exists():
         spans = {
@@ -81,7 +77,7 @@ def plan(data: Path, speeds: dict[str, Fraction]) -> list[Utterance]:
     return rows
 
 
-def parse_segment(path: Path, name: str, row: str, recordings: dict[str, str]) -> tuple[str, tuple[float, float]]:
+def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) -> tuple[str, tuple[float, float]]:
     """A line of `segments`: (recording, (start, end)), in seconds."""
     words = row.split()
     try:

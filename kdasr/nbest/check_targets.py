@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kdasr.data.matrices import UNREADABLE, told
+from kdasr.data.matrices import check_archives, read_matrix
+from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table
 from kdasr.nbest.target_files import TABLES
@@ -43,8 +44,8 @@ def check_targets(
         feats: feature locations by utterance.
 
     Returns:
-        "hyps" (all ids of an utterance), "hyp_lens", "weights", "text" and, where soft targets are there, "soft"
-        (their locations), each by utterance.
+        "hyps" (all ids of an utterance), "hyp_lens", "weights", "text" and, where soft targets are there, "soft.scp"
+        and "ctc.scp" (their places), each by utterance.
 
     Raises:
         UserError: the first thing wrong, with its file and utterance.
@@ -57,9 +58,11 @@ def check_targets(
             f"targets again (kdasr targets --out {directory})"
         )
     tables = {name: read_table(directory / name, empty=True) for name in TABLES}
+    places: dict[str, dict[str, Place]] = {}
     for name in ("soft.scp", "ctc.scp"):
         if (directory / name).exists():
             tables[name] = read_table(directory / name)
+            places[name] = parse_table(tables[name], directory / name)
     for name, table in tables.items():
         if table.keys() != tables["hyps"].keys():
             key = min(table.keys() ^ tables["hyps"].keys())
@@ -78,9 +81,11 @@ def check_targets(
         "weights": each(directory / "weights", tables["weights"], lambda key, row: parse_weights(row, lens[key])),
         "text": tables["text"],
     }
-    if "soft.scp" in tables:
-        check_soft(directory / "soft.scp", tables["soft.scp"], lens, vocabulary)
-        checked["soft"] = tables["soft.scp"]
+    for name, found in places.items():
+        check_archives(found.values(), SOFT_REMEDY)
+        checked[name] = found
+    if "soft.scp" in places:
+        check_soft(directory / "soft.scp", places["soft.scp"], lens, vocabulary)
     return checked
 
 
@@ -139,7 +144,7 @@ def parse_weights(row: str, lens: Sequence[int]) -> list[float]:
     return weights
 
 
-def check_soft(path: Path, places: Mapping[str, str], lens: Mapping[str, Sequence[int]], vocabulary: int) -> None:
+def check_soft(path: Path, places: Mapping[str, Place], lens: Mapping[str, Sequence[int]], vocabulary: int) -> None:
     """Read all soft targets, and refuse those that are not of these hypotheses.
 
     Args:
@@ -148,26 +153,13 @@ def check_soft(path: Path, places: Mapping[str, str], lens: Mapping[str, Sequenc
         lens: lengths of its hypotheses.
         vocabulary: V.
     """
-    import kaldiio
-    import numpy as np
-
-    opened: dict[str, Any] = {}  # kaldiio keeps an ark open there, from one utterance to the next
     width = 0
-    try:
-        for key, place in places.items():
-            if place.endswith("|") or place.startswith("|"):
-                raise UserError(f"{path}: {key} is a command; name the file of its matrix")
-            try:
-                matrix = np.asarray(kaldiio.load_mat(place, fd_dict=opened))  # (R, 2J)
-            except UNREADABLE as error:
-                raise UserError(f"{path}: {key} cannot be read ({told(error)}); {SOFT_REMEDY}") from None
-            why = soft_fault(matrix, sum(lens[key]) + len(lens[key]), width, vocabulary)
-            if why:
-                raise UserError(f"{path}: {key} has {why}; {SOFT_REMEDY}")
-            width = matrix.shape[1]
-    finally:
-        for stream in opened.values():
-            stream.close()
+    for key, place in places.items():
+        matrix = read_matrix(f"{path}: {key}", place, SOFT_REMEDY, finite=False)  # (R, 2J)
+        why = soft_fault(matrix, sum(lens[key]) + len(lens[key]), width, vocabulary)
+        if why:
+            raise UserError(f"{path}: {key} has {why}; {SOFT_REMEDY}")
+        width = matrix.shape[1]
 
 
 def soft_fault(matrix: np.ndarray, rows: int, width: int, vocabulary: int) -> str:

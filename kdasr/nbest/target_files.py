@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.data.matrices import write_ark
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, atomic_write, write_json, write_table
+from kdasr.files import atomic_dir, write_json, write_table
 from kdasr.nbest.select import Target
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def write_targets(
 def write_soft_table(
     directory: Path, final: Path, matrices: Iterable[tuple[str, np.ndarray]], name: str = "soft"
 ) -> None:
-    """Write soft.ark and soft.scp, or others of their form.
+    """Write soft.ark, its checksum soft.sha256 and soft.scp, or others of their form.
 
     Args:
         directory: where to write them.
@@ -60,16 +61,12 @@ def write_soft_table(
         matrices: (R, 2J) by utterance: J token ids, then J natural logarithms.
         name: of the files.
     """
-    import kaldiio.matio
     import numpy as np
 
-    places: dict[str, str] = {}
-    with atomic_write(directory / f"{name}.ark", "wb") as stream:
+    with write_ark(directory / f"{name}.ark", final / f"{name}.ark") as ark:
         for key, matrix in matrices:
-            stream.write(f"{key} ".encode())
-            places[key] = f"{final.absolute() / name}.ark:{stream.tell()}"
-            kaldiio.matio.write_array(stream, np.ascontiguousarray(matrix, dtype=np.float32))  # (R, 2J)
-    write_table(directory / f"{name}.scp", places)
+            ark.add(key, np.ascontiguousarray(matrix, dtype=np.float32))  # (R, 2J)
+    write_table(directory / f"{name}.scp", ark.places)
 
 
 def soft_of_archives(

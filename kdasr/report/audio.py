@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdasr.data.audio import read_audio
+from kdasr.data.places import Place, parse_table
 from kdasr.data.utterances import parse_segment
 from kdasr.errors import UserError
 from kdasr.files import read_table
@@ -25,19 +26,16 @@ class Clips:
     told: str = ""
 
 
-def sources(places: Sequence[str]) -> dict[str, tuple[str, tuple[float, float] | None]]:
+def sources(places: Sequence[str]) -> dict[str, tuple[Place, tuple[float, float] | None]]:
     """Utterance: (file, its span in seconds or None), from data directories or wav.scp files.
 
     Raises:
         UserError: no such file, a malformed line, or a command where a file was expected.
     """
-    found: dict[str, tuple[str, tuple[float, float] | None]] = {}
+    found: dict[str, tuple[Place, tuple[float, float] | None]] = {}
     for place in map(Path, places):
         scp = place / "wav.scp" if place.is_dir() else place
-        recordings = read_table(scp)
-        for name, path in recordings.items():
-            if path.endswith("|"):
-                raise UserError(f"{scp}: {name} is a command; give the path of its audio file, or leave --audio out")
+        recordings = parse_table(read_table(scp), scp)
         segments = place / "segments"
         if not (place.is_dir() and segments.is_file()):
             found |= {name: (path, None) for name, path in recordings.items()}
@@ -48,7 +46,7 @@ def sources(places: Sequence[str]) -> dict[str, tuple[str, tuple[float, float] |
     return found
 
 
-def clips(wanted: Sequence[str], known: Mapping[str, tuple[str, tuple[float, float] | None]], room: float) -> Clips:
+def clips(wanted: Sequence[str], known: Mapping[str, tuple[Place, tuple[float, float] | None]], room: float) -> Clips:
     """Clips of the first utterances wanted that fit.
 
     Args:
@@ -74,11 +72,11 @@ def clips(wanted: Sequence[str], known: Mapping[str, tuple[str, tuple[float, flo
     return made
 
 
-def encode(path: str, span: tuple[float, float] | None) -> str:
+def encode(place: Place, span: tuple[float, float] | None) -> str:
     """A recording, or a span of it, as a data: URI of Ogg."""
     import soundfile
 
-    samples, rate = read_audio(path)
+    samples, rate = read_audio(place)
     if span is not None:
         end = len(samples) if span[1] < 0 else round(span[1] * rate)
         samples = samples[round(span[0] * rate) : end]

@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdasr.data.matrices import read_matrix
+from kdasr.data.matrices import check_archives, read_matrix
+from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
-from kdasr.files import read_table
+from kdasr.files import read_numbers, read_table
 from kdasr.models import Models, Source
 from kdasr.search.options import SearchOptions
 
@@ -34,12 +35,16 @@ class Row(NamedTuple):
     """An utterance and where its input is."""
 
     name: str
-    place: str  # an entry of feats.scp, or a path of audio
+    place: Place  # of its features or its audio
     seconds: float | None  # of audio, if the data directory says it
 
 
 def read_rows(data: str | Path, source: Source) -> list[Row]:
-    """The utterances of a data directory, in the order of its feats.scp (or wav.scp, for a model that takes audio)."""
+    """The utterances of a data directory, in the order of its feats.scp (or wav.scp, for a model that takes audio).
+
+    Raises:
+        UserError: a list is missing, empty or malformed, holds a command, or an archive of it was changed.
+    """
     table = Path(data) / ("wav.scp" if source.sample_rate else "feats.scp")
     if not table.is_file():
         needs = "audio (wav.scp)" if source.sample_rate else "features (feats.scp; kdasr feats)"
@@ -48,12 +53,14 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
         raise UserError(
             f"{data}: has segments, which a model with a waveform front end cannot use; cut the audio first"
         )
-    places = read_table(table)
+    places = parse_table(read_table(table), table)
     if not places:
         raise UserError(f"{table}: is empty; run the stage that writes it again")
+    if not source.sample_rate:
+        check_archives(places.values(), "make the features again (kdasr feats)")
     lengths = Path(data) / "utt2dur"
-    seconds = read_table(lengths) if lengths.is_file() else {}
-    return [Row(name, place, float(seconds[name]) if name in seconds else None) for name, place in places.items()]
+    seconds = read_numbers(lengths) if lengths.is_file() else {}
+    return [Row(name, place, seconds.get(name)) for name, place in places.items()]
 
 
 class Engine:
@@ -123,10 +130,10 @@ class Engine:
         if self.source.sample_rate:
             from kdasr.data.audio import read_audio
 
-            samples, rate = read_audio(row.place)  # (T,) int16
+            samples, rate = read_audio(row.place, row.name)  # (T,) int16
             if rate != self.source.sample_rate:
                 raise UserError(
-                    f"{row.name}: {row.place} has {rate} Hz, the model takes {self.source.sample_rate}; resample it"
+                    f"{row.name}: {row.place.entry()} has {rate} Hz, the model takes {self.source.sample_rate}; resample it"
                 )
             return samples.astype(np.float32) / 32768  # (T,)
         x = read_matrix(row.name, row.place)  # (T, F)
@@ -220,8 +227,11 @@ def out_of_memory(error: BaseException) -> bool:
 def speller(directory: str | Path, args: Any, token_list: Sequence[str]) -> Callable[[Sequence[int]], str]:
     """A function from token ids to text: the model's token directory's, else ESPnet's own."""
     if (Path(directory) / "tokens" / "tokens.json").is_file():
+        from kdasr import checkpoints
         from kdasr.data.tokens import load_tokens
 
+        for path in (Path(directory) / "tokens").iterdir():
+            checkpoints.check_known(path)
         return load_tokens(Path(directory) / "tokens").decode
     from kdasr.espnet import name
 

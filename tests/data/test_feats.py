@@ -136,8 +136,8 @@ def test_killed_anywhere_and_rerun_gives_the_same(options, data, tmp_path, small
         assert status == 130 and not (out / "done.json").exists()
         assert kdasr_feats(data, out, "--nj", 1, *options) == 0
         assert snapshot(out) == whole
-    # manifest, 3 shards of 3 files (twice with raw ones), 6 tables, cmvn.npz, done.json (and cmvn.ark, cmvn.scp)
-    assert point == (29 if options else 18)
+    # manifest, 3 shards of 4 files (twice with raw ones), 6 tables, cmvn.npz, done.json (and cmvn.ark, .sha256, .scp)
+    assert point == (36 if options else 21)
 
 
 def test_rerun_is_one_line_and_touches_nothing(data, tmp_path, capsys):
@@ -335,7 +335,7 @@ def segments(row):
         (lambda d: (d / "text").write_text("s0-00 A\nzz B\n"), (), r"wav\.scp: zz is missing \(1 utterances"),
         (lambda d: (d / "text").write_text("s0-00 A\n"), (), r"text: s0-02 is missing \(6 utterances"),
         (lambda d: (d / "utt2spk").write_text("s0-00 s0\n"), (), r"utt2spk: s0-02 is missing"),
-        (lambda d: (d / "wav.scp").write_text("a sph2pipe x |\n"), (), r"wav\.scp: a is a command"),
+        (lambda d: (d / "wav.scp").write_text("a sox x -r 8k -t wav - |\n"), (), r"wav\.scp: a is a command"),
         (segments("s0-00 0.2 0.1"), (), r"segments: s0-00 goes from 0\.2 to 0\.1 s"),
         (segments("s0-00 0.1"), (), r"expected 'RECORDING START END'"),
         (segments("xx 0 1"), (), r"cut from xx, which wav\.scp lacks"),

@@ -32,7 +32,7 @@ def test_other_shapes_and_values_are_refused(tmp_path, x, said):
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"^u: .*none\.ark:2 cannot be read \(FileNotFoundError"):
+    with pytest.raises(UserError, match=r"^u: .*none\.ark: no such file"):
         read_matrix("u", f"{tmp_path / 'none.ark'}:2")
     kaldiio.save_ark(str(tmp_path / "x.ark"), {"u": np.zeros((9, 4), np.float32)})
     (tmp_path / "cut.ark").write_bytes((tmp_path / "x.ark").read_bytes()[:40])

@@ -46,7 +46,7 @@ def test_good_ones_are_read(targets):
     assert tables["hyp_lens"] == {"u1": [4, 2], "u2": [1]}
     assert tables["weights"] == {"u1": [0.75, 0.25], "u2": [1.0]}
     assert tables["text"] == {"u1": "AB A", "u2": "C"}
-    assert tables["soft"] == read_table(targets / "soft.scp")
+    assert {key: place.entry() for key, place in tables["soft.scp"].items()} == read_table(targets / "soft.scp")
     (targets / "soft.scp").unlink()
     assert check(targets).keys() == {"hyps", "hyp_lens", "weights", "text"}
 
@@ -154,10 +154,13 @@ def test_bad_soft_targets(tmp_path, matrices, key, said):
 def test_soft_targets_that_cannot_be_read(targets):
     whole = (targets / "soft.ark").read_bytes()
     (targets / "soft.ark").write_bytes(whole[:-20])
-    with pytest.raises(UserError, match=r"soft.scp: u2 cannot be read \("):
+    with pytest.raises(UserError, match=r"soft.ark: was changed after it was written .*; make the soft targets again"):
+        check(targets)
+    (targets / "soft.sha256").unlink()  # as in directories of somebody else's
+    with pytest.raises(UserError, match=r"soft.scp: u2: \S+soft.ark:\d+ cannot be read \(it is cut short"):
         check(targets)
     (targets / "soft.ark").unlink()
-    with pytest.raises(UserError, match=r"soft.scp: u1 cannot be read \(FileNotFoundError"):
+    with pytest.raises(UserError, match=r"soft.scp: u1: \S+soft.ark: no such file"):
         check(targets)
     marker = targets / "ran"
     write_table(targets / "soft.scp", {"u1": f"touch {marker} |", "u2": f"{targets}/soft.ark:9"})
@@ -172,4 +175,4 @@ def test_thousands_of_utterances_take_seconds(tmp_path):
     before = time.process_time()
     tables = check_targets(tmp_path / "t", "abc", V, dict.fromkeys(many, ""))
     assert len(tables["hyps"]) == 3000 and time.process_time() - before < 10
-    assert kaldiio.load_mat(tables["soft"]["u02999"]).shape == (305, 10)
+    assert kaldiio.load_mat(tables["soft.scp"]["u02999"].entry()).shape == (305, 10)
