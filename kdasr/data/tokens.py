@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import io
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdasr.data.kaldi_check import odd_character
+from kdasr.data.kaldi_dir import columns
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, only_writer, read_json, read_lines, read_table, write_json
+from kdasr.files import BLANKS, atomic_dir, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.shards import digest
 
 EXAMPLES = """\
@@ -61,9 +65,7 @@ class Tokens:
 
     @functools.cached_property
     def _pieces(self) -> Any:
-        import sentencepiece
-
-        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+        return _processor(self.model, "bpe.model")
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -74,6 +76,15 @@ class Tokens:
         if self.type != "char":
             return self._pieces.encode(text, out_type=str)
         return [SPACE if token == " " else token for token in self._pattern.findall(text)]
+
+    def normalised(self, text: str) -> str:
+        """A text as its tokens spell it: sentencepiece normalises it (NFKC) before it cuts it, as in ESPnet.
+
+        In what is given back one blank stands between words.
+        """
+        if self.type != "char" and not text.isascii():  # none of ASCII's characters has another form
+            text = self.join(self.split(text))
+        return " ".join(columns(text))
 
     def join(self, tokens: Iterable[str]) -> str:
         """The text of tokens."""
@@ -106,10 +117,11 @@ def load_tokens(directory: str | Path) -> Tokens:
     """Read a token directory.
 
     Raises:
-        UserError: a file is missing, or tokens.txt is no ESPnet token list.
+        UserError: a file is missing, tokens.txt is no ESPnet token list, or bpe.model is damaged.
     """
     directory = Path(directory)
-    kind = read_json(directory / "tokens.json").get("type")
+    made = read_json(directory / "tokens.json")
+    kind = made.get("type")
     path = directory / "tokens.txt"
     tokens = read_lines(path)
     if not tokens or tokens[0] != BLANK or tokens[-1] != SOS_EOS or UNK not in tokens:
@@ -124,7 +136,43 @@ def load_tokens(directory: str | Path) -> Tokens:
         raise UserError(
             f"{directory}: expected type char in tokens.json, or bpe or unigram and bpe.model; run kdasr tokens again"
         )
-    return Tokens(kind, tokens, nlsyms, (directory / "bpe.model").read_bytes())
+    return Tokens(kind, tokens, nlsyms, read_pieces(directory / "bpe.model", made.get("bpe_model")))
+
+
+def read_pieces(path: Path, expected: Any = None) -> bytes:
+    """A sentencepiece model.
+
+    Args:
+        path: its file.
+        expected: the digest of its bytes, where that was written down. A model that was damaged after that is not even
+            loaded: sentencepiece does not check what it reads, and can end the process.
+
+    Raises:
+        UserError: it is empty, damaged or no such model.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: is no file, expected a sentencepiece model; copy it again, or run kdasr tokens again")
+    model = path.read_bytes()
+    if expected not in (None, _digest(model)):
+        raise UserError(f"{path}: was changed after it was made; copy it again, or run kdasr tokens again")
+    _processor(model, path)
+    return model
+
+
+def _digest(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()[:16]
+
+
+def _processor(model: bytes, path: str | Path) -> Any:
+    """What reads and writes a sentencepiece model's pieces; UserError if it is none."""
+    import sentencepiece
+
+    try:
+        if model:  # of no bytes it would make a reader that reads nothing
+            return sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError:
+        pass
+    raise UserError(f"{path}: is no sentencepiece model, or damaged; copy it again, or run kdasr tokens again")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +200,7 @@ def run(args: argparse.Namespace) -> None:
             f"--vocab {args.vocab}: a character list keeps every character; give --type bpe or unigram, or no --vocab"
         )
     vocab = (args.vocab or 100) if args.type != "char" else None
-    for path in [*(args.text or []), *([args.nlsyms] if args.nlsyms else [])]:
+    for path in [*(args.text or []), *([args.nlsyms] if args.nlsyms else []), *args.check]:
         read_lines(path)  # says so if it is absent or not UTF-8
     if args.model:
         made_from: dict[str, Any] = {"model": digest(args.model / "config.yaml")}
@@ -163,9 +211,11 @@ def run(args: argparse.Namespace) -> None:
             "text": [digest(path) for path in args.text],
             "nlsyms": digest(args.nlsyms) if args.nlsyms else None,
         }
+    refuse_other_things(args.out)
     with only_writer(args.out.parent, name=f".{args.out.name}.lock", wait=60):
         if (args.out / "tokens.json").exists():
-            there = read_json(args.out / "tokens.json").get("made_from", {})
+            there = read_json(args.out / "tokens.json").get("made_from")
+            there = there if isinstance(there, dict) else {}
             differing = [key for key in {**there, **made_from} if there.get(key) != made_from.get(key)]
             if differing:
                 key = differing[0]
@@ -185,36 +235,46 @@ def run(args: argparse.Namespace) -> None:
             )
     for path in args.check:
         print(check(tokens, path))
+    for path in dict.fromkeys([*(args.text or []), *args.check]):
+        if note := changed(tokens, path):
+            print(note)
+
+
+def refuse_other_things(out: Path) -> None:
+    """UserError if a token directory would take the place of something else, which would be lost."""
+    if out.exists() and not (out / "tokens.json").exists() and (not out.is_dir() or any(out.glob("[!.]*"))):
+        raise UserError(f"{out}: holds other things than tokens, which would be lost; name another directory")
 
 
 def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Path | None = None) -> Tokens:
     """Make the tokens of a training set's transcripts.
 
     Raises:
-        UserError: no text, white space that would become a token, a reserved word, or a size of
-            the list that the text does not allow (the possible one is named).
+        UserError: no text, white space or a control character, which would become a token, a reserved word, or a size
+            of the list that the text does not allow (the possible one is named).
     """
     lines: list[str] = []
+    found: dict[str, str] = {}  # <...> word: where it stands
     for path in texts:
         for name, text in read_table(path).items():
-            odd = next((c for c in text if c != " " and (c.isspace() or not c.isprintable())), None)
+            odd = odd_character(text, blanks=" ")
             if odd:
                 raise UserError(
-                    f"{path}: {name} has the character {odd!r}, which would become a token; write a plain space"
+                    f"{path}: {name} has the character {odd!a}, which would become a token; write a plain space"
                 )
+            if "<" in text:
+                found |= {word: f"{path}: {name}" for word in columns(text) if NLSYM.fullmatch(word)} | found
             lines.append(text)
     if not lines:
         raise UserError(f"{texts[0]}: no text in it, so no tokens either; give the training set's transcripts")
-    symbols = find_nlsyms(lines, nlsyms, kind)
+    symbols = find_nlsyms(found, nlsyms, kind)
     if kind == "char":
         counts = Counter(token for line in lines for token in Tokens("char", [], symbols).split(line))
         # ESPnet's order: by count, and by first appearance among equals.
         inner = [token for token, _ in sorted(counts.items(), key=lambda row: -row[1]) if token != UNK]
         return Tokens("char", [BLANK, UNK, *inner, SOS_EOS], symbols)
     model = train_pieces(lines, kind, vocab or 100, symbols, texts[0])
-    import sentencepiece
-
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+    pieces = _processor(model, "bpe.model")
     inner = [pieces.id_to_piece(number) for number in range(3, len(pieces))]  # after <unk> <s> </s>
     return Tokens(kind, [BLANK, UNK, *inner, SOS_EOS], symbols, model)
 
@@ -240,32 +300,48 @@ def of_config(directory: str | Path, config: dict[str, Any], nlsyms: Path | None
         given = read_lines(nlsyms)
     elif isinstance(given, str):
         given = read_lines(beside(directory, given, "its non-linguistic symbols"))
+    elif not isinstance(given, list):
+        raise UserError(
+            f"{directory}/config.yaml: non_linguistic_symbols is {given!r}, expected a file or a list; copy it again"
+        )
     reserved = {BLANK, UNK, SOS_EOS, SPACE}
-    symbols = sorted({symbol for symbol in (line.strip() for line in given) if symbol} & set(listed))
+    symbols = sorted({symbol for symbol in (str(line).strip(BLANKS) for line in given) if symbol} & set(listed))
     symbols = symbols or sorted(token for token in listed if NLSYM.fullmatch(token) and token not in reserved)
     if kind == "char":
         return Tokens("char", listed, symbols)
     if kind != "bpe":  # ESPnet's name for every sentencepiece model
         raise UserError(f"{directory}: has tokens of type {kind}; expected characters (char) or sentencepiece (bpe)")
     pieces = beside(directory, str(config.get("bpemodel")), "its sentencepiece model")
-    return Tokens("bpe", listed, symbols, pieces.read_bytes())
+    return Tokens("bpe", listed, symbols, read_pieces(pieces))
 
 
-def find_nlsyms(lines: Iterable[str], path: Path | None, kind: str) -> list[str]:
-    """The words that are one token: those of a file and every <...> word of the text, sorted."""
-    found = {word for line in lines for word in line.split() if NLSYM.fullmatch(word)}
-    given = {line.strip() for line in read_lines(path)} - {""} if path else set()
-    symbols = sorted(found | given)
+def find_nlsyms(found: Mapping[str, str], path: Path | None, kind: str) -> list[str]:
+    """The words that are one token: those of a file and every <...> word of the text, sorted.
+
+    Args:
+        found: the text's, with where each stands.
+        path: the file.
+        kind: of tokens.
+
+    Raises:
+        UserError: a word that has a meaning of its own among tokens of this kind, or that begins another.
+    """
+    lines = {line.strip(BLANKS): number for number, line in enumerate(read_lines(path), 1)} if path else {}
+    places = {**{line: f"{path}:{number}" for line, number in lines.items() if line}, **found}
+    symbols = sorted(places)
     reserved = {BLANK, SOS_EOS, SPACE} if kind == "char" else {BLANK, SOS_EOS, UNK, "<s>", "</s>"}
     for symbol in symbols:
-        where = path if symbol in given else "the text"
-        if symbol in reserved or len(symbol.split()) > 1:
+        if symbol in reserved:
             raise UserError(
-                f"{where}: {symbol!r} cannot be a token of its own (reserved, or with a blank); write another word"
+                f"{places[symbol]}: {symbol} cannot be a token of its own, as it has a meaning among {kind} tokens; "
+                "write another word"
             )
+        if len(columns(symbol)) > 1 or odd_character(symbol):
+            raise UserError(f"{places[symbol]}: {symbol!r} cannot be a token, expected one word a line; mend the line")
     for symbol, longer in ((a, b) for a in symbols for b in symbols if a != b and b.startswith(a)):
         raise UserError(
-            f"{path}: {symbol} begins {longer}, so that {longer} could be read in two ways; rename one of them"
+            f"{places[symbol]}: {symbol} begins {longer}, so that {longer} could be read in two ways; rename one of "
+            "them"
         )
     return symbols
 
@@ -311,7 +387,10 @@ def write(out: Path, tokens: Tokens, made_from: dict[str, Any]) -> None:
         (fresh / "nlsyms.txt").write_text("".join(f"{symbol}\n" for symbol in tokens.nlsyms), encoding="utf-8")
         if tokens.model:
             (fresh / "bpe.model").write_bytes(tokens.model)
-        write_json(fresh / "tokens.json", {"type": tokens.type, "size": len(tokens), "made_from": made_from})
+        record: dict[str, Any] = {"type": tokens.type, "size": len(tokens), "made_from": made_from}
+        if tokens.model:
+            record["bpe_model"] = _digest(tokens.model)
+        write_json(fresh / "tokens.json", record)
 
 
 def check(tokens: Tokens, path: Path) -> str:
@@ -329,3 +408,36 @@ def check(tokens: Tokens, path: Path) -> str:
         line += f" ({100 * unknown.total() / total:.3f} %), in {utterances} utterances: {shown}"
         line += f", and {len(unknown) - 20} more" if len(unknown) > 20 else ""
     return line
+
+
+def changed(tokens: Tokens, path: Path) -> str:
+    """One line about a text that sentencepiece normalises: how many utterances change, and how; '' if none does.
+
+    Blanks more or less between words are no change.
+    """
+    table = read_table(path, empty=True)
+    plain = {name: " ".join(columns(text)) for name, text in table.items()}
+    spelled = {name: tokens.normalised(text) for name, text in plain.items()}
+    differing = [name for name in table if plain[name] != spelled[name]]
+    if not differing:
+        return ""
+    name = differing[0]
+    return (
+        f"{path}: sentencepiece normalises {len(differing)} of {len(table)} utterances (NFKC, as ESPnet), as {name}: "
+        f"{_first_difference(plain[name], spelled[name])}; scores are then of the normalised text"
+    )
+
+
+def _first_difference(before: str, after: str) -> str:
+    """The first word that differs, before and after; the whole texts where there are more words or fewer."""
+    one, other = columns(before), columns(after)
+    pairs = list(zip(one, other, strict=True)) if len(one) == len(other) else [(before, after)]
+    a, b = next((a, b) for a, b in pairs if a != b)
+    # what only a mark of no width or another way to write an accent tells apart looks the same
+    alike = _visible(a) == _visible(b)
+    return f"{a!a} -> {b!a}" if alike else f"{a} -> {b}"
+
+
+def _visible(text: str) -> str:
+    kept = (c for c in unicodedata.normalize("NFC", text) if not c.isspace() and unicodedata.category(c) != "Cf")
+    return "".join(kept)

@@ -206,9 +206,23 @@ def test_rerun_says_so_and_changes_nothing(text, tmp_path, capsys):
         ({}, [], "no text in it"),
         ({"a": "A\u00a0B"}, [], r"a has the character '\\xa0'"),
         ({"a": "A\tB"}, [], r"a has the character '\\t'"),
-        ({"a": "A <space> B"}, [], "'<space>' cannot be a token of its own"),
-        ({"a": "A <sos/eos>"}, [], "'<sos/eos>' cannot be"),
-        ({"a": "A <unk> B"}, ["--type", "bpe"], "'<unk>' cannot be"),
+        ({"a": "A\u3000B"}, [], r"a has the character '\\u3000'"),
+        ({"a": "A\x07B"}, ["--type", "bpe"], r"a has the character '\\x07'"),
+        (
+            {"a": "A", "b": "A <space> B"},
+            [],
+            "text: b: <space> cannot be a token of its own, as it has a meaning among",
+        ),
+        ({"a": "A <sos/eos>"}, [], "text: a: <sos/eos> cannot be .* among char tokens"),
+        ({"a": "A <blank>"}, [], "text: a: <blank> cannot be"),
+        (
+            {"a": "A", "b": "A <unk> B"},
+            ["--type", "bpe"],
+            "text: b: <unk> cannot be .* among bpe tokens; write another",
+        ),
+        ({"a": "A <s> B"}, ["--type", "unigram"], "text: a: <s> cannot be .* among unigram tokens"),
+        ({"a": "A <sos/eos> B"}, ["--type", "bpe"], "text: a: <sos/eos> cannot be"),
+        ({"a": "<blank> B"}, ["--type", "bpe"], "text: a: <blank> cannot be"),
         ({"a": "A B"}, ["--vocab", "5"], "a character list keeps every character"),
         ({"a": "ABAB ABA"}, ["--type", "bpe", "--vocab", "500"], "give --vocab \\d+ or less"),
         ({"a": "ABCDEFGH"}, ["--type", "bpe", "--vocab", "5"], "give --vocab 12 or more"),
@@ -309,3 +323,187 @@ def test_pieces_of_a_finished_model(long_text, tmp_path, capsys):
     assert kdasr("--model", model, "--out", tmp_path / "none") == 1
     assert "tokens of type phn" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_any_white_space_stands_behind_a_key(tmp_path):
+    (tmp_path / "tab").write_bytes("\ufeffa\tAB\r\nb \t C D\r\n".encode())
+    assert build([tmp_path / "tab"], "char") == build([texts(tmp_path / "space", {"a": "AB", "b": "C D"})], "char")
+    (tmp_path / "nl").write_bytes(b"\xef\xbb\xbf[laugh]\t\r\n\r\n")
+    assert build([tmp_path / "tab"], "char", nlsyms=tmp_path / "nl").nlsyms == ["[laugh]"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("<N>\n<space>\n", "nl:2: <space> cannot be a token of its own"),
+        ("<N>\nTWO WORDS\n", "nl:2: 'TWO WORDS' cannot be a token, expected one word a line"),
+        ("<N>\u00a0\n", r"nl:1: '<N>\\xa0' cannot be a token"),
+        ("NOISE\nNO\n", "nl:2: NO begins NOISE"),
+    ],
+)
+def test_symbols_that_cannot_be_are_named_by_line(tmp_path, lines, message):
+    (tmp_path / "nl").write_text(lines, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        build([texts(tmp_path / "text", {"a": "A"})], "char", nlsyms=tmp_path / "nl")
+
+
+def test_letters_marks_are_kept(tmp_path):
+    line = "\u0646\u0645\u06cc\u200c\u062e A\u200dB CO\u00adOP \ue000 X\ufeffY"
+    tokens = build([texts(tmp_path / "text", {"a": line})], "char")
+    assert {"\u200c", "\u200d", "\u00ad", "\ue000", "\ufeff"} < set(tokens.list)
+    assert tokens.decode(tokens.encode(line)) == line
+
+
+WIDE = {
+    "a": "PLAIN TEXT",
+    "b": "\u6771\u4eac \uff21\uff22\uff23",
+    "c": "\ufb01ne \u00bd",
+    "d": "e\u0301t\u00e9",
+    "e": "CAF\u00c9 TEXT",
+    "f": "\u6771\u4eac TEXT",
+}
+
+
+def note(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if "normalises" in line]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_what_sentencepiece_normalises_is_said(kind, long_text, tmp_path, capsys):
+    plain = texts(tmp_path / "plain", {"a": "THE  BANK", "b": "CAF\u00c9", "c": "\u6771\u4eac", "d": ""})
+    wide = texts(tmp_path / "wide", WIDE)
+    words = ("--text", long_text, "--out", tmp_path / "sp", "--type", kind, "--vocab", "40")
+    assert kdasr(*words, "--check", plain) == 0
+    assert note(capsys) == []  # unknown characters and joined spaces are no changes of spelling
+    for _ in range(2):  # made, and there already
+        assert kdasr(*words, "--check", plain, wide) == 0
+        assert note(capsys) == [
+            f"{wide}: sentencepiece normalises 3 of 6 utterances (NFKC, as ESPnet), as b: \uff21\uff22\uff23 -> ABC; "
+            "scores are then of the normalised text"
+        ]
+
+
+def test_the_training_text_is_looked_at_too(tmp_path, capsys):
+    words = [f"{a}{b}" for a in "ABCD" for b in "EFGH"]
+    table = {f"u{i}": " ".join(words[i % 7 : i % 7 + 6]) for i in range(40)}
+    path = texts(tmp_path / "text", table | {"w": "\ufb01 AE", "x": "AE AF 1 \u00bd"})
+    command = ("--text", path, "--type", "unigram", "--vocab", "20", "--out", tmp_path / "sp", "--check", path)
+    assert kdasr(*command) == 0
+    assert [line.partition(", as w: ")[2] for line in note(capsys)] == [
+        "\ufb01 -> fi; scores are then of the normalised text"
+    ]
+    tokens = load_tokens(tmp_path / "sp")
+    for line, spelled in (
+        ("\ufb01 AE", "fi AE"),
+        ("1 \u00bd", "1 1\u20442"),
+        ("AE\tAF  ", "AE AF"),
+        ("\u00c9", "\u00c9"),
+    ):
+        assert tokens.normalised(line) == spelled == tokens.join(tokens.split(line))
+
+
+def test_changes_that_cannot_be_seen_are_shown_as_escapes(long_text, tmp_path, capsys):
+    other = texts(tmp_path / "other", {"a": "A e\u0301"})
+    joined = texts(tmp_path / "joined", {"a": "\u06cc\u200c\u062e"})
+    words = ("--text", long_text, "--out", tmp_path / "sp", "--type", "bpe", "--vocab", "40", "--check", other, joined)
+    assert kdasr(*words) == 0
+    said = note(capsys)
+    assert r"as a: 'e\u0301' -> '\xe9'; scores" in said[0]
+    assert r"as a: '\u06cc\u200c\u062e' -> '\u06cc \u062e'; scores" in said[1]
+
+
+def test_characters_are_not_normalised(tmp_path, capsys):
+    wide = texts(tmp_path / "wide", WIDE)
+    assert kdasr("--text", wide, "--out", tmp_path / "char", "--check", wide) == 0
+    assert note(capsys) == []
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_damaged_sentencepiece_model_is_refused(long_text, tmp_path, capsys, keep, noted):
+    assert kdasr("--text", long_text, "--out", tmp_path / "sp", "--type", "bpe", "--vocab", "40") == 0
+    if not noted:  # as directories of earlier versions are
+        made = json.loads((tmp_path / "sp/tokens.json").read_text())
+        del made["bpe_model"]
+        (tmp_path / "sp/tokens.json").write_text(json.dumps(made))
+    load_tokens(tmp_path / "sp")
+    path = tmp_path / "sp/bpe.model"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(
+        UserError, match=r"bpe\.model: (is no sentencepiece model, or damaged|was changed).*; copy it again"
+    ):
+        load_tokens(tmp_path / "sp")
+
+
+def test_a_model_of_other_bytes_is_not_even_loaded(long_text, tmp_path):
+    """Of one in a thousand flipped bytes sentencepiece ends the process, which nobody can catch."""
+    assert kdasr("--text", long_text, "--out", tmp_path / "sp", "--type", "bpe", "--vocab", "40") == 0
+    path = tmp_path / "sp/bpe.model"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"bpe\.model: was changed after it was made; copy it again"):
+        load_tokens(tmp_path / "sp")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("tokens.json", lambda path: path.write_bytes(b"\xff"), "tokens.json:1: not UTF-8"),
+        ("tokens.json", lambda path: path.write_text('{"type": ["char"]}'), "expected type char in tokens.json"),
+        ("tokens.json", lambda path: path.write_text('{"type": "bpe"}'), "bpe.model; run kdasr tokens again"),
+        ("tokens.txt", lambda path: path.write_bytes(b"<blank>\n\xff\n"), "tokens.txt:2: not UTF-8"),
+        ("tokens.txt", lambda path: path.write_bytes(b"<blank>\n\0\n"), "tokens.txt:2: holds a NUL byte"),
+        ("tokens.txt", lambda path: (path.unlink(), path.mkdir()), "tokens.txt: is a directory"),
+        ("nlsyms.txt", lambda path: path.write_bytes(b"\xff"), "nlsyms.txt:1: not UTF-8"),
+        ("nlsyms.txt", lambda path: path.unlink(), "nlsyms.txt: no such file"),
+    ],
+)
+def test_damaged_token_directories(text, tmp_path, capsys, name, damage, message):
+    assert kdasr("--text", text, "--out", tmp_path / "char") == 0
+    damage(tmp_path / "char" / name)
+    with pytest.raises(UserError, match=message):
+        load_tokens(tmp_path / "char")
+
+
+def test_damaged_symbols_of_a_model(tmp_path, capsys):
+    tokens = ["<blank>", "<unk>", "A", "<sos/eos>"]
+    for number, symbols in enumerate((5, {"A": 1}, True)):
+        model = stock_model(tmp_path / f"m{number}", token_list=tokens, non_linguistic_symbols=symbols)
+        assert kdasr("--model", model, "--out", tmp_path / "of_m") == 1
+        assert "non_linguistic_symbols is" in capsys.readouterr().err
+    model = stock_model(tmp_path / "m", token_list=tokens, token_type="bpe", bpemodel=str(tmp_path / "bad.model"))
+    (tmp_path / "bad.model").write_bytes(b"no model")
+    assert kdasr("--model", model, "--out", tmp_path / "of_m") == 1
+    assert "bad.model: is no sentencepiece model, or damaged" in capsys.readouterr().err
+    (tmp_path / "bad.model").unlink()
+    (tmp_path / "bad.model").mkdir()
+    assert kdasr("--model", model, "--out", tmp_path / "of_m") == 1
+    assert "bad.model" in capsys.readouterr().err
+
+
+def test_other_things_are_not_replaced(text, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis").write_text("")
+    (tmp_path / "file").write_text("")
+    for out in ("mine", "file"):
+        assert kdasr("--text", text, "--out", tmp_path / out) == 1
+        assert f"{out}: holds other things than tokens, which would be lost" in capsys.readouterr().err
+    assert (tmp_path / "mine/thesis").exists() and (tmp_path / "file").is_file()
+    assert kdasr("--text", text, "--out", tmp_path / "file/x") == 1
+    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert kdasr("--text", text, "--out", tmp_path / "empty") == 0
+
+
+@pytest.mark.parametrize("name", ["1e3", "yes", "null", "a: b #c"])
+def test_names_that_yaml_would_read_otherwise(text, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert kdasr("--text", text, "--out", name, "--check", text) == 0
+    assert len(load_tokens(tmp_path / name)) > 10
+
+
+def test_a_text_to_check_that_is_absent_is_refused_first(text, tmp_path, capsys):
+    assert kdasr("--text", text, "--out", tmp_path / "char", "--check", tmp_path / "none") == 1
+    assert "none: no such file" in capsys.readouterr().err
+    assert not (tmp_path / "char").exists()
