@@ -14,6 +14,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from kdasr.data.grammar import draw, expand, expansions
+from kdasr.data.kaldi_dir import columns
 from kdasr.data.wsj_lm_text import disc_sentences
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_table
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--sentences {args.sentences} --seed {args.seed}: expected {HELD_OUT} or more, and 0 or more")
     if args.held_out is not None and args.held_out < 1:
         raise UserError(f"--held_out {args.held_out}: expected 1 or more")
-    taken = {text.upper() for path in args.without for text in read_table(path, empty=True).values()}
+    # one blank between words, as the sentences have it that these are compared to
+    taken = {" ".join(columns(text)).upper() for path in args.without for text in read_table(path, empty=True).values()}
     texts = of_discs(args, taken) if args.discs else made(args, taken)
     Path(args.out).mkdir(parents=True, exist_ok=True)
     for name, lines in texts.items():

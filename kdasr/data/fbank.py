@@ -46,15 +46,29 @@ def tables(rate: int, bins: int = BINS) -> Tables:
     """Window and mel weights for a sampling rate in Hz.
 
     Raises:
-        UserError: the rate leaves a mel bin without any FFT point (as 80 bins at 4 kHz would).
+        UserError: the rate leaves a mel bin without any FFT point (as 80 bins at 4 kHz would, and 128 at 16 kHz).
     """
     window, shift = int(rate * WINDOW_SECONDS), int(rate * SHIFT_SECONDS)  # Kaldi cuts off as well
     fft = 1 << (max(window, 2) - 1).bit_length()
     taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / max(window - 1, 1))) ** 0.85  # (W,)
-    mel = mel_weights(rate, fft, bins)  # (N/2, M)
-    if not mel.any(axis=0).all():
-        raise UserError(f"{rate} Hz: too low a sampling rate for {bins} mel bins; use 8000 Hz or more, or fewer bins")
+    # a point is in two triangles at most
+    mel = mel_weights(rate, fft, bins) if bins <= fft and rate > 2 * LOW_HZ else None  # (N/2, M)
+    if mel is None or not mel.any(axis=0).all():
+        most = most_bins(rate, fft)
+        remedy = f"give --bins {most} or fewer" if most else "use audio of 8000 Hz or more"
+        raise UserError(
+            f"{rate} Hz: {bins} mel bins are too many for frames of {1000 * WINDOW_SECONDS:g} ms, of whose {fft} FFT "
+            f"points some bins would have none; {remedy}"
+        )
     return Tables(window, shift, fft, (taper / 100).astype(np.float32), mel.astype(np.float32))
+
+
+def most_bins(rate: int, fft: int) -> int:
+    """The largest number of mel bins that leaves none of them, nor of any smaller number, without an FFT point."""
+    if rate <= 2 * LOW_HZ:
+        return 0
+    counts = range(1, fft + 1)
+    return next((bins - 1 for bins in counts if not mel_weights(rate, fft, bins).any(axis=0).all()), fft)
 
 
 def mel_weights(rate: int, fft: int, bins: int) -> np.ndarray:

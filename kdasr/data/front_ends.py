@@ -47,4 +47,6 @@ def front_end(kind: str, bins: int | None) -> FrontEnd:
     """The front end of the options --type and --bins; UserError if they do not go together."""
     if kind == "spectrogram" and bins is not None:
         raise UserError("--bins: counts mel bins, a spectrogram has those of its window; leave it out")
+    if bins is not None and bins < 1:
+        raise UserError(f"--bins {bins}: expected 1 mel bin or more; the default is {MEL_BINS}")
     return FrontEnd(kind, 0 if kind == "spectrogram" else MEL_BINS if bins is None else bins)

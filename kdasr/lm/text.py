@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens
+from kdasr.data.kaldi_dir import columns
+from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, refuse_other_things
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, only_writer, read_json, read_lines, write_json
+from kdasr.files import atomic_dir, only_writer, read_json, read_lines, split_key, write_json
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -53,7 +55,7 @@ class Words:
     def encode(self, text: str) -> list[int]:
         """The ids of a line's words; a word that is not in the list is <unk>."""
         ids, unknown = self.ids, self.ids[UNK]
-        return [ids.get(word, unknown) for word in text.split()]
+        return [ids.get(word, unknown) for word in columns(text)]
 
     @functools.cached_property
     def log_share(self) -> dict[str, float]:
@@ -80,6 +82,9 @@ def run(args: argparse.Namespace) -> None:
     if args.size < 0 or args.min_count < 1:
         raise UserError(f"--size {args.size} --min_count {args.min_count}: expected 0 or more, and 1 or more")
     out = Path(args.out)
+    refuse_other_things(out)
+    for path in args.text:
+        read_lines(path)  # says so if it is absent or not UTF-8
     made_from = {"text": [digest(path) for path in args.text], "size": args.size, "min_count": args.min_count}
     with only_writer(out.parent, name=f".{out.name}.lock", wait=60):
         if (out / "tokens.json").exists():
@@ -113,12 +118,20 @@ def build(texts: Sequence[str | Path], size: int = 0, min_count: int = 1) -> Wor
             counts.update(words)
     for word in (BLANK, RARE, SOS_EOS):
         if word in counts:
-            raise UserError(f"{texts[0]}: holds the word {word}, which is reserved; write it in another way")
+            raise UserError(
+                f"{_place_of(word, texts)}: holds the word {word}, which is reserved; write it in another way"
+            )
     del counts[UNK]  # Penn Treebank's texts have it; it is in every list
     kept = sorted(counts.items(), key=lambda row: (-row[1], row[0].encode()))[: size or None]
     frequent = [word for word, count in kept if count >= min_count]
     rare = {word: count for word, count in kept if count < min_count}
     return Words([BLANK, UNK, *([RARE] if rare else []), *frequent, SOS_EOS], rare)
+
+
+def _place_of(word: str, texts: Sequence[str | Path]) -> str:
+    """File and line of a word's first occurrence."""
+    lines = ((path, number, words) for path in texts for number, words in enumerate(sentences(path), 1))
+    return next(f"{path}:{number}" for path, number, words in lines if word in words)
 
 
 def load_vocabulary(directory: str | Path) -> Vocabulary:
@@ -136,8 +149,8 @@ def load_vocabulary(directory: str | Path) -> Vocabulary:
         raise UserError(f"{path}: expected {BLANK} and {UNK} first, {SOS_EOS} last and each word once; make it anew")
     rare = {}
     for number, line in enumerate(read_lines(directory / "rare.txt"), 1):
-        word, _, count = line.partition(" ")
-        if not count.isdigit() or count == "0" or RARE not in words:
+        word, count = split_key(line)
+        if not re.fullmatch("0*[1-9][0-9]{0,17}", count) or RARE not in words:
             raise UserError(f"{directory}/rare.txt:{number}: expected 'WORD COUNT', found {line!r}; make it anew")
         rare[word] = int(count)
     return Words(words, rare)
@@ -153,7 +166,7 @@ def sentences(path: str | Path) -> Iterable[list[str]]:
     if not lines:
         raise UserError(f"{path}: is empty, expected a sentence a line; give another text")
     for number, line in enumerate(lines, 1):
-        words = line.split()
+        words = columns(line)
         if not words:
             raise UserError(f"{path}:{number}: an empty line, expected a sentence; remove it")
         yield words

@@ -40,6 +40,11 @@ def test_sentences_of_a_test_set_are_left_out(tmp_path):
     (tmp_path / "text").write_text("".join(f"u{k} {line}\n" for k, line in enumerate(lines[:40])))
     assert main([*command, "--without", str(tmp_path / "text")]) == 0
     assert not set(lines[:40]) & set((tmp_path / "x/train.txt").read_text().splitlines())
+    # a mark, tabs and DOS ends are not part of the sentences
+    rows = "".join(f"u{k}\t" + line.replace(" ", "\t ", 1) + "\r\n" for k, line in enumerate(lines[:40]))
+    (tmp_path / "text").write_bytes(b"\xef\xbb\xbf" + rows.encode())
+    assert main([*command, "--without", str(tmp_path / "text")]) == 0
+    assert not set(lines[:40]) & set((tmp_path / "x/train.txt").read_text().splitlines())
 
 
 def test_too_few_sentences_are_refused(tmp_path, capsys):
@@ -89,3 +94,15 @@ def test_the_text_of_wsjs_discs(tmp_path, capsys):
         path.unlink()
     assert main([*command, "2"]) == 1
     assert "np_data/*/*.z on disc 13-32.1; add the disc" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_and_texts_that_are_none(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    command = ["data", "text", "--sentences", "20", "--out"]
+    assert main([*command, str(tmp_path / "file")]) == 1
+    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    for content, message in ((b"u1 \xff\n", "text:1: not UTF-8"), (b"u1 A\nu1 B\n", "text:2: u1 stands here a second")):
+        (tmp_path / "text").write_bytes(content)
+        assert main([*command, str(tmp_path / "out"), "--without", str(tmp_path / "text")]) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

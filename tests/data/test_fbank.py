@@ -1,5 +1,7 @@
 """Filterbanks against kaldi-native-fbank, against the definition in double precision, and by hand."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from kdasr.data import fbank as module
 from kdasr.data.fbank import FLOOR, fbank, mel_weights, num_frames, tables
+from kdasr.data.front_ends import front_end
 from kdasr.errors import UserError
 
 knf = pytest.importorskip("kaldi_native_fbank")
@@ -82,7 +85,9 @@ def test_agrees_on_extreme_signals(rate):
 def test_agrees_for_other_numbers_of_bins(bins):
     samples = speechlike(16000, 16000)
     if bins == 128:  # Kaldi leaves a bin without an FFT point at the floor; here that is an error
-        with pytest.raises(UserError, match="128 mel bins"):
+        with pytest.raises(
+            UserError, match=r"16000 Hz: 128 mel bins are too many .* 512 FFT .*; give --bins 126 or fewer"
+        ):
             fbank(samples, 16000, bins)
     else:
         assert np.abs(fbank(samples, 16000, bins) - oracle(samples, 16000, bins)).max() < 0.002
@@ -168,5 +173,26 @@ def test_input_is_left_alone():
 
 
 def test_too_low_a_rate_is_refused():
-    with pytest.raises(UserError, match=r"^4000 Hz: too low a sampling rate for 80 mel bins"):
-        fbank(np.zeros(4000), 4000)
+    for rate in (1, 40, 100):  # the lower two have nothing above 20 Hz
+        with pytest.raises(UserError, match=rf"^{rate} Hz: 80 mel bins are too many .*; use audio of 8000 Hz or more"):
+            fbank(np.zeros(4000), rate)
+    with pytest.raises(UserError, match=r"^40 Hz: 1 mel bins are too many .*; use audio of 8000 Hz or more"):
+        fbank(np.zeros(4000), 40, 1)
+
+
+@pytest.mark.parametrize("rate", [1000, 4000, 8000, 11025, 16000, 44100])
+def test_the_largest_number_of_bins_named_is_possible(rate):
+    with pytest.raises(UserError, match=rf"^{rate} Hz: 10000000000 mel bins are too many") as error:
+        fbank(np.zeros(rate), rate, 10**10)  # more than memory would hold
+    most = int(re.search(r"give --bins (\d+) or fewer", str(error.value))[1])
+    for bins in range(1, most + 1):
+        assert tables(rate, bins).mel.any(axis=0).all()
+    with pytest.raises(UserError, match=f"give --bins {most} or fewer"):
+        tables(rate, most + 1)
+    assert fbank(speechlike(rate, rate), rate, most).shape == (num_frames(rate, rate), most)
+
+
+@pytest.mark.parametrize("bins", [0, -1])
+def test_no_bins_are_refused(bins):
+    with pytest.raises(UserError, match=f"--bins {bins}: expected 1 mel bin or more"):
+        front_end("fbank", bins)

@@ -50,6 +50,9 @@ def test_a_directory_is_read_as_written(text, tmp_path, capsys):
         (b"a b\n \t\n", r"train\.txt:2: an empty line"),
         (b"a b\nc \xff\n", r"train\.txt:2: not UTF-8"),
         (b"a <sos/eos>\n", r"holds the word <sos/eos>, which is reserved"),
+        (b"a b\nc\t<blank>\r\n", r"train\.txt:2: holds the word <blank>, which is reserved"),
+        (b"a b\n\xc2\xa0\n\r\n", r"train\.txt:3: an empty line"),
+        (b"a b\nc \0\n", r"train\.txt:2: holds a NUL byte"),
     ],
 )
 def test_texts_that_are_none_are_refused_by_line(text, content, message):
@@ -71,11 +74,55 @@ def test_a_vocabulary_that_does_not_cover_the_text_is_refused_by_its_first_line(
         ("tokens.txt", "<blank>\n<unk>\na\na\n<sos/eos>\n", "each word once"),
         ("rare.txt", "dog\n", r"rare\.txt:1: expected 'WORD COUNT', found 'dog'"),
         ("rare.txt", "dog 0\n", r"rare\.txt:1: expected 'WORD COUNT'"),
+        ("rare.txt", "dog \u00b2\n", r"rare\.txt:1: expected 'WORD COUNT'"),
+        ("rare.txt", "dog " + "9" * 5000 + "\n", r"rare\.txt:1: expected 'WORD COUNT'"),
     ],
 )
 def test_spoiled_directories_are_refused(text, tmp_path, name, content, message):
     out = tmp_path / "words"
     assert main(["lm", "words", "--text", str(text), "--min_count", "2", "--out", str(out)]) == 0
-    (out / name).write_text(content)
+    (out / name).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         load_vocabulary(out)
+
+
+def test_words_are_cut_at_plain_white_space(text, tmp_path):
+    plain = build([text])
+    lines = text.read_text().replace("the cat", "the\tcat").replace(" sat", "\x0b sat").replace("\n", "\r\n")
+    text.write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    assert build([text]) == plain
+    text.write_text("a\u00a0b \u3000 c\n", encoding="utf-8")
+    words = build([text])
+    assert set(words.list[2:-1]) == {"a\u00a0b", "\u3000", "c"}
+    assert read_stream(text, words).unknown == 0
+    vocabulary = tmp_path / "words"
+    assert main(["lm", "words", "--text", str(text), "--out", str(vocabulary)]) == 0
+    assert load_vocabulary(vocabulary) == words
+
+
+def test_other_things_are_not_replaced(text, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis").write_text("")
+    for out in ("mine", "train.txt"):
+        assert main(["lm", "words", "--text", str(text), "--out", str(tmp_path / out)]) == 1
+        assert f"{out}: holds other things than tokens, which would be lost" in capsys.readouterr().err
+    assert (tmp_path / "mine/thesis").exists() and text.is_file()
+
+
+@pytest.mark.parametrize("name", ["1e3", "yes", "null", "a: b #c"])
+def test_names_that_yaml_would_read_otherwise(text, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lm", "words", "--text", str(text), "--out", name]) == 0
+    assert len(load_vocabulary(tmp_path / name)) == 10
+
+
+def test_a_text_that_is_no_file_is_refused(tmp_path, capsys):
+    for name, message in (("none", "none: no such file"), ("", "is a directory, expected a file")):
+        assert main(["lm", "words", "--text", str(tmp_path / name), "--out", str(tmp_path / "words")]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_the_second_text_is_named_where_it_holds_a_reserved_word(text, tmp_path):
+    (tmp_path / "more.txt").write_text("a b\nc <rnn_unk>\n")
+    with pytest.raises(UserError, match=r"more\.txt:2: holds the word <rnn_unk>"):
+        build([text, tmp_path / "more.txt"])
