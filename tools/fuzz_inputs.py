@@ -1,0 +1,546 @@
+"""What tools/fuzz.py damages: for each reader a small valid input, made by kdasr's own writers, and a call of it.
+
+Inputs are parts (directories), each made once in a workshop that is the working directory, from other parts if need
+be. A reader's place holds copies of its parts; all paths in them are relative, and it is read with the place as
+working directory. Training records how long it took, so that the bytes of kdasr.json differ from run to run.
+"""
+
+# ruff: noqa: E402 (the repository is put on the path before it is imported)
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import gzip
+import hashlib
+import io
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("nbest", "search", "report"))]
+
+from kdasr.cli import VERBS
+from kdasr.cli import main as kdasr
+from kdasr.errors import UserError
+from kdasr.files import read_table, write_table
+
+RATE = 16000
+Files = dict[str, bytes]  # of a place: all its files by relative path
+
+
+class Reader(NamedTuple):
+    """A file that kdasr reads, and how."""
+
+    name: str
+    target: str  # the file that is damaged
+    parts: tuple[str, ...]  # what else has to be there, and the target
+    read: Callable[[], Any]
+    checked: bool = False  # whether a checksum has to tell what was changed; else another text is another text
+
+    @property
+    def plain(self) -> str:
+        """Its name as a file's."""
+        return self.name.replace("/", "_").replace(" ", "_").replace(":", "_")
+
+
+# -------------------------------------------------------------------------------------------------- reading
+
+
+class Unclear(Exception):
+    """A verb that failed without its one line."""
+
+
+def verb(line: str, *results: str) -> Callable[[], Files]:
+    """A call of kdasr in this process, as a reader: the files that it writes, by these patterns.
+
+    Raises, when it is called:
+        UserError: the verb ended with 1 and one line that begins with its name.
+        Unclear: it ended otherwise.
+    """
+    words = shlex.split(line)
+    name = next(one for one in (" ".join(words[:2]), words[0]) if one in VERBS)
+
+    def read() -> Files:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = kdasr(words)
+        said = err.getvalue()
+        if status == 1 and said.startswith(f"kdasr {name}: ") and said.count("\n") == 1 and said.endswith("\n"):
+            raise UserError(said.strip())
+        if status:
+            raise Unclear(f"status {status}, and on stderr {said[-2000:]!r}")
+        if not results:
+            return {"stdout": out.getvalue().encode()}
+        return {str(path): path.read_bytes() for result in results for path in sorted(Path().glob(result))}
+
+    return read
+
+
+def fingerprint(value: Any) -> str:
+    """A digest of all that a value holds."""
+    digest = hashlib.sha256()
+    feed(digest.update, value)
+    return digest.hexdigest()
+
+
+def feed(take: Callable[[bytes], Any], value: Any) -> None:
+    """Give `take` the bytes of a value of any kind that a reader gives."""
+    take(type(value).__name__.encode())
+    if isinstance(value, np.ndarray | np.generic):
+        take(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, bytes):
+        take(b"%d " % len(value) + value)
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=repr):
+            feed(take, (key, value[key]))
+    elif hasattr(value, "state_dict"):
+        feed(take, dict(value.state_dict()))
+    elif type(value).__module__.startswith("torch") and hasattr(value, "numpy"):
+        feed(take, value.detach().numpy())
+    elif dataclasses.is_dataclass(value):
+        feed(take, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    elif isinstance(value, argparse.Namespace):
+        feed(take, vars(value))
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        for one in value:
+            feed(take, one)
+    else:
+        take(repr(value).encode() + b";")
+
+
+# -------------------------------------------------------------------------------------------------- making
+
+
+def run(line: str) -> None:
+    """A verb that has to work."""
+    verb(line)()
+
+
+def part_audio() -> None:
+    """One utterance in each container, and AN4's raw samples."""
+    import soundfile
+
+    from kdasr.data.sphere import write_sphere
+
+    samples = speech(1)
+    for name, coding in (("pcm.sph", "pcm"), ("ulaw.sph", "ulaw"), ("shorten.wv1", "shorten")):
+        write_sphere(f"audio/{name}", samples, RATE, coding, "utt1")
+    for suffix in ("wav", "flac", "aiff", "au", "w64", "caf"):
+        soundfile.write(f"audio/pcm.{suffix}", samples, RATE, subtype="PCM_16")
+    soundfile.write("audio/float.wav", samples / 32768, RATE, subtype="FLOAT")
+    Path("audio/an4.raw").write_bytes(samples.astype(">i2").tobytes())
+
+
+def speech(seed: int, count: int = 4000) -> np.ndarray:
+    """Int16 samples."""
+    random = np.random.default_rng(seed)
+    return (6000 * np.sin(np.arange(count) / 9) + random.normal(0, 300, count)).astype(np.int16)
+
+
+def part_data() -> None:
+    """A Kaldi data directory of three recordings, and one of segments of them."""
+    import soundfile
+
+    data, cut = Path("data/whole"), Path("data/cut")
+    places = {f"rec{k}": f"data/whole/rec{k}.wav" for k in (1, 2, 3)}
+    data.mkdir()
+    cut.mkdir()
+    for k, place in enumerate(places.values()):
+        soundfile.write(place, speech(k, 5000 + 900 * k), RATE, subtype="PCM_16")
+    for where, names in ((data, list(places)), (cut, [f"{name}-{k}" for name in places for k in (1, 2)])):
+        write_table(where / "wav.scp", places)
+        write_table(where / "text", {name: "a b c" if k % 2 else "c a" for k, name in enumerate(names)})
+        write_table(where / "utt2spk", {name: name[:4] for name in names})
+        write_table(where / "spk2utt", {one: " ".join(n for n in names if n.startswith(one)) for one in places})
+    spans = {"1": "0.0 0.1", "2": "0.1 0.25"}
+    write_table(cut / "segments", {f"{name}-{k}": f"{name} {span}" for name in places for k, span in spans.items()})
+
+
+def part_feats() -> None:
+    """Features of 8 bins."""
+    run("feats --data data/whole --out feats --nj 1 --bins 8")
+
+
+def part_model() -> None:
+    """An ESPnet model with its tokens."""
+    import nbest_models
+    import search_models
+
+    from kdasr.files import write_json
+
+    nbest_models.write_model(Path("model/m"))
+    run("tokens --model model/m --out model/m/tokens")
+    parameters = sum(one.numel() for one in search_models.build("kdasr").parameters())
+    about = {"label": "teacher", "role": "teacher", "teacher": None, "seed": 1, "parameters": parameters}
+    write_json("model/m/kdasr.json", about)
+
+
+def part_pruned() -> None:
+    """A pruned model with its mask."""
+    run("prune --model model/m --sparsity 0.5 --out pruned")
+
+
+def part_espnet_lm() -> None:
+    """A language model of ESPnet's."""
+    import search_models
+    import torch
+    import yaml
+
+    torch.save(search_models.build_lm("lstm").state_dict(), "espnet_lm/valid.loss.ave.pth")
+    Path("espnet_lm/config.yaml").write_text(yaml.safe_dump(search_models.lm_config("lstm")), encoding="utf-8")
+
+
+def part_tokens() -> None:
+    """Characters, and sentencepiece."""
+    text = "".join(f"utt{k} the {a} {b}\n" for k, (a, b) in enumerate([("cat", "sat"), ("dog", "ran")] * 4))
+    Path("tokens/text").write_text(text, encoding="utf-8")
+    Path("tokens/symbols").write_text("<noise>\n", encoding="utf-8")
+    run("tokens --text tokens/text --nlsyms tokens/symbols --out tokens/char")
+    run("tokens --text tokens/text --type bpe --vocab 20 --out tokens/bpe")
+
+
+def part_nbest() -> None:
+    """An archive with soft targets, verified; and its tables."""
+    run("nbest --model model/m --data feats --out nbest/a --beam 3 --nbest 3 --soft_targets 3 --nj 1")
+    run("nbest export --nbest nbest/a --out nbest/kaldi")
+
+
+def part_targets() -> None:
+    """Targets with soft ones."""
+    run("targets --nbest nbest/a --tokens model/m/tokens --out targets/t --soft 2")
+
+
+def part_kaldi_lists() -> None:
+    """N-best lists as Kaldi's scripts write them."""
+    tables = {"words_text": ["the cat", "a cat", "dog dog"], "acwt": [100.0, 130.0, 40.0]}
+    tables |= {"lmwt.nolm": [2.0, 1.0, 0.5], "lmwt.lmonly": [5.0, 4.0, 0.5], "lmwt.withlm": [7.0, 5.0, 1.0]}
+    for name, values in tables.items():
+        write_table(f"kaldi_lists/{name}", dict(zip(("u1-1", "u1-2", "u2-1"), map(str, values), strict=True)))
+
+
+def part_lm() -> None:
+    """A text, its words, a model of them, and what this expects of the text."""
+    rows = [f"the {a} {b} here\n" for a, b in (("cat", "sat"), ("dog", "ran"), ("cow", "ran"))] * 4
+    for name in ("train", "valid"):
+        Path(f"lm/{name}.txt").write_text("".join(rows), encoding="utf-8")
+    run("lm words --text lm/train.txt --min_count 5 --out lm/words")
+    sizes = "embed=6 hidden=8 last=6 layers=1 experts=2 streams=2 steps=6 epochs=1 rate=1"
+    Path("lm/settings.yaml").write_text(sizes.replace("=", ": ").replace(" ", "\n").replace(":\n", ": ") + "\n")
+    run(f"lm train --words lm/words --train lm/train.txt --valid lm/valid.txt --out lm/exp/m --set {sizes}")
+    run("lm ppl --model lm/exp/m --text lm/valid.txt --out lm/exp/m/ppl")
+    run("lm soft --teachers lm/exp/m --text lm/train.txt --kept 3 --out lm/soft")
+    Path("lm/weights.json").write_text(json.dumps({"weights": {"score": 1.0, "lm": 0.3}}), encoding="utf-8")
+
+
+def part_images() -> None:
+    """MNIST's four files, plain and gzipped, the file made of them, and a small network."""
+    random = np.random.default_rng(1)
+    for part, count in (("train", 40), ("t10k", 20)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = random.integers(0, 256, (count, 5, 5)).astype(np.uint8)
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+            data = bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
+            for where, name, whole in (("plain", "", data), ("packed", ".gz", gzip.compress(data, mtime=0))):
+                Path("images", where).mkdir(exist_ok=True)
+                Path("images", where, f"{part}-{kind}-ubyte{name}").write_bytes(whole)
+    run("images data --mnist images/plain --out images/images.npz")
+    Path("images/settings.yaml").write_text("hidden: 6\nepochs: 1\nrate: 0.01\n", encoding="utf-8")
+    run("images train --data images/images.npz --conf images/settings.yaml --out images/exp/m --label m")
+
+
+def part_frames() -> None:
+    """Frames, a network, and what it expects of them."""
+    run("frames align --model model/m --data feats --out frames/ali")
+    Path("frames/settings.yaml").write_text("hidden: 6\nlayers: 1\nepochs: 1\nbatch: 9\n", encoding="utf-8")
+    run("frames data --feats feats --alignment frames/ali --out frames/f --left 2 --right 1 --min_count 1")
+    run("frames train --data frames/f --valid frames/f --conf frames/settings.yaml --out frames/exp/m --label m")
+    run("frames predict --models frames/exp/m --data frames/f --out frames/p")
+
+
+def part_scores() -> None:
+    """References and hypotheses in all forms."""
+    texts = {"ref": ["the cat sat", "a dog <noise> ran", "no one"], "hyp": ["the cat sat down", "dog ran", "no"]}
+    for side, rows in texts.items():
+        names = ["aaa-1", "aaa-2", "bbb-1"]
+        write_table(f"scores/{side}", dict(zip(names, rows, strict=True)))
+        trn = "".join(f"{line} ({name})\n" for name, line in zip(names, rows, strict=True))
+        Path(f"scores/{side}.trn").write_text(trn.replace("a dog", "{ a / the } dog"), encoding="utf-8")
+    write_table("scores/utt2spk", {name: name[:3] for name in ("aaa-1", "aaa-2", "bbb-1")})
+    stm = ";; CATEGORY 0 all\nf1 A s1 0.0 2.0 <o,f0> the cat sat\nf1 A s2 2.0 4.0 <o,f0> a dog ran\n"
+    words = ["the", "cat", "sat", "down", "dog", "ran"]
+    ctm = "".join(f"f1 A {k / 2} 0.4 {word} 0.9\n" for k, word in enumerate(words))
+    for name, text in (("ref.stm", stm), ("hyp.ctm", ctm), ("symbols", "<noise>\n"), ("repairs", "dwon down\n")):
+        Path("scores", name).write_text(text, encoding="utf-8")
+
+
+def part_report() -> None:
+    """Scored models with training logs, and their figures."""
+    import report_inputs
+
+    report_inputs.make_exp(Path("report"), 6)
+    run("report report/exp -o report/RESULTS.md --figures report/figures.jsonl")
+
+
+def part_jobs() -> None:
+    """Two stages submitted to a cluster."""
+    for k, (name, after) in enumerate((("1_data.log", ""), ("2_feats.log", "5")), 5):
+        folder = Path(f"jobs/exp/jobs/q/{name}.20260101-000000.1")
+        folder.mkdir(parents=True)
+        spec = {"options": {"log": f"exp/jobs/{name}", "given": {"detach": "1", "after": after}}, "directory": "jobs"}
+        (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+        (folder / "id").write_text(f"{k}\n", encoding="utf-8")
+        (folder / "exit.1").write_text(json.dumps({"code": 0, "host": "n1"}), encoding="utf-8")
+
+
+def part_conf() -> None:
+    """A training configuration, with how to learn from a teacher."""
+    text = (ROOT / "egs/wsj/conf/mini_student.yaml").read_text(encoding="utf-8")
+    Path("conf/student.yaml").write_text(text + "kd_conf:\n    word_weight: 0.5\n    temperature: 2.0\n")
+
+
+def part_an4() -> None:
+    """The lists and audio of a small AN4."""
+    for part, speakers in (("train", ("mabc", "fdef", "mghi")), ("test", ("mxyz",))):
+        ids, texts = "", ""
+        for speaker in speakers:
+            name = f"an36-{speaker}-b"
+            folder = Path("an4", "wav", f"an4_{part}", speaker)
+            folder.mkdir(parents=True)
+            (folder / f"{name}.raw").write_bytes(speech(1, 900).astype(">i2").tobytes())
+            ids += f"an4_{part}/{speaker}/{name}\n"
+            texts += f"<s> ONE TWO </s> ({name})\n"
+        Path("an4/etc").mkdir(exist_ok=True)
+        Path(f"an4/etc/an4_{part}.fileids").write_text(ids, encoding="utf-8")
+        Path(f"an4/etc/an4_{part}.transcription").write_text(texts, encoding="utf-8")
+
+
+NEEDS = {
+    "feats": ("data",),
+    "pruned": ("model",),
+    "nbest": ("model", "feats"),
+    "targets": ("nbest", "model", "feats"),
+    "frames": ("model", "feats"),
+}
+
+
+def make(readers: Sequence[Reader], shop: Path) -> dict[str, Files]:
+    """The files of each reader's place; `shop` becomes the working directory, and holds them all."""
+    from kdasr.espnet import prepare
+
+    prepare()
+    sys.argv = sys.argv[:1]  # ESPnet's get_default_config() parses the command line of the process
+    shop.mkdir(parents=True)
+    os.chdir(shop)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        for part in dict.fromkeys(part for reader in readers for part in reader.parts):
+            build(part)
+    places = {}
+    for reader in readers:
+        found = (path for part in reader.parts for path in sorted(Path(part).rglob("*")) if path.is_file())
+        places[reader.name] = {str(path): path.read_bytes() for path in found if path.name[:1] != "."}
+    return places
+
+
+def build(part: str) -> None:
+    """Make a part and what it needs, unless it is there; paths that were made absolute become relative."""
+    if Path(part).exists():
+        return
+    for needed in NEEDS.get(part, ()):
+        build(needed)
+    Path(part).mkdir()
+    globals()[f"part_{part}"]()
+    shop = f"{Path.cwd()}/".encode()
+    for path in Path(part).rglob("*"):
+        if path.is_file() and shop in (data := path.read_bytes()) and b"\0" not in data:
+            path.write_bytes(data.replace(shop, b""))
+
+
+# -------------------------------------------------------------------------------------------------- the readers
+
+
+def audio(path: str) -> Callable[[], Any]:
+    """Samples of a file, of the rate that `kdasr feats` wants, which refuses another."""
+
+    def read() -> Any:
+        from kdasr.data.audio import read_audio
+
+        samples, rate = read_audio(path)
+        if rate != RATE:
+            raise UserError(f"{path}: {rate} Hz")
+        return samples
+
+    return read
+
+
+def matrices(scp: str) -> dict[str, np.ndarray]:
+    """All features of a directory."""
+    from kdasr.data.matrices import read_matrix
+
+    return {name: read_matrix(name, place) for name, place in read_table(scp).items()}
+
+
+def targets() -> Any:
+    """What `kdasr train` takes of a targets directory, soft targets with it."""
+    from kdasr.data.tokens import load_tokens
+    from kdasr.nbest.check_targets import check_targets
+    from kdasr.shards import digest
+
+    own = Path("model/m/tokens")
+    vocabulary = len(load_tokens(own).list)
+    found = check_targets("targets/t", digest(own / "tokens.txt"), vocabulary, read_table("feats/feats.scp"))
+    return found, matrices("targets/t/soft.scp")
+
+
+def call(path: str, *args: Any, **options: Any) -> Callable[[], Any]:
+    """A function `module:name` of kdasr; what it yields is read to the end."""
+
+    def read() -> Any:
+        import importlib
+
+        module, _, name = path.partition(":")
+        value = getattr(importlib.import_module(f"kdasr.{module}"), name)(*args, **options)
+        return list(value) if hasattr(value, "__next__") else value
+
+    return read
+
+
+def stored_teacher() -> Any:
+    """What a student of `kdasr lm train --soft` reads."""
+    from kdasr.files import read_lines
+    from kdasr.lm.soft import StoredTeacher
+
+    return StoredTeacher("lm/soft", "lm/train.txt", read_lines("lm/words/tokens.txt"), "cpu").arrays  # type: ignore
+
+
+def lm_text() -> Any:
+    """A text as a stream of ids, with its vocabulary."""
+    from kdasr.lm.text import load_vocabulary, read_stream
+
+    vocabulary = load_vocabulary("lm/words")
+    return vocabulary, read_stream("lm/train.txt", vocabulary)
+
+
+def tokens(directory: str) -> Callable[[], Any]:
+    """A token directory, and its use."""
+
+    def read() -> Any:
+        from kdasr.data.tokens import load_tokens
+
+        found = load_tokens(directory)
+        return found, found.encode("the cat ran"), found.encode("<noise> zebra")
+
+    return read
+
+
+def stages() -> Any:
+    """Stages submitted, as `kdasr jobs status` lists them, without asking SLURM."""
+    from kdasr.jobs.chain import follow, submissions
+
+    return follow(submissions("jobs/exp"), {})
+
+
+def images_answers() -> Any:
+    """What a teacher has answered on images."""
+    return call("images.trainer:teacher_of", ["images/exp/m"], "arithmetic", 40)()
+
+
+def readers() -> list[Reader]:
+    """All of them."""
+    found: list[Reader] = []
+
+    def add(read: Callable[[], Any], parts: str, *files: str, checked: str = "", label: str = "") -> None:
+        """Readers of several files by one call; `checked`: those that have a checksum, or all."""
+        for file in files:
+            name = f"{label}{file}"
+            has_sum = checked == "all" or Path(file).name in checked.split()
+            found.append(Reader(name, file, tuple(parts.split()), read, has_sum))
+
+    for name in ("pcm.sph", "ulaw.sph", "shorten.wv1", "pcm.flac"):
+        add(audio(f"audio/{name}"), "audio", f"audio/{name}", checked="all")
+    for name in ("pcm.wav", "float.wav", "pcm.aiff", "pcm.au", "pcm.w64", "pcm.caf", "an4.raw"):
+        add(audio(f"audio/{name}"), "audio", f"audio/{name}")
+    feats = verb("feats --data data/whole --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
+    add(feats, "data", *(f"data/whole/{name}" for name in ("wav.scp", "text", "utt2spk", "rec1.wav")))
+    cut = verb("feats --data data/cut --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
+    add(cut, "data", "data/cut/segments")
+    tables = ("wav.scp", "text", "utt2spk", "spk2utt", "segments")
+    validate = call("data.kaldi_check:validate", Path("data/cut"), feats=False)
+    add(validate, "data", *(f"data/cut/{name}" for name in tables), label="validate:")
+    add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.fileids")
+    add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.transcription")
+    add(lambda: matrices("feats/feats.scp"), "feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark")
+    add(call("data.cmvn:read_npz", "feats/cmvn.npz"), "feats", "feats/cmvn.npz", checked="all")
+    again = verb("feats --data data/whole --out feats --nj 1 --bins 8", "feats/*.scp", "feats/*.ark", "feats/cmvn.npz")
+    add(again, "data feats", "feats/manifest.json", "feats/done.json", label="again:")
+    listed = ("tokens.txt", "tokens.json", "nlsyms.txt")
+    add(tokens("tokens/char"), "tokens", *(f"tokens/char/{name}" for name in listed))
+    add(tokens("tokens/bpe"), "tokens", "tokens/bpe/bpe.model")
+    load = call("espnet:load_model", "model/m")
+    add(load, "model", "model/m/config.yaml", "model/m/valid.acc.ave.pth", checked="valid.acc.ave.pth")
+    decode = verb("decode --model model/m --data feats --out out --beam 2 --nj 1", "out/text")
+    add(decode, "model feats", "model/m/config.yaml", "model/m/tokens/tokens.txt", label="decode:")
+    add(decode, "model feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark", label="decode:")
+    prune = verb("prune --model model/m --sparsity 0.5 --out out", "out/*.pth", "out/kdasr.json")
+    add(prune, "model", "model/m/kdasr.json", label="prune:")
+    add(call("prune.mask:read_mask", "pruned/mask.pth"), "pruned", "pruned/mask.pth", checked="all")
+    lm = call("espnet:load_lm", "espnet_lm")
+    add(lm, "espnet_lm", "espnet_lm/config.yaml", "espnet_lm/valid.loss.ave.pth", checked="valid.loss.ave.pth")
+    archive = ("nbest.0.jsonl", "soft.0.npz", "stats.0.json", "manifest.json", "summary.json")
+    read = call("nbest.archive:read_nbest", "nbest/a", soft_targets=True)
+    add(read, "nbest", *(f"nbest/a/{name}" for name in archive), checked="all")
+    add(verb("nbest verify nbest/a"), "nbest", *(f"nbest/a/{name}" for name in archive), label="verify:")
+    exported = call("nbest.export:read_export", "nbest/kaldi")
+    add(exported, "nbest", *(f"nbest/kaldi/{name}" for name in ("export.json", "text", "tokens", "score")))
+    lists = ("hyps", "hyp_lens", "weights", "text", "targets.json", "soft.scp", "soft.ark")
+    add(targets, "targets model feats", *(f"targets/t/{name}" for name in lists), checked="soft.ark")
+    kaldi = call("lm.kaldi_nbest:read_kaldi", "kaldi_lists")
+    add(kaldi, "kaldi_lists", "kaldi_lists/words_text", "kaldi_lists/acwt", "kaldi_lists/lmwt.nolm")
+    best = "valid.loss.best.pth"
+    add(call("lm.model:load", "lm/exp/m"), "lm", "lm/exp/m/config.yaml", f"lm/exp/m/{best}", checked=best)
+    add(lm_text, "lm", "lm/train.txt", "lm/words/tokens.txt", "lm/words/tokens.json", "lm/words/rare.txt")
+    soft = ("soft.json", "ids.npy", "logq.npy", "gold.npy", "best.npy")
+    add(stored_teacher, "lm", *(f"lm/soft/{name}" for name in soft), checked=" ".join(soft[1:]))
+    add(call("lm.settings:read_settings", "lm/settings.yaml", []), "lm", "lm/settings.yaml")
+    add(call("lm.rescore:given_weights", ["lm/weights.json"], ["score", "lm"]), "lm", "lm/weights.json")
+    add(verb("lm report --exp lm/exp --out out.md", "out.md"), "lm", "lm/exp/m/kdasr.json", label="lm report:")
+    for kind, end in (("plain", ""), ("packed", ".gz")):
+        mnist = call("images.idx:read_mnist", f"images/{kind}")
+        add(mnist, "images", *(f"images/{kind}/train-{one}-ubyte{end}" for one in ("images-idx3", "labels-idx1")))
+    add(call("images.data:load", "images/images.npz"), "images", "images/images.npz", checked="all")
+    general = call("classify.specialists:read_generalist", "images/exp/m")
+    add(general, "images", "images/exp/m/model.pth", "images/exp/m/kdasr.json", checked="model.pth")
+    add(images_answers, "images", "images/exp/m/logits.npz", checked="all")
+    add(call("images.settings:read_settings", "images/settings.yaml", []), "images", "images/settings.yaml")
+    add(call("frames.settings:read_settings", "frames/settings.yaml", []), "frames", "frames/settings.yaml")
+    add(call("frames.align:read_alignment", "frames/ali"), "frames", "frames/ali/alignment", "frames/ali/align.json")
+    arrays = ("features.npy", "starts.npy", "labels.npy")
+    inputs = [f"frames/f/{name}" for name in (*arrays, "frames.json", "utterances", "tokens")]
+    add(call("frames.data:load", "frames/f"), "frames", *inputs, checked=" ".join(arrays))
+    add(call("frames.predict:load_predictions", "frames/p"), "frames", "frames/p/log_probs.npy", checked="all")
+    predict = verb("frames predict --models frames/exp/m --data frames/f --out out", "out/*.npy")
+    add(predict, "frames", "frames/exp/m/model.pth", "frames/exp/m/kdasr.json", checked="model.pth")
+    for ref, hyp, more, targets_ in (
+        ("ref.trn", "hyp.trn", "", "ref.trn hyp.trn"),
+        ("ref", "hyp", "--utt2spk scores/utt2spk", "ref hyp utt2spk"),
+        ("ref", "hyp", "--id_form wsj --nlsyms scores/symbols --repairs scores/repairs", "symbols repairs"),
+        ("ref.stm", "hyp.ctm", "", "ref.stm hyp.ctm"),
+    ):
+        score = verb(f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/*")
+        add(score, "scores", *(f"scores/{name}" for name in targets_.split()))
+    report = verb("report report/exp -o out.md", "out.md")
+    scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
+    add(report, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
+    stage = "jobs/exp/jobs/q/1_data.log.20260101-000000.1"
+    add(stages, "jobs", *(f"{stage}/{name}" for name in ("spec.json", "id", "exit.1")))
+    conf = argparse.Namespace(config="conf/student.yaml", kd=[])
+    add(call("asr.train:distillation", conf), "conf", "conf/student.yaml")
+    return found
