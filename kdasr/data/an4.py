@@ -10,9 +10,9 @@ import argparse
 import re
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import put_dir
+from kdasr.data.kaldi_dir import columns, put_dir
 from kdasr.errors import UserError
-from kdasr.files import read_lines
+from kdasr.files import BLANKS, read_lines
 
 EXAMPLES = """examples:
   # the corpus as upstream unpacks it (etc/ and wav/ inside an4/), eight speakers held out as dev
@@ -72,21 +72,21 @@ def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
     audio: dict[str, Path] = {}
     path = an4 / "etc" / f"an4_{part}.fileids"
     for number, line in enumerate(read_lines(path), 1):
-        if line.strip():
-            utterance = _utterance(line.strip().rsplit("/", 1)[-1], f"{path}:{number}")
+        if file := line.strip(BLANKS):
+            utterance = _utterance(file.rsplit("/", 1)[-1], f"{path}:{number}")
             if utterance in audio:
-                raise UserError(f"{path}:{number}: {line.strip()} stands here a second time; unpack the corpus again")
-            audio[utterance] = _audio_file(an4 / "wav" / line.strip(), f"{path}:{number}")
+                raise UserError(f"{path}:{number}: {file} stands here a second time; unpack the corpus again")
+            audio[utterance] = _audio_file(an4 / "wav" / file, f"{path}:{number}")
     texts: dict[str, str] = {}
     path = an4 / "etc" / f"an4_{part}.transcription"
     for number, line in enumerate(read_lines(path), 1):
         match = re.fullmatch(r"\s*(.*)\((\S+)\)\s*", line)
         if not match:
-            if not line.strip():
+            if not line.strip(BLANKS):
                 continue
             raise UserError(f"{path}:{number}: expected 'TEXT (FILE)', found {line!r}; unpack the corpus again")
         utterance = _utterance(match[2], f"{path}:{number}")
-        words = [word for word in match[1].split() if word.lower() not in _MARKS]
+        words = [word for word in columns(match[1]) if word.lower() not in _MARKS]
         if utterance in texts or not words:
             what = "stands here a second time" if utterance in texts else "has no words"
             raise UserError(f"{path}:{number}: {match[2]} {what}; unpack the corpus again")

@@ -19,6 +19,7 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,7 +123,7 @@ def make_corpus(out: Path, hours: float, seed: int, nj: int, coding: str, settin
         }
         claim(out, made_by)
         if (out / "corpus.json").exists():
-            return f"{out}: finished already\n{summary(read_json(out / 'corpus.json'))}"
+            return f"{out}: finished already\n{summary_of(out / 'corpus.json')}"
         samples = speak_all(out, utterances, seed, nj, coding, settings)
         write_tables(out, utterances)
         corpus = describe(utterances, samples)
@@ -204,14 +205,14 @@ def _speak_some(
 
 
 def sample_count(path: Path) -> int:
-    """Samples of a SPHERE file by its header; 0 if there is no such file."""
+    """Samples of a SPHERE file by its header; 0 if there is no such file, or no such header."""
     try:
         with open(path, "rb") as stream:
             header = stream.read(1024)
     except FileNotFoundError:
         return 0
-    _, _, rest = header.partition(b"sample_count -i ")
-    return int(rest.split(None, 1)[0]) if rest else 0
+    found = re.search(rb"\nsample_count -i ([0-9]{1,15})\n", header)
+    return int(found[1]) if found else 0
 
 
 def summary(corpus: dict[str, Any]) -> str:
@@ -226,6 +227,14 @@ def summary(corpus: dict[str, Any]) -> str:
         f"{corpus['train_word_types']} word types in training, {corpus['words_not_in_train']} others in dev93 and eval"
     )
     return "\n".join(rows)
+
+
+def summary_of(path: Path) -> str:
+    """As `summary`, of a corpus.json; UserError if it is none."""
+    try:
+        return summary(read_json(path))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: is not what this command writes; remove it and run the command again") from None
 
 
 def readme(table: str) -> str:

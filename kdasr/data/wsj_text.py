@@ -6,6 +6,7 @@ discs do not have, or lets it pass unseen, the functions say so.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,13 +60,14 @@ def normalise_word(word: str) -> str:
 def disc_lines(path: Path) -> list[str]:
     """The lines of a text file on a disc, without DOS line ends and end-of-file mark.
 
-    Bytes beyond ASCII are taken as Latin-1: the user cannot mend a disc.
+    Bytes beyond ASCII are taken as Latin-1: the user cannot mend a disc. A byte-order mark is what an editor has put
+    before the speaker table that LDC has on the web.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); copy the disc again") from None
-    lines = data.decode("latin-1").replace("\x1a", "").split("\n")
+    lines = data.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\x1a", "").split("\n")
     return [line.rstrip("\r") for line in lines]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from kdasr.data.kaldi_dir import columns
 from kdasr.nbest.select import Reference
 
 # ESPnet's CTC scorer gives -1e10 for probability zero; such hypotheses fill the lists of very short utterances.
@@ -35,8 +36,8 @@ def fault(hypothesis: dict[str, Any], frames: int, limits: Limits, reference: Re
         limits: what is allowed; those on max_wer and length_ratio hold where there is a reference.
         reference: of its utterance.
     """
-    size = len(hypothesis["tokens"])
-    if not size or not hypothesis["text"].strip():
+    size, words = len(hypothesis["tokens"]), columns(hypothesis["text"])
+    if not size or not words:
         return "empty"
     if hypothesis["score"] < IMPOSSIBLE:
         return "impossible to CTC"
@@ -44,7 +45,7 @@ def fault(hypothesis: dict[str, Any], frames: int, limits: Limits, reference: Re
         return "too long for its audio"
     if limits.max_frames and frames > limits.max_frames * size:
         return "too short for its audio"
-    if repeats(hypothesis["text"].split()) >= limits.max_repeat:
+    if repeats(words) >= limits.max_repeat:
         return "looping"
     if reference is not None:
         # Gandhi et al. 2023 (Distil-Whisper): 10 % was their best limit

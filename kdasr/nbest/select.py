@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
+from kdasr.data.kaldi_dir import columns
 from kdasr.errors import UserError
 
 SELECTIONS = ("topk", "posterior", "wer", "best", "mix")
@@ -201,7 +202,7 @@ def words_of(text: str) -> list[bytes]:
     """The words of a text as sclite compares them."""
     from kdasr.score.align import normal
 
-    return [normal(word) for word in text.split()]
+    return [normal(word) for word in columns(text)]
 
 
 def characters_of(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.data.kaldi_dir import columns
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, read_table
 from kdasr.nbest.filters import Limits, fault
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     if out.exists() and not (out / "targets.json").is_file() and (not out.is_dir() or any(out.glob("[!.]*"))):
         raise UserError(f"{out}: holds other things than targets, which would be lost; name another directory")
     with only_writer(out.parent, name=f".{out.name}.lock"):
-        if (out / "targets.json").is_file() and read_json(out / "targets.json")["settings"] == settings:
+        if (out / "targets.json").is_file() and read_json(out / "targets.json").get("settings") == settings:
             print(f"{out}: made already; to make it again: rm -r {out}")
             return
         chosen = {
@@ -252,7 +253,7 @@ def gather(args: argparse.Namespace, how: Selection, limits: Limits, tokens: Tok
     from kdasr.nbest.archive import read_nbest
 
     references = {
-        key: Reference(text, tokens.encode(text), len(text.split()))
+        key: Reference(text, tokens.encode(text), len(columns(text)))
         for key, text in read_texts(args.against, "--against").items()
     }
     needed = needs_reference(args)

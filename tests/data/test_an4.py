@@ -111,3 +111,32 @@ def test_the_real_corpus(tmp_path):
     assert rate == 16000 and 16000 < len(samples) < 160000
     for name in tables:
         validate(tmp_path / name, feats=False)
+
+
+def test_lists_may_have_a_mark_tabs_and_dos_ends(tmp_path):
+    make(tmp_path / "an4")
+    for path in (tmp_path / "an4/etc").iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"go ", b"go\t").replace(b"\n", b"\t\r\n"))
+    assert prepare(tmp_path / "an4", tmp_path / "data", "--dev_speakers", "1") == 0
+    assert read_table(tmp_path / "data/test/text") == {"me-an3": "GO AN3"}
+    validate(tmp_path / "data/train", feats=False)
+
+
+def test_what_is_no_text_or_no_place(tmp_path, capsys):
+    make(tmp_path / "an4")
+    (tmp_path / "file").write_text("")
+    assert prepare(tmp_path / "an4", tmp_path / "file", "--dev_speakers", "1") == 1
+    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    for content, words in ((b"\xff\n", "an4_test.fileids:1: not UTF-8"), (b"x\0\n", "an4_test.fileids:1: holds a NUL")):
+        (tmp_path / "an4/etc/an4_test.fileids").write_bytes(content)
+        assert prepare(tmp_path / "an4", tmp_path / "data", "--dev_speakers", "1") == 1
+        assert words in capsys.readouterr().err
+
+
+def test_a_corpus_whose_path_is_not_utf8_is_refused(tmp_path, capsys):
+    try:
+        make(tmp_path / "an\udcff4")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert prepare(tmp_path / "an\udcff4", tmp_path / "data", "--dev_speakers", "1") == 1
+    assert "which is not UTF-8; rename the file" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Cutting a set for cross-fitting: each utterance in one part, its copies with it, the same every time."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -116,3 +118,37 @@ def test_refusals(source, capsys):
     assert "would be replaced by a part of itself" in capsys.readouterr().err
     assert main(["data", "folds", str(source.parent / "none"), "--out", str(out)]) == 1
     assert "none/utt2spk: no such file" in capsys.readouterr().err
+
+
+DAMAGES = [
+    ("utt2spk", b"\xff\n", "utt2spk:1: not UTF-8"),
+    ("utt2spk", b"a a\n\0 b\n", "utt2spk:2: holds a NUL byte"),
+    ("utt2spk", b"a\n", "utt2spk:1: expected 'KEY VALUE'"),
+    ("feats.scp", b"a b\na b\n", "feats.scp:2: a stands here a second time"),
+    ("utt2spk", b"", "has 0 utterances"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGES)
+def test_damaged_tables_are_named(source, capsys, name, content, message):
+    (source / name).write_bytes(content)
+    assert folds(source)[0] == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_refused(source, capsys):
+    (source.parent / "out").write_text("")
+    assert folds(source)[0] == 1
+    assert "a file stands where a directory is to be" in capsys.readouterr().err
+
+
+def test_tabs_a_mark_and_dos_ends_change_nothing(source):
+    assert folds(source)[0] == 0
+    made = {
+        path: path.read_bytes() for path in source.parent.rglob("*") if path.is_file() and source not in path.parents
+    }
+    for name in ("utt2spk", "text", "utt2dur"):
+        data = re.sub(rb"(?m)^(\S+) ", rb"\1 \t", (source / name).read_bytes()).replace(b"\n", b"\r\n")
+        (source / name).write_bytes(b"\xef\xbb\xbf" + data)
+    assert folds(source)[0] == 0
+    assert {path: path.read_bytes() for path in made} == made

@@ -1,5 +1,7 @@
 """Setting part of a set aside: complete, disjoint, the same every time, and without a word of text."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,3 +106,37 @@ def test_refusals(source, capsys):
     (source / "text").unlink()
     assert cut(source)[0] == 1
     assert "nothing to set aside" in capsys.readouterr().err
+
+
+DAMAGES = [
+    ("utt2spk", b"\xff\n", "utt2spk:1: not UTF-8"),
+    ("utt2spk", b"a a\n\0 b\n", "utt2spk:2: holds a NUL byte"),
+    ("utt2spk", b"a\n", "utt2spk:1: expected 'KEY VALUE'"),
+    ("feats.scp", b"a b\na b\n", "feats.scp:2: a stands here a second time"),
+    ("utt2spk", b"", "leaves one part of 0 utterances empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGES)
+def test_damaged_tables_are_named(source, capsys, name, content, message):
+    (source / name).write_bytes(content)
+    assert cut(source)[0] == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_refused(source, capsys):
+    (source.parent / "lab").write_text("")
+    assert cut(source)[0] == 1
+    assert "lab: is there and no data directory" in capsys.readouterr().err
+
+
+def test_tabs_a_mark_and_dos_ends_change_nothing(source):
+    assert cut(source)[0] == 0
+    made = {
+        path: path.read_bytes() for path in source.parent.rglob("*") if path.is_file() and source not in path.parents
+    }
+    for name in ("utt2spk", "text", "utt2dur"):
+        data = re.sub(rb"(?m)^(\S+) ", rb"\1 \t", (source / name).read_bytes()).replace(b"\n", b"\r\n")
+        (source / name).write_bytes(b"\xef\xbb\xbf" + data)
+    assert cut(source)[0] == 0
+    assert {path: path.read_bytes() for path in made} == made

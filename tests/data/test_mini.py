@@ -204,3 +204,24 @@ def test_the_default_plan():
         said.setdefault(u.speaker.name, u.speaker)
         assert said[u.speaker.name] == u.speaker
     assert len({s.voice for s in said.values()}) == len(said) == 44  # 30 + 4 + 8 + 2
+
+
+@pytest.mark.parametrize("header", [b"", b"NIST_1A\n   1024\n", b"\nsample_count -i many\n", b"\nsample_count -i "])
+def test_a_file_without_a_header_has_no_samples(tmp_path, header):
+    (tmp_path / "a.wv1").write_bytes(header)
+    assert mini.sample_count(tmp_path / "a.wv1") == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '{"subsets": 5}', '{"subsets": {"a": {}}}', '{"subsets": {"a": {"utterances": []}}}']
+)
+def test_a_damaged_summary_is_named(tmp_path, content):
+    (tmp_path / "corpus.json").write_text(content)
+    with pytest.raises(UserError, match=r"corpus\.json: is not what this command writes; remove it"):
+        mini.summary_of(tmp_path / "corpus.json")
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["data", "mini", "--out", str(tmp_path / "file"), *ARGS]) == 1
+    assert "a file stands where a directory is to be" in capsys.readouterr().err

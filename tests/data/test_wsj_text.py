@@ -110,3 +110,8 @@ def test_genders(tmp_path):
     assert read_genders([tmp_path / "a", tmp_path / "b"]) == {"011": "m", "012": "f", "4oa": "f"}
     with pytest.raises(UserError, match="cannot be read"):
         read_genders([tmp_path / "absent"])
+
+
+def test_a_speaker_table_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbf011 M\r\n012 F\r\n")
+    assert read_genders([tmp_path / "a"]) == {"011": "m", "012": "f"}

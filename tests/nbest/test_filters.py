@@ -81,3 +81,13 @@ def test_length_against_the_reference():
 def test_soft_targets_need_an_end():
     assert judge(Limits(soft=True), ended="maxlen") == "without a soft target for its end"
     assert judge(Limits(soft=True)) is None and judge(Limits(), ended="maxlen") is None
+
+
+def test_words_are_cut_at_plain_white_space():
+    def fault_of(text):
+        return fault({"tokens": [2] * 8, "text": text, "score": -1.0, "ended": "eos"}, 100, Limits())
+
+    assert fault_of(" \t\r") == "empty"
+    assert fault_of("\u3000") is None  # a word, if a rare one
+    assert fault_of("A\u00a0A\u00a0A\u00a0A") is None  # one word
+    assert fault_of("A\tA A\tA") == "looping"

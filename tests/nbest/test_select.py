@@ -264,3 +264,7 @@ def test_the_order_of_hypotheses_does_not_matter(hyps, select, random):
         return {target.place: target.weight for target in choose(hypotheses, how, reference("A B C"))}
 
     assert by_place(shuffled) == pytest.approx(by_place(hyps))
+
+
+def test_words_are_cut_at_plain_white_space():
+    assert words_of(" a\tb  c\u00a0d \u3000") == [b"a", b"b", "c\u00a0d".encode(), "\u3000".encode()]

@@ -310,3 +310,41 @@ def test_written_weights_sum_to_one(tmp_path_factory, masses):
     assert abs(sum(map(float, row)) - 1) < 1e-5
     assert abs(float(np.sum(np.array(row, dtype=np.float32))) - 1) < 1e-5
     check_targets(out, "x", 7, {"u": ""})
+
+
+def test_texts_may_have_tabs_a_mark_and_dos_ends(place):
+    refs = place.text("text", u1="AB A", u2="B")
+    refs.write_bytes(b"\xef\xbb\xbf" + refs.read_bytes().replace(b"u1 ", b"u1\t").replace(b"\n", b"\r\n"))
+    said = place.root / "said"
+    said.write_bytes(b"\xef\xbb\xbf" + said.read_bytes().replace(b" ", b"\t", 2).replace(b"\n", b"\r\n"))
+    assert place.targets("--refs", refs) == 0
+    assert (place.out / "hyps").read_text() == "u1 3 4 2 3\nu2 4\n"
+    assert place.targets("--nbest", place.root / "nb", "--against", said, "--select", "best") == 0
+    assert place.table("text")["u1"] == "A B C A"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"u1 A\nu2 \xff\n", "text:2: not UTF-8"),
+        (b"u1 A\nu2 \0\n", "text:2: holds a NUL byte"),
+        (b"u1 A\nu1 A\n", "text:2: u1 stands here a second time"),
+        (b"u1\n", "text:1: expected 'KEY VALUE'"),
+    ],
+)
+def test_damaged_texts_are_named(place, capsys, content, message):
+    (place.root / "text").write_bytes(content)
+    for option in ("--refs", "--against"):
+        assert place.targets("--nbest", place.root / "nb", option, place.root / "text") == 1
+        assert message in capsys.readouterr().err
+    assert place.nothing_left()
+
+
+def test_damaged_settings_of_older_targets_are_made_again(place, capsys):
+    refs = place.text("text", u1="AB A", u2="B")
+    assert place.targets("--refs", refs) == 0
+    (place.out / "targets.json").write_text("{}")
+    capsys.readouterr()
+    assert place.targets("--refs", refs) == 0
+    assert "made already" not in capsys.readouterr().out
+    assert "settings" in read_json(place.out / "targets.json")
