@@ -5,6 +5,7 @@ A recipe starts these programs some fifty times: dataclasses and pathlib alone w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -14,12 +15,15 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 TAIL = 15  # lines of the first failing log that are shown
 LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL for what has to end
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+launched: dict[int, subprocess.Popen[bytes]] = {}  # the commands that this process has started, by process
 
 
 class Options(NamedTuple):
@@ -61,7 +65,7 @@ def parse(words: Sequence[str], known: Sequence[str] | None = ("mem", "time")) -
         word = rest[0]
         name = word.lstrip("-").replace("-", "_")
         job = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", word)
-        if word.startswith("-"):
+        if word.startswith("-") and not (word == "-" and known is not None):  # run.py's "-" stands where a log does
             rest.popleft()
             if known is not None and name not in (*numbers, *known):
                 raise WrongUsage(f"{word}: no such option (--help lists them)")
@@ -107,43 +111,41 @@ def shown(command: Sequence[str]) -> str:
     return " ".join(word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word) for word in command)
 
 
-def die_with_parent() -> None:
-    """Called in the job before exec: SIGTERM for it when its starter is gone (kill -9), so that no orphan works on."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def launch(
     command: Sequence[str],
-    log: IO[str],
+    log: IO[str] | None,
     environment: dict[str, str],
     *,
     where: str = "",
     group: int | None = None,
     locks: Sequence[int] = (),
 ) -> subprocess.Popen[bytes] | int:
-    """Write the log's head and start the command, its output in the log, without a shell.
+    """Write the log's head and start the command, its output in the log (None: where ours goes), without a shell.
 
     A command that cannot be started is one that ended with status 126 or 127, as in a shell: that number is
     returned. `where` is the log's line on the machine, `group` the process group (0: one of its own), `locks`
     the files that the job keeps open.
     """
-    running = f"# Running on {where}\n" if where else ""
-    log.write(f"# {shown(command)}\n{running}# Started at {now()}\n#\n")
-    log.flush()
+    if log:
+        running = f"# Running on {where}\n" if where else ""
+        log.write(f"# {shown(command)}\n{running}# Started at {now()}\n#\n")
+        log.flush()
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log else None,
             env=environment,
             process_group=group,
             pass_fds=locks,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     except OSError as error:
-        log.write(f"{program()}: {command[0]}: {error.strerror}\n")
+        print(f"{program()}: {command[0]}: {error.strerror}", file=log or sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
+    launched[process.pid] = process
+    return process
 
 
 def write_end(log: IO[str], code: int, seconds: float, threads: int) -> None:
@@ -151,6 +153,122 @@ def write_end(log: IO[str], code: int, seconds: float, threads: int) -> None:
     ended = f"code {code}" if code >= 0 else f"code {128 - code}; signal {-code}"
     log.write(f"# Accounting: time={round(seconds)} threads={threads}\n")
     log.write(f"# Ended ({ended}) at {now()}, elapsed time {round(seconds)} seconds\n")
+
+
+# ------------------------------------------------------------------------ every process ends with the run
+
+
+def die_with_parent() -> None:
+    """SIGTERM for this process when its starter is gone (kill -9), so that no orphan works on."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def adopt_orphans() -> None:
+    """From now on, what a descendant of this process leaves behind when it ends is a child of this process."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap() -> bool:
+    """Take in which children have ended, the commands and the orphans; whether there are more children."""
+    if sys.platform != "linux":
+        return any([command.poll() is None for command in launched.values()])
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        if ended is None:
+            return True
+        command = launched.pop(ended.si_pid, None)
+        if command and command.returncode is None:
+            command.poll()  # its status is not to be lost
+        else:
+            os.waitpid(ended.si_pid, 0)
+
+
+def descendants() -> Iterator[int]:
+    """The processes below this one, whatever group or session they have gone to (elsewhere than on Linux: groups)."""
+    if sys.platform != "linux":
+        yield from (-number for number, command in launched.items() if command.returncode is None)
+        return
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208  names are enough
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stream:
+                state, parent = stream.read().rpartition(b")")[2].split()[:2]
+                if state != b"Z":
+                    children.setdefault(int(parent), []).append(int(name))
+    below = children.get(os.getpid(), [])
+    while below:
+        yield from below
+        below = [child for process in below for child in children.get(process, ())]
+
+
+def end_descendants(grace: float = GRACE) -> None:
+    """End all that was started by this process and by its children: SIGTERM, and after `grace` seconds SIGKILL."""
+    told: set[int] = set()
+    pause, give_up = 0.002, time.monotonic() + grace
+    while reap():
+        late = time.monotonic() > give_up
+        refused = set()
+        for process in (below := set(descendants())):
+            if process not in told or late:
+                told.add(process)
+                try:
+                    os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+                except ProcessLookupError:
+                    pass
+                except PermissionError:  # it has become another user, as sudo does
+                    refused.add(process)
+        if late and below and refused == below:
+            return
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def kept(work: Callable[[list[int]], int]) -> int:
+    """Call work(stopped) in a process of its own, and return what it returns: no way of dying leaves anything behind.
+
+    That process, the keeper, has a session of its own: what kills the recipe's process group or session spares it. It
+    adopts the orphans among its jobs' processes, and ends all of them when it ends, or this process does, even by
+    kill -9. Where the keeper itself is killed, this process does that. `stopped` gets the signals that end the run.
+    """
+    parent, front = os.getppid(), os.getpid()
+    if sys.platform != "linux":
+        return work(catch_signals())
+    if parent_gone(parent):
+        return 128 + signal.SIGTERM
+    adopt_orphans()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some starter may have left it, it would not come
+    heard = [number for number in STOPS if number != signal.SIGHUP or not hangup_ignored()]
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *heard])
+    keeper = os.fork()
+    if keeper == 0:
+        os.setsid()
+        stopped = catch_signals()
+        die_with_parent()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD, *heard])
+        if os.getppid() != front:
+            stopped.append(signal.SIGTERM)
+        adopt_orphans()
+        try:
+            return work(stopped)
+        finally:
+            end_descendants()
+    told = False
+    while not (ended := os.waitpid(keeper, os.WNOHANG))[0]:
+        event = signal.sigtimedwait([signal.SIGCHLD, *heard], 0.5)
+        if event and event.si_signo != signal.SIGCHLD:
+            os.kill(keeper, event.si_signo)
+        elif not told and parent_gone(parent):
+            told = True
+            os.kill(keeper, signal.SIGTERM)
+    code = os.waitstatus_to_exitcode(ended[1])
+    if code < 0:
+        end_descendants()
+        say(f"its keeper was killed by signal {-code}, jobs ended; run again to go on from what is done")
+    return code if code >= 0 else 128 - code
 
 
 # --------------------------------------------------------------------------------------- failures, signals
@@ -162,15 +280,21 @@ def program() -> str:
 
 
 def say(message: str) -> None:
-    """A message on stderr."""
-    print(f"{program()}: {message}", file=sys.stderr, flush=True)
+    """A message on stderr, if anybody is left there to read it."""
+    with contextlib.suppress(OSError):
+        print(f"{program()}: {message}", file=sys.stderr, flush=True)
+
+
+def hangup_ignored() -> bool:
+    """Whether SIGHUP was ignored when this program was started, as nohup wants it."""
+    return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def catch_signals() -> list[int]:
     """The list into which SIGINT, SIGTERM and SIGHUP are put from now on, instead of ending this process."""
     caught: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it ignored
+    for number in STOPS:
+        if number != signal.SIGHUP or not hangup_ignored():
             signal.signal(number, lambda number, _frame: caught.append(number))
     return caught
 

@@ -126,9 +126,11 @@ status_of() {
     wait "$1"
 }
 
-# await COMMAND...: as COMMAND, but a signal to this script acts at once, not after the command
+# await COMMAND...: as COMMAND, but a signal to this script acts at once, not after the command. run.py sees to it that
+# what a command has started ends with it, and with us; where kdasr itself is called, it is run.py that calls it.
 await() {
     local status=0
+    if [ "$1" = kdasr ]; then set -- "${BASH_SOURCE[0]%/*}/run.py" - "$@"; fi
     "$@" &
     child=$!
     status_of "${child}" || status=$?
@@ -199,7 +201,8 @@ at_exit() {
     exit "${status}"
 }
 
-# One run at a time in a recipe's directory. The lock is the kernel's; jobs hold it as long as they live.
+# One run at a time in a recipe's directory. The lock is the kernel's; run.py, which closes other files, has its jobs
+# hold it as long as they live.
 take_lock() {
     local process="" host="" wait_for=30
     mkdir -p "${expdir}"
@@ -215,6 +218,7 @@ take_lock() {
             die "${expdir}: jobs of a killed run (process ${process}) still work here; end them (ps -ef | grep kdasr)"
     fi
     echo "$$ ${HOSTNAME}" >"${expdir}/.lock"
+    export KDASR_LOCK_FD=9
 }
 
 # recipe_commands: the recipe's path.sh and cmd.sh, and run_train, run_decode and run_cuda: each is "run.py", or another

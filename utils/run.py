@@ -9,16 +9,18 @@ backquotes in an argument reach the program unchanged, and `|`, `>` or `&&` are 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import jobs
 from jobs import Options, WrongUsage
@@ -31,7 +33,8 @@ Usage: run.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT...]
   run.py --max-jobs-run 2 --num-threads 4 JOB=1:8 exp/log/x.JOB.log program JOB
   run.py --gpu 1 JOB=1:4 exp/log/nbest.JOB.log kdasr nbest --job JOB/4 ...
 
-JOB (any name) is replaced by the job's number in the log's name and in the arguments. Exit status:
+JOB (any name) is replaced by the job's number in the log's name and in the arguments. With - for LOG, the output
+goes where that of run.py goes, and there is no log. Exit status:
 0, 1 when a job failed (the others that run are finished, no further one is started), 2 for wrong usage.
 
 Options, those of slurm.py, so that cmd.sh can name either:
@@ -41,19 +44,53 @@ Options, those of slurm.py, so that cmd.sh can name either:
   --mem X           memory a job, as in 8G: nothing is enforced on this machine
   --time T          time limit: nothing is enforced on this machine
 
-With KDASR_RECIPE_PID=PID in the environment (the recipes set it), the jobs end when the process
-that started run.py, or PID, is gone."""
+What a job starts ends with it, and all of it ends with run.py, however that ends. With KDASR_RECIPE_PID=PID in
+the environment (the recipes set it), the jobs also end when the process that started run.py, or PID, is gone;
+KDASR_LOCK_FD=N is a file that they keep open, a recipe's lock."""
 
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL when run.py is told to stop
+LINGER = 1.0  # seconds that what a job has left behind may take to end by itself, as the tee of a pipe does
+NO_LOG = "-"
 
 
-class Job(NamedTuple):
+class Gpu(NamedTuple):
+    """A GPU that is ours."""
+
+    name: str
+    lock: int  # the file that is locked
+
+
+class Job:
     """One job that runs."""
 
-    log: str
-    process: subprocess.Popen[bytes] | int  # a number: it could not be started, and counts as ended with it
-    started: float  # seconds, monotonic
-    gpu_locks: list[IO[str]]
+    def __init__(self, log: str, process: subprocess.Popen[bytes] | int, gpus: list[Gpu]) -> None:
+        self.log = log
+        self.process = process  # a number: it could not be started, and counts as ended with it
+        self.gpus = gpus
+        self.started = time.monotonic()
+        self.ended = 0.0  # when the command itself had ended
+        self.told = 0  # the last signal to what it has left behind
+
+    def code(self) -> int | None:
+        """How the command has ended, as Popen gives it; None while it runs."""
+        code = self.process if isinstance(self.process, int) else self.process.returncode
+        if code is not None and not self.ended:
+            self.ended = time.monotonic()
+        return code
+
+    def over(self) -> bool:
+        """Whether the command and the rest of its process group have ended; what goes on without it is ended."""
+        if self.code() is None:
+            return False
+        seconds = time.monotonic() - self.ended
+        number = 0 if seconds < LINGER else signal.SIGTERM if seconds < LINGER + jobs.GRACE else signal.SIGKILL
+        if isinstance(self.process, int):
+            return True
+        try:
+            os.killpg(self.process.pid, 0 if number == self.told else number)
+        except (ProcessLookupError, PermissionError):
+            return True
+        self.told = number
+        return False
 
 
 def gpu_names() -> list[str]:
@@ -68,81 +105,132 @@ def gpu_names() -> list[str]:
     return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
 
 
-def lock_gpus(names: Sequence[str], number: int) -> list[IO[str]] | None:
+def lock_gpus(names: Sequence[str], number: int) -> list[Gpu] | None:
     """Lock `number` of these GPUs against this user's other run.py's, or None while too few are free.
 
     The job inherits the locks, so that they last as long as it does.
     """
-    locks: list[IO[str]] = []
-    for name in names:
-        plain = re.sub(r"[^A-Za-z0-9-]", "_", name)
-        path = f"{os.environ.get('TMPDIR', '/tmp')}/run.py.gpu.{os.getuid()}.{plain}"
-        lock = open(path, "w")  # noqa: SIM115  closed when the job has ended
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        lock.gpu = name  # type: ignore[attr-defined]
-        locks.append(lock)
-        if len(locks) == number:
-            return locks
-    for lock in locks:
-        lock.close()
+    gpus: list[Gpu] = []
+    folder, path = lock_folder()
+    try:
+        for name in names:
+            lock = open_lock(folder, path, f"{os.uname().nodename}.{re.sub(r'[^A-Za-z0-9-]', '_', name)}")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                continue
+            gpus.append(Gpu(name, lock))
+            if len(gpus) == number:
+                return gpus
+    finally:
+        os.close(folder)
+    for gpu in gpus:
+        os.close(gpu.lock)
     return None
 
 
-def start(options: Options, number: int, locks: list[IO[str]]) -> Job:
+def lock_folder() -> tuple[int, str]:
+    """The directory of the locks, open, and its name: one of this user's own, as others must not lay files there."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    with contextlib.suppress(OSError):
+        if runtime and own(os.stat(runtime)):  # noqa: PTH116
+            return open_folder(f"{runtime}/kdasr")
+    return open_folder(os.path.expanduser("~/.cache/kdasr/gpu-locks"))  # noqa: PTH111
+
+
+def own(status: os.stat_result) -> bool:
+    """Whether this is a directory of this user that nobody else can enter."""
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+
+
+def open_folder(path: str) -> tuple[int, str]:
+    """Make this directory if need be and open it; WrongUsage if others could lay files there."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)  # noqa: PTH102
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        reason = "a link" if error.errno == errno.ELOOP else error.strerror
+        raise WrongUsage(
+            f"{path}: the locks of the GPUs belong there ({reason}); make it a directory of yours alone (chmod 700)"
+        ) from None
+    if not own(os.fstat(folder)):
+        os.close(folder)
+        raise WrongUsage(f"{path}: others can write the locks of the GPUs there; make it yours alone: chmod 700 {path}")
+    return folder, path
+
+
+def open_lock(folder: int, path: str, name: str) -> int:
+    """Open a lock, which is left as it is; WrongUsage if it is anything but a plain file of this user."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO would wait for a reader
+    try:
+        lock = os.open(name, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        reason = "a link" if error.errno == errno.ELOOP else error.strerror
+    else:
+        status = os.fstat(lock)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid():
+            return lock
+        os.close(lock)
+        reason = "not a plain file" if status.st_uid == os.getuid() else "another user's"
+    raise WrongUsage(f"{path}/{name}: the lock of a GPU cannot be opened ({reason}); remove it: rm -r {path}/{name}")
+
+
+def kept_open() -> list[int]:
+    """The files that jobs keep open beside their log: the lock of the recipe."""
+    number = os.environ.get("KDASR_LOCK_FD", "")
+    try:
+        os.fstat(int(number))
+    except (ValueError, OSError):
+        return []
+    return [int(number)]
+
+
+def start(options: Options, number: int, gpus: list[Gpu]) -> Job:
     """Start one job."""
     log = options.words(options.log, number)
     command = [options.words(word, number) for word in options.command]
-    os.makedirs(os.path.dirname(log) or ".", exist_ok=True)  # noqa: PTH103, PTH120
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.num_threads)}
-    if locks:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(lock.gpu for lock in locks)  # type: ignore[attr-defined]
-    began = time.monotonic()
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.name for gpu in gpus)
+    locks = [*kept_open(), *(gpu.lock for gpu in gpus)]
+    if log == NO_LOG:
+        return Job(log, jobs.launch(command, None, environment, group=0, locks=locks), gpus)
+    os.makedirs(os.path.dirname(log) or ".", exist_ok=True)  # noqa: PTH103, PTH120
     with open(log, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        process = jobs.launch(command, stream, environment, group=0, locks=[lock.fileno() for lock in locks])
-    return Job(log, process, began, locks)
+        return Job(log, jobs.launch(command, stream, environment, group=0, locks=locks), gpus)
 
 
 def finish(job: Job, options: Options) -> bool:
     """Write the end of an ended job's log, free its GPUs, and tell whether it succeeded."""
-    code = job.process if isinstance(job.process, int) else job.process.returncode
+    code = job.code()
+    if code is None:  # it runs as another user
+        jobs.say(f"{job.log}: its command cannot be ended from here; end it by hand")
+        return False
     try:
-        with open(job.log, "a", encoding="utf-8") as stream:
-            jobs.write_end(stream, code, time.monotonic() - job.started, options.num_threads)
+        if job.log != NO_LOG:
+            with open(job.log, "a", encoding="utf-8") as stream:
+                if job.told:
+                    stream.write(f"# Ended what the command had left running (signal {job.told})\n")
+                jobs.write_end(stream, code, job.ended - job.started, options.num_threads)
     except OSError as error:  # a full disk: the job's status still counts
         jobs.say(f"{job.log}: {error.strerror}")
-    for lock in job.gpu_locks:
-        lock.close()
+    for gpu in job.gpus:
+        os.close(gpu.lock)
     return code == 0
 
 
 def stop(running: Sequence[Job], options: Options) -> None:
-    """End the jobs with all that they started: SIGTERM to their process groups, SIGKILL if they go on."""
+    """End the jobs with all that they started."""
+    jobs.end_descendants()
     for job in running:
-        signal_group(job, signal.SIGTERM)
-    give_up = time.monotonic() + GRACE
-    for job in running:
-        if not isinstance(job.process, int):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                job.process.wait(max(0.0, give_up - time.monotonic()))
-            signal_group(job, signal.SIGKILL)  # what the job itself left behind, too
-            job.process.wait()
         finish(job, options)
 
 
-def signal_group(job: Job, number: int) -> None:
-    """Send a signal to a job's process group, if any of it is left."""
-    if not isinstance(job.process, int):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(job.process.pid, number)
-
-
-def run(options: Options) -> int:
-    """Run all jobs and return the exit status."""
-    stopped = jobs.catch_signals()
+def run(options: Options, stopped: list[int]) -> int:
+    """Run all jobs and return the exit status; a signal in `stopped` ends them."""
     limit = options.max_jobs_run or len(os.sched_getaffinity(0))
     gpus = gpu_names() if options.gpu else []
     if options.gpu > len(gpus):
@@ -151,32 +239,27 @@ def run(options: Options) -> int:
         )
     if options.gpu and not options.max_jobs_run:
         limit = len(gpus) // options.gpu
-    parent = os.getppid()
     waiting = deque(range(options.first, options.last + 1))
     running: list[Job] = []
     failed: list[str] = []
     pause = 0.002  # seconds; grows while nothing ends, so that short jobs cost little and long ones nothing
-    looked = time.monotonic()
     while running or (waiting and not failed):
-        if not stopped and time.monotonic() - looked > 0.5:
-            looked = time.monotonic()
-            if jobs.parent_gone(parent):
-                stopped.append(signal.SIGTERM)
         if stopped:
             stop(running, options)
             jobs.say(f"stopped by {signal.Signals(stopped[0]).name}, jobs ended: {options.log}")
             return 128 + stopped[0]
         while waiting and not failed and len(running) < limit:
-            locks = lock_gpus(gpus, options.gpu) if options.gpu else []
-            if locks is None:
-                break
             try:
-                running.append(start(options, waiting.popleft(), locks))
-            except OSError:  # the log cannot be written
+                own_gpus = lock_gpus(gpus, options.gpu) if options.gpu else []
+                if own_gpus is None:
+                    break
+                running.append(start(options, waiting.popleft(), own_gpus))
+            except (OSError, WrongUsage):  # the log cannot be written, a lock cannot be opened
                 stop(running, options)
                 raise
             pause = 0.002
-        ended = [job for job in running if isinstance(job.process, int) or job.process.poll() is not None]
+        jobs.reap()
+        ended = [job for job in running if job.over()]
         for job in ended:
             running.remove(job)
             if not finish(job, options):
@@ -184,6 +267,8 @@ def run(options: Options) -> int:
         if not ended:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.2)
+    if failed and options.log == NO_LOG:
+        return 1
     if failed:
         jobs.report(options, failed, f"{len(waiting)} not started" if waiting else "")
         return 1
@@ -196,7 +281,8 @@ def main(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     try:
-        return run(jobs.parse(words))
+        options = jobs.parse(words)
+        return jobs.kept(lambda stopped: run(options, stopped))
     except (WrongUsage, OSError) as error:
         jobs.say(str(error))
         return 2

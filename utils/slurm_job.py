@@ -80,6 +80,7 @@ class Run:
             signal.signal(number, self.stop)
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):  # sbatch --signal=B:USR1@60
             signal.signal(number, self.forward)
+        jobs.adopt_orphans()
         (self.folder / f"exit.{self.number}").unlink(missing_ok=True)  # of an attempt before this one
         options = self.options
         log = Path(options.words(options.log, self.number))
@@ -96,6 +97,8 @@ class Run:
             seconds = time.monotonic() - began
             if not self.told:
                 time.sleep(SETTLE_BAD if code else SETTLE_GOOD)
+            # SLURM may not find what has left the command's group, and whoever sees the exit file goes on
+            jobs.end_descendants(FORWARD)
             with log.open("a", encoding="utf-8") as stream:
                 jobs.write_end(stream, code, seconds, options.num_threads)
         except OSError as error:

@@ -254,24 +254,151 @@ def test_a_recipe_that_is_gone_takes_its_jobs_along(tmp_path):
     assert process.returncode == 143 and gone(pid)
 
 
+def test_without_a_log(tmp_path):
+    assert run(tmp_path, "-", "bash", "-c", "echo out; echo err >&2") == (0, "out\n", "err\n")
+    code, out, err = run(tmp_path, "-", "bash", "-c", "echo why >&2; exit 3")
+    assert (code, out, err) == (1, "", "why\n")
+    assert run(tmp_path, "-", "no-such-program")[::2] == (1, "run.py: no-such-program: No such file or directory\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_writes_on_for_a_moment_is_waited_for(tmp_path):
+    assert run(tmp_path, "x.log", "bash", "-c", "echo x > >(sleep 0.3; cat)")[0] == 0
+    assert body(tmp_path / "x.log") == ["x"] and "left running" not in (tmp_path / "x.log").read_text()
+
+
+def test_what_a_job_has_left_running_is_ended(tmp_path):
+    code, _, err = run(tmp_path, "x.log", "bash", "-c", "sleep 60 & setsid sleep 60 & echo $! $(jobs -p); exit 0")
+    assert (code, err) == (0, "")
+    assert all(gone(pid) for pid in body(tmp_path / "x.log")[0].split())
+    assert "# Ended what the command had left running (signal 15)" in (tmp_path / "x.log").read_text()
+
+
 def test_each_job_gets_a_gpu_of_its_own(tmp_path):
     report = "echo $CUDA_VISIBLE_DEVICES; sleep 0.4"
     words = ["--gpu", "1", "JOB=1:4", "x.JOB.log", "bash", "-c", report]
     began = time.monotonic()
-    assert run(tmp_path, *words, CUDA_VISIBLE_DEVICES="2,5", TMPDIR=str(tmp_path))[0] == 0
+    environment = {"CUDA_VISIBLE_DEVICES": "2,5", "XDG_RUNTIME_DIR": "", "HOME": str(tmp_path)}
+    assert run(tmp_path, *words, **environment)[0] == 0
     assert time.monotonic() - began > 0.8  # two at a time
     assert sorted(body(tmp_path / f"x.{i}.log")[0] for i in range(1, 5)) == ["2", "2", "5", "5"]
-    assert run(tmp_path, "--gpu", "2", "y.log", *words[4:], CUDA_VISIBLE_DEVICES="2,5", TMPDIR=str(tmp_path))[0] == 0
+    assert run(tmp_path, "--gpu", "2", "y.log", *words[4:], **environment)[0] == 0
     assert body(tmp_path / "y.log") == ["2,5"]
 
 
-def test_two_run_pys_share_the_gpus(tmp_path):
-    environment = {"CUDA_VISIBLE_DEVICES": "0", "TMPDIR": str(tmp_path)}
+@pytest.fixture
+def runtime(tmp_path):
+    """A directory for XDG_RUNTIME_DIR, of this user alone."""
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    return tmp_path / "runtime"
+
+
+def with_gpu(folder, *words, home="", **environment):
+    """Run a job on GPU 0 with this XDG_RUNTIME_DIR."""
+    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(folder), "HOME": str(home), **environment}
+    return run(folder.parent, "--gpu", "1", "x.log", *(words or ("true",)), **environment)
+
+
+def test_two_run_pys_share_the_gpus(tmp_path, runtime):
+    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(runtime)}
     first = start(tmp_path, "--gpu", "1", "a.log", "bash", "-c", "echo x >began; sleep 1; date +%s%N >a", **environment)
     wait_for(tmp_path / "began")
     assert run(tmp_path, "--gpu", "1", "b.log", "bash", "-c", "date +%s%N", **environment)[0] == 0
     first.communicate(timeout=20)
     assert int(body(tmp_path / "b.log")[0]) > int((tmp_path / "a").read_text())
+
+
+def test_where_the_locks_of_gpus_are(tmp_path, runtime):
+    home, name = tmp_path / "home", f"{os.uname().nodename}.0"
+    home.mkdir()
+    assert with_gpu(runtime, home=home)[0] == 0
+    assert [path.name for path in (runtime / "kdasr").iterdir()] == [name]
+    assert (runtime / "kdasr").stat().st_mode & 0o777 == 0o700
+    assert list(home.iterdir()) == []
+    # what others can enter, or is not there, does not serve
+    for number, mode in enumerate((0o755, 0o770, None)):
+        if mode is None:
+            runtime = tmp_path / "nowhere"
+        else:
+            runtime.chmod(mode)
+        home = tmp_path / f"home{number}"
+        home.mkdir()
+        assert with_gpu(runtime, home=home)[0] == 0
+        assert (home / ".cache/kdasr/gpu-locks" / name).stat().st_size == 0
+        assert (home / ".cache/kdasr/gpu-locks").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "directory"])
+def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, runtime, kind):
+    (runtime / "kdasr").mkdir(mode=0o700)
+    lock, precious = runtime / "kdasr" / f"{os.uname().nodename}.0", tmp_path / "precious"
+    if kind == "fifo":
+        os.mkfifo(lock)
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        lock.symlink_to(precious)
+    if kind != "dangling":
+        precious.write_text("text")
+    began = time.monotonic()
+    code, out, err = with_gpu(runtime)
+    assert code == 2 and out == "" and time.monotonic() - began < 10
+    assert err.startswith(f"run.py: {lock}: the lock of a GPU cannot be opened (") and err.count("\n") == 1
+    assert err.endswith(f"remove it: rm -r {lock}\n")
+    assert not precious.exists() if kind == "dangling" else precious.read_text() == "text"
+    assert not (tmp_path / "x.log").exists()
+
+
+def test_a_lock_with_text_in_it_is_not_truncated(runtime):
+    (runtime / "kdasr").mkdir(mode=0o700)
+    lock = runtime / "kdasr" / f"{os.uname().nodename}.0"
+    lock.write_text("text")
+    assert with_gpu(runtime)[0] == 0 and lock.read_text() == "text"
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "file", "unwritable"])
+def test_a_directory_of_locks_that_others_can_write_is_refused(tmp_path, runtime, kind):
+    locks, elsewhere = runtime / "kdasr", tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if kind == "open":
+        locks.mkdir()
+        locks.chmod(0o777)
+    elif kind == "link":
+        locks.symlink_to(elsewhere)
+    elif kind == "file":
+        locks.write_text("text")
+    else:  # not even root writes there
+        runtime, locks = Path("/proc/self"), tmp_path / "precious/.cache/kdasr/gpu-locks"
+        (tmp_path / "precious").write_text("text")
+    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path / "precious")}
+    code, _, err = run(tmp_path, "--gpu", "1", "x.log", "true", **environment)
+    assert code == 2 and err.startswith(f"run.py: {locks}: ") and "chmod 700" in err and err.count("\n") == 1
+    assert list(elsewhere.iterdir()) == [] and not (tmp_path / "x.log").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("whose", ["lock", "directory"])
+def test_another_user_s_is_refused(runtime, whose):
+    (runtime / "kdasr").mkdir(mode=0o700)
+    lock = runtime / "kdasr" / f"{os.uname().nodename}.0"
+    lock.touch()
+    os.chown(lock if whose == "lock" else lock.parent, 1234, 1234)
+    code, _, err = with_gpu(runtime)
+    assert code == 2 and err.count("\n") == 1
+    assert ("another user's" if whose == "lock" else "others can write") in err
+
+
+def test_a_lock_that_is_refused_ends_the_jobs_that_run(tmp_path, runtime):
+    name = os.uname().nodename
+    (runtime / "kdasr").mkdir(mode=0o700)
+    os.mkfifo(runtime / "kdasr" / f"{name}.1")
+    code, _, err = run(
+        tmp_path, "--gpu", "1", "JOB=1:2", "x.JOB.log", "bash", "-c", "sleep 60 & echo $!; wait",
+        CUDA_VISIBLE_DEVICES="0,1", XDG_RUNTIME_DIR=str(runtime),
+    )  # fmt: skip
+    assert code == 2 and "not a plain file" in err
+    assert all(gone(pid) for pid in body(tmp_path / "x.1.log"))
+    assert "signal 15" in (tmp_path / "x.1.log").read_text()
 
 
 def test_too_many_gpus_are_refused(tmp_path):
