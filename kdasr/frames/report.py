@@ -12,8 +12,10 @@ import numpy as np
 
 from kdasr.errors import UserError
 from kdasr.files import read_json
+from kdasr.report import shape
 from kdasr.report.markdown import code, inert, paragraph
 from kdasr.report.provenance import page_arguments, write_page
+from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, Must
 from kdasr.report.table import markdown
 from kdasr.score.intervals import Spread, over_seeds
 
@@ -29,6 +31,21 @@ PAPER_FEW = {  # by label and whether of all data: frame accuracy in training an
     ("hard", True): ("63.4 %", "58.9 %"),
     ("hard", False): ("67.3 %", "44.5 %"),
     ("soft", False): ("65.4 %", "57.0 %"),
+}
+MODEL = {  # shapes of the files read: kdasr.json
+    "label": Must(TEXT),
+    "temperature": AMOUNT,
+    **dict.fromkeys(("share", "train_accuracy", "valid_accuracy", "cpu_seconds"), Must(AMOUNT)),
+    **dict.fromkeys(("parameters", "frames", "epochs", "best_epoch"), Must(COUNT)),
+}
+PREDICTED = {"accuracy": Must(AMOUNT), "models": Must([TEXT]), "cpu_seconds": Must(AMOUNT)}
+DECODED = {"cpu_seconds": Must(AMOUNT)}
+SCORE = {"wer": Must(AMOUNT), "interval95": Must((NUMBER, NUMBER)), "signature": Must(TEXT)}
+SPECIALISTS_FILE = {
+    "generalist": Must(TEXT),
+    "groups": Must([{"states": Must([TEXT])}]),
+    **dict.fromkeys(("alone", "together", "tested"), Must(COUNT)),
+    **dict.fromkeys(("temperature", "cpu_seconds"), Must(AMOUNT)),
 }
 INTRODUCTION = (
     "Frame accuracy is the share of frames whose state, as the alignment has it, is the most probable one; mean ± "
@@ -128,7 +145,8 @@ def read(exp: str | Path) -> tuple[list[Group], Group | None]:
         one = read_json(path)
         if "train_accuracy" not in one:
             continue
-        key = (one["label"], one["share"], one["temperature"])
+        shape.check(one, MODEL, path)
+        key = (one["label"], one["share"], one.get("temperature"))
         group = groups.setdefault(key, Group(*key))
         group.members.append(one | {"name": path.parent.name})
         group.sets.append(predicted(path.parent))
@@ -145,9 +163,13 @@ def predicted(directory: Path) -> dict[str, Predicted]:
     """The sets that a network (or an ensemble) has predicted, by name."""
     found = {}
     for path in sorted(directory.glob("predict_*/predict.json")):
-        one, decoded, scored = read_json(path), path.parent / "decode/decode.json", path.parent / "decode/score_wer"
-        seconds = one["cpu_seconds"] + (read_json(decoded)["cpu_seconds"] if decoded.is_file() else 0.0)
-        score = read_json(scored / "score.json") if (scored / "score.json").is_file() else {}
+        one, decoded, scored = (
+            shape.read(path, PREDICTED),
+            path.parent / "decode/decode.json",
+            path.parent / "decode/score_wer",
+        )
+        seconds = one["cpu_seconds"] + (shape.read(decoded, DECODED)["cpu_seconds"] if decoded.is_file() else 0.0)
+        score = shape.read(scored / "score.json", SCORE) if (scored / "score.json").is_file() else {}
         name = path.parent.name.removeprefix("predict_")
         found[name] = Predicted(one["accuracy"], one["models"], seconds, score)
     return found
@@ -277,8 +299,8 @@ def specialist_table(exp: str | Path) -> list[list[str]]:
     rows = [["specialists", "generalist", "groups", "T of the groups", "frames", "generalist", "together", "change"]]
     rows[0].append("CPU s")
     for path in sorted(Path(exp).glob("specialists_*/specialists.json")):
-        one = read_json(path)
-        alone, together = (100 * one[key] / one["tested"] for key in ("alone", "together"))
+        one = shape.read(path, SPECIALISTS_FILE)
+        alone, together = (100 * one[key] / max(one["tested"], 1) for key in ("alone", "together"))
         sizes = " ".join(str(len(each["states"])) for each in one["groups"])
         row = [path.parent.name, one["generalist"], f"{len(one['groups'])}, of {sizes} states"]
         row += [f"{one['temperature']:g}", f"{one['tested']:,}", f"{alone:.2f} %", f"{together:.2f} %"]
@@ -290,7 +312,7 @@ def specialist_groups(exp: str | Path, most: int = 8) -> list[str]:
     """The groups of each set of specialists, each by its first states."""
     lines = []
     for path in sorted(Path(exp).glob("specialists_*/specialists.json")):
-        every = [one["states"] for one in read_json(path)["groups"]]
+        every = [one["states"] for one in shape.read(path, SPECIALISTS_FILE)["groups"]]
         groups = "; ".join(
             " ".join(map(code, states[:most])) + (" ..." if len(states) > most else "") for states in every
         )

@@ -17,7 +17,9 @@ from kdasr.files import read_json
 from kdasr.images.bias import Corrected, crossed, on_all
 from kdasr.images.data import load, name_of
 from kdasr.images.idx import CLASSES
+from kdasr.report import shape
 from kdasr.report.provenance import page_arguments, write_page
+from kdasr.report.shape import AMOUNT, COUNT, TEXT, Must
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -26,6 +28,19 @@ EXAMPLES = """examples:
 """
 NONE = "-"
 EVERY = list(range(CLASSES))
+MODEL = {  # shapes of the files read: RECORD
+    "label": Must(TEXT),
+    "temperature": AMOUNT,
+    "classes": Must([COUNT]),
+    "cpu_seconds": Must(AMOUNT),
+    **dict.fromkeys(("hidden", "layers", "errors", "parameters", "images"), Must(COUNT)),
+}
+SPECIALISTS_FILE = {
+    "generalist": Must(TEXT),
+    "specialists": Must([{"classes": Must([COUNT])}]),
+    **dict.fromkeys(("alone", "together"), Must(COUNT)),
+    **dict.fromkeys(("temperature", "cpu_seconds"), Must(AMOUNT)),
+}
 PAPER = {  # on MNIST: (units, of the teacher, T): test errors
     (1200, False, None): "67",
     (800, False, None): "146",
@@ -119,10 +134,12 @@ def read(exp: str | Path) -> list[Group]:
         one = read_json(path)
         if "hidden" not in one:
             continue
-        key = (one["label"], one["hidden"], one["layers"], one["temperature"], tuple(one["classes"]))
-        group = groups.setdefault(
-            key, Group(one["hidden"], one["layers"], one["temperature"], one["classes"], one["label"])
-        )
+        shape.check(one, MODEL, path)
+        temperature, classes = one.get("temperature"), one["classes"]
+        if not classes or not set(classes) <= set(EVERY):
+            raise UserError(f"{path}: 'classes' are {classes}, expected some of 0 to {CLASSES - 1}; {shape.REMEDY}")
+        key = (one["label"], one["hidden"], one["layers"], temperature, tuple(classes))
+        group = groups.setdefault(key, Group(one["hidden"], one["layers"], temperature, classes, one["label"]))
         group.members.append(one | {"directory": path.parent})
     if not groups:
         raise UserError(f"{exp}: no network ({RECORD} of kdasr images train); run the stages before this one first")
@@ -204,7 +221,7 @@ def specialist_table(exp: str | Path) -> list[list[str]]:
     """A row a set of specialists (kdasr images specialists)."""
     rows = [["generalist", "groups", "T of the groups", "generalist's errors", "together", "CPU s"]]
     for path in sorted(Path(exp).glob("*/specialists.json")):
-        one = read_json(path)
+        one = shape.read(path, SPECIALISTS_FILE)
         groups = "; ".join(" ".join(map(str, each["classes"])) for each in one["specialists"])
         row = [one["generalist"], groups, f"{one['temperature']:g}", str(one["alone"]), str(one["together"])]
         rows.append([*row, f"{one['cpu_seconds']:.0f}"])
@@ -233,9 +250,17 @@ def is_hard(group: Group) -> bool:
 
 
 def logits_of(directory: Path, tested: int) -> np.ndarray:
-    """Logits (N, C) of a network on the test images; UserError if they are of others."""
-    with np.load(directory / LOGITS) as stored:
-        logits = stored["test"]
+    """Logits (N, C) of a network on the test images; UserError if they are of others, or damaged."""
+    path = directory / LOGITS
+    try:
+        with np.load(path) as stored:
+            logits = stored["test"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run kdasr images train again") from None
+    except Exception as error:  # numpy and zipfile raise many kinds for damaged files
+        raise UserError(f"{path}: is damaged ({type(error).__name__}); run kdasr images train again") from None
+    if logits.ndim != 2 or logits.shape[1] != CLASSES or logits.dtype.kind != "f":
+        raise UserError(f"{path}: holds no logits of {CLASSES} classes; run kdasr images train again")
     if len(logits) != tested:
         raise UserError(
             f"{directory}: has {len(logits)} test images, --data has {tested}; name the data it was trained on"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json
+from kdasr.report import shape
 from kdasr.report.markdown import code
 from kdasr.report.provenance import page_arguments, write_page
+from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Each, Must
 from kdasr.report.table import markdown
 from kdasr.score.intervals import over_seeds, seeds_apart
 
@@ -20,6 +21,11 @@ NONE = "-"
 TUNED = "Lists were ranked by the weighted sum of their scores, with the weights that did best on the validation set:"
 LABELS = {"first_pass": "first pass"}  # of directories that say nothing of themselves; those of others are their names
 ORDER = ("first pass", "ensemble", "teacher")  # of the rows; students follow, those on labels alone first
+MODEL = {"label": TEXT, "parameters": COUNT, "seed": WHOLE}  # shapes of the files read: kdasr.json
+PPL = {"ppl": Must(AMOUNT)}
+SCORE = {"wer": Must(AMOUNT), "signature": Must(TEXT)}
+TUNING = dict.fromkeys(("wer_before", "wer", "wer_oracle"), Must(AMOUNT))
+WEIGHTS = {"weights": Must(Each(NUMBER)), "tuned": TUNING}
 KINDS = "mean ± standard deviation over seeds"
 VERSUS = (
     "Against the student on labels alone (ce): the ratio of mean perplexities, and Welch's 95 % interval of their "
@@ -53,17 +59,17 @@ def read(exp: str | Path) -> dict[str, list[dict[str, Any]]]:
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for directory in sorted({path.parent for kind in ("ppl", "rescore_*") for path in Path(exp).glob(f"*/{kind}")}):
-        about = read_json(directory / "kdasr.json") if (directory / "kdasr.json").exists() else {}
-        rates = {f"{path.stem} ppl": read_json(path)["ppl"] for path in sorted(directory.glob("ppl/*.json"))}
+        about = shape.read(directory / "kdasr.json", MODEL) if (directory / "kdasr.json").exists() else {}
+        rates = {f"{path.stem} ppl": shape.read(path, PPL)["ppl"] for path in sorted(directory.glob("ppl/*.json"))}
         signed, tuned = [], {}
         for path in sorted(directory.glob("rescore_*/*/score_wer/score.json")):
             name = f"{path.parts[-3]} {path.parts[-4].removeprefix('rescore_')}"  # the set, and whose lists
-            score, weights = read_json(path), read_json(path.parents[1] / "weights.json")
+            score, weights = shape.read(path, SCORE), shape.read(path.parents[1] / "weights.json", WEIGHTS)
             rates[f"{name} WER"] = score["wer"]
             signed.append(score["signature"])
-            if weights["tuned"]:
+            if weights.get("tuned"):
                 tuned[name] = weights
-        label = about.get("label", LABELS.get(directory.name, directory.name))
+        label = about.get("label") or LABELS.get(directory.name, directory.name)
         groups.setdefault(label, []).append(about | {"rates": rates, "signed": signed, "tuned": tuned})
     if not groups:
         raise UserError(f"{exp}: no language model with perplexities (*/ppl/*.json); run the stages up to ppl first")

@@ -29,6 +29,8 @@ from kdasr.errors import UserError
 from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, write_json, write_table
 from kdasr.lm.mixture import Mixture, parse_lms, score
 from kdasr.lm.weights import LENGTH, LENGTH_GRID, LM_GRID, Lists, known, number, parse_grids, parse_weights, told, tune
+from kdasr.report import shape
+from kdasr.report.shape import COUNT, NUMBER, Each, Must
 from kdasr.score.trn import split
 from kdasr.shards import digest
 
@@ -44,6 +46,12 @@ EXAMPLES = """examples:
   kdasr rescore --nbest exp/tri4b/decode_dev93_rnnlm --lm rnn=exp/lm --tune data/test_dev93/text --wsj_filter \\
       --grid rnn=0:2:0.1 lmwt.lmonly=-1:0:0.1 --out exp/rescored_dev93
 """
+RECORD = {  # the shape of rescore.json, as far as it is read
+    "made_from": Must({}),
+    "lms": Must(Each(dict.fromkeys(("steps", "tree", "words", "unknown"), Must(COUNT)))),
+    "weights": Must(Each(NUMBER)),
+    **dict.fromkeys(("utterances", "changed"), Must(COUNT)),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +132,7 @@ def summary(out: Path, record: dict[str, Any]) -> str:
     lines = []
     for name, one in record["lms"].items():
         lines.append(
-            f"{name}: {one['steps']:,} steps in {one['tree']:,} ({one['steps'] / one['tree']:.1f} to one), "
+            f"{name}: {one['steps']:,} steps in {one['tree']:,} ({one['steps'] / max(one['tree'], 1):.1f} to one), "
             f"{100 * one['unknown'] / max(one['words'], 1):.2f} % of the words unknown"
         )
     shown = " ".join(f"{name}={weight:g}" for name, weight in record["weights"].items() if weight)
@@ -170,8 +178,8 @@ def _done(out: Path, made: dict[str, Any]) -> bool:
                 f"{out}: holds other things than rescored lists, which would be lost; name another directory"
             )
         return False
-    record = read_json(out / "rescore.json")
-    there = record.get("made_from", {})
+    record = shape.read(out / "rescore.json", RECORD)
+    there = record["made_from"]
     differing = next((key for key in made if there.get(key) != made[key]), None)
     if differing:
         raise UserError(f"{out}: was made with another {differing}; remove the directory, or name another")
@@ -191,6 +199,10 @@ def read_lists(args: argparse.Namespace) -> tuple[Lists, float | None]:
     for word in args.weights:
         if scale is None and Path(word).is_file():
             scale = read_json(word).get("acoustic_scale")
+            if scale is not None:
+                scale = number(str(scale), f"{word}: acoustic_scale")
+                if scale <= 0:
+                    raise UserError(f"{word}: acoustic_scale is {scale:g}, expected a number above 0, as in 0.0833")
     lists, scale, how = read_kaldi(args.nbest, scale)
     print(f"{args.nbest}: acoustic scale {scale:.5g} (1/{1 / scale:.4g}): {how}")
     return lists, scale
@@ -200,23 +212,37 @@ def read_archive(directory: str | Path) -> Lists:
     """The lists of one of our archives, whose `score` ranks them as they stand.
 
     Where the search ordered them by score a token, all scores are divided by the number of tokens.
+
+    Raises:
+        UserError: damaged, or no such archive.
     """
     from kdasr.nbest.archive import read_manifest, read_nbest
 
-    records = list(read_nbest(directory))
+    records, search = list(read_nbest(directory)), read_manifest(directory)["search"]
+    try:
+        return _lists(records, search["normalize_length"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{directory}: holds what is no list of scored hypotheses; run kdasr nbest again") from None
+
+
+def _lists(records: Sequence[dict[str, Any]], normalized: bool) -> Lists:
+    """The lists of an archive's records; ValueError or the like if they are none."""
+    if not all(record["hyps"] for record in records):
+        raise ValueError("a list without a hypothesis")
     hyps = [hyp for record in records for hyp in record["hyps"]]
     lists = Lists(
         [record["id"] for record in records],
         np.array([len(record["hyps"]) for record in records]),
         [" ".join(split(hyp["text"])) for hyp in hyps],
     )
-    normalized = read_manifest(directory)["search"]["normalize_length"]
+    if any(np.isnan(hyp["score"]) for hyp in hyps):
+        raise ValueError("a score that is no number")
     if normalized:
         lists.tokens = np.array([len(hyp["tokens"]) + 1.0 for hyp in hyps])
-    lists.add("score", np.array([hyp["score"] for hyp in hyps]))
+    lists.add("score", np.array([hyp["score"] for hyp in hyps], dtype=float))
     for name in dict.fromkeys(name for hyp in hyps for name in hyp["scores"]):
         # what nothing has scored is the only hypothesis of its utterance
-        lists.add(name, np.array([hyp["scores"].get(name, 0.0) for hyp in hyps]))
+        lists.add(name, np.array([hyp["scores"].get(name, 0.0) for hyp in hyps], dtype=float))
     if normalized:  # the search counted an end of its own here and there, which must not change the order
         values = lists.scores["score"]
         for start, size in zip(lists.starts, lists.sizes, strict=True):

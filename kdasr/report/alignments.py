@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from kdasr.errors import UserError
 from kdasr.report.collect import Scored
-from kdasr.score.kaldi import read_utterances
+from kdasr.score.kaldi import operations_of, read_utterances
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def read(scored: Scored) -> dict[str, Alignment]:
         lengths = {len(rows.get(one, [])) for one in ("ref", "hyp", "op")}
         if len(lengths) > 1:
             raise UserError(f"{where}: the lines of {name} differ in length; score the set again (stage score)")
-        operations = "".join(rows.get("op", []))
+        operations = operations_of(where, name, rows) if "op" in rows else ""  # counts may be all that is there
         ref = (word for word, op in zip(rows.get("ref", []), operations, strict=True) if op != "I")
         hyp = (word for word, op in zip(rows.get("hyp", []), operations, strict=True) if op != "D")
         found[name] = Alignment(tuple(ref), tuple(hyp), operations)

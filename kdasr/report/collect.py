@@ -7,10 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json
-from kdasr.score.kaldi import read_utterances
+from kdasr.report import shape
+from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Must
+from kdasr.score.kaldi import read_counts, read_utterances
 
 CHECKPOINT = "valid.acc.ave.pth"
+MODEL = {  # kdasr.json, as far as reports read it
+    **dict.fromkeys(("label", "role", "teacher", "command"), TEXT),
+    **dict.fromkeys(("parameters", "non_zero"), COUNT),
+    **dict.fromkeys(("train_seconds", "cpu_seconds"), AMOUNT),
+    "seed": WHOLE,
+}
+DECODED = {  # decode.json
+    **dict.fromkeys(("device", "model", "command"), TEXT),
+    **dict.fromkeys(("audio_seconds", "cpu_seconds", "wall_seconds"), AMOUNT),
+    "mode_probability": NUMBER,
+}
+COUNTED = "sentences", "wrong_sentences", "words", "cor", "sub", "del", "ins", "errors"
+SCORE = {  # score.json
+    **dict.fromkeys(("signature", "command"), TEXT),
+    **dict.fromkeys(("wer", "cer", "jiwer"), AMOUNT),
+    "interval95": (NUMBER, NUMBER),
+    "counts": dict.fromkeys(COUNTED, Must(COUNT)),
+}
+PERPLEXITY = {"ppl": AMOUNT}  # ppl/SET.json
 
 
 @dataclass(frozen=True)
@@ -145,15 +165,15 @@ def _system(directory: Path) -> System:
         scored[tag, path.name] = Scored(
             tag,
             path.name,
-            _json(path / "decode.json"),
-            _json(path / "score_wer/score.json"),
-            _json(path / "score_cer/score.json"),
+            _json(path / "decode.json", DECODED),
+            _json(path / "score_wer/score.json", SCORE),
+            _json(path / "score_cer/score.json", SCORE),
             _utterances(path / "score_wer"),
             path,
         )
     size = checkpoint.stat().st_size if checkpoint.exists() else None  # of the file behind the link
-    ppl = {path.stem: read_json(path) for path in sorted(directory.glob("ppl/*.json"))}
-    return System(directory.name, read_json(directory / "kdasr.json"), size, scored, ppl, directory)
+    ppl = {path.stem: shape.read(path, PERPLEXITY) for path in sorted(directory.glob("ppl/*.json"))}
+    return System(directory.name, shape.read(directory / "kdasr.json", MODEL), size, scored, ppl, directory)
 
 
 def _has_results(path: Path) -> bool:
@@ -165,8 +185,8 @@ def _seed(system: System) -> tuple[bool, int]:
     return seed is None, int(seed or 0)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+def _json(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
+    return shape.read(path, expected) if path.exists() else {}
 
 
 def _utterances(directory: Path) -> dict[str, tuple[int, int]]:
@@ -175,7 +195,7 @@ def _utterances(directory: Path) -> dict[str, tuple[int, int]]:
     if not path.exists() or not (directory / "score.json").exists():
         return {}
     found = {}
-    for _, name, rows in read_utterances(path):
-        cor, sub, ins, del_ = map(int, rows["#csid"])
+    for where, name, rows in read_utterances(path):
+        cor, sub, ins, del_ = read_counts(where, name, rows)
         found[name] = sub + ins + del_, cor + sub + del_
     return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-RESULTS = re.compile(r"INFO: (\d+)epoch results: (.*)")
-VALUE = re.compile(r"(\w+)=([-+0-9.eE]+|nan|inf)\b")
+RESULTS = re.compile(r"INFO: ([0-9]{1,9})epoch results: (.*)")
+VALUE = re.compile(r"(\w+)=([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|nan|inf)\b")
+LARGEST = 1e15  # pictures have no room for more
 SHOWN = {  # phase and key: (title, what it is)
     ("valid", "acc"): (
         "validation accuracy",
@@ -40,7 +42,7 @@ def read(directory: Path) -> Curve:
     for epoch, values in sorted(epochs.items()):
         at = values.get(("train", "total_count"), float(epoch))
         for key in SHOWN:
-            if key in values:
+            if key in values and max(abs(at), abs(values[key])) < LARGEST:  # which nan is not, either
                 curve.points.setdefault(key, []).append((at, values[key]))
     return curve
 
@@ -63,7 +65,12 @@ def from_log(path: Path) -> dict[int, dict[tuple[str, str], float]]:
 
 
 def from_checkpoint(path: Path) -> dict[int, dict[tuple[str, str], float]]:
-    """The same, from the reporter in ESPnet's checkpoint; nothing where there is none, or no torch."""
+    """The same, from the reporter in ESPnet's checkpoint; nothing where there is none, or no torch.
+
+    One that is damaged is said to be left out: a picture may lack a line, and a report is worth more than that.
+    """
+    if not path.is_file():
+        return {}
     try:
         import datetime
 
@@ -73,14 +80,18 @@ def from_checkpoint(path: Path) -> dict[int, dict[tuple[str, str], float]]:
         kinds = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
         with torch.serialization.safe_globals([*kinds, datetime.timedelta]):
             stats: dict[int, Any] = torch.load(path, map_location="cpu", weights_only=True)["reporter"]["stats"]
-    except Exception:  # a picture may be missing; a report may not
-        return {}
-    return {
-        epoch: {
-            (phase, key): float(value)
-            for phase, values in phases.items()
-            for key, value in values.items()
-            if not isinstance(value, datetime.timedelta)
+        return {
+            int(epoch): {
+                (phase, key): float(value)
+                for phase, values in phases.items()
+                for key, value in values.items()
+                if not isinstance(value, datetime.timedelta)
+            }
+            for epoch, phases in stats.items()
         }
-        for epoch, phases in stats.items()
-    }
+    except ImportError:
+        return {}
+    except Exception as error:  # torch raises a dozen kinds for damaged files, and anything may lie in a whole one
+        kind = type(error).__name__
+        print(f"{path}: cannot be read ({kind}); the epochs that it tells of are in no picture", file=sys.stderr)
+        return {}

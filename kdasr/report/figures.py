@@ -18,9 +18,21 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, read_lines
-from kdasr.report.collect import Scored, System
+from kdasr.report import shape
+from kdasr.report.collect import DECODED, MODEL, PERPLEXITY, SCORE, Scored, System
+from kdasr.report.shape import COUNT, TEXT, Each, Maybe, Must
 
 LEFT_OUT = ("settings", "command")  # of kdasr.json and scores: of no use without the files that they name
+REMEDY = "take the file back from git, or remove it and make it anew"
+SETS = {"sets": Must(Each(Each(COUNT)))}  # the shape of the first line
+OF_SET = {"tag": Must(TEXT), "set": Must(TEXT), "decode": Must(DECODED), "wer": Must(SCORE), "cer": Must(SCORE)}
+SYSTEM = {  # and of the others
+    "name": Must(TEXT),
+    "info": Must(MODEL),
+    "bytes": COUNT,
+    "ppl": Must(Each(PERPLEXITY)),
+    "scored": Must([OF_SET | {"errors": Must([Maybe(COUNT)])}]),
+}
 
 
 def merged(every: Sequence[System], path: str | Path) -> list[System]:
@@ -48,9 +60,9 @@ def write(every: Sequence[System], path: str | Path) -> None:
             words.setdefault(scored.set, {}).update({key: count for key, (_, count) in scored.utterances.items()})
     sets = {name: dict(sorted(counts.items())) for name, counts in sorted(words.items())}
     with atomic_write(path) as stream:
-        stream.write(json.dumps({"sets": sets}, ensure_ascii=False) + "\n")
-        for one in sorted(every, key=lambda one: one.name):
-            stream.write(json.dumps(_packed(one, sets), ensure_ascii=False) + "\n")
+        for value in ({"sets": sets}, *(_packed(one, sets) for one in sorted(every, key=lambda one: one.name))):
+            line = json.dumps(value, ensure_ascii=False) + "\n"
+            stream.write(line.encode("utf-8", "replace").decode())  # a lone surrogate in a label cannot be written
 
 
 def read(path: str | Path) -> list[System]:
@@ -63,14 +75,13 @@ def read(path: str | Path) -> list[System]:
     for number, line in enumerate(read_lines(path), 1):
         try:
             value = json.loads(line)
+            shape.check(value, SYSTEM if number > 1 else SETS, f"{path}:{number}: is no line of figures", REMEDY)
             if number == 1:
                 sets = value["sets"]
             else:
                 found.append(_unpacked(value, sets))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(
-                f"{path}:{number}: is no line of figures; take the file back from git, or remove it and make it anew"
-            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise UserError(f"{path}:{number}: is no line of figures; {REMEDY}") from None
     return found
 
 
@@ -114,7 +125,7 @@ def _unpacked(value: dict[str, Any], sets: dict[str, dict[str, int]]) -> System:
         utterances = {key: (errors, words) for (key, words), errors in pairs if errors is not None}
         one = Scored(item["tag"], item["set"], item["decode"], item["wer"], item["cer"], utterances)
         scored[one.tag, one.set] = one
-    return System(value["name"], value["info"], value["bytes"], scored, value["ppl"])
+    return System(value["name"], value["info"], value.get("bytes"), scored, value["ppl"])
 
 
 def _less(body: dict[str, Any]) -> dict[str, Any]:

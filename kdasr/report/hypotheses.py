@@ -8,10 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_lines, split_key
+from kdasr.files import read_lines, split_key
 from kdasr.nbest import archive, run_report
+from kdasr.report import shape
+from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, Each, Must
 
 MOST = 2000  # utterances on which words are counted; of a larger archive, so many spread evenly
+SEARCHED = {"search": Must({"beam": COUNT, "nbest": COUNT})}  # manifest.json, as far as it is read here
+SUMMARY = dict.fromkeys(("utterances", "hypotheses", "duplicates", "empty"), COUNT) | {"words": {"wer": Must([AMOUNT])}}
+TOLD = {  # targets.json
+    "settings": {"select": TEXT},
+    "summary": {
+        **dict.fromkeys(("utterances", "hypotheses_read", "targets"), COUNT),
+        "measured": {"wer_1best": NUMBER, "wer_targets": NUMBER},
+        "dropped": Each(COUNT),
+        "warning": TEXT,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -46,21 +59,22 @@ def targets(exp: str | Path) -> list[Targets]:
     """The targets below `exp`, by model and name."""
     found = []
     for path in sorted(Path(exp).glob("*/targets_*/targets.json")):
-        told = read_json(path)
+        told = shape.read(path, TOLD)
         name = path.parent.name.removeprefix("targets_")
-        found.append(Targets(path.parent.parent.name, name, told.get("settings", {}), told.get("summary", {})))
+        found.append(Targets(path.parent.parent.name, name, told.get("settings") or {}, told.get("summary") or {}))
     return found
 
 
 def _archive(directory: Path, exp: Path) -> Archive:
     manifest = archive.read_manifest(directory)
+    shape.check(manifest, SEARCHED, directory / "manifest.json")
     name, search = directory.name.removeprefix("nbest_"), manifest["search"]
     known = directory.parent.name, name, int(search.get("beam", 0)), int(search.get("nbest", 0))
     path = directory / "summary.json"
     if not path.is_file():
         return Archive(*known, {}, None, "unfinished")
-    summary = read_json(path)
-    if "words" in summary:
+    summary = shape.read(path, SUMMARY)
+    if summary.get("words"):
         return Archive(*known, summary, summary["words"])
     references = find_references(name, exp)
     if references is None:
@@ -95,11 +109,13 @@ def oracle(directory: Path, references: Mapping[str, str], nbest: int) -> tuple[
     Returns:
         What `archive.oracle` gives for at most MOST of the utterances that have a reference; None without any.
     """
-    pairs = [
-        (references[record["id"]], [hyp["text"] for hyp in record["hyps"]])
-        for record in archive.read_nbest(directory)
-        if record["id"] in references
-    ]
+    pairs = []
+    try:
+        for record in archive.read_nbest(directory):
+            if record["id"] in references:
+                pairs.append((references[record["id"]], [str(hyp["text"]) for hyp in record["hyps"]]))
+    except (KeyError, TypeError):
+        raise UserError(f"{directory}: holds what is no list of hypotheses; run kdasr nbest verify on it") from None
     total = archive.read_manifest(directory)["utterances"]
     if not pairs:
         return None, total

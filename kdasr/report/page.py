@@ -235,7 +235,7 @@ def _nbest(exp: str | None) -> dict[str, Any]:
     for place, one in enumerate(archives):
         letter = chr(ord("A") + place % 26)
         row = [f"{letter}: {one.name}", one.model, str(one.beam)]
-        row += [f"{one.summary[key]:,}" if key in one.summary else NONE
+        row += [NONE if one.summary.get(key) is None else f"{one.summary[key]:,}"
                 for key in ("utterances", "hypotheses", "duplicates", "empty")]  # fmt: skip
         wers = one.words["wer"] if one.words else []
         row += [f"{wers[0]:.2f}", f"{wers[-1]:.2f} of {len(wers)}"] if wers else [NONE, NONE]
@@ -249,12 +249,15 @@ def _nbest(exp: str | None) -> dict[str, Any]:
     for one in targets:
         summary, settings = one.summary, one.settings
         measured = summary.get("measured") or {}
-        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.get("dropped", {}).items()))
+        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted((summary.get("dropped") or {}).items()))
         of_targets.append(
             [one.name, one.model, f"{settings.get('select', NONE)}, {settings.get('k', NONE)} best"]
-            + [f"{summary[key]:,}" if key in summary else NONE for key in ("utterances", "hypotheses_read", "targets")]
+            + [
+                NONE if summary.get(key) is None else f"{summary[key]:,}"
+                for key in ("utterances", "hypotheses_read", "targets")
+            ]
             + [dropped or "none", str(summary.get("of_low_weight", NONE)), str(summary.get("mean_best_weight", NONE))]
-            + [f"{measured[key]:.2f}" if key in measured else NONE for key in ("wer_1best", "wer_targets")]
+            + [NONE if measured.get(key) is None else f"{measured[key]:.2f}" for key in ("wer_1best", "wer_targets")]
         )
         if summary.get("warning"):
             warnings.append(f"{one.name}: {summary['warning']}")

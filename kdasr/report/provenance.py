@@ -48,8 +48,9 @@ def write_page(args: argparse.Namespace, title: str, parts: list[str]) -> None:
     """Write --out in Markdown: title, notes, parts, the commands that make it again, and the environment."""
     made = [block(args.command)] if args.command else []
     ending = [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
-    with atomic_write(args.out) as stream:
-        stream.write("\n\n".join([f"# {inert(title)}", *map(paragraph, args.note), *parts, *ending]) + "\n")
+    text = "\n\n".join([f"# {inert(title)}", *map(paragraph, args.note), *parts, *ending]) + "\n"
+    with atomic_write(args.out, "wb") as stream:
+        stream.write(text.encode("utf-8", "replace"))  # a name of a file may hold what is no UTF-8
 
 
 def recorded_commands(every: list[System]) -> list[str]:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     here = environment()
     for out in args.out:
         if Path(out).suffix == ".md":
-            data = render(every, found, args.title, args.note, here, commands).encode()
+            data = render(every, found, args.title, args.note, here, commands).encode("utf-8", "replace")
         else:
             from kdasr.report import page
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from kdasr.files import read_lines
 from kdasr.score import trn
 from kdasr.score.align import Counts, count, pair, total
 
+AGAIN = "score the set again (stage score)"
+NUMBER = re.compile("[0-9]{1,9}")
 COLUMNS = "#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err"
 
 
@@ -35,24 +38,51 @@ def per_utterance(name: str, ref: tuple[str, ...], hyp: tuple[str, ...], operati
 
 
 def read_utterances(path: str | Path) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
-    """The utterances of a `per_utt`: (file and line, utterance, cells of the lines ref, hyp, op and #csid)."""
+    """The utterances of a `per_utt`: (file and line, utterance, cells of the lines ref, hyp, op and #csid).
+
+    Raises:
+        UserError: it is cut short, or no `per_utt` at all.
+    """
     rows: dict[str, list[str]] = {}
+    where = str(path)
     for number, line in enumerate(read_lines(path), 1):
-        name, kind, *cells = trn.split(line) or ["", ""]
-        rows[kind] = cells
-        if kind == "#csid":
-            yield f"{path}:{number}", name, rows
+        where = f"{path}:{number}"
+        name, *cells = trn.split(line) or [""]
+        if not cells or cells[0] not in ("ref", "hyp", "op", "#csid"):
+            raise UserError(f"{where}: expected 'UTTERANCE ref|hyp|op|#csid ...', found {trn.shown(line)}; {AGAIN}")
+        rows[cells[0]] = cells[1:]
+        if cells[0] == "#csid":
+            yield where, name, rows
             rows = {}
+    if rows:
+        raise UserError(f"{where}: the file ends within an utterance; {AGAIN}")
+
+
+def read_counts(where: str, name: str, rows: Mapping[str, Sequence[str]]) -> tuple[int, int, int, int]:
+    """An utterance's words that are right, substituted, inserted and deleted; UserError if its line says otherwise."""
+    cells = rows["#csid"]
+    if len(cells) != 4 or not all(NUMBER.fullmatch(cell) for cell in cells):
+        raise UserError(f"{where}: {name}: expected four counts after '#csid', found {' '.join(cells)!r}; {AGAIN}")
+    cor, sub, ins, del_ = map(int, cells)
+    return cor, sub, ins, del_
+
+
+def operations_of(where: str, name: str, rows: Mapping[str, Sequence[str]]) -> str:
+    """An utterance's operations (C, S, D, I); UserError if they are others, or not as many of each as it says."""
+    cells = rows.get("op", [])
+    if not set(cells) <= set("CSDI"):
+        raise UserError(f"{where}: {name}: expected C, S, D and I on its op line; {AGAIN}")
+    counts = count("".join(cells))
+    if (counts.cor, counts.sub, counts.ins, counts.del_) != read_counts(where, name, rows):
+        raise UserError(f"{where}: {name}: its counts are not those of its op line; {AGAIN}")
+    return "".join(cells)
 
 
 def read_operations(path: str | Path) -> dict[str, str]:
     """Operations (C, S, D, I) of each utterance from a `per_utt`; UserError if it is not one."""
     found: dict[str, str] = {}
     for where, name, rows in read_utterances(path):
-        found[name] = "".join(rows.get("op", []))
-        counts = count(found[name])
-        if [str(value) for value in (counts.cor, counts.sub, counts.ins, counts.del_)] != rows["#csid"]:
-            raise UserError(f"{where}: {name}: its counts are not those of its op line; score again")
+        found[name] = operations_of(where, name, rows)
     if not found:
         raise UserError(f"{path}: holds no utterance; score the set again")
     return found

@@ -137,7 +137,8 @@ def of_lms(exp, text, label):
 
 def of_frames(exp, text, label):
     about = {"label": label, "share": 1.0, "temperature": None, "train_accuracy": 5.0, "valid_accuracy": 5.0}
-    write_json(exp / "m/kdasr.json", about | {"parameters": 5, "cpu_seconds": 1.0})
+    about |= {"parameters": 5, "cpu_seconds": 1.0, "frames": 5, "epochs": 2, "best_epoch": 1}
+    write_json(exp / "m/kdasr.json", about)
     states = {"generalist": label, "groups": [{"states": [label]}], "temperature": 2.0, "cpu_seconds": 1.0}
     write_json(exp / "specialists_x/specialists.json", states | {"alone": 1, "together": 1, "tested": 2})
     return ["frames", "report", "--exp", str(exp), f"--note={text}", f"--command={label}"]
