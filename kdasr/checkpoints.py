@@ -1,7 +1,8 @@
 """Checkpoints: read without running what they hold, and compared with what was written.
 
-`kdasr.json` of a model directory holds, as "sha256", the checksum of each checkpoint, mask and token file that was there
-when the model was finished. Who loads one compares; of a model that kdasr did not train it is said that none is known.
+While a model is trained, `checksums.json` has those of its checkpoints. When it is finished, `kdasr.json` of its
+directory has, as "sha256", the checksum of each checkpoint, mask and token file. Who loads one compares; of a model
+that kdasr did not train it is said that none is known.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import multiprocessing
-import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json
+from kdasr.files import read_json, write_json
 
 RECORD = "kdasr.json"
-KEPT = ("*.pth", "tokens/*")  # what a record holds the checksums of, under a model directory
+NOTES = "checksums.json"
+KEPT = ("*.pth", "*.npz", "tokens/*")  # what a record holds the checksums of, under a model directory
 NAMED = ("config.yaml",)  # and what a person may edit: a change is said, not refused
 
 
@@ -34,24 +36,50 @@ def load(path: str | Path, what: str = "checkpoint", device: Any = "cpu") -> Any
     """
     import pickle
 
-    import torch
+    import torch.serialization  # by its own name: the trainer's torch.load is this function
 
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; train the model first, or name its directory")
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with torch.serialization.safe_globals(_values()):
+            return torch.serialization.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
             raise UserError(f"{path}: is no {what}, or is damaged; copy it again from where it was made") from None
         raise UserError(
-            f"{path}: holds objects that are no tensors, which could run a program when they are made; save its weights "
-            "alone (torch.save(model.state_dict(), ...))"
+            f"{path}: holds objects that are no tensors, which could run a program when they are made; save its "
+            "weights alone (torch.save(model.state_dict(), ...))"
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
     except Exception as error:  # torch raises a dozen kinds for damaged files
         kind = type(error).__name__
         raise UserError(f"{path}: is no {what}, or is damaged ({kind}); copy it again from where it was made") from None
+
+
+def _values() -> list[Any]:
+    """What else may be made of a checkpoint: ESPnet's reporter keeps numbers of numpy's, and times."""
+    import datetime
+
+    import numpy as np
+
+    kinds = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt32", "UInt64", "Float16", "Float32", "Float64")
+    numbers = [getattr(np.dtypes, f"{kind}DType") for kind in kinds]
+    return [np._core.multiarray.scalar, np.dtype, *numbers, datetime.timedelta]
+
+
+def load_weights(path: str | Path, device: Any = "cpu") -> dict[str, Any]:
+    """A model's weights, a tensor by name; raises as `load`, or if the file holds something else."""
+    import torch
+
+    weights = load(path, device=device)
+    if (
+        not isinstance(weights, dict)
+        or not weights
+        or not all(isinstance(one, torch.Tensor) for one in weights.values())
+    ):
+        raise UserError(f"{path}: holds no model's weights (a name and a tensor each); name another checkpoint")
+    return weights
 
 
 def sha256(path: str | Path) -> str:
@@ -63,17 +91,41 @@ def sha256(path: str | Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
 
 
-def checksums(directory: str | Path) -> dict[str, str]:
-    """What kdasr.json keeps as "sha256" of a finished model directory: relative name -> checksum."""
+def checksums(directory: str | Path, patterns: Iterable[str] = (*KEPT, *NAMED)) -> dict[str, str]:
+    """What a record keeps as "sha256" of a finished directory: relative name -> checksum."""
     directory = Path(directory)
     hashed: dict[Path, str] = {}  # links to one checkpoint are read once
     found: dict[str, str] = {}
-    for path in sorted(path for pattern in (*KEPT, *NAMED) for path in directory.glob(pattern)):
+    for path in sorted(path for pattern in patterns for path in directory.glob(pattern)):
         if path.is_file() and not path.name.startswith("."):
             real = path.resolve()
             hashed.setdefault(real, sha256(real) if real not in hashed else "")
             found[str(path.relative_to(directory))] = hashed[real]
     return found
+
+
+def write_record(directory: str | Path, record: Mapping[str, Any]) -> None:
+    """Write kdasr.json of a model that is finished, with the checksums of its files."""
+    directory = Path(directory)
+    write_json(directory / RECORD, {**record, "sha256": checksums(directory)})
+    (directory / NOTES).unlink(missing_ok=True)
+
+
+def compare(directory: str | Path, sums: Any, remedy: str) -> None:
+    """Compare files of a directory with the "sha256" that its record has of them, if it has any.
+
+    Args:
+        directory: of the files.
+        sums: name -> checksum, as `checksums` gives them, or None.
+        remedy: how to make the files again.
+
+    Raises:
+        UserError: one was changed, or cannot be read.
+    """
+    for name, expected in (sums if isinstance(sums, dict) else {}).items():
+        path = Path(directory) / name
+        if sha256(path) != expected:
+            raise UserError(f"{path}: was changed after it was written (its sha256 is another); {remedy}")
 
 
 def recorded(path: str | Path) -> str | None:
@@ -107,6 +159,41 @@ def check(path: str | Path) -> str:
     return found
 
 
+def note(path: str | Path, written: str | Path) -> None:
+    """Note the checksum of a checkpoint that is about to be put in place, beside that of the one it replaces.
+
+    Args:
+        path: where it will stand, in a directory of a training.
+        written: where it is, complete.
+    """
+    path = Path(path)
+    notes = _notes(path.parent)
+    notes[path.name] = [sha256(written), *notes.get(path.name, [])[:1]]
+    write_json(
+        path.parent / NOTES,
+        {name: sums for name, sums in notes.items() if name == path.name or (path.parent / name).is_file()},
+    )
+
+
+def check_noted(path: str | Path) -> None:
+    """Compare a checkpoint of a training that is not finished with what was noted of it, if anything was.
+
+    Raises:
+        UserError: it was changed since.
+    """
+    path = Path(path)
+    known = _notes(path.parent).get(path.name)
+    if known and sha256(path) not in known:
+        raise UserError(
+            f"{path}: was changed after it was written (its sha256 is not that of {NOTES}); remove {path.parent} and "
+            "train again"
+        )
+
+
+def _notes(directory: Path) -> dict[str, list[str]]:
+    return read_json(directory / NOTES) if (directory / NOTES).is_file() else {}
+
+
 def check_known(path: str | Path) -> None:
     """As `check`, of a file that its model's record knows; others are passed over without a word."""
     if recorded(path) is not None:
@@ -115,6 +202,6 @@ def check_known(path: str | Path) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _say(line: str) -> None:
-    """A line on stderr, once, and not from every worker."""
+    """A line, once, and not from every worker; on stdout, as stderr is for the one sentence of an error."""
     if multiprocessing.parent_process() is None:
-        print(f"note: {line}", file=sys.stderr)
+        print(line)

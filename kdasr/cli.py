@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -76,6 +77,23 @@ def underscored(word: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, 1 for an error that a user can mend, 2 for wrong usage."""
     forgiving_output()
+    status = run(argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 141
+    except OSError as error:  # what was printed is lost, on a full disk say
+        print(f"kdasr: standard output cannot be written ({error.strerror}); give it another place", file=sys.stderr)
+        status = 1
+    else:
+        return status
+    # or Python would try once more when it ends, and complain
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """As `main`, its output not yet flushed."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())

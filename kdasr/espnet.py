@@ -286,19 +286,8 @@ def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cp
 
 def _built(task: Any, args: argparse.Namespace, checkpoint: Path, config: Path) -> Any:
     """The model that a task builds, with the weights of a checkpoint, all of them; nobody's random numbers change."""
-    import torch
-
-    weights = checkpoints.load(checkpoint)
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise UserError(f"{checkpoint}: holds no model's weights (a name and a tensor each); name another checkpoint")
-    try:
-        with torch.random.fork_rng():
-            model = task.build_model(args)
-    except UserError:
-        raise
-    except Exception as error:  # whatever a wrong setting makes ESPnet raise; it names no file
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{config}: no network can be built of it ({said[:200]}); copy it again, or mend it") from error
+    weights = checkpoints.load_weights(checkpoint)
+    model = build(task, args, config)
     check_weights(model, weights, checkpoint)
     model.load_state_dict(weights)
     for module in model.modules():
@@ -306,6 +295,29 @@ def _built(task: Any, args: argparse.Namespace, checkpoint: Path, config: Path) 
         if type(module).__name__ == "RNNP":
             module.dropout = 0.0
     return model
+
+
+def build(task: Any, args: argparse.Namespace, config: str | Path) -> Any:
+    """The network that a task builds of its options; nobody's random numbers change.
+
+    Args:
+        task: ESPnet's task class.
+        args: its options.
+        config: where they come from, for the message.
+
+    Raises:
+        UserError: whatever is wrong with them.
+    """
+    import torch
+
+    try:
+        with torch.random.fork_rng():
+            return task.build_model(args)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a wrong setting makes ESPnet raise; it names no file
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{config}: no network can be built of it ({said[:200]}); mend it, or copy it again") from error
 
 
 def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> None:

@@ -8,12 +8,8 @@ import json
 import os
 import re
 import shutil
-import struct
 import tempfile
 import time
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -23,10 +19,6 @@ from kdasr.errors import UserError
 # What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
 # Python's own strip() and split() would also eat a word's no-break or ideographic space.
 BLANKS = " \t\r\f\v"
-# what numpy and zipfile raise of an .npz that is cut short or damaged, or is none
-UNREADABLE_NPZ = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError)
-UNREADABLE_NPZ += (RuntimeError, NotImplementedError, OverflowError, MemoryError, struct.error, tokenize.TokenError)
-UNREADABLE_NPZ += (zipfile.BadZipFile, zlib.error)
 MARK = "\ufeff"  # a byte-order mark, which editors of other systems put before the first line
 
 
@@ -42,7 +34,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with os.fdopen(handle, mode, **text) as stream:
+        with open(name, mode, opener=lambda *_: handle, **text) as stream:  # so that stream.name is the name
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

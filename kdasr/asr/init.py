@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdasr.errors import UserError
-from kdasr.espnet import find_checkpoint, register
+from kdasr.espnet import build, find_checkpoint, register
 from kdasr.files import atomic_write, write_json
 from kdasr.shards import digest
 
@@ -53,10 +53,9 @@ def options(source: str, layers: str, out: Path, command: Sequence[str]) -> list
     if ":" in str(out) or "--init_param" in command:
         raise UserError(f"{out}: --init needs an --out without colons, and no --init_param of ESPnet's besides it")
     network, _ = load_model(source)
-    with torch.random.fork_rng():
-        args = KDTask.get_parser().parse_args(list(command))
-        # The stock task: neither soft teachers nor masks are needed to know the shapes.
-        student = register().build_model(args)
+    args = KDTask.get_parser().parse_args(list(command))
+    # The stock task: neither soft teachers nor masks are needed to know the shapes.
+    student = build(register(), args, args.config)
     if len(student.token_list) == len(network.token_list) and list(student.token_list) != list(network.token_list):
         raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
     copied, report = match(student.state_dict(), network.state_dict(), layers)

@@ -8,20 +8,23 @@ can be moved) and `kdasr.json` (size, seconds, seed, revision). A killed run goe
 from __future__ import annotations
 
 import argparse
-import contextlib
-import resource
 import shutil
 import subprocess
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr import __version__
+from kdasr import __version__, checkpoints
 from kdasr.asr import init
+from kdasr.asr.clock import Clock
 from kdasr.asr.settings import INPUTS, Distillation, read_settings
+from kdasr.data.cmvn import read_npz
+from kdasr.data.matrices import check_archives, read_matrix
+from kdasr.data.places import Place, parse, parse_table
 from kdasr.errors import UserError
-from kdasr.files import only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import atomic_dir, only_writer, read_json, read_numbers, read_table, read_yaml, write_json, write_table
 from kdasr.nbest.check_targets import check_targets
+from kdasr.nbest.target_files import TABLES
 from kdasr.shards import digest
 
 EXAMPLES = """examples:
@@ -80,19 +83,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check the inputs, train, and record what was trained."""
     out = Path(args.out)
+    if "," in args.out:
+        raise UserError(f"--out {args.out}: ESPnet cannot take a path with a comma; name another directory")
     settings = describe(args)
     with only_writer(out):
         record = read_json(out / "kdasr.json") if (out / "kdasr.json").exists() else None
         if record is not None:
-            made = record["settings"]
+            made = record.get("settings")
+            if not isinstance(made, dict) or "parameters" not in record:
+                raise UserError(f"{out}/kdasr.json: is no record of a training; remove {out}, or name another --out")
             differing = sorted(k for k in {*settings, *made} if made.get(k) != settings.get(k))
             if not differing:
                 print(f"{out}: trained already ({record['parameters']:,} parameters); to train again: rm -r {out}")
                 return
             raise UserError(f"{out}: holds a model of other {', '.join(differing)}; remove it, or name another --out")
         claim_settings(out, settings)
-        data = prepare_data(args, out)
-        train(args, out, data, settings)
+        lists = prepare_data(args, out)
+        train(args, out, lists, settings)
 
 
 def describe(args: argparse.Namespace) -> dict[str, Any]:
@@ -100,6 +107,7 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
     for path, stage in ((args.config, "name a config"), (Path(args.tokens) / "tokens.txt", "run kdasr tokens")):
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file; {stage} first")
+    distillation(args)  # says so if the config is none
     settings: dict[str, Any] = {"config": digest(args.config), "tokens": digest(Path(args.tokens) / "tokens.txt")}
     settings.update(seed=args.seed, options=list(args.espnet))
     if args.kd:
@@ -132,13 +140,17 @@ def distillation(args: argparse.Namespace) -> Distillation:
     """The distillation settings: the config's kd_conf, and --kd over it; UserError if they are not right."""
     import yaml
 
-    config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
-    conf = dict(config.get("kd_conf") or {})
+    conf = read_yaml(args.config).get("kd_conf") or {}
+    if not isinstance(conf, dict):
+        raise UserError(f"{args.config}: kd_conf is {conf!r}, expected settings `name: value`")
     for word in args.kd:
         key, equals, value = word.partition("=")
         if not equals:
             raise UserError(f"--kd {word}: expected KEY=VALUE, as in word_weight=0.5")
-        conf[key] = yaml.safe_load(value)
+        try:
+            conf[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--kd {word}: its value is not YAML ({str(error).splitlines()[0]})") from None
     return read_settings(conf)
 
 
@@ -157,19 +169,22 @@ def claim_settings(out: Path, settings: dict[str, Any]) -> None:
     write_json(begun, settings)
 
 
-def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
-    """Write the lists that ESPnet reads (features, text, shapes) into out/data; utterance sets are checked here."""
+def prepare_data(args: argparse.Namespace, out: Path) -> Path:
+    """Write the lists that ESPnet reads (features, text, shapes) into out/data, and return where.
+
+    The sets and what they point to are checked here.
+    """
     from kdasr.asr.prefixes import count
     from kdasr.data.tokens import load_tokens
 
     tokens = load_tokens(args.tokens)
     lists = out / "data"
-    feats: dict[str, str] = {}
+    feats: dict[str, Place] = {}
     text: dict[str, str] = {}
-    frames: dict[str, str] = {}
+    frames: dict[str, float] = {}
     for directory in map(Path, args.train):
-        feats |= read_table(directory / "feats.scp")
-        frames |= read_table(directory / "utt2num_frames")
+        feats |= parse_table(read_table(directory / "feats.scp"), directory / "feats.scp")
+        frames |= read_numbers(directory / "utt2num_frames")
         if not args.targets:
             if not (directory / "text").is_file():
                 raise UserError(f"{directory}: has no text; untranscribed audio needs --targets (kdasr targets)")
@@ -190,58 +205,86 @@ def prepare_data(args: argparse.Namespace, out: Path) -> dict[str, Path]:
     keys = sorted(text)
     if not keys:
         raise UserError(f"{' '.join(args.train)}: no utterance with both features and text is left to train on")
-    write_table(lists / "train" / "feats.scp", {key: feats[key] for key in keys})
-    write_table(lists / "train" / "text", {key: text[key] for key in keys})
-    size = feature_size(feats[keys[0]])
     valid = Path(args.valid)
-    for part, said, counted in (
-        ("train", text, frames),
-        ("valid", read_table(valid / "text"), read_table(valid / "utt2num_frames")),
+    said_there = read_table(valid / "text")
+    judged = parse_table(read_table(valid / "feats.scp"), valid / "feats.scp")
+    counted_there = read_numbers(valid / "utt2num_frames")
+    size = feature_size(keys[0], feats[keys[0]])
+    for part, places, said, counted in (
+        ("train", {key: feats[key] for key in keys}, {key: text[key] for key in keys}, frames),
+        ("valid", judged, said_there, counted_there),
     ):
-        write_table(lists / part / "speech_shape", {key: f"{counted[key]},{size}" for key in said})
+        check_archives(places.values(), "make the features again (kdasr feats)")
+        lacking = next((key for key in said if key not in places or key not in counted), None)
+        if lacking is not None:
+            where = valid if part == "valid" else args.train[0]
+            raise UserError(f"{where}: {lacking} has text, and no features or frames; make them again (kdasr feats)")
+        # ESPnet reads these, and not the sets' own lists: what was looked at is what it gets
+        write_table(lists / part / "feats.scp", {key: places[key].entry() for key in said})
+        write_table(lists / part / "text", said)
+        write_table(lists / part / "speech_shape", {key: f"{int(counted[key])},{size}" for key in said})
         if part == "train" and args.targets:
             # what the decoder computes of an utterance's hypotheses
             steps = {key: count(checked["hyps"][key], checked["hyp_lens"][key]) for key in said}
         else:
             steps = {key: len(tokens.encode(said[key])) for key in said}
         write_table(lists / part / "text_shape", {key: f"{steps[key]},{len(tokens.list)}" for key in said})
+    if args.targets:
+        for name in TABLES:
+            write_table(lists / "train" / name, read_table(Path(args.targets) / name, empty=True))
+        for name in soft_tables(args):
+            write_table(lists / "train" / f"{name}.scp", {key: checked[f"{name}.scp"][key].entry() for key in keys})
     if not (out / "tokens").is_dir():
-        shutil.copytree(args.tokens, out / "tokens")
-    if (Path(args.train[0]) / "cmvn.npz").is_file():
-        shutil.copyfile(Path(args.train[0]) / "cmvn.npz", out / "cmvn.npz")
-    return {"lists": lists, "valid": valid}
+        with atomic_dir(out / "tokens") as fresh:
+            shutil.copytree(args.tokens, fresh, dirs_exist_ok=True)
+    stats = Path(args.train[0]) / "cmvn.npz"
+    if stats.is_file():
+        if len(read_npz(stats).sum) != size:
+            raise UserError(f"{stats}: is of other features than {args.train[0]}/feats.scp; make them again")
+        shutil.copyfile(stats, out / "cmvn.npz")
+    return lists
 
 
-def feature_size(location: str) -> int:
-    """Bins of the features that an scp entry points to."""
-    import kaldiio
-
-    return int(kaldiio.load_mat(location).shape[1])
+def feature_size(name: str, place: Place) -> int:
+    """Bins of the features of an utterance."""
+    return int(read_matrix(name, place).shape[1])
 
 
-def espnet_options(args: argparse.Namespace, out: Path, data: dict[str, Path]) -> list[str]:
+def espnet_options(args: argparse.Namespace, out: Path, lists: Path) -> list[str]:
     """The command line of ESPnet's trainer."""
     import json
 
-    lists, valid = data["lists"], data["valid"]
     tokens = read_json(out / "tokens" / "tokens.json")
-    first = next(iter(read_table(lists / "train" / "feats.scp").values()))
-    options = ["--config", args.config, "--output_dir", str(out), "--resume", "true", "--seed", str(args.seed)]
+    first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
+    size = feature_size(first, parse(place, first))
+    # ESPnet takes a directory named "none" for no directory
+    options = [
+        "--config",
+        args.config,
+        "--output_dir",
+        str(out) if "/" in str(out) else f"./{out}",
+        "--resume",
+        "true",
+        "--seed",
+        str(args.seed),
+    ]
     options += ["--ngpu", str(args.ngpu), "--use_preprocessor", "true", "--cleaner", "none", "--g2p", "none"]
-    options += ["--token_list", str(out / "tokens" / "tokens.txt"), "--input_size", str(feature_size(first))]
+    options += ["--token_list", str(out / "tokens" / "tokens.txt"), "--input_size", str(size)]
     options += ["--token_type", "char" if tokens["type"] == "char" else "bpe"]
     symbols = out / "tokens" / "nlsyms.txt"
     options += ["--non_linguistic_symbols", str(symbols) if symbols.is_file() else "none"]
     if tokens["type"] != "char":
         options += ["--bpemodel", str(out / "tokens" / "bpe.model")]
     if (out / "cmvn.npz").is_file():
-        options += ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={(out / 'cmvn.npz').resolve()}"]
-    for part, feats, text in (
-        ("train", lists / "train" / "feats.scp", lists / "train" / "text"),
-        ("valid", valid / "feats.scp", valid / "text"),
-    ):
-        options += [f"--{part}_data_path_and_name_and_type", f"{feats},speech,kaldi_ark"]
-        options += [f"--{part}_data_path_and_name_and_type", f"{text},text,text"]
+        options += [
+            "--normalize",
+            "global_mvn",
+            "--normalize_conf",
+            "stats_file=" + json.dumps(str((out / "cmvn.npz").resolve())),
+        ]
+    for part in ("train", "valid"):
+        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / 'feats.scp'},speech,kaldi_ark"]
+        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / 'text'},text,text"]
         options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
         options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
     if args.targets:
@@ -250,7 +293,7 @@ def espnet_options(args: argparse.Namespace, out: Path, data: dict[str, Path]) -
         keys = dict(zip(("hyps", "hyp_lens", "weights", "soft.scp", "ctc.scp"), INPUTS, strict=True))
         for file, kind in inputs:
             key = keys[file]
-            options += ["--train_data_path_and_name_and_type", f"{Path(args.targets) / file},{key},{kind}"]
+            options += ["--train_data_path_and_name_and_type", f"{lists / 'train' / file},{key},{kind}"]
         options += ["--kd_conf", "targets=" + json.dumps(str(args.targets))]
     if args.teacher:
         options += ["--kd_conf", "teacher=" + json.dumps(args.teacher)]
@@ -270,12 +313,13 @@ def check_soft_targets(args: argparse.Namespace, vocabulary: int) -> None:
                 f"{args.targets or '--targets'}: has no {name}.scp to learn distributions from; make it "
                 f"(kdasr soft --targets DIR{more}), or name models to ask (--kd teachers=[DIR])"
             )
-        kept = feature_size(next(iter(read_table(table).values()))) // 2
+        first, place = next(iter(read_table(table).items()))
+        kept = feature_size(first, parse(place, f"{table}: {first}")) // 2
         if kd.divergence == "reverse_kl" and kept < vocabulary:
             raise UserError(f"{table}: keeps {kept} of {vocabulary} tokens; reverse_kl needs all (kdasr soft --kept 0)")
 
 
-def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: dict[str, Any]) -> None:
+def train(args: argparse.Namespace, out: Path, lists: Path, settings: dict[str, Any]) -> None:
     """Run ESPnet's trainer to its end, and write kdasr.json."""
     import json
 
@@ -286,13 +330,12 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     prepare()
     import kdasr.asr.task  # noqa: F401  seconds, before the clock starts
 
-    began, cpu = time.time(), cpu_seconds()
-    log = out / "seconds.json"
-    before = read_json(log) if log.exists() else {"wall": 0.0, "cpu": 0.0}
     processes = args.ngpu or args.processes
-    try:
-        command = espnet_options(args, out, data)
+    with Clock(out) as clock:
+        command = espnet_options(args, out, lists)
+        unfit = say_unfit(out, lists, command)
         if args.mask:
+            checkpoints.check_known(args.mask)
             shutil.copyfile(args.mask, out / "mask.pth")  # for who goes on from this model
             command += ["--kd_conf", "mask=" + json.dumps(str(out / "mask.pth"))]
         if args.init:
@@ -302,21 +345,20 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
             worker.train_together(out, command, processes, args.nodes, gpus=args.ngpu > 0)
         else:
             worker.train(out, command)
-    finally:
-        # A killed run's seconds count too, as far as an exception lets us see them.
-        spent = {"wall": before["wall"] + time.time() - began, "cpu": before["cpu"] + cpu_seconds() - cpu}
-        with contextlib.suppress(OSError):
-            write_json(log, spent)
-    model, _ = load_model(out)  # which also refuses a checkpoint that lacks weights
+    spent = clock.spent()
+    model, _ = load_model(out, finished=False)  # which also refuses a checkpoint that lacks weights
     held = {"non_zero": check_held(model, args.mask, out)} if args.mask else {}
-    write_json(
-        out / "kdasr.json",
+    interrupted = {"interrupted": spent.interrupted} if spent.interrupted else {}
+    checkpoints.write_record(
+        out,
         {
             "parameters": sum(weight.numel() for weight in model.parameters()),
             **held,
-            "train_seconds": round(spent["wall"], 1),
-            "cpu_seconds": round(spent["cpu"], 1),
+            "train_seconds": round(spent.wall, 1),
+            "cpu_seconds": round(spent.cpu, 1),
+            **interrupted,
             "updates": updates(out),
+            **({"ctc_unfit": len(unfit)} if unfit else {}),
             "seed": args.seed,
             "role": args.role,
             "label": args.label or args.role,
@@ -329,19 +371,36 @@ def train(args: argparse.Namespace, out: Path, data: dict[str, Path], settings: 
     )
 
 
-def cpu_seconds() -> float:
-    """CPU seconds that this process and its children have used."""
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+def say_unfit(out: Path, lists: Path, command: Sequence[str]) -> list[str]:
+    """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
+    from kdasr.asr.fit import frames_needed, too_short
+    from kdasr.asr.task import KDTask
+    from kdasr.data.tokens import load_tokens
+    from kdasr.espnet import build, register
+
+    try:
+        options = KDTask.get_parser().parse_args(list(command))
+    except SystemExit:
+        raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
+    if not (options.model_conf or {}).get("ctc_weight", 0.5) or options.input_size is None:
+        return []
+    tokens = load_tokens(out / "tokens")
+    frames = {key: int(row.split(",")[0]) for key, row in read_table(lists / "train" / "speech_shape").items()}
+    needed = {
+        key: frames_needed(tokens.encode(text)) for key, text in read_table(lists / "train" / "text", True).items()
+    }
+    unfit = too_short(build(register(), options, str(options.config)), options.input_size, frames, needed)
+    if unfit:
+        print(
+            f"{out}: {len(unfit)} of {len(needed)} utterances have more tokens than the encoder gives frames, as "
+            f"{unfit[0]} ({needed[unfit[0]]} needed): CTC learns nothing from them"
+        )
+    return unfit
 
 
 def updates(out: Path) -> int:
     """Optimiser steps that the last checkpoint has behind it."""
-    import torch
-
-    states = torch.load(out / "checkpoint.pth", map_location="cpu", weights_only=False)
+    states = checkpoints.load(out / "checkpoint.pth")
     steps = [int(state["step"]) for optimizer in states["optimizers"] for state in optimizer["state"].values()]
     return max(steps, default=0)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 
@@ -34,7 +35,8 @@ def train(out: str | Path, options: Sequence[str]) -> None:
     from kdasr.espnet import prepare
 
     prepare()
-    torch.save = whole(torch.save)
+    before = torch.save, torch.load
+    torch.save, torch.load = whole(torch.save), ours(torch.load)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
     from kdasr.asr.progress import EpochBar
@@ -57,6 +59,7 @@ def train(out: str | Path, options: Sequence[str]) -> None:
         if error.code not in (0, None):
             raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
     finally:
+        torch.save, torch.load = before
         root.handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
         root.setLevel(level)
 
@@ -120,7 +123,7 @@ def free_port() -> int:
 
 
 def whole(save: Callable[..., None]) -> Callable[..., None]:
-    """A torch.save that puts its file in place when it is complete.
+    """A torch.save that puts its file in place when it is complete, and keeps its checksum.
 
     ESPnet's trainer overwrites checkpoint.pth where it stands: killed in that moment, it could not resume.
     """
@@ -130,9 +133,29 @@ def whole(save: Callable[..., None]) -> Callable[..., None]:
             save(value, path, *args, **kwargs)
             return
         with atomic_write(path, "wb") as stream:
-            save(value, stream, *args, **kwargs)
+            try:
+                save(value, stream, *args, **kwargs)
+                stream.flush()
+            except (RuntimeError, OSError) as error:  # torch's own word for a write that failed names no reason
+                raise UserError(f"{path}: cannot be written ({error}); free some room and run again") from None
+            checkpoints.note(path, stream.name)
 
     return save_whole
+
+
+def ours(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A torch.load for ESPnet's trainer: files are compared with their checksums, and run nothing.
+
+    So are the checkpoint that a training goes on from, the epochs that are averaged, and --init_param.
+    """
+
+    def load_ours(path: Any, map_location: Any = "cpu", **kwargs: Any) -> Any:
+        if not isinstance(path, (str, os.PathLike)):
+            return load(path, map_location=map_location, **kwargs)
+        checkpoints.check_noted(path)
+        return checkpoints.load(path, device=map_location)
+
+    return load_ours
 
 
 if __name__ == "__main__":

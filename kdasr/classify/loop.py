@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from kdasr import checkpoints
 from kdasr.classify.nets import Classifier
 from kdasr.classify.settings import CHECKPOINT, NetSettings
 from kdasr.errors import UserError
@@ -54,7 +55,7 @@ class Loop:
         self.epoch, self.seconds = 0, 0.0
         self.best: tuple[int, float, dict[str, Tensor]] | None = None  # epoch, what the judge said, weights
         if (out / CHECKPOINT).exists():
-            self.load(torch.load(out / CHECKPOINT, weights_only=True))
+            self.load(begun(out / CHECKPOINT))
 
     def run(self) -> None:
         """Train until the last epoch."""
@@ -143,3 +144,14 @@ def write(path: Path, value: dict[str, Any]) -> None:
     """torch.save, whole or not at all."""
     with atomic_write(path, "wb") as stream:
         torch.save(value, stream)
+        stream.flush()
+        checkpoints.note(path, stream.name)
+
+
+def begun(path: Path) -> dict[str, Any]:
+    """The checkpoint of a training that goes on; UserError if it is damaged, was changed, or is something else."""
+    checkpoints.check_noted(path)
+    kept = checkpoints.load(path)
+    if not isinstance(kept, dict) or not {"model", "epoch", "random"} <= kept.keys():
+        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
+    return kept

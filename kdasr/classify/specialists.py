@@ -18,8 +18,10 @@ from torch import Tensor, log_softmax
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from kdasr import checkpoints
 from kdasr.classify.nets import Classifier, logits_of
 from kdasr.classify.settings import MODEL, RECORD
+from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.losses.specialists import confusable, corrected, half_special, oversampling, together, with_dustbin
 
@@ -47,9 +49,23 @@ class Generalist(NamedTuple):
 
 def read_generalist(directory: str | Path, largest: float = 1.0) -> Generalist:
     """The network of a model directory."""
-    about = read_json(Path(directory) / RECORD)
-    weights = torch.load(Path(directory) / MODEL, weights_only=True)
+    about, weights = trained(directory)
     return Generalist(about["label"], weights, about["hidden"], about["layers"], largest)
+
+
+def trained(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Record and weights of a model directory; UserError if one is missing, changed or not of a classifier."""
+    about = read_json(Path(directory) / RECORD)
+    whole = all(isinstance(about.get(name), int) for name in ("hidden", "layers")) and isinstance(
+        about.get("label"), str
+    )
+    if not whole:
+        raise UserError(f"{directory}/{RECORD}: is no record of a classifier; train it again")
+    checkpoints.check(Path(directory) / MODEL)
+    weights = checkpoints.load_weights(Path(directory) / MODEL)
+    if not {"layers.0.weight", f"layers.{about['layers']}.bias"} <= weights.keys():
+        raise UserError(f"{directory}/{MODEL}: holds weights of another network than {RECORD} says; train it again")
+    return about, weights
 
 
 def beside(

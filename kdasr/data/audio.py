@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import re
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,20 +110,17 @@ def _rounded(samples: np.ndarray, path: str) -> np.ndarray:
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
-@functools.cache
-def _told_scale() -> list[str]:
-    return []
-
-
 def _say_scale(path: str, peak: float) -> None:
     """Say what is assumed of a file of large floats, once a process."""
-    if not _told_scale():
+    if not _said:
         print(
-            f"note: {path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and "
-            "so in all such files",
-            file=sys.stderr,
+            f"{path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and so in "
+            "all such files"
         )
-    _told_scale().append(path)
+    _said.append(path)
+
+
+_said: list[str] = []  # files of large floats so far
 
 
 def _without_length(source: Path | BinaryIO) -> bytes:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from kdasr import arrays
 from kdasr.data.matrices import write_ark
 from kdasr.errors import UserError
-from kdasr.files import UNREADABLE_NPZ, atomic_write, write_table
+from kdasr.files import atomic_write, write_table
 
 # A bin varies if its variance is more than this share of its mean square: float64's rounding leaves about 1e-13, and
 # the smallest step of a feature in an archive (16 bits over its range) makes 1e-10.
@@ -84,18 +85,20 @@ def read_npz(path: str | Path) -> Stats:
     Raises:
         UserError: no such file, or not of that form.
     """
+    names, remedy = ("count", "sum", "sum_square"), "make the statistics again (kdasr feats)"
+    stored = arrays.read_npz(path, names, remedy)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            count, total, square = (arrays[name] for name in ("count", "sum", "sum_square"))
-            stats = Stats(int(count), total.astype(np.float64), square.astype(np.float64))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; `kdasr feats` writes it") from None
-    except UNREADABLE_NPZ:
-        raise UserError(f"{path}: expected a .npz with count, sum and sum_square; `kdasr feats` writes one") from None
+        stats = Stats(*(kind(stored[name]) for kind, name in zip((int, _sums, _sums), names, strict=True)))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: holds no count, sum and sum_square; {remedy}") from None
     whole = stats.count > 0 and stats.sum.ndim == 1 and stats.sum.shape == stats.sum_square.shape
     if not whole or not np.isfinite([stats.sum, stats.sum_square]).all():
-        raise UserError(f"{path}: its count and sums are no statistics of features; make them again (kdasr feats)")
+        raise UserError(f"{path}: its count and sums are no statistics of features; {remedy}")
     return stats
+
+
+def _sums(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64)
 
 
 def to_kaldi(stats: Stats) -> np.ndarray:

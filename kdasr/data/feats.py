@@ -1,9 +1,9 @@
 """`kdasr feats`: a Kaldi data directory -> features of a kind, frame counts, durations and CMVN statistics.
 
-Utterances in sorted order are cut into shards. A shard S is feats.S.ark (matrices, kaldiio's method 3),
-its checksum feats.S.sha256, feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last: where it stands, the
-shard is whole. Merging puts the shards' tables together. How many processes or jobs shared the work, and
-how often it was killed, leaves no trace in the result.
+Utterances in sorted order are cut into shards. A shard S is feats.S.ark (matrices, kaldiio's method 3), its
+checksum feats.S.sha256, feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last:
+where it stands, the shard is whole. Merging puts the shards' tables together. How many processes or jobs shared
+the work, and how often it was killed, leaves no trace in the result.
 
 Method 3 of Kaldi's compression keeps 16 bits a value, scaled to the utterance's range: half the size of
 float32 at an error of about 0.0002 (the two front ends that tests compare differ by more), written and read
@@ -24,12 +24,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.arrays import read_npz
 from kdasr.data.front_ends import KINDS, FrontEnd, front_end
 from kdasr.data.matrices import check_archives, read_matrix, write_ark
 from kdasr.data.places import Place, parse_table, size
 from kdasr.data.utterances import Utterance, parse_speeds, plan
 from kdasr.errors import UserError
-from kdasr.files import UNREADABLE_NPZ, atomic_write, only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
 from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min_duration",
         type=float,
         metavar="SECONDS",
-        help="leave out, and count, what is shorter than this or than a frame (default: a clip without a frame is refused)",
+        help="leave out, and count, what is shorter than this or than a frame (default: what has no frame is refused)",
     )
 
 
@@ -419,20 +420,10 @@ def normalise_shard(
 
 def _read_npz(out: Path, stem: str, shard: int) -> tuple[list[int], list[int], dict[str, Stats]]:
     """A shard's frames and samples by utterance, and its statistics by group (speaker, or "" for all)."""
-    import numpy as np
-
     from kdasr.data.cmvn import Stats
 
-    path = out / f"{stem}.{shard}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            rows = zip(
-                arrays["groups"].tolist(), arrays["count"].tolist(), arrays["sum"], arrays["sum_square"], strict=True
-            )
-            stats = {group: Stats(count, total, square) for group, count, total, square in rows}
-            return arrays["frames"].tolist(), arrays["samples"].tolist(), stats
-    except UNREADABLE_NPZ as error:
-        kind = type(error).__name__
-        raise UserError(
-            f"{path}: is damaged ({kind}); remove {out}/{stem}.{shard}.* and run kdasr feats again"
-        ) from None
+    names = ("frames", "samples", "groups", "count", "sum", "sum_square")
+    stored = read_npz(out / f"{stem}.{shard}.npz", names, f"remove {out}/{stem}.{shard}.* and run kdasr feats again")
+    rows = zip(stored["groups"].tolist(), stored["count"].tolist(), stored["sum"], stored["sum_square"], strict=True)
+    stats = {group: Stats(count, total, square) for group, count, total, square in rows}
+    return stored["frames"].tolist(), stored["samples"].tolist(), stats

@@ -1,4 +1,4 @@
-"""Where an entry of wav.scp, feats.scp, soft.scp, ... says that its data lies: one rule for every list and every reader.
+"""Where an entry of wav.scp, feats.scp, soft.scp, ... says that its data lies: one rule for every list and reader.
 
 An entry is a file, a place in an archive (`x.ark:52`, `x.ark:52[0:99]`), or a command whose output is the data
 (`flac -c -d -s x.flac |`). A list comes from somebody else as often as not, and a command in it could do anything. So
@@ -133,9 +133,7 @@ def _of_command(command: str, where: str) -> Place:
         return place
     if os.environ.get(RUN_COMMANDS) == "1":
         if not command.endswith("|"):
-            raise UserError(
-                f"{where} has {command!r}, expected 'COMMAND |', whose output is read; cut pieces out in the command itself"
-            )
+            raise UserError(f"{where} has {command!r}, expected 'COMMAND |'; cut pieces out in the command itself")
         return Place("", command=command[:-1].strip())
     shown = " ".join(command.split())
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
@@ -146,7 +144,7 @@ def _of_command(command: str, where: str) -> Place:
 
 
 def decoded(command: str) -> Place | None:
-    """The file that `command |` decodes, if that is all it does: flac, sph2pipe, sox and cat as Kaldi's lists have them."""
+    """The file that `command |` decodes, if that is all it does: flac, sph2pipe, sox, cat as in Kaldi's lists."""
     if not command.endswith("|") or command.startswith("|") or EXPANDED.search(command):
         return None
     lexer = shlex.shlex(command[:-1], posix=True, punctuation_chars=True)
@@ -236,9 +234,7 @@ def _ranges(text: str, where: str) -> Ranges:
 
 def _output(command: str, where: str) -> bytes:
     """What a command writes, by the shell."""
-    done = subprocess.run(
-        ["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
-    )
+    done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         raise UserError(f"{where}: its command ended with status {done.returncode} ({last}); run it by hand: {command}")

@@ -94,8 +94,8 @@ def read_sphere(path: str | os.PathLike[str], channel: int | None = None) -> tup
         )
     if header.checksum is not None and header.checksum not in {value & 0xFFFF for value in sums}:
         raise UserError(
-            f"{path}: its samples do not add up to the header's sample_checksum {header.checksum}; the file is damaged, "
-            "copy it again"
+            f"{path}: its samples do not add up to the header's sample_checksum {header.checksum};"
+            " the file is damaged, copy it again"
         )
     return np.ascontiguousarray(samples[:, (channel or 1) - 1]), header.rate
 

@@ -26,6 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdasr import checkpoints
+from kdasr.arrays import read_npy
+from kdasr.data.matrices import check_archives, read_matrix
+from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
 from kdasr.frames.align import ALIGNMENT, Spikes, check_made, read_alignment
@@ -124,9 +128,11 @@ def load(directory: str | Path) -> Frames:
 
     directory = Path(directory)
     about = _record(directory)
+    remedy = f"remove {directory} and make it again (kdasr frames data)"
+    checkpoints.compare(directory, about.get("sha256"), remedy)
+    features = read_npy(directory / FEATURES, remedy, mapped=True)  # (M, F)
+    starts, labels = (read_npy(directory / name, remedy) for name in (STARTS, LABELS))  # (N,)
     try:
-        features = np.load(directory / FEATURES, mmap_mode="r")  # (M, F)
-        starts, labels = np.load(directory / STARTS), np.load(directory / LABELS)  # (N,)
         sizes = {name: int(size) for name, size in read_table(directory / "utterances").items()}
         tokens = {name: line.split(" ") if line else [] for name, line in _tokens(directory).items()}
         states, counts, left, right = (about[key] for key in ("states", "counts", "left", "right"))
@@ -147,7 +153,7 @@ def load(directory: str | Path) -> Frames:
             left=left,
             right=right,
         )
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{directory}: not what kdasr frames data writes ({error}); make it again") from None
 
 
@@ -203,7 +209,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"{out}: made already, {there['frames']:,} frames; to make it again: rm -r {out}")
             return
         about = write(args, out, spikes, numbers, like)
-        write_json(out / RECORD, {**about, "skipped": skipped, **made})
+        sums = checkpoints.checksums(out, [FEATURES, STARTS, LABELS, "utterances", "tokens"])
+        write_json(out / RECORD, {**about, "skipped": skipped, **made, "sha256": sums})
     print(
         f"{out}: {len(spikes)} utterances, {about['frames']:,} frames ({100 * about['silence']:.1f} % silence), "
         f"{len(States.from_dict(about['states'])):,} states"
@@ -236,7 +243,8 @@ def write(
 
     The features are read twice, for statistics and to be written, as those of a large corpus do not fit into memory.
     """
-    places = read_table(Path(args.feats) / "feats.scp")
+    places = parse_table(read_table(Path(args.feats) / "feats.scp"), Path(args.feats) / "feats.scp")
+    check_archives(places.values(), "make the features again (kdasr feats)")
     lacking = next((name for name in spikes if name not in places), None)
     if lacking is not None:
         raise UserError(f"{args.feats}/feats.scp: {lacking} of {args.alignment} is missing; make its features")
@@ -321,7 +329,7 @@ def survey(matrices: Iterable[tuple[str, np.ndarray]]) -> tuple[dict[str, int], 
     return sizes, merge(parts)
 
 
-def features_of(places: dict[str, str], names: Iterable[str], what: str) -> Iterator[tuple[str, np.ndarray]]:
+def features_of(places: dict[str, Place], names: Iterable[str], what: str) -> Iterator[tuple[str, np.ndarray]]:
     """Features (T, F) of some utterances by their entries in feats.scp.
 
     Raises:
@@ -329,10 +337,8 @@ def features_of(places: dict[str, str], names: Iterable[str], what: str) -> Iter
     """
     from tqdm import tqdm
 
-    from kdasr.data.matrices import read_matrix
-
     for name in tqdm(names, unit="utterance", desc=what, disable=None):
         x = read_matrix(name, places[name])  # (T, F)
         if not len(x):
-            raise UserError(f"{name}: {places[name]} has no frame; leave the utterance out, and align anew")
+            raise UserError(f"{name}: {places[name].entry()} has no frame; leave the utterance out, and align anew")
         yield name, x

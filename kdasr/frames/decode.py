@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdasr.arrays import read_npy
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json, write_table
-from kdasr.frames.predict import LOG_PROBS, of_data
+from kdasr.frames.predict import LOG_PROBS, checked, of_data
 from kdasr.frames.viterbi import Graph, Weights, build, decode
 from kdasr.settings import check_begun
 from kdasr.shards import cut, digest
@@ -159,6 +160,7 @@ def prepare(args: argparse.Namespace, data: Frames, train: Frames) -> Task:
     path = Path(args.predictions) / LOG_PROBS
     if not path.is_file():
         raise UserError(f"{path}: no such file; make it first: kdasr frames predict --data {args.data}")
+    checked(args.predictions, mapped=True)
     if data.states != train.states:
         raise UserError(f"{args.data}: has other states than {args.train}; make it with --like {args.train}")
     kinds = len({token for one in train.tokens.values() for token in one})
@@ -192,7 +194,7 @@ def decode_some(
 ) -> float:
     """Decode a shard of utterances into a file of `directory`, and return their hours."""
     began, texts = time.process_time(), {}
-    log_probs = np.load(task.predictions, mmap_mode="r")
+    log_probs = read_npy(task.predictions, "predict again (kdasr frames predict)", mapped=True)
     first = shard * SHARD
     for number, name in enumerate(names, first):
         rows = log_probs[task.ends[number] : task.ends[number + 1]]

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr import checkpoints
+from kdasr.arrays import read_npy
 from kdasr.classify.settings import MODEL, RECORD
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
@@ -20,6 +22,7 @@ from kdasr.settings import check_begun
 from kdasr.shards import digest
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from kdasr.classify.nets import Classifier
@@ -59,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
         check_begun(out, made)
         if not (out / ABOUT).exists():
             write_json(out / "settings.json", made)
-            write_json(out / ABOUT, {**predict(args), "of_data": made["data"]})
+            about = {**predict(args), "of_data": made["data"]}
+            write_json(out / ABOUT, {**about, "sha256": checkpoints.checksums(out, [LOG_PROBS])})
     about = read_json(out / ABOUT)
     print(f"{out}: {about['accuracy']:.2f} % of {about['frames']} frames right")
 
@@ -108,9 +112,9 @@ def fitting(directory: str | Path, data: str | Path, frames: Frames) -> Classifi
     import torch
 
     from kdasr.classify.nets import Classifier
+    from kdasr.classify.specialists import trained
 
-    about = read_json(Path(directory) / RECORD)
-    weights = torch.load(Path(directory) / MODEL, weights_only=True)
+    about, weights = trained(directory)
     takes = weights["layers.0.weight"].size(1), weights[f"layers.{about['layers']}.bias"].numel()
     there = frames.inputs(torch.tensor([0])).size(1), len(frames.states)
     if takes != there:
@@ -138,7 +142,13 @@ def of_data(predictions: str | Path, data: str | Path) -> dict[str, Any]:
 
 def load_predictions(predictions: str | Path) -> Tensor:
     """Log-probabilities (N, C), float16."""
-    import numpy as np
     import torch
 
-    return torch.from_numpy(np.load(Path(predictions) / LOG_PROBS))
+    return torch.from_numpy(checked(predictions))
+
+
+def checked(predictions: str | Path, mapped: bool = False) -> np.ndarray:
+    """Log-probabilities (N, C), float16; UserError if they were changed since they were written."""
+    remedy = f"remove {predictions} and predict again (kdasr frames predict)"
+    checkpoints.compare(predictions, read_json(Path(predictions) / ABOUT).get("sha256"), remedy)
+    return read_npy(Path(predictions) / LOG_PROBS, remedy, mapped)

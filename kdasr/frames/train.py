@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr import checkpoints
 from kdasr.classify.settings import CHECKPOINT, MODEL, RECORD
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
             return
         write_json(out / "settings.json", made)
         record = train(args, settings)
-        write_json(out / RECORD, record)
+        checkpoints.write_record(out, record)
     print(
         f"{out}: {record['parameters']:,} parameters, best after {record['best_epoch']} of {record['epochs']} epochs, "
         f"{record['valid_accuracy']:.2f} % of validation frames right, {record['cpu_seconds']:.0f} CPU s"

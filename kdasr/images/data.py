@@ -6,7 +6,6 @@ The file is an .npz with {train,test}_images (N, H, W) and {train,test}_labels (
 from __future__ import annotations
 
 import argparse
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kdasr.arrays import read_npz
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 from kdasr.images.idx import PARTS, read_mnist
@@ -161,8 +161,4 @@ def _stored(path: str | Path) -> dict[str, np.ndarray]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; make it first: kdasr images data")
     names = ["name", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))]
-    try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in names}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not what kdasr images data writes ({error}); make it again") from None
+    return read_npz(path, names, "make it again (kdasr images data)")

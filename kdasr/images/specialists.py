@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
+from kdasr.arrays import read_npz
 from kdasr.classify.settings import (
     LOGITS,
     MODEL,
@@ -48,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
 
     torch.set_flush_denormal(True)
     parts = load(args.data)
-    with np.load(Path(args.generalist) / LOGITS) as stored:
-        seen, said = (torch.from_numpy(stored[part]) for part in ("train", "test"))
+    stored = read_npz(Path(args.generalist) / LOGITS, ["train", "test"], "train it again (kdasr images train)")
+    seen, said = (torch.from_numpy(stored[part]) for part in ("train", "test"))
     if len(seen) != len(parts["train"].labels):
         raise UserError(f"{args.generalist}: has {len(seen)} training images, --data {len(parts['train'].labels)}")
     with only_writer(args.out):

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from kdasr import checkpoints
 from kdasr.classify.settings import LOGITS, RECORD
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         from kdasr.images.trainer import train
 
         record = train(args, settings, made["classes"])
-        write_json(out / RECORD, record)
+        checkpoints.write_record(out, record)
     print(
         f"{out}: {record['parameters']:,} parameters, {record['errors']} errors on {record['tested']} test images, "
         f"{record['cpu_seconds']:.0f} CPU s"

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdasr import checkpoints
+from kdasr.arrays import read_npz
 from kdasr.classify.loop import Loop, write
 from kdasr.classify.nets import Classifier, logits_of
 from kdasr.classify.settings import CHECKPOINT, LOGITS, MODEL
@@ -78,8 +80,11 @@ def teacher_of(directories: list[str], mean: str, images: int) -> Tensor | None:
         return None
     each = []
     for directory in directories:
-        with np.load(Path(directory) / LOGITS) as stored:
-            logits = torch.from_numpy(stored["train"])
+        checkpoints.check_known(Path(directory) / LOGITS)
+        stored = read_npz(Path(directory) / LOGITS, ["train"], "train the teacher again (kdasr images train)")["train"]
+        if stored.dtype.kind != "f" or stored.ndim != 2:
+            raise UserError(f"{directory}/{LOGITS}: holds no logits (images, classes); train the teacher again")
+        logits = torch.from_numpy(stored)
         if len(logits) != images:
             raise UserError(f"{directory}: has {len(logits)} training images, --data {images}; train it on --data")
         each.append(torch.log_softmax(logits, -1))

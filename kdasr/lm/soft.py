@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdasr.arrays import read_npy
+from kdasr.checkpoints import checksums, compare
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, write_json
 from kdasr.shards import digest
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> None:
         print(storage(len(text), kept, len(words), args.draws), flush=True)
         with atomic_dir(out) as fresh:
             store(models, text.ids, kept, args.seed if args.draws else None, fresh)
-            write_json(fresh / "soft.json", made | {"tokens": len(text), "vocabulary": len(words)})
+            sums = checksums(fresh, ["*.npy"])
+            write_json(fresh / "soft.json", made | {"tokens": len(text), "vocabulary": len(words), "sha256": sums})
     print(f"{out}: targets of {len(text):,} tokens")
 
 
@@ -143,6 +146,8 @@ class StoredTeacher:
         if not (path / "soft.json").exists():
             raise UserError(f"{directory}: holds no stored targets; make them with kdasr lm soft --out {directory}")
         about = read_json(path / "soft.json")
+        if not {"text", "vocabulary", "draws"} <= about.keys():
+            raise UserError(f"{path}/soft.json: is no record of stored targets; store them again (kdasr lm soft)")
         if about["text"] != digest(text):
             raise UserError(f"{directory}: holds targets of another text than {text}; store them for that one")
         if about["vocabulary"] != len(words):
@@ -150,8 +155,10 @@ class StoredTeacher:
                 f"{directory}: holds targets over {about['vocabulary']} words, but the student has {len(words)}; "
                 "train it with the teachers' vocabulary"
             )
+        remedy = f"remove {directory} and store them again (kdasr lm soft)"
+        compare(path, about.get("sha256"), remedy)
         names = ["ids", "gold", "best", *([] if about["draws"] is not None else ["logq"])]
-        self.arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in names}
+        self.arrays = {name: read_npy(path / f"{name}.npy", remedy, mapped=True) for name in names}
         self.device = device
         self.where = np.empty(0, dtype=np.int64)  # (N,) positions in the text of the piece that was read last
 

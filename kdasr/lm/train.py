@@ -14,8 +14,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.files import only_writer, read_json, write_json
+from kdasr.files import only_writer, read_json
 from kdasr.lm.settings import read_settings
 from kdasr.settings import check_begun
 from kdasr.shards import digest
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         from kdasr.lm.trainer import train
 
         record = train(args, settings, out, made)
-        write_json(out / RECORD, record)
+        checkpoints.write_record(out, record)
     print(
         f"{out}: {record['parameters']:,} parameters, {record['epochs']} epochs, validation perplexity "
         f"{record['valid_ppl']:.2f}, {record['cpu_seconds'] / 60:.1f} CPU minutes"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,8 +13,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.files import write_json
+from kdasr.files import atomic_write, write_json
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.model import load, load_all, save_config
 from kdasr.lm.perplexity import perplexity
@@ -57,7 +57,8 @@ def train(args: argparse.Namespace, settings: LmSettings, out: Path, made: dict[
     loop = Loop(model, settings, text.ids, teacher, out, args.save_minutes)
     with open(out / "log", "a", encoding="utf-8") as log:
         loop.run(valid.ids, log)
-    best = torch.load(out / MODEL, map_location=device, weights_only=True)
+    checkpoints.check_noted(out / MODEL)
+    best = checkpoints.load_weights(out / MODEL, device)
     model.load_state_dict({name.removeprefix("lm."): value for name, value in best.items()})
     exact = perplexity([model.eval()], valid.ids, 1, progress=False)
     (out / CHECKPOINT).unlink()
@@ -126,7 +127,7 @@ class Loop:
         self.seconds = 0.0
         self.restart()
         if (out / CHECKPOINT).exists():
-            self.load(torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True))
+            self.load(begun(out / CHECKPOINT, self.device))
 
     def restart(self) -> None:
         """Go to the beginning of the text."""
@@ -244,6 +245,16 @@ class Loop:
 
 def write(path: Path, value: dict[str, Any]) -> None:
     """torch.save, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.tmp")
-    torch.save(value, fresh)
-    os.replace(fresh, path)
+    with atomic_write(path, "wb") as stream:
+        torch.save(value, stream)
+        stream.flush()
+        checkpoints.note(path, stream.name)
+
+
+def begun(path: Path, device: torch.device) -> dict[str, Any]:
+    """The checkpoint of a training that goes on; UserError if it is damaged, was changed, or is something else."""
+    checkpoints.check_noted(path)
+    kept = checkpoints.load(path, device=device)
+    if not isinstance(kept, dict) or not {"model", "average", "epoch", "position", "random"} <= kept.keys():
+        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
+    return kept

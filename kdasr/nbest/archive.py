@@ -146,6 +146,12 @@ def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[di
         )
     path = Path(directory) / "summary.json"
     summary = read_json(path) if path.is_file() else {}
+    written = summary.get("manifest")  # archives of older versions have none
+    if written is not None and digest(Path(directory) / "manifest.json") != written:
+        raise UserError(
+            f"{directory}/manifest.json: was changed after the archive was checked; copy it again, or remove {directory} "
+            "and run kdasr nbest again"
+        )
     for shard in range(manifest["shards"]):
         expected = min(manifest["shard_size"], manifest["utterances"] - shard * manifest["shard_size"])
         _check_lines(directory, shard, expected)
@@ -296,6 +302,7 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
     if pairs:
         summary["words"] = oracle(pairs, manifest["search"]["nbest"])
     shards = range(manifest["shards"])
+    summary["manifest"] = digest(Path(directory) / "manifest.json")
     summary["shards"] = [digest(shard_path(directory, shard)) for shard in shards]
     if width:
         summary["soft"] = [digest(soft.soft_path(directory, shard)) for shard in shards]

@@ -1,6 +1,6 @@
 """`kdasr nbest verify`: read an archive whole, and say in one sentence what is wrong with it, if anything is.
 
-Checked are the manifest, that all shards are there and none besides, each line against its checksum, each shard
+Checked are the manifest (model, search settings, utterances) against its hash, that all shards are there and none besides, each line against its checksum, each shard
 against its hash, each record's fields, the order of its hypotheses, that soft targets belong to these tokens, the
 list of utterances, and the summary's counts.
 """
@@ -57,8 +57,9 @@ def verify(directory: str | Path) -> str:
                 "remove summary.json and run kdasr nbest again"
             )
     run_report.read(directory)
+    unknown = "" if "manifest" in summary else "; no hash of its manifest was kept"
     soft = f", {width} soft targets a token" if width else ""
     return (
         f"{directory}: whole: {found['utterances']} utterances, {found['hypotheses']} hypotheses, "
-        f"{found['tokens']} tokens{soft} in {manifest['shards']} shards"
+        f"{found['tokens']} tokens{soft} in {manifest['shards']} shards{unknown}"
     )

@@ -6,14 +6,13 @@ weight is kept, False where it is zero for good. `kdasr prune` writes it; traini
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
 
 Mask = dict[str, Tensor]
@@ -28,10 +27,8 @@ def read_mask(path: str | Path) -> Mask:
     """A mask file; UserError if it is not there or is none."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; prune a model first (kdasr prune)")
-    try:
-        mask = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
-        mask = None
+    checkpoints.check_known(path)
+    mask = checkpoints.load(path, "mask file")
     kept = mask.values() if isinstance(mask, dict) else [None]
     if not all(isinstance(one, Tensor) and one.dtype == torch.bool for one in kept):
         raise UserError(f"{path}: is no mask file, or is cut short; name the mask.pth that kdasr prune wrote")

@@ -28,8 +28,9 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, only_writer, read_json, write_json
+from kdasr.files import atomic_dir, only_writer, read_json
 from kdasr.shards import digest
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def write(args: argparse.Namespace, checkpoint: Path, out: Path, settings: Mappi
         torch.save(network.state_dict(), fresh / "valid.acc.ave.pth")
         torch.save(mask, fresh / "mask.pth")
         copy_rest(Path(args.model), fresh, vars(config))
-        write_json(fresh / "kdasr.json", describe(args, {"parameters": parameters, "non_zero": left}, settings))
+        checkpoints.write_record(fresh, describe(args, {"parameters": parameters, "non_zero": left}, settings))
     print("\n".join(table(mask, parameters, left)))
     print(f"{out}: written")
 

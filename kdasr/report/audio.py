@@ -11,7 +11,6 @@ from pathlib import Path
 from kdasr.data.audio import read_audio
 from kdasr.data.places import Place, parse_table
 from kdasr.data.utterances import parse_segment
-from kdasr.errors import UserError
 from kdasr.files import read_table
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz; what else there is goes as Vorbis

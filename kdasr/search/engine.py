@@ -133,7 +133,8 @@ class Engine:
             samples, rate = read_audio(row.place, row.name)  # (T,) int16
             if rate != self.source.sample_rate:
                 raise UserError(
-                    f"{row.name}: {row.place.entry()} has {rate} Hz, the model takes {self.source.sample_rate}; resample it"
+                    f"{row.name}: {row.place.entry()} has {rate} Hz, the model takes {self.source.sample_rate}; "
+                    "resample it"
                 )
             return samples.astype(np.float32) / 32768  # (T,)
         x = read_matrix(row.name, row.place)  # (T, F)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kdasr import checkpoints
 from kdasr.asr.train import claim_settings
 from kdasr.asr.worker import whole
 from kdasr.errors import UserError
@@ -20,7 +21,25 @@ def test_a_checkpoint_is_whole_or_the_old_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         whole(dies)({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.pth", "checksums.json"]
+    checkpoints.check_noted(path)
+
+
+def test_a_checkpoint_that_was_changed_is_not_gone_on_from(tmp_path):
+    """Killed before or after the rename, the noted checksums fit; a flipped bit does not."""
+    path = tmp_path / "checkpoint.pth"
+    save = whole(torch.save)
+    save({"epoch": 1}, path)
+    first = path.read_bytes()
+    save({"epoch": 2}, path)
+    checkpoints.check_noted(path)
+    second = path.read_bytes()
+    path.write_bytes(first)  # as if the second rename had not come
+    checkpoints.check_noted(path)
+    for place in range(0, len(second), 97):
+        path.write_bytes(second[:place] + bytes([second[place] ^ 4]) + second[place + 1 :])
+        with pytest.raises(UserError, match=r"checkpoint\.pth: was changed after it was written"):
+            checkpoints.check_noted(path)
 
 
 def test_another_runs_checkpoint_is_not_resumed(tmp_path):

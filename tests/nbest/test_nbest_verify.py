@@ -92,6 +92,26 @@ DAMAGE = {
     ),
     "other keys": (
         lambda out: write_json(out / "manifest.json", {**read_json(out / "manifest.json"), "keys": "0"}),
+        "manifest.json: was changed after the archive was checked",
+    ),
+    "another model": (
+        lambda out: write_json(out / "manifest.json", {**read_json(out / "manifest.json"), "model": "0" * 16}),
+        "manifest.json: was changed after the archive was checked",
+    ),
+    "another beam": (
+        lambda out: write_json(
+            out / "manifest.json",
+            {**(there := read_json(out / "manifest.json")), "search": {**there["search"], "beam": 999}},
+        ),
+        "manifest.json: was changed after the archive was checked",
+    ),
+    "other keys, of an older archive": (
+        lambda out: (
+            write_json(out / "manifest.json", {**read_json(out / "manifest.json"), "keys": "0"}),
+            write_json(
+                out / "summary.json", {k: v for k, v in read_json(out / "summary.json").items() if k != "manifest"}
+            ),
+        ),
         "holds other utterances than its manifest says",
     ),
 }

@@ -1,0 +1,69 @@
+"""numpy's files, read without unpickling anything, and with a sentence where they are damaged."""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdasr.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# what numpy and zipfile raise of a file that is cut short or damaged, or is none
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError)
+UNREADABLE += (
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, np.ndarray]:
+    """Arrays of an .npz, which has checksums of its own (a zip's).
+
+    Args:
+        path: the file.
+        names: of the arrays.
+        remedy: how to make it again.
+
+    Raises:
+        UserError: no such file, damaged, without one of these arrays, or with an array of Python objects.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {remedy}") from None
+    except UNREADABLE as error:
+        raise UserError(f"{path}: is not the file that was written ({_said(error)}); {remedy}") from None
+
+
+def read_npy(path: str | Path, remedy: str, mapped: bool = False) -> np.ndarray:
+    """The array of an .npy; `mapped` leaves it on the disk until it is used. Raises as `read_npz`."""
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("an .npz")
+        return array
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {remedy}") from None
+    except UNREADABLE as error:
+        raise UserError(f"{path}: is not the file that was written ({_said(error)}); {remedy}") from None
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")[:120]
