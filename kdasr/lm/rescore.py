@@ -218,9 +218,11 @@ def read_archive(directory: str | Path) -> Lists:
     """
     from kdasr.nbest.archive import read_manifest, read_nbest
 
-    records, search = list(read_nbest(directory)), read_manifest(directory)["search"]
+    manifest = read_manifest(directory)
+    shape.check(manifest, {"search": Must({})}, Path(directory) / "manifest.json")
+    records = list(read_nbest(directory))
     try:
-        return _lists(records, search["normalize_length"])
+        return _lists(records, manifest["search"]["normalize_length"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{directory}: holds what is no list of scored hypotheses; run kdasr nbest again") from None
 

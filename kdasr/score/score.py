@@ -228,4 +228,5 @@ def levenshtein_rate(aligned: Sequence[Aligned], case_sensitive: bool = False) -
     ref, hyp = (["".join(map(names.__getitem__, words)) for words in side] for side in sides)
     found = jiwer.process_characters(ref, hyp)
     words = found.hits + found.substitutions + found.deletions
-    return 100.0 * (found.substitutions + found.deletions + found.insertions) / words
+    errors = found.substitutions + found.deletions + found.insertions
+    return 100.0 * errors / words if words else 0.0  # of optional words alone, which count for sclite as they are

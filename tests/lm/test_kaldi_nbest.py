@@ -191,3 +191,30 @@ def test_numbers_are_no_words(tmp_path):
         read_kaldi(part)
     (part / "words").write_text("u1-1 the 4\nu1-2 3\na-b-2\na-b-1 9\n")
     assert read_kaldi(part)[0].texts == ["the 4", "3", "9", ""]
+
+
+def test_marks_blanks_and_line_ends_of_other_systems_are_no_part_of_a_word_or_key(tmp_path):
+    plain, *_ = read_kaldi(write(tmp_path / "kaldi"))
+    for path in (tmp_path / "kaldi").iterdir():
+        text = path.read_text().replace(" ", "\t").replace("\n", "\r\n")
+        path.write_bytes(("\ufeff" + text).encode())
+    found, *_ = read_kaldi(tmp_path / "kaldi")
+    assert (found.ids, found.texts) == (plain.ids, plain.texts)
+    assert {name: column.tolist() for name, column in found.scores.items()} == {
+        name: column.tolist() for name, column in plain.scores.items()
+    }
+
+
+@pytest.mark.parametrize("text", ["", "\n", "x\n", "\u00b2\n", "9" * 5000])
+def test_a_number_of_jobs_that_is_none_is_not_gone_by(tmp_path, text):
+    write(tmp_path / "archives.1")
+    (tmp_path / "num_jobs").write_text(text)
+    assert read_kaldi(tmp_path)[0].ids == ["u1", "a-b"]
+
+
+def test_a_hypothesis_of_no_number_is_refused(tmp_path):
+    write(tmp_path / "kaldi")
+    for key in ("u1-" + "9" * 5000, "u1-\u00b2", "u1-x", "u1", "-1"):
+        (tmp_path / "kaldi/words_text").write_text(f"{key} the cat\n")
+        with pytest.raises(UserError, match=r"words_text:1: expected 'UTTERANCE-n WORD...'"):
+            read_kaldi(tmp_path / "kaldi")

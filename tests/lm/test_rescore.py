@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kdasr.cli import main
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_lines, read_table
+from kdasr.files import read_json, read_lines, read_table, write_json
 from kdasr.lm.model import load
 from kdasr.lm.weights import Lists, parse_grids, parse_weights, tune
 from kdasr.nbest import archive
@@ -187,6 +187,42 @@ def test_words_that_are_not_scored_are_not_tuned_for(root, tmp_path, capsys):
         assert f"{before} % before" in capsys.readouterr().out
 
 
+def test_words_where_nothing_was_said_are_errors_to_tune_against(root, tmp_path, capsys):
+    """The reference of u1 is empty: the shorter hypothesis has one error, the first one two."""
+    lists = {"u1": [("the dog", -1.0), ("dog", -1.25)], "u2": [("the cat", -1.0)]}
+    nbest, out = write_archive(tmp_path / "nbest", lists), tmp_path / "out"
+    (tmp_path / "ref").write_bytes("\ufeffu1\r\nu2\tthe\tcat\r\n".encode())
+    assert rescore("--nbest", nbest, "--tune", tmp_path / "ref", "--out", out) == 0
+    assert "2 utterances, 2 words: 100.00 % before, 50.00 % after" in capsys.readouterr().out
+    assert read_table(out / "text") == {"u1": "dog", "u2": "the cat"}
+
+
+def test_a_no_break_space_is_part_of_a_word(root, tmp_path):
+    nbest, out = write_archive(tmp_path / "nbest", {"u1": [("the\u00a0cat  sat", -1.0)]}), tmp_path / "out"
+    assert rescore("--nbest", nbest, "--out", out) == 0
+    (hyp,) = read_out(out)["u1"]
+    assert hyp["text"] == "the\u00a0cat sat" and hyp["scores"]["length"] == 2
+
+
+def test_damaged_archives_and_results_are_named(root, tmp_path, capsys):
+    nbest, out = tmp_path / "nbest", tmp_path / "out"
+    write_archive(nbest)
+    assert rescore("--nbest", nbest, "--out", out) == 0
+    record = read_json(out / "rescore.json")
+    wrong = [
+        {key: kept for key, kept in record.items() if key != left_out} for left_out in ("lms", "weights", "changed")
+    ]
+    for value in [*wrong, record | {"weights": {"score": "x"}}, record | {"made_from": []}, record | {"lms": {"a": 5}}]:
+        write_json(out / "rescore.json", value)
+        capsys.readouterr()
+        assert rescore("--nbest", nbest, "--out", out) == 1
+        assert "out/rescore.json: " in capsys.readouterr().err
+    manifest = read_json(nbest / "manifest.json")
+    write_json(nbest / "manifest.json", manifest | {"search": "x"})
+    assert rescore("--nbest", nbest, "--out", tmp_path / "new") == 1
+    assert "nbest/manifest.json: 'search' is 'x', expected an object" in capsys.readouterr().err
+
+
 def test_histories_are_joined_on_request(root, tmp_path):
     common = ["--nbest", root / "nbest", "--lm", root / "lm1"]
     assert rescore(*common, "--out", tmp_path / "exact") == 0
@@ -278,6 +314,9 @@ def spoiled(path, content):
         (["--weights", "length=nan"], "--weights length=nan: expected a number, found 'nan'"),
         (["--weights", "{tmp}/w.json"], "w.json: has no weights"),
         (["--weights", "{tmp}/w2.json"], "w2.json: there is no score 'other'"),
+        (["--weights", "{tmp}/w3.json"], "w3.json: length: expected a number, found 'x'"),
+        (["--tune", "{root}/ref", "--nlsyms", "{root}/text"], "text:1: expected one symbol, found 'the cat sat here'"),
+        (["--tune", "{tmp}/ref_empty"], "ref_empty: no words are left to score"),
         (["--tune", "{tmp}/ref_lacking"], "ref_lacking: lacks 1 of the 4 utterances of"),
         (["--tune", "{tmp}/ref_more"], "nbest: lacks 1 of the 5 utterances of"),
         (["--tune", "{tmp}/ref_bytes"], "ref_bytes:2: not UTF-8"),
@@ -302,6 +341,8 @@ def test_input_that_is_none_is_refused(root, tmp_path, capsys, words, message):
     write_refs(tmp_path / "ref_more", REFS | {"u5": "a"})
     (tmp_path / "ref_bytes").write_bytes(b"u1 a\nu2 \xff\n")
     (tmp_path / "w.json").write_text("{}")
+    (tmp_path / "w3.json").write_text('{"weights": {"length": "x"}}')
+    write_refs(tmp_path / "ref_empty", dict.fromkeys(REFS, ""))
     (tmp_path / "w2.json").write_text('{"weights": {"score": 1, "other": 1}}')
     if any("transformer" in word for word in words):
         espnet_lm(tmp_path / "transformer", "transformer")

@@ -11,7 +11,7 @@ from test_report_table import exp  # noqa: F401 - a fixture
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.files import write_json
-from kdasr.report import curves, shape
+from kdasr.report import curves, hypotheses, shape
 from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Each, Maybe, Must
 
 
@@ -230,3 +230,8 @@ def test_damaged_figures_of_images_are_named(tmp_path, capsys):
     assert "has 19 test images, --data has 20" in said_of(capsys, words)
     logits.unlink()
     assert "m/logits.npz: no such file" in said_of(capsys, words)
+
+
+def test_references_of_lists_are_cut_at_any_white_space(tmp_path):
+    (tmp_path / "text").write_bytes("\ufeffu1\ta b\r\nu2\r\nu3  c\n".encode())
+    assert hypotheses.read_references(tmp_path / "text") == {"u1": "a b", "u2": "", "u3": "c"}

@@ -120,6 +120,40 @@ def test_wrong_hypotheses_are_refused_and_leave_nothing(files, hyp, message, cap
     assert not (files / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["ref", "hyp", "utt2spk", "nlsyms", "repairs"])
+def test_files_that_are_none_are_named(files, name, capsys):
+    (files / "repairs").write_text("BAT CAT\n")
+    options = ["--nlsyms", f"{files}/nlsyms", "--repairs", f"{files}/repairs"]
+    whole = (files / name).read_bytes()
+    for data, said in ((whole + b"\0\n", "holds a NUL byte"), (whole + b"\xff\n", "not UTF-8")):
+        (files / name).write_bytes(data)
+        assert score(files, *options) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"kdasr score: {files}/{name}:") and said in line
+    (files / name).unlink()
+    assert score(files, *options) == 1
+    assert f"{files}/{name}: no such file" in capsys.readouterr().err
+    (files / name).mkdir()
+    assert score(files, *options) == 1
+    assert f"{files}/{name}: is a directory" in capsys.readouterr().err
+    assert not (files / "out").exists()
+
+
+def test_results_that_cannot_be_written_are_said(files, capsys):
+    (files / "out").write_text("")
+    assert score(files) == 1
+    assert f"kdasr score: {files}/out: file exists; a file stands where a directory is to be" in capsys.readouterr().err
+
+
+def test_optional_words_alone_have_a_rate(files):
+    (files / "ref.trn").write_text("(s-1)\n")
+    (files / "hyp.trn").write_text("(uh) (s-1)\n")
+    words = ["--ref", f"{files}/ref.trn", "--hyp", f"{files}/hyp.trn", "--dir", f"{files}/out", "--optional"]
+    assert main(["score", *words, *(["--check"] if sclite.find() else [])]) == 0
+    result = json.loads((files / "out/score.json").read_text())
+    assert (result["counts"]["words"], result["wer"], result["jiwer"]) == (1, 0.0, 0.0)
+
+
 def test_a_failed_run_takes_the_old_verdict_away(files, monkeypatch):
     assert score(files) == 0
     (files / "keep").write_text("")
