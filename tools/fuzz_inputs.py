@@ -33,6 +33,8 @@ from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
 
 RATE = 16000
+SHA256, OWN_SUM = "sha256", "own sum"
+PLAIN = {int, float, str, bool, type(None)}
 Files = dict[str, bytes]  # of a place: all its files by relative path
 
 
@@ -43,7 +45,7 @@ class Reader(NamedTuple):
     target: str  # the file that is damaged
     parts: tuple[str, ...]  # what else has to be there, and the target
     read: Callable[[], Any]
-    checked: bool = False  # whether a checksum has to tell what was changed; else another text is another text
+    checked: str = ""  # SHA256 or OWN_SUM; empty: another text is another text
 
     @property
     def plain(self) -> str:
@@ -86,34 +88,44 @@ def verb(line: str, *results: str) -> Callable[[], Files]:
 
 def fingerprint(value: Any) -> str:
     """A digest of all that a value holds."""
-    digest = hashlib.sha256()
-    feed(digest.update, value)
-    return digest.hexdigest()
+    return digest_of(value, {}).hex()
 
 
-def feed(take: Callable[[bytes], Any], value: Any) -> None:
-    """Give `take` the bytes of a value of any kind that a reader gives."""
-    take(type(value).__name__.encode())
+def digest_of(value: Any, known: dict[int, tuple[Any, bytes]]) -> bytes:
+    """The digest of a value of any kind that a reader gives.
+
+    Args:
+        value: the value.
+        known: by id, what was met before, and its digest: YAML can name one list a billion times.
+    """
+    if id(value) in known:
+        return known[id(value)][1]
     if isinstance(value, np.ndarray | np.generic):
-        take(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, bytes):
-        take(b"%d " % len(value) + value)
-    elif isinstance(value, Mapping):
-        for key in sorted(value, key=repr):
-            feed(take, (key, value[key]))
-    elif hasattr(value, "state_dict"):
-        feed(take, dict(value.state_dict()))
-    elif type(value).__module__.startswith("torch") and hasattr(value, "numpy"):
-        feed(take, value.detach().numpy())
-    elif dataclasses.is_dataclass(value):
-        feed(take, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
-    elif isinstance(value, argparse.Namespace):
-        feed(take, vars(value))
-    elif isinstance(value, Iterable) and not isinstance(value, str):
-        for one in value:
-            feed(take, one)
+        said = f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, list | tuple) and set(map(type, value)) <= PLAIN:
+        said = repr(value).encode("utf-8", "backslashreplace")
+    elif (parts := parts_of(value)) is not None:
+        said = b"".join(digest_of(part, known) for part in parts)
     else:
-        take(repr(value).encode() + b";")
+        said = repr(value).encode("utf-8", "backslashreplace")
+    found = hashlib.sha256(type(value).__name__.encode() + said).digest()
+    known[id(value)] = value, found
+    return found
+
+
+def parts_of(value: Any) -> list[Any] | None:
+    """What a value is made of; None if it has no parts."""
+    if isinstance(value, Mapping):
+        return [part for key in sorted(value, key=repr) for part in (key, value[key])]
+    if hasattr(value, "state_dict"):
+        return [dict(value.state_dict())]
+    if type(value).__module__.startswith("torch") and hasattr(value, "numpy"):
+        return [value.detach().numpy()]
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, argparse.Namespace):
+        return [vars(value)]
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
 
 
 # -------------------------------------------------------------------------------------------------- making
@@ -174,13 +186,13 @@ def part_model() -> None:
     import nbest_models
     import search_models
 
-    from kdasr.files import write_json
+    from kdasr.checkpoints import write_record
 
     nbest_models.write_model(Path("model/m"))
     run("tokens --model model/m --out model/m/tokens")
     parameters = sum(one.numel() for one in search_models.build("kdasr").parameters())
     about = {"label": "teacher", "role": "teacher", "teacher": None, "seed": 1, "parameters": parameters}
-    write_json("model/m/kdasr.json", about)
+    write_record("model/m", about)
 
 
 def part_pruned() -> None:
@@ -382,10 +394,13 @@ def audio(path: str) -> Callable[[], Any]:
 
 
 def matrices(scp: str) -> dict[str, np.ndarray]:
-    """All features of a directory."""
-    from kdasr.data.matrices import read_matrix
+    """All matrices of a list, as the verbs take them: archives are compared with their checksums first."""
+    from kdasr.data.matrices import check_archives, read_matrix
+    from kdasr.data.places import parse_table
 
-    return {name: read_matrix(name, place) for name, place in read_table(scp).items()}
+    places = parse_table(read_table(scp), scp)
+    check_archives(places.values(), "make them again")
+    return {name: read_matrix(name, place) for name, place in places.items()}
 
 
 def targets() -> Any:
@@ -453,19 +468,24 @@ def images_answers() -> Any:
     return call("images.trainer:teacher_of", ["images/exp/m"], "arithmetic", 40)()
 
 
+def results() -> list[bytes]:
+    """RESULTS.md, but for the time at which it is made."""
+    made = verb("report report/exp -o out.md", "out.md")()["out.md"]
+    return [line for line in made.splitlines() if b"date: " not in line]
+
+
 def readers() -> list[Reader]:
     """All of them."""
     found: list[Reader] = []
 
     def add(read: Callable[[], Any], parts: str, *files: str, checked: str = "", label: str = "") -> None:
-        """Readers of several files by one call; `checked`: those that have a checksum, or all."""
+        """Readers of several files by one call; `checked`: those that have a SHA-256, or OWN_SUM of all."""
         for file in files:
-            name = f"{label}{file}"
-            has_sum = checked == "all" or Path(file).name in checked.split()
-            found.append(Reader(name, file, tuple(parts.split()), read, has_sum))
+            kind = SHA256 if Path(file).name in checked.split() else OWN_SUM if checked == OWN_SUM else ""
+            found.append(Reader(f"{label}{file}", file, tuple(parts.split()), read, kind))
 
     for name in ("pcm.sph", "ulaw.sph", "shorten.wv1", "pcm.flac"):
-        add(audio(f"audio/{name}"), "audio", f"audio/{name}", checked="all")
+        add(audio(f"audio/{name}"), "audio", f"audio/{name}", checked=OWN_SUM)
     for name in ("pcm.wav", "float.wav", "pcm.aiff", "pcm.au", "pcm.w64", "pcm.caf", "an4.raw"):
         add(audio(f"audio/{name}"), "audio", f"audio/{name}")
     feats = verb("feats --data data/whole --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
@@ -478,7 +498,7 @@ def readers() -> list[Reader]:
     add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.fileids")
     add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.transcription")
     add(lambda: matrices("feats/feats.scp"), "feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark")
-    add(call("data.cmvn:read_npz", "feats/cmvn.npz"), "feats", "feats/cmvn.npz", checked="all")
+    add(call("data.cmvn:read_npz", "feats/cmvn.npz"), "feats", "feats/cmvn.npz", checked=OWN_SUM)
     again = verb("feats --data data/whole --out feats --nj 1 --bins 8", "feats/*.scp", "feats/*.ark", "feats/cmvn.npz")
     add(again, "data feats", "feats/manifest.json", "feats/done.json", label="again:")
     listed = ("tokens.txt", "tokens.json", "nlsyms.txt")
@@ -491,12 +511,12 @@ def readers() -> list[Reader]:
     add(decode, "model feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark", label="decode:")
     prune = verb("prune --model model/m --sparsity 0.5 --out out", "out/*.pth", "out/kdasr.json")
     add(prune, "model", "model/m/kdasr.json", label="prune:")
-    add(call("prune.mask:read_mask", "pruned/mask.pth"), "pruned", "pruned/mask.pth", checked="all")
+    add(call("prune.mask:read_mask", "pruned/mask.pth"), "pruned", "pruned/mask.pth", checked="mask.pth")
     lm = call("espnet:load_lm", "espnet_lm")
-    add(lm, "espnet_lm", "espnet_lm/config.yaml", "espnet_lm/valid.loss.ave.pth", checked="valid.loss.ave.pth")
+    add(lm, "espnet_lm", "espnet_lm/config.yaml", "espnet_lm/valid.loss.ave.pth")
     archive = ("nbest.0.jsonl", "soft.0.npz", "stats.0.json", "manifest.json", "summary.json")
     read = call("nbest.archive:read_nbest", "nbest/a", soft_targets=True)
-    add(read, "nbest", *(f"nbest/a/{name}" for name in archive), checked="all")
+    add(read, "nbest", *(f"nbest/a/{name}" for name in archive), checked=" ".join(archive))
     add(verb("nbest verify nbest/a"), "nbest", *(f"nbest/a/{name}" for name in archive), label="verify:")
     exported = call("nbest.export:read_export", "nbest/kaldi")
     add(exported, "nbest", *(f"nbest/kaldi/{name}" for name in ("export.json", "text", "tokens", "score")))
@@ -515,17 +535,21 @@ def readers() -> list[Reader]:
     for kind, end in (("plain", ""), ("packed", ".gz")):
         mnist = call("images.idx:read_mnist", f"images/{kind}")
         add(mnist, "images", *(f"images/{kind}/train-{one}-ubyte{end}" for one in ("images-idx3", "labels-idx1")))
-    add(call("images.data:load", "images/images.npz"), "images", "images/images.npz", checked="all")
+    add(call("images.data:load", "images/images.npz"), "images", "images/images.npz", checked=OWN_SUM)
+    cut_windows = verb("frames data --feats feats --alignment frames/ali --out out --left 2 --right 1", "out/*.npy")
+    add(cut_windows, "frames feats", "feats/feats.0.ark", checked="feats.0.ark", label="frames data:")
     general = call("classify.specialists:read_generalist", "images/exp/m")
     add(general, "images", "images/exp/m/model.pth", "images/exp/m/kdasr.json", checked="model.pth")
-    add(images_answers, "images", "images/exp/m/logits.npz", checked="all")
+    add(images_answers, "images", "images/exp/m/logits.npz", checked="logits.npz")
     add(call("images.settings:read_settings", "images/settings.yaml", []), "images", "images/settings.yaml")
     add(call("frames.settings:read_settings", "frames/settings.yaml", []), "frames", "frames/settings.yaml")
     add(call("frames.align:read_alignment", "frames/ali"), "frames", "frames/ali/alignment", "frames/ali/align.json")
     arrays = ("features.npy", "starts.npy", "labels.npy")
     inputs = [f"frames/f/{name}" for name in (*arrays, "frames.json", "utterances", "tokens")]
     add(call("frames.data:load", "frames/f"), "frames", *inputs, checked=" ".join(arrays))
-    add(call("frames.predict:load_predictions", "frames/p"), "frames", "frames/p/log_probs.npy", checked="all")
+    add(
+        call("frames.predict:load_predictions", "frames/p"), "frames", "frames/p/log_probs.npy", checked="log_probs.npy"
+    )
     predict = verb("frames predict --models frames/exp/m --data frames/f --out out", "out/*.npy")
     add(predict, "frames", "frames/exp/m/model.pth", "frames/exp/m/kdasr.json", checked="model.pth")
     for ref, hyp, more, targets_ in (
@@ -536,9 +560,8 @@ def readers() -> list[Reader]:
     ):
         score = verb(f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/*")
         add(score, "scores", *(f"scores/{name}" for name in targets_.split()))
-    report = verb("report report/exp -o out.md", "out.md")
     scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
-    add(report, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
+    add(results, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
     stage = "jobs/exp/jobs/q/1_data.log.20260101-000000.1"
     add(stages, "jobs", *(f"{stage}/{name}" for name in ("spec.json", "id", "exit.1")))
     conf = argparse.Namespace(config="conf/student.yaml", kd=[])

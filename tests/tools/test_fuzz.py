@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import fuzz
 import fuzz_inputs
-from fuzz_inputs import Reader
+from fuzz_inputs import OWN_SUM, SHA256, Reader
 
 from kdasr.errors import UserError
 
@@ -21,7 +21,7 @@ VALID = bytes(range(97, 123)) * 4
 LIMITS = fuzz.Limits(trials=12, seconds=20, patience=1.0, memory=1.0)
 
 
-def reader(read, checked=False):
+def reader(read, checked=""):
     return Reader("made", FILE, ("part",), read, checked)
 
 
@@ -50,7 +50,7 @@ def tried(monkeypatch, tmp_path):
     """Counts of the outcomes of a reader's trials, and the tally."""
     monkeypatch.setattr(fuzz_inputs, "part_part", lambda: Path(FILE).write_bytes(VALID), raising=False)
 
-    def run(read, checked=False, limits=LIMITS, keep=None):
+    def run(read, checked="", limits=LIMITS, keep=None):
         tally = fuzz.fuzz([reader(read, checked)], 1, limits, keep=keep)
         return dict(tally.counts["made"]), tally
 
@@ -70,9 +70,11 @@ def test_what_gives_the_same_is_fine(tried):
 def test_what_gives_something_else_fails_where_there_is_a_checksum(tried, tmp_path):
     counts, tally = tried(or_else(lambda: "something"))
     assert counts == {"other result": 12} and not tally.groups
-    counts, tally = tried(or_else(lambda: "something"), checked=True, keep=tmp_path / "kept")
+    counts, tally = tried(or_else(lambda: "something"), checked=SHA256, keep=tmp_path / "kept")
     assert counts == {"other result": 12} and sum(tally.groups.values()) == 12
     assert "12  other result  made: " in tally.causes()[0] and "absent (1), empty (1)" in tally.causes()[0]
+    _, own = tried(or_else(lambda: "something"), checked=OWN_SUM)
+    assert {cause for _, _, cause in own.groups} <= {*fuzz.ONE_PLACE} and 0 < len(own.groups) < len(tally.groups)
     line = (tmp_path / "kept/reproduce.txt").read_text().splitlines()[-1]
     assert line.startswith("tools/fuzz.py --only made --replay ") and "# other result" in line
     kept = Path(line.split()[4])
