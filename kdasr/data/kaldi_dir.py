@@ -58,6 +58,12 @@ def read_dir(directory: Path) -> Tables:
     }
 
 
+def refuse_nameless(directory: Path) -> None:
+    """UserError for `.` and `..`, in whose place nothing can be put while they are called so."""
+    if directory.name in ("", ".."):
+        raise UserError(f"{directory}: is no name that a new directory can get; give the whole path")
+
+
 def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: bytes | None = None) -> bool:
     """Write the tables, spk2utt and cmvn.npz as a directory, whole or not at all, in place of one that may be there.
 
@@ -70,6 +76,7 @@ def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: byte
         UserError: no utterances, an id or path that UTF-8 cannot write, or something else than a data directory is in
             the way.
     """
+    refuse_nameless(directory)
     if not tables["utt2spk"]:
         raise UserError(f"{directory}: no utterance is left for it; nothing was written")
     contents = {name: _format_table(table) for name, table in tables.items()}
@@ -214,14 +221,14 @@ def split_dir(directory: Path, parts: int, per_utterance: bool = False) -> Path:
     Parts that are newer than the directory's tables are left as they are.
     """
     tables = read_dir(directory)
+    utt2spk = dict(_sorted(tables["utt2spk"]))
+    pieces = _cut_evenly(list(utt2spk), parts) if per_utterance else _cut_by_speaker(utt2spk, parts, directory)
     target = directory / f"split{parts}{'utt' if per_utterance else ''}"
     newest = max((directory / name).stat().st_mtime_ns for name in tables)
     with only_writer(directory, name=".split.lock", wait=60):
         made = [target / str(part) for part in range(1, parts + 1)]
         if all(_holds(part, tables, newest) for part in made):
             return target
-        utt2spk = dict(_sorted(tables["utt2spk"]))
-        pieces = _cut_evenly(list(utt2spk), parts) if per_utterance else _cut_by_speaker(utt2spk, parts, directory)
         with atomic_dir(target) as fresh:
             for number, piece in enumerate(pieces, 1):
                 put_dir(fresh / str(number), keep_utterances(tables, piece), _cmvn_of(directory))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.data.kaldi_check import odd_character
-from kdasr.data.kaldi_dir import columns
+from kdasr.data.kaldi_dir import columns, refuse_nameless
 from kdasr.errors import UserError
 from kdasr.files import BLANKS, atomic_dir, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.shards import digest
@@ -242,6 +242,7 @@ def run(args: argparse.Namespace) -> None:
 
 def refuse_other_things(out: Path) -> None:
     """UserError if a token directory would take the place of something else, which would be lost."""
+    refuse_nameless(out)
     if out.exists() and not (out / "tokens.json").exists() and (not out.is_dir() or any(out.glob("[!.]*"))):
         raise UserError(f"{out}: holds other things than tokens, which would be lost; name another directory")
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,6 +179,18 @@ def test_split_by_speaker_is_kaldis(tmp_path):
         validate(tmp_path / f"d/split3/{n}", feats=False)
     with pytest.raises(UserError, match="7 parts asked for, but there are 5 speakers"):
         kaldi_dir.split_dir(tmp_path / "d", 7)
+    for parts in (0, -1, 10**12):  # said at once, however many
+        with pytest.raises(UserError, match=f"{parts} parts asked for"):
+            kaldi_dir.split_dir(tmp_path / "d", parts)
+        with pytest.raises(UserError, match=f"{parts} parts asked for"):
+            kaldi_dir.split_dir(tmp_path / "d", parts, per_utterance=True)
+
+
+def test_a_directory_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "", "/"):
+        with pytest.raises(UserError, match="is no name that a new directory can get; give the whole path"):
+            kaldi_dir.put_dir(Path(name), tables())
 
 
 def test_split_by_utterance_and_only_when_older(tmp_path):

@@ -492,6 +492,9 @@ def test_other_things_are_not_replaced(text, tmp_path, capsys):
     assert (tmp_path / "mine/thesis").exists() and (tmp_path / "file").is_file()
     assert kdasr("--text", text, "--out", tmp_path / "file/x") == 1
     assert "a file stands where a directory is to be" in capsys.readouterr().err
+    for out in ("", ".", "/", ".."):
+        assert kdasr("--text", text, "--out", out) == 1
+        assert "is no name that a new directory can get" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert kdasr("--text", text, "--out", tmp_path / "empty") == 0
 
