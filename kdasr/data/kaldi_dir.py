@@ -160,7 +160,14 @@ def select_shortest(tables: Tables, count: int) -> list[str]:
 
 
 def copy_dir(source: Path, target: Path, spk: tuple[str, str] = ("", ""), utt: tuple[str, str] = ("", "")) -> None:
-    """Copy a directory, putting (prefix, suffix) round speaker and utterance ids; recordings keep theirs."""
+    """Copy a directory, putting (prefix, suffix) round speaker and utterance ids; recordings keep theirs.
+
+    Raises:
+        UserError: a prefix or suffix that no id can have.
+    """
+    for affix in (*spk, *utt):
+        if columns(f"a{affix}a") != [f"a{affix}a"] or any("\ud800" <= c <= "\udfff" for c in affix):
+            raise UserError(f"{affix!a}: cannot be part of an id; give a prefix or suffix of UTF-8 without white space")
     tables = read_dir(source)
     rename = {
         **{name: utt for name in UTTERANCE_TABLES},

@@ -372,3 +372,12 @@ def test_a_path_that_is_not_utf8_is_named(tmp_path):
     with pytest.raises(UserError, match=r"wav\.scp: 'a-1' has '/x/\\udcff.wav', which is not UTF-8; rename the file"):
         kaldi_dir.put_dir(tmp_path / "d", {"utt2spk": {"a-1": "a"}, "wav.scp": {"a-1": "/x/\udcff.wav"}})
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("affix", ["a b", "x\t", "\n", "\udcff"])
+def test_affixes_that_no_id_can_have(tmp_path, affix):
+    kaldi_dir.put_dir(tmp_path / "a", tables({"s": 2}))
+    for spk, utt in (((affix, ""), ("", "")), (("", ""), ("", affix))):
+        with pytest.raises(UserError, match="cannot be part of an id"):
+            kaldi_dir.copy_dir(tmp_path / "a", tmp_path / "b", spk, utt)
+    assert not (tmp_path / "b").exists()
