@@ -558,7 +558,7 @@ def readers() -> list[Reader]:
         ("ref", "hyp", "--id_form wsj --nlsyms scores/symbols --repairs scores/repairs", "symbols repairs"),
         ("ref.stm", "hyp.ctm", "", "ref.stm hyp.ctm"),
     ):
-        score = verb(f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/*")
+        score = verb(f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/score.json", "out/per_utt")
         add(score, "scores", *(f"scores/{name}" for name in targets_.split()))
     scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
     add(results, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
