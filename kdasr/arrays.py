@@ -41,11 +41,10 @@ def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, n
     """
     import numpy as np
 
+    _check_file(path, remedy)
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {remedy}") from None
     except UNREADABLE as error:
         raise UserError(f"{path}: is not the file that was written ({_said(error)}); {remedy}") from None
 
@@ -54,15 +53,20 @@ def read_npy(path: str | Path, remedy: str, mapped: bool = False) -> np.ndarray:
     """The array of an .npy; `mapped` leaves it on the disk until it is used. Raises as `read_npz`."""
     import numpy as np
 
+    _check_file(path, remedy)
     try:
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("an .npz")
         return array
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {remedy}") from None
     except UNREADABLE as error:
         raise UserError(f"{path}: is not the file that was written ({_said(error)}); {remedy}") from None
+
+
+def _check_file(path: str | Path, remedy: str) -> None:
+    if not Path(path).is_file():
+        what = "is no file" if Path(path).exists() else "no such file"
+        raise UserError(f"{path}: {what}; {remedy}")
 
 
 def _said(error: Exception) -> str:

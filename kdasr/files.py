@@ -30,6 +30,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     Text is UTF-8 with Unix line ends.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # /dev/full would be replaced by a file, a directory refused by the system
+        raise UserError(f"{path}: is no ordinary file, and is not replaced by one; name another place")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -55,6 +57,8 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     An existing `path` is replaced only then; after an exception nothing new is left.
     """
     path = Path(path)
+    if not path.name or (path.exists() and not path.is_dir()):
+        raise UserError(f"{path}: cannot be replaced by a directory; name another place")
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -145,6 +149,22 @@ def split_key(line: str) -> tuple[str, str]:
     return key, rest[0] if rest else ""
 
 
+def columns(line: str) -> list[str]:
+    """The words of a line, at the white space that Kaldi's tools know: a no-break space is part of a word."""
+    return [word for word in re.split(f"[{BLANKS}\n]+", line) if word]
+
+
+def open_now(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file for reading, without waiting for somebody to write where it is a pipe that nobody writes to."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(handle, True)
+    try:
+        return open(handle, "rb")
+    except OSError:  # a directory
+        os.close(handle)
+        raise
+
+
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a UTF-8 text file, without their ends (Unix's or DOS's) and without a byte-order mark.
 
@@ -152,11 +172,12 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
         UserError: it is absent, cannot be read, or is not UTF-8; the line is named.
     """
     try:
-        data = Path(path).read_bytes()
+        with open_now(path) as stream:
+            data = stream.read()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: is a directory, expected a file") from None
+        raise UserError(f"{path}: is a directory, expected a file; name one in it") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
         raise UserError(f"{path}: cannot be read ({error}); check the name and its permissions") from None
     try:
@@ -183,8 +204,12 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike[str], remedy: str = "mend the file, or copy it again") -> dict[str, Any]:
     """A YAML mapping from a file; an empty file is an empty one.
+
+    Args:
+        path: the file.
+        remedy: for a file that is none.
 
     Raises:
         UserError: it is absent, not UTF-8, not YAML, or no mapping; the line is named where it is known.
@@ -196,15 +221,15 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         value = yaml.load("\n".join(read_lines(path)), Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: is not YAML ({error.problem}); mend the file, or copy it again") from None
+        raise UserError(f"{path}{line}: is not YAML ({error.problem}); {remedy}") from None
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, OverflowError) as error:
         # ValueError and its like: a date or number that YAML takes for one and Python does not
         said = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"{path}: is not YAML ({said[0]}); mend the file, or copy it again") from None
+        raise UserError(f"{path}: is not YAML ({said[0]}); {remedy}") from None
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{path}: expected lines `name: value`; mend the file, or copy it again")
+        raise UserError(f"{path}: expected lines `name: value`; {remedy}")
     return value
 
 

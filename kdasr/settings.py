@@ -30,7 +30,7 @@ def read(kind: type[Settings], path: str | Path | None, changes: list[str], exam
 
     given: dict[str, Any] = {}
     if path is not None:
-        given = read_yaml(path)
+        given = read_yaml(path, f"see {examples}")
         if not given:
             raise UserError(f"{path}: expected lines `name: value`; see {examples}")
     for change in changes:

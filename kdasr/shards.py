@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdasr.errors import UserError
-from kdasr.files import only_writer, read_json, write_json
+from kdasr.files import only_writer, open_now, read_json, write_json
 
 
 def cut(keys: Sequence[str], size: int) -> list[list[str]]:
@@ -63,7 +63,7 @@ def parse_share(job: str | None, merge: bool) -> Share:
 def digest(path: str | Path) -> str:
     """Sixteen hex digits that name the bytes of a file."""
     value = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_now(path) as stream:
         while block := stream.read(1 << 20):
             value.update(block)
     return value.hexdigest()[:16]

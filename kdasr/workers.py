@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,9 @@ from typing import TypeVar
 from kdasr.errors import UserError
 
 Row = TypeVar("Row")
+
+_LIBC = ctypes.CDLL(None)  # loaded before any fork
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Row]]], nj: int, label: str) -> float:
@@ -72,3 +76,10 @@ def _start_worker() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Called between fork and exec: from now on, the death of this process's parent, even by kill -9, is SIGTERM to it."""
+    import signal
+
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdasr.data.matrices import read_matrix
 from kdasr.espnet import name, register
 from kdasr.files import write_table
 from kdasr.search.engine import Engine, Row
@@ -167,7 +168,6 @@ def kdasr_side(engine: Engine) -> Side:
 
 def espnet2_side(source: Any, options: SearchOptions, device: str, batch: int) -> Side:
     """ESPnet2's own inference, with the search that it chooses; `batch` utterances at once where it can."""
-    import kaldiio
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -187,7 +187,7 @@ def espnet2_side(source: Any, options: SearchOptions, device: str, batch: int) -
     )
 
     def run(rows: Sequence[Row]) -> dict[str, Ids]:
-        loaded = {row.name: kaldiio.load_mat(row.place) for row in rows}
+        loaded = {row.name: read_matrix(row.name, row.place) for row in rows}
         if batch == 1:
             return {key: [hyp[2] for hyp in decode(x)] for key, x in loaded.items()}
         order = sorted(loaded, key=lambda key: -len(loaded[key]))
@@ -204,7 +204,6 @@ def espnet2_side(source: Any, options: SearchOptions, device: str, batch: int) -
 
 def espnet1_side(engine: Engine, settings: dict[str, Any], batch: int, bins: int = BINS) -> Side:
     """ESPnet1's `recognize_batch` on the weights of kdasr's model."""
-    import kaldiio
     import numpy as np
     import torch
 
@@ -221,7 +220,7 @@ def espnet1_side(engine: Engine, settings: dict[str, Any], batch: int, bins: int
 
     @torch.no_grad()
     def run(rows: Sequence[Row]) -> dict[str, Ids]:
-        loaded = {row.name: np.array(kaldiio.load_mat(row.place)) for row in rows}  # (T, F), writable
+        loaded = {row.name: np.array(read_matrix(row.name, row.place)) for row in rows}  # (T, F), writable
         order, found = sorted(loaded, key=lambda key: -len(loaded[key])), {}
         for first in range(0, len(order), batch):
             keys = order[first : first + batch]

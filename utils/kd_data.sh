@@ -19,6 +19,10 @@ extract() {
     local data="${datadir}/$1" out="$2" made
     local options=(--data "${data}" --out "${out}" --cmvn "${cmvn}") settings=("cmvn=${cmvn}" "speed=${3:-}")
     [ -z "${3:-}" ] || options+=(--speed "$3")
+    if [ -n "${min_duration}" ]; then
+        options+=(--min_duration "${min_duration}")
+        settings+=("min_duration=${min_duration}")
+    fi
     if [ "${feats_type}" != fbank ]; then
         options+=(--type "${feats_type}")
         settings+=("feats_type=${feats_type}")

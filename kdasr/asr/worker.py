@@ -21,6 +21,7 @@ from typing import Any
 from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
+from kdasr.workers import end_with_parent
 
 
 def train(out: str | Path, options: Sequence[str]) -> None:
@@ -75,7 +76,8 @@ def train_together(out: str | Path, options: Sequence[str], processes: int, node
     more += ["--dist_backend", "nccl" if gpus else "gloo"]
     worker = ["-m", "kdasr.asr.worker", str(out), *options, *more]
     command = launcher(processes, nodes, os.environ, socket.getfqdn(), free_port()) + worker
-    process = subprocess.Popen(command)
+    # killed (-9), we cannot tell torchrun to stop; it then hears it from the kernel, and stops its processes
+    process = subprocess.Popen(command, preexec_fn=end_with_parent if sys.platform == "linux" else None)
 
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)

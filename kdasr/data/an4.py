@@ -10,9 +10,9 @@ import argparse
 import re
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import columns, put_dir
+from kdasr.data.kaldi_dir import put_dir
 from kdasr.errors import UserError
-from kdasr.files import BLANKS, read_lines
+from kdasr.files import BLANKS, columns, read_lines
 
 EXAMPLES = """examples:
   # the corpus as upstream unpacks it (etc/ and wav/ inside an4/), eight speakers held out as dev

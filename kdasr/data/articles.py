@@ -14,10 +14,9 @@ from collections.abc import Container
 from pathlib import Path
 
 from kdasr.data.grammar import draw, expand, expansions
-from kdasr.data.kaldi_dir import columns
 from kdasr.data.wsj_lm_text import disc_sentences
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_table
+from kdasr.files import atomic_write, columns, read_table
 
 EXAMPLES = """examples:
   # train.txt, valid.txt and test.txt, lower case

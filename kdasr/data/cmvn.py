@@ -38,15 +38,19 @@ class Stats:
         return self.sum / self.count
 
     @property
+    def varies(self) -> np.ndarray:
+        """(D,) whether a bin changes, by more than rounding: not in a speaker's only frame, or in digital silence."""
+        square = self.sum_square / self.count  # (D,)
+        return square - self.mean**2 > SMALLEST * square
+
+    @property
     def std(self) -> np.ndarray:
         """(D,) float64, of the population (divided by the count); 1 for a bin that never changes.
 
-        So such a bin (a speaker with one frame, digital silence) becomes 0, where division by a rounding error would
-        give numbers of any size, and spoil the statistics of all.
+        Division by a rounding error would give numbers of any size, and spoil the statistics of all.
         """
-        square = self.sum_square / self.count  # (D,)
-        variance = square - self.mean**2  # (D,)
-        return np.sqrt(np.where(variance > SMALLEST * square, variance, 1.0))
+        variance = self.sum_square / self.count - self.mean**2  # (D,)
+        return np.sqrt(np.where(self.varies, variance, 1.0))
 
 
 def accumulate(features: np.ndarray) -> Stats:
@@ -70,7 +74,7 @@ def merge(parts: Iterable[Stats]) -> Stats:
 
 def apply(features: np.ndarray, stats: Stats) -> np.ndarray:
     """Features (T, D) with mean 0 and variance 1 under `stats` (0 where they never change), float32."""
-    return ((features - stats.mean) / stats.std).astype(np.float32)  # (T, D)
+    return np.where(stats.varies, (features - stats.mean) / stats.std, 0.0).astype(np.float32)  # (T, D)
 
 
 def write_npz(path: str | Path, stats: Stats) -> None:

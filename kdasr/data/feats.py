@@ -400,9 +400,10 @@ def normalise_shard(
 
     from kdasr.data.cmvn import accumulate, apply, from_kaldi
 
-    speakers = read_table(out / "cmvn.scp")
-    stats = {name: from_kaldi(read_matrix(name, speakers[name])) for name in {row.speaker for row in rows}}
     frames, lengths, _ = _read_npz(out, "raw", shard)
+    here = {row.speaker for row, count in zip(rows, frames, strict=True) if count}
+    speakers = read_table(out / "cmvn.scp")
+    stats = {name: from_kaldi(read_matrix(name, speakers[name])) for name in here}
     raw = parse_table(read_table(out / f"raw.{shard}.scp"), out / f"raw.{shard}.scp")
     check_archives(raw.values(), f"remove {out} and run again")
 

@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import columns, utt2spk_of
+from kdasr.data.kaldi_dir import utt2spk_of
 from kdasr.errors import UserError
-from kdasr.files import MARK, read_lines, split_key
+from kdasr.files import MARK, columns, read_lines, split_key
 
 ILLEGAL_WORDS = ("<s>", "</s>", "#0")  # they have a meaning of their own in Kaldi's graphs
 _BY_UTTERANCE = ["feats.scp", "vad.scp", "utt2lang", "utt2uniq", "utt2warp", "utt2dur", "utt2num_frames"]

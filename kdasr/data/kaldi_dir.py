@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kdasr.errors import UserError, forgiving_output, refusal
-from kdasr.files import atomic_dir, only_writer, read_lines, read_table, split_key, write_table
+from kdasr.files import atomic_dir, columns, only_writer, read_lines, read_table, split_key, write_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
 
@@ -29,11 +29,6 @@ SPEAKER_TABLES = ["spk2gender", "cmvn.scp", "spk2warp"]
 RECORDING_TABLES = ["wav.scp", "reco2file_and_channel", "reco2dur"]
 ALL_TABLES = [*UTTERANCE_TABLES, *SPEAKER_TABLES, *RECORDING_TABLES]
 CMVN = "cmvn.npz"
-
-
-def columns(line: str) -> list[str]:
-    """The words of a line, at the white space that Kaldi's tools know: a no-break space is part of a word."""
-    return [word.decode("utf-8", "surrogatepass") for word in line.encode("utf-8", "surrogatepass").split()]
 
 
 def spk2utt_of(utt2spk: Mapping[str, str]) -> dict[str, str]:

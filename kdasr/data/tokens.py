@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.data.kaldi_check import odd_character
-from kdasr.data.kaldi_dir import columns, refuse_nameless
+from kdasr.data.kaldi_dir import refuse_nameless
 from kdasr.errors import UserError
-from kdasr.files import BLANKS, atomic_dir, only_writer, read_json, read_lines, read_table, write_json
+from kdasr.files import BLANKS, atomic_dir, columns, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.shards import digest
 
 EXAMPLES = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from typing import Any
 
 from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
-from kdasr.files import read_table
+from kdasr.files import columns, read_table
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def plan(data: Path, speeds: dict[str, Fraction]) -> list[Utterance]:
 
 def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) -> tuple[str, tuple[float, float]]:
     """A line of `segments`: (recording, (start, end)), in seconds."""
-    words = row.split()
+    words = columns(row)
     try:
         recording, start, end = words[0], float(words[1]), float(words[2])
     except (IndexError, ValueError):
@@ -88,7 +89,7 @@ def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) 
         raise UserError(
             f"{path}: {name} is cut from {recording}, which wav.scp lacks; add its audio or remove the line"
         )
-    if not (start >= 0 and (end > start or end == -1)):
+    if not (0 <= start < math.inf and (start < end < math.inf or end == -1)):
         raise UserError(
             f"{path}: {name} goes from {start} to {end} s; expected 0 <= start < end (or end -1); mend the line"
         )

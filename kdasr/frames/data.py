@@ -129,6 +129,8 @@ def load(directory: str | Path) -> Frames:
     directory = Path(directory)
     about = _record(directory)
     remedy = f"remove {directory} and make it again (kdasr frames data)"
+    if not {"states", "counts", "left", "right", "skipped"} <= about.keys():
+        raise UserError(f"{directory / RECORD}: not what kdasr frames data writes; {remedy}")
     checkpoints.compare(directory, about.get("sha256"), remedy)
     features = read_npy(directory / FEATURES, remedy, mapped=True)  # (M, F)
     starts, labels = (read_npy(directory / name, remedy) for name in (STARTS, LABELS))  # (N,)

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdasr.errors import UserError
+from kdasr.files import open_now, read_json
 
+LONGEST = 1 << 20  # bytes of an exit file or a job's number that are looked at
 WAIT = 30.0  # seconds that SLURM's commands may take
 ENDED = ("done", "failed", "cancelled", "not run", "lost")
 SPENT = ("COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE", "BOOT_FAIL", "PREEMPTED")
@@ -91,15 +93,14 @@ def follow(folders: list[Path], told: Mapping[str, Told]) -> list[Stage]:
     """Stages of these folders, in the order of the chain, so that what a failure leaves undone is known as such."""
     stages: list[Stage] = []
     for folder in folders:
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        options, directory = spec["options"], Path(spec["directory"])
+        log, after, directory = _spec(folder / "spec.json")
         job = _line(folder / "id").split(";")[0]
-        before = next((stage for stage in stages if stage.job == options["given"].get("after")), None)
-        log = directory / options["log"]
+        before = next((stage for stage in stages if stage.job == after), None)
         script = str(log.parent / "q" / folder.name / "job.sh")  # as utils/slurm.py has named it to sbatch
         state, detail = standing(folder, told.get(script), before)
-        number, _, name = log.stem.partition("_")
-        stages.append(Stage(int(number), name, job, folder, script, directory, log, state, detail))
+        digits, _, name = log.stem.partition("_")
+        number = int(digits) if digits.isdecimal() else 0
+        stages.append(Stage(number, name, job, folder, script, directory, log, state, detail))
     return stages
 
 
@@ -155,11 +156,30 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         raise UserError(f"{words[0]}: SLURM does not answer within {WAIT:.0f} s; try again later") from None
 
 
+def _spec(path: Path) -> tuple[Path, str | None, Path]:
+    """Log, the job that it waits for, and directory of a submitted stage; UserError if its record is damaged."""
+    spec = read_json(path)
+    try:
+        directory = Path(spec["directory"])
+        after = spec["options"]["given"].get("after")
+        return directory / spec["options"]["log"], after, directory
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: is no record of a submitted stage; remove {path.parent}") from None
+
+
 def _line(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not path.is_file():
+        return ""
+    with open_now(path) as stream:
+        return stream.read(LONGEST).decode(errors="replace").strip()
 
 
 def _exit(folder: Path) -> dict[str, str | int | None] | None:
     """The exit file's fields; None where there is none."""
     text = _line(folder / "exit.1")
-    return json.loads(text) if text else None
+    try:
+        left = json.loads(text) if text else None
+    except ValueError:
+        left = None
+    whole = isinstance(left, dict) and {"code", "host"} <= left.keys() and isinstance(left["code"], int | None)
+    return left if whole else None

@@ -20,10 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kdasr.data.kaldi_dir import columns
 from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, refuse_other_things
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, only_writer, read_json, read_lines, split_key, write_json
+from kdasr.files import atomic_dir, columns, only_writer, read_json, read_lines, split_key, write_json
 from kdasr.shards import digest
 
 EXAMPLES = """examples:

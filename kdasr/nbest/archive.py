@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_json, write_json
+from kdasr.files import atomic_write, columns, read_json, write_json
 from kdasr.nbest import run_report, soft
 from kdasr.nbest.select import count_errors
 from kdasr.shards import digest
@@ -106,7 +106,11 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
         )
     manifest = read_json(path)
     counts = [manifest.get(key) for key in ("utterances", "shards", "shard_size")]
-    if not all(isinstance(count, int) and count > 0 for count in counts) or not {"search", "keys"} <= manifest.keys():
+    if not all(isinstance(count, int) and count > 0 for count in counts) or not (
+        isinstance(manifest.get("search"), dict)
+        and {"nbest", "normalize_length"} <= manifest["search"].keys()
+        and isinstance(manifest.get("keys"), str)
+    ):
         raise UserError(f"{path}: is not an N-best archive's manifest; remove the directory and run kdasr nbest again")
     return manifest
 
@@ -149,8 +153,8 @@ def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[di
     written = summary.get("manifest")  # archives of older versions have none
     if written is not None and digest(Path(directory) / "manifest.json") != written:
         raise UserError(
-            f"{directory}/manifest.json: was changed after the archive was checked; copy it again, or remove {directory} "
-            "and run kdasr nbest again"
+            f"{directory}/manifest.json: was changed after the archive was checked; copy it again, or remove "
+            f"{directory} and run kdasr nbest again"
         )
     for shard in range(manifest["shards"]):
         expected = min(manifest["shard_size"], manifest["utterances"] - shard * manifest["shard_size"])
@@ -265,8 +269,8 @@ def counts(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         ended.update(hyp["ended"] for hyp in record["hyps"])
         sums["hypotheses"] += len(record["hyps"])
         sums["duplicates"] += record["duplicates"]
-        sums["empty"] += sum(not hyp["text"].strip() for hyp in record["hyps"])
-        sums["empty_best"] += not record["hyps"][0]["text"].strip()
+        sums["empty"] += sum(not columns(hyp["text"]) for hyp in record["hyps"])
+        sums["empty_best"] += not columns(record["hyps"][0]["text"])
         sums["tokens"] += sum(len(hyp["tokens"]) for hyp in record["hyps"])
     return {
         "utterances": sum(stops.values()),
@@ -322,7 +326,7 @@ def oracle(pairs: Sequence[tuple[str, list[str]]], nbest: int) -> dict[str, Any]
         {"utterances", "words", "errors": [of k = 1, of k = 2, ...], "wer": [in percent]}.
     """
     errors = count_errors(pairs)
-    words = sum(len(ref.split()) for ref, _ in pairs)
+    words = sum(len(columns(ref)) for ref, _ in pairs)
     sums = [sum(min(row[:k]) for row in errors) for k in range(1, nbest + 1)]
     wers = [round(100 * total / words, 2) if words else 0.0 for total in sums]
     return {"utterances": len(pairs), "words": words, "errors": sums, "wer": wers}

@@ -9,11 +9,13 @@ what was exported. `read_export` reads all of it back; of texts only white space
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, read_json, read_table, write_json, write_table
+from kdasr.files import atomic_dir, columns, read_json, read_table, write_json, write_table
 
 EXAMPLES = """examples:
   # text, tokens, score, score_decoder, score_ctc
@@ -67,17 +69,31 @@ def read_export(directory: str | Path) -> dict[str, list[dict[str, Any]]]:
         UserError: a file is missing, or its keys are not those of the others.
     """
     directory = Path(directory)
-    names = read_json(directory / "export.json")["tables"]
+    names = read_json(directory / "export.json").get("tables")
+    if not isinstance(names, list) or not {"text", "tokens", "score"} <= {
+        name for name in names if isinstance(name, str)
+    }:
+        raise UserError(f"{directory}/export.json: is no record of an export; export again (kdasr nbest export)")
     tables = {name: read_table(directory / name, empty=True) for name in names}
     for name in ("text", "tokens"):
         if tables[name].keys() != tables["score"].keys():
             key = min(tables[name].keys() ^ tables["score"].keys())
             raise UserError(f"{directory}/{name}: {key} is not in both this file and score; export again")
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for key, score in tables["score"].items():
+    for key in tables["score"]:
         utterance, _, place = key.rpartition("-")
-        parts = {name[6:]: float(tables[name][key]) for name in names if name[:6] == "score_" and key in tables[name]}
-        tokens = [int(token) for token in tables["tokens"][key].split()]
-        hyp = {"tokens": tokens, "text": tables["text"][key], "score": float(score), "scores": parts}
-        found.setdefault(utterance, []).append((int(place), hyp))
+        try:
+            found.setdefault(utterance, []).append((int(place), _hypothesis(key, tables)))
+        except (ValueError, KeyError):
+            raise UserError(f"{directory}: {key} is not what was exported; export again (kdasr nbest export)") from None
     return {utterance: [hyp for _, hyp in sorted(hyps, key=lambda pair: pair[0])] for utterance, hyps in found.items()}
+
+
+def _hypothesis(key: str, tables: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """A hypothesis of the tables; ValueError, KeyError where its numbers are none."""
+    parts = {name[6:]: float(rows[key]) for name, rows in tables.items() if name[:6] == "score_" and key in rows}
+    tokens = [int(token) for token in columns(tables["tokens"][key])]
+    score = float(tables["score"][key])
+    if not all(map(math.isfinite, (score, *parts.values()))) or min(tokens, default=0) < 0:
+        raise ValueError("no score, or no token")
+    return {"tokens": tokens, "text": tables["text"][key], "score": score, "scores": parts}

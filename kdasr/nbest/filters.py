@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kdasr.data.kaldi_dir import columns
+from kdasr.files import columns
 from kdasr.nbest.select import Reference
 
 # ESPnet's CTC scorer gives -1e10 for probability zero; such hypotheses fill the lists of very short utterances.

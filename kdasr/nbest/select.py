@@ -22,8 +22,8 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from kdasr.data.kaldi_dir import columns
 from kdasr.errors import UserError
+from kdasr.files import columns
 
 SELECTIONS = ("topk", "posterior", "wer", "best", "mix")
 MEASURED = ("wer", "best", "mix")  # those that need a reference

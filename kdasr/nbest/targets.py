@@ -20,9 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdasr.data.kaldi_dir import columns
 from kdasr.errors import UserError
-from kdasr.files import only_writer, read_json, read_table
+from kdasr.files import columns, only_writer, read_json, read_table
 from kdasr.nbest.filters import Limits, fault
 from kdasr.nbest.select import (
     LIGHTENED,

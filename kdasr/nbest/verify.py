@@ -1,8 +1,8 @@
 """`kdasr nbest verify`: read an archive whole, and say in one sentence what is wrong with it, if anything is.
 
-Checked are the manifest (model, search settings, utterances) against its hash, that all shards are there and none besides, each line against its checksum, each shard
-against its hash, each record's fields, the order of its hypotheses, that soft targets belong to these tokens, the
-list of utterances, and the summary's counts.
+Checked are the manifest (model, search settings, utterances) against its hash, that all shards are there and none
+besides, each line against its checksum, each shard against its hash, each record's fields, the order of its hypotheses,
+that soft targets belong to these tokens, the list of utterances, and the summary's counts.
 """
 
 from __future__ import annotations

@@ -1,12 +1,17 @@
 """One reader for what corpora come as: every container gives the same samples."""
 
+import io
+
+import kaldiio
 import numpy as np
 import pytest
 import soundfile
 
 from kdasr.data.audio import read_audio
+from kdasr.data.places import Place, parse
 from kdasr.data.sphere import write_sphere
 from kdasr.errors import UserError
+from kdasr.files import read_table
 
 
 def wave(n=4000):
@@ -83,3 +88,90 @@ def test_refusals(tmp_path):
         read_audio(tmp_path / "empty.raw")
     with pytest.raises(UserError, match=r"cannot be read"):
         read_audio(tmp_path)
+
+
+FLOATS = [
+    ("a.wav", {"format": "WAV"}),
+    ("b.wav", {"format": "WAVEX"}),
+    ("c.wav", {"format": "RF64"}),
+    ("d.aiff", {"format": "AIFF"}),
+    ("e.caf", {"format": "CAF"}),
+    ("f.w64", {"format": "W64"}),
+    ("g.au", {"format": "AU"}),
+]
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize(("name", "options"), FLOATS)
+def test_floats_are_scaled_and_clipped_as_16_bit_is(tmp_path, name, options, subtype):
+    """libsndfile's own 16 bit of the same signal differs by its scale of 32767 alone: one step at most."""
+    x = np.random.default_rng(0).standard_normal(5000) * 0.5
+    x[:6] = [1.0, -1.0, 1.5, -1.5, 0.25, 1 / 32768]
+    soundfile.write(tmp_path / name, x, 16000, subtype=subtype, **options)
+    soundfile.write(tmp_path / "short.wav", x, 16000, subtype="PCM_16")
+    samples, rate = read_audio(tmp_path / name)
+    assert samples.dtype == np.int16 and rate == 16000
+    assert samples[:6].tolist() == [32767, -32768, 32767, -32768, 8192, 1]
+    assert np.abs(samples.astype(int) - read_audio(tmp_path / "short.wav")[0]).max() <= 1
+
+
+def test_floats_on_the_16_bit_scale_are_said_to_be(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("kdasr.data.audio._said", [])
+    soundfile.write(tmp_path / "a.wav", wave().astype(np.float64), 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav")[0], wave())
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path}/a.wav: floats up to ") and "scale of 16 bit already" in said
+    read_audio(tmp_path / "a.wav")
+    assert capsys.readouterr().out == ""  # once a process
+
+
+def test_floats_that_are_no_numbers_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, np.nan, 0.1]), 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"a\.wav: holds samples that are not numbers"):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_a_header_that_says_0_is_read_to_the_end(tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave(), 16000, subtype="PCM_16")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[40:44] = bytes(4)
+    (tmp_path / "a.wav").write_bytes(data)
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav")[0], wave())
+    (tmp_path / "a.wav").write_bytes(data[:44])  # and 0 is right where nothing follows
+    assert len(read_audio(tmp_path / "a.wav")[0]) == 0
+
+
+def test_a_channel_of_several(tmp_path):
+    two = np.stack([wave(), wave()[::-1]], 1)
+    soundfile.write(tmp_path / "two.flac", two, 16000)
+    for channel in (1, 2):
+        samples, _ = read_audio(Place(str(tmp_path / "two.flac"), channel=channel))
+        np.testing.assert_array_equal(samples, two[:, channel - 1])
+    with pytest.raises(UserError, match=r"has 2 channel\(s\), and number 3 is asked for"):
+        read_audio(Place(str(tmp_path / "two.flac"), channel=3))
+
+
+def test_audio_in_archives(tmp_path):
+    """As kaldiio writes it: WAV and, for ESPnet's flac.ark, AUDIO with a length."""
+    first, second = wave(), wave()[::-1].copy()
+    kaldiio.save_ark(str(tmp_path / "w.ark"), {"a": (16000, first), "b": (16000, second)}, scp=str(tmp_path / "w.scp"))
+    places = read_table(tmp_path / "w.scp")
+    with (tmp_path / "f.ark").open("wb") as stream:
+        for key, samples in (("a", first), ("b", second)):
+            flac = io.BytesIO()
+            soundfile.write(flac, samples, 16000, format="FLAC")
+            stream.write(f"{key} ".encode())
+            places[f"f{key}"] = f"{tmp_path}/f.ark:{stream.tell()}"
+            length = len(flac.getvalue())
+            size = (length.bit_length() + 7) // 8
+            stream.write(b"AUDIO" + bytes([size]) + length.to_bytes(size, "little") + flac.getvalue())
+    assert kaldiio.load_mat(places["fb"])[1].shape == second.shape  # kaldiio reads our AUDIO as its own
+    for key, samples in (("a", first), ("b", second), ("fa", first), ("fb", second)):
+        found, rate = read_audio(parse(places[key], key), key)
+        np.testing.assert_array_equal(found, samples)
+        assert rate == 16000
+    with pytest.raises(UserError, match="is no audio in an archive"):
+        read_audio(parse(f"{tmp_path}/w.ark:3", "a"))
+    (tmp_path / "w.ark").write_bytes((tmp_path / "w.ark").read_bytes()[:-3])
+    with pytest.raises(UserError, match=r"bytes of audio are promised, found \d+; the archive is cut short"):
+        read_audio(parse(places["b"], "b"))

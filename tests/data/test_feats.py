@@ -18,6 +18,7 @@ from kdasr.data import cmvn, feats
 from kdasr.data.fbank import fbank
 from kdasr.data.feats import change_speed
 from kdasr.data.spectrogram import spectrogram
+from kdasr.data.sphere import write_sphere
 from kdasr.files import read_table, write_table
 
 kaldiio = pytest.importorskip("kaldiio")
@@ -432,3 +433,94 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
+def test_short_clips_are_counted_and_left_out(options, data, tmp_path, small_shards, capsys):
+    """As if they had never been there; one of them has no frame, another is a speaker's only one."""
+    assert kdasr_feats(data, tmp_path / "without", *options) == 0
+    short = {"s0-05": 300, "s0-07": 1000, "s2-00": 399}  # samples
+    for name, samples in short.items():
+        soundfile.write(data / f"{name}.wav", audio(samples / 16000, 1), 16000, subtype="PCM_16")
+    for table, row in (("wav.scp", f"{data}/{{}}.wav"), ("text", "SHORT"), ("utt2spk", "{}")):
+        rows = {name: row.format(name if table == "wav.scp" else name[:2]) for name in short}
+        write_table(data / table, read_table(data / table) | rows)
+    capsys.readouterr()
+    assert kdasr_feats(data, tmp_path / "refused", *options) == 1
+    assert "0.019 s of audio, less than one frame of 25 ms; leave out all that" in capsys.readouterr().err
+    out = tmp_path / "out"
+    assert kdasr_feats(data, out, "--min_duration", 0.1, *options) == 0
+    said = capsys.readouterr().out
+    assert f"{out}: 7 utterances, " in said
+    assert said.splitlines()[-1] == f"{out}: left out 3 utterances that are too short, the first is s0-05"
+    for table in ("text", "utt2spk", "spk2utt", "utt2num_frames", "utt2dur"):
+        assert (out / table).read_bytes() == (tmp_path / "without" / table).read_bytes()
+    found, expected = (cmvn.read_npz(tmp_path / name / "cmvn.npz") for name in ("out", "without"))
+    assert found.count == expected.count  # the sums are added up in other shards
+    np.testing.assert_allclose(found.sum, expected.sum, rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(found.sum_square, expected.sum_square, rtol=1e-9)
+    mine, theirs = (read_table(tmp_path / name / "feats.scp") for name in ("out", "without"))
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_array_equal(kaldiio.load_mat(mine[name]), kaldiio.load_mat(theirs[name]))
+    # 1000 samples have four frames: short by the option alone
+    assert kdasr_feats(data, tmp_path / "zero", "--min_duration", 0, *options) == 0
+    assert "s0-07" in read_table(tmp_path / "zero" / "feats.scp") and "left out 2" in capsys.readouterr().out
+    assert kdasr_feats(data, tmp_path / "none", "--min_duration", 9, *options) == 1
+    assert "all 10 utterances are too short; give a smaller --min_duration" in capsys.readouterr().err
+    assert kdasr_feats(data, out, "--min_duration", 0.2, *options) == 1  # settings are part of the manifest
+    assert "min_duration was 0.1, now 0.2" in capsys.readouterr().err
+
+
+def test_a_speaker_of_one_frame_becomes_zero_and_spoils_nobody(data, tmp_path):
+    assert kdasr_feats(data, tmp_path / "without", "--cmvn", "speaker") == 0
+    soundfile.write(data / "s9-0.wav", audio(480 / 16000, 5), 16000, subtype="PCM_16")
+    soundfile.write(data / "s8-0.wav", np.zeros(8000, np.int16), 16000, subtype="PCM_16")  # features that never change
+    for table, rows in (
+        ("wav.scp", {name: f"{data}/{name}.wav" for name in ("s8-0", "s9-0")}),
+        ("text", {"s8-0": "A", "s9-0": "A"}),
+        ("utt2spk", {"s8-0": "s8", "s9-0": "s9"}),
+    ):
+        write_table(data / table, read_table(data / table) | rows)
+    assert kdasr_feats(data, tmp_path / "out", "--cmvn", "speaker") == 0
+    places = read_table(tmp_path / "out" / "feats.scp")
+    for name, place in read_table(tmp_path / "without" / "feats.scp").items():
+        np.testing.assert_array_equal(kaldiio.load_mat(places[name]), kaldiio.load_mat(place))
+    for name in ("s8-0", "s9-0"):
+        assert np.abs(kaldiio.load_mat(places[name])).max() == 0
+    stats = cmvn.read_npz(tmp_path / "out" / "cmvn.npz")
+    assert np.abs(stats.mean).max() < 1e-3 and stats.std.max() <= 1.001 and stats.std.min() > 0.8
+
+
+def test_decoding_commands_give_the_files_features(data, tmp_path):
+    """flac, sph2pipe, sox and cat lines of Kaldi's recipes, and audio in an archive, without running anything."""
+    assert kdasr_feats(data, tmp_path / "plain") == 0
+    wav = read_table(data / "wav.scp")
+    names = list(wav)
+    samples = {name: soundfile.read(place, dtype="int16")[0] for name, place in wav.items()}
+    soundfile.write(data / "a.flac", samples[names[0]], 16000)
+    write_sphere(data / "b.sph", samples[names[1]], 16000, "shorten")
+    both = np.stack([samples[names[2]][::-1], samples[names[2]]], 1)
+    soundfile.write(data / "two.wav", both, 16000, subtype="PCM_16")
+    kaldiio.save_ark(str(data / "d.ark"), {names[3]: (16000, samples[names[3]])}, scp=str(data / "d.scp"))
+    soundfile.write(data / "e f.wav", samples[names[4]], 16000, subtype="DOUBLE")
+    entries = [
+        f"flac -c -d -s {data}/a.flac |",
+        f"/opt/sph2pipe -f wav -p -c 1 {data}/b.sph |",
+        f"sox {data}/two.wav -t wav - remix 2 |",
+        read_table(data / "d.scp")[names[3]],
+        f"cat '{data}/e f.wav' |",
+    ]
+    write_table(data / "wav.scp", wav | dict(zip(names, entries, strict=False)))
+    assert kdasr_feats(data, tmp_path / "out") == 0
+    places = read_table(tmp_path / "out" / "feats.scp")
+    for name, place in read_table(tmp_path / "plain" / "feats.scp").items():
+        np.testing.assert_array_equal(kaldiio.load_mat(places[name]), kaldiio.load_mat(place))
+
+
+def test_archives_have_the_checksum_that_sha256sum_takes(data, tmp_path, small_shards):
+    assert kdasr_feats(data, tmp_path / "out", "--cmvn", "speaker") == 0
+    sums = sorted((tmp_path / "out").glob("*.sha256"))
+    assert [path.name for path in sums] == ["cmvn.sha256", *(f"feats.{shard}.sha256" for shard in range(3))]
+    checked = subprocess.run(["sha256sum", "-c", *(path.name for path in sums)], cwd=tmp_path / "out", check=False)
+    assert checked.returncode == 0

@@ -189,3 +189,57 @@ def test_wav_is_no_sphere(tmp_path):
         stream.writeframes(b"\0\0" * 100)
     with pytest.raises(UserError, match="not a SPHERE file"):
         read_sphere(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("coding", ["pcm", "ulaw", "shorten"])
+def test_a_flipped_bit_of_the_samples_is_noticed(tmp_path, coding):
+    path = tmp_path / "a.sph"
+    write_sphere(path, speech_like(2000), 16000, coding)
+    whole = path.read_bytes()
+    expected = read_sphere(path)[0]
+    end = len(whole) - (8 if coding == "shorten" else 0)  # spare bytes behind the stream mean nothing
+    for place in range(1024, end, 61):
+        for bit in (1, 128):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            try:
+                samples, _ = read_sphere(path)
+            except UserError as error:
+                assert "do not add up" in str(error) or "damaged" in str(error)
+            else:  # the padding of the stream's last word, which no sample depends on
+                assert coding == "shorten" and place > end - 8 and (samples == expected).all()
+
+
+def test_the_checksum_of_the_discs_is_the_sum_of_all_samples(tmp_path):
+    """Big-endian, two channels, made by hand as the standard has it; each channel is read by its number."""
+    two = np.stack([speech_like(500), speech_like(500, 1)], 1)  # (500, 2)
+    total = sum(int(value) for value in two.ravel()) % 65536
+    head = "NIST_1A\n   1024\nchannel_count -i 2\nsample_count -i 500\nsample_rate -i 8000\nsample_n_bytes -i 2\n"
+    for checksum, right in ((total, True), ((total + 1) % 65536, False)):
+        text = f"{head}sample_byte_format -s2 10\nsample_coding -s3 pcm\nsample_checksum -i {checksum}\nend_head\n"
+        (tmp_path / "two.sph").write_bytes(text.encode().ljust(1024) + two.astype(">i2").tobytes())
+        if right:
+            for channel in (1, 2):
+                samples, rate = read_sphere(tmp_path / "two.sph", channel)
+                np.testing.assert_array_equal(samples, two[:, channel - 1])
+                assert rate == 8000
+            with pytest.raises(UserError, match=r"2 channels, expected 1; name one in wav\.scp, as sph2pipe"):
+                read_sphere(tmp_path / "two.sph")
+            with pytest.raises(UserError, match=r"has 2 channel\(s\), and number 3"):
+                read_sphere(tmp_path / "two.sph", 3)
+        else:
+            with pytest.raises(UserError, match=f"do not add up to the header's sample_checksum {checksum};"):
+                read_sphere(tmp_path / "two.sph", 1)
+
+
+@pytest.mark.parametrize("kind", ["unsigned bytes", "signed bytes", "values"])
+def test_checksums_of_mulaw_of_other_programs(tmp_path, kind):
+    write_sphere(tmp_path / "a.sph", speech_like(2000), 8000, "ulaw")
+    data = (tmp_path / "a.sph").read_bytes()
+    codes = np.frombuffer(data, np.uint8, offset=1024)
+    values, _ = read_sphere(tmp_path / "a.sph")
+    sums = {"unsigned bytes": codes, "signed bytes": codes.view(np.int8), "values": values}
+    there = parse_header(data, "a").checksum
+    found = int(sums[kind].sum(dtype=np.int64)) % 65536
+    head = data[:1024].replace(f"checksum -i {there}".encode(), f"checksum -i {found}".encode()).rstrip().ljust(1024)
+    (tmp_path / "a.sph").write_bytes(head + data[1024:])
+    np.testing.assert_array_equal(read_sphere(tmp_path / "a.sph")[0], values)

@@ -226,10 +226,14 @@ def test_a_directory_that_is_something_else_is_refused(place):
     with pytest.raises(UserError, match=r"none/frames.json: no such file; make it first: kdasr frames data"):
         data.load(root / "none")
     np.save(root / "out/starts.npy", np.arange(3))
-    with pytest.raises(UserError, match="do not belong together"):
+    with pytest.raises(UserError, match=r"starts\.npy: was changed after it was written"):
+        data.load(root / "out")
+    record = read_json(root / "out/frames.json")
+    write_json(root / "out/frames.json", {key: value for key, value in record.items() if key != "sha256"})
+    with pytest.raises(UserError, match="do not belong together"):  # an older directory, of which no checksum is known
         data.load(root / "out")
     (root / "out/starts.npy").write_bytes(b"")
-    with pytest.raises(UserError, match="not what kdasr frames data writes"):
+    with pytest.raises(UserError, match=r"starts\.npy: is not the file that was written"):
         data.load(root / "out")
     write_json(root / "out/frames.json", {})
     with pytest.raises(UserError, match="not what kdasr frames data writes"):

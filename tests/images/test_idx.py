@@ -100,7 +100,9 @@ def test_the_digits_are_all_there(tmp_path):
 def test_other_files_are_no_images(tmp_path):
     for data in (b"", b"hello", idx([1])):
         (tmp_path / "images.npz").write_bytes(data)
-        with pytest.raises(UserError, match="not what kdasr images data writes"):
+        with pytest.raises(
+            UserError, match=r"is not the file that was written .*; make it again \(kdasr images data\)"
+        ):
             load(tmp_path / "images.npz")
     with pytest.raises(UserError, match="no such file; make it first: kdasr images data"):
         load(tmp_path / "nothing.npz")

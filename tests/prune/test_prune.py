@@ -118,7 +118,8 @@ def test_a_model_is_pruned_and_loads_in_stock_espnet(tmp_path, kind, capsys):
     assert (tmp_path / "out/tokens/tokens.txt").read_bytes() == (tmp_path / "m/tokens/tokens.txt").read_bytes()
     stock, _ = register().build_model_from_file(tmp_path / "out/config.yaml", tmp_path / "out/valid.acc.ave.pth")
     assert all(torch.equal(one, other) for one, other in zip(stock.parameters(), model.parameters(), strict=True))
-    shown = capsys.readouterr().out.splitlines()
+    note, *shown = capsys.readouterr().out.splitlines()
+    assert note.startswith(f"{tmp_path}/m/valid.acc.ave.pth: no checksum is known of it")
     assert shown[0].split() == ["parameter", "weights", "kept"] and len(shown) == len(mask) + 3
     assert f"{info['non_zero']:,} of {info['parameters']:,} parameters are not zero" in shown[-2]
 

@@ -8,8 +8,8 @@ import pytest
 from report_inputs import tone
 from test_report_table import REFERENCES, SEQUENCE, exp, write_decode, write_model  # noqa: F401 - a fixture
 
-from kdasr.errors import UserError
 from kdasr.data.places import Place
+from kdasr.errors import UserError
 from kdasr.report import (
     audio,
 )

@@ -324,7 +324,7 @@ def damage(directory, how):
         ("no config", "no such file; "),
         ("an ASR model", "is not the config of an ESPnet2 language model"),
         ("missing weight", "lacks lm.decoder.bias"),
-        ("cut short", "is no checkpoint, or is cut short"),
+        ("cut short", "is no checkpoint, or is damaged"),
     ],
 )
 def test_bad_language_models_are_named(place, tmp_path, capsys, how, words):

@@ -53,5 +53,7 @@ esac
 kdasr data wsj --out "${datadir}" "${found[@]}"
 
 # <NOISE> and the like: one token each, and left out of scores
-cut -d ' ' -f 2- "${datadir}/train_si284/text" | tr ' ' '\n' | grep '^<.*>$' | sort -u >"${datadir}/nlsyms.txt" || true
-echo "${corpus}" >"${datadir}/corpus"
+cut -d ' ' -f 2- "${datadir}/train_si284/text" | tr ' ' '\n' | grep '^<.*>$' | sort -u >"${datadir}/nlsyms.txt.tmp" || true
+mv "${datadir}/nlsyms.txt.tmp" "${datadir}/nlsyms.txt" # killed in between, it leaves no half of it
+echo "${corpus}" >"${datadir}/corpus.tmp"
+mv "${datadir}/corpus.tmp" "${datadir}/corpus"
