@@ -79,7 +79,7 @@ def _start_worker() -> None:
 
 
 def end_with_parent() -> None:
-    """Called between fork and exec: from now on, the death of this process's parent, even by kill -9, is SIGTERM to it."""
+    """Called between fork and exec: the death of its parent, even by kill -9, is SIGTERM to this process."""
     import signal
 
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

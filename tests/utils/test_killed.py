@@ -168,3 +168,20 @@ def test_kdasr_that_a_stage_calls_itself_ends_with_the_run(recipe, who, mark):
     assert gone(job)
     output, _ = kd(recipe, "--students", "refs", "--stage", "10")
     assert "| the table |" in output and marked(mark) == []
+
+
+def test_torchrun_hears_of_a_killed_training(tmp_path, mark):
+    """As `kdasr train` starts it; in torchrun's place a program that stops its process, of another session."""
+    stand_in = "trap 'kill $!; exit' TERM; setsid sleep 60 & echo $$ $! >pids.tmp; mv pids.tmp pids; wait"
+    code = f"""
+from kdasr.asr import worker
+worker.launcher = lambda *_: ["bash", "-c", {stand_in!r}]
+worker.train_together("out", [], 2, 1, gpus=False)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, MARK: mark})
+    while not (tmp_path / "pids").exists():
+        assert process.poll() is None
+        time.sleep(0.025)
+    process.kill()
+    process.wait(20)
+    assert all(gone(pid) for pid in (tmp_path / "pids").read_text().split())
