@@ -156,7 +156,7 @@ def test_nothing_that_is_read_ends_in_a_traceback_or_is_changed_unnoticed():
     """All readers, a few trials each; `tools/fuzz.py --seconds 600` tries more."""
     readers = fuzz_inputs.readers()
     assert len({one.name for one in readers}) == len(readers)
-    limits = fuzz.Limits(trials=16, seconds=0.3, patience=10, memory=2.0)
+    limits = fuzz.Limits(trials=12, seconds=0.2, patience=10, memory=2.0)
     tally = fuzz.fuzz(readers, 1, limits)
     assert tally.counts.keys() == {one.name for one in readers}
     assert not tally.groups, "\n".join(["", *tally.causes()])
