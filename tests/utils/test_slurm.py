@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from slurm_lab import SLURM_PY, body, ended, gone, job_of, wait_for
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.usefixtures("time_limit")  # begun here, so that nobody
 
 # a job with a child of its own, which it does not end itself; its runner is $PPID
 FAMILY = "sleep 600 & echo $PPID $$ $! >pids.JOB.tmp; mv pids.JOB.tmp pids.JOB; wait"
+# a job that leaves two processes behind, one of which has a session and no parent of its own
+STRAY = "(setsid sleep 600 & echo $! >stray.tmp); sleep 600 & echo $! >>stray.tmp; mv stray.tmp stray; "
 ODD = [
     "a b",
     "",
@@ -138,6 +141,19 @@ def test_a_signal_cancels_the_job(slurm, tmp_path, number):
     assert err == f"slurm.py: stopped by {number.name}, job {job} cancelled: x.JOB.log\n"
     assert slurm.in_queue(job) == [] and all(gone(pid) for pid in pids)
     assert not (tmp_path / "x.3.log").exists()
+
+
+def test_what_a_job_has_left_running_ends_with_it(slurm, tmp_path):
+    assert slurm.run(tmp_path, "x.log", "bash", "-c", STRAY + "exit 0")[::2] == (0, "")
+    # when slurm.py is back, not some time later
+    assert not any(Path(f"/proc/{pid}").exists() for pid in wait_for(tmp_path / "stray"))
+
+
+def test_scancel_leaves_no_process(slurm, tmp_path):
+    process = slurm.start(tmp_path, "x.log", "bash", "-c", STRAY + "wait")
+    strays = wait_for(tmp_path / "stray")
+    slurm.slurm("scancel", job_of(tmp_path))
+    assert ended(process)[0] == 1 and all(gone(pid) for pid in strays)
 
 
 def test_a_recipe_that_is_gone_takes_its_job_along(slurm, tmp_path):
