@@ -44,7 +44,10 @@ def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, n
     _check_file(path, remedy)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
+            found = {name: stored[name] for name in names}
+        if not all(isinstance(array, np.ndarray) for array in found.values()):  # bytes of a member that is no .npy
+            raise ValueError("no array")
+        return found
     except UNREADABLE as error:
         raise UserError(f"{path}: is not the file that was written ({_said(error)}); {remedy}") from None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import read_json, write_json
+from kdasr.files import open_now, read_json, write_json
 
 RECORD = "kdasr.json"
 NOTES = "checksums.json"
@@ -85,7 +85,7 @@ def load_weights(path: str | Path, device: Any = "cpu") -> dict[str, Any]:
 def sha256(path: str | Path) -> str:
     """A file's SHA-256, 64 hex digits; UserError if it cannot be read."""
     try:
-        with open(path, "rb") as stream:
+        with open_now(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); copy it again") from None

@@ -22,6 +22,7 @@ import runpy
 import sys
 import types
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,9 @@ NEVER = ("espnet2.gan_tts",)
 
 # Installed, slow to import (numba, scikit-learn; g2p_en even tries to download), and needed by few models.
 POSTPONED = ("librosa", "g2p_en", "pypinyin", "jamo", "nltk", "hydra", "scipy.signal")
+
+LARGEST = 1 << 24  # of a network's settings: units, layers, frames; a larger number would only fill the memory
+OF_TRAINING = ("optim_conf", "scheduler_conf", "preprocessor_conf", "wandb_conf")
 
 # What decodes by default, the first that is there.
 LM_CHECKPOINTS = ("valid.loss.ave.pth", "valid.loss.best.pth")
@@ -310,6 +314,9 @@ def build(task: Any, args: argparse.Namespace, config: str | Path) -> Any:
     """
     import torch
 
+    for name, value in _numbers(vars(args)):
+        if abs(value) > LARGEST:
+            raise UserError(f"{config}: {name} is {value}, which no network has so many of; mend it, or copy it again")
     try:
         with torch.random.fork_rng():
             return task.build_model(args)
@@ -318,6 +325,15 @@ def build(task: Any, args: argparse.Namespace, config: str | Path) -> Any:
     except Exception as error:  # whatever a wrong setting makes ESPnet raise; it names no file
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{config}: no network can be built of it ({said[:200]}); mend it, or copy it again") from error
+
+
+def _numbers(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
+    """The whole numbers of the settings of networks: (name, value)."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and (inside or str(name).endswith("_conf")) and name not in OF_TRAINING:
+            yield from _numbers(value, f"{inside}{name}.")
+        elif isinstance(value, int) and (inside or name == "input_size"):
+            yield f"{inside}{name}", value
 
 
 def check_weights(model: Any, weights: dict[str, Any], where: str | Path) -> None:

@@ -19,6 +19,7 @@ from kdasr.errors import UserError
 # What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
 # Python's own strip() and split() would also eat a word's no-break or ideographic space.
 BLANKS = " \t\r\f\v"
+DEEPEST = 100  # levels of a YAML file that is read
 MARK = "\ufeff"  # a byte-order mark, which editors of other systems put before the first line
 
 
@@ -196,8 +197,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A JSON object from a file; UserError if it is absent or malformed."""
     try:
         value = json.loads("\n".join(read_lines(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        line, what = getattr(error, "lineno", 1), getattr(error, "msg", "nested too deeply")
+    except (ValueError, RecursionError) as error:  # ValueError alone: a number of thousands of digits
+        line, what = getattr(error, "lineno", 1), getattr(error, "msg", "nested too deeply, or too long a number")
         raise UserError(f"{path}:{line}: not JSON ({what}); remove the file and run its stage again") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}:1: expected a JSON object; remove the file and run its stage again")
@@ -217,8 +218,11 @@ def read_yaml(path: str | os.PathLike[str], remedy: str = "mend the file, or cop
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = "\n".join(read_lines(path))
+    if _depth(text) > DEEPEST:
+        raise UserError(f"{path}: is nested too deeply for a settings file; {remedy}")
     try:
-        value = yaml.load("\n".join(read_lines(path)), Loader=loader)
+        value = yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: is not YAML ({error.problem}); {remedy}") from None
@@ -231,6 +235,16 @@ def read_yaml(path: str | os.PathLike[str], remedy: str = "mend the file, or cop
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UserError(f"{path}: expected lines `name: value`; {remedy}")
     return value
+
+
+def _depth(text: str) -> int:
+    """How deeply YAML could be nested by brackets, or by dashes before a value: libyaml has no limit, and crashes."""
+    deepest = depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    dashes = max((len(found) // 2 for found in re.findall(r"^\s*((?:[-?:] )+)", text, re.MULTILINE)), default=0)
+    return max(deepest, dashes)
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:

@@ -63,7 +63,9 @@ def trained(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{directory}/{RECORD}: is no record of a classifier; train it again")
     checkpoints.check(Path(directory) / MODEL)
     weights = checkpoints.load_weights(Path(directory) / MODEL)
-    if not {"layers.0.weight", f"layers.{about['layers']}.bias"} <= weights.keys():
+    first = weights.get("layers.0.weight")
+    fits = first is not None and first.dim() == 2 and (not about["layers"] or len(first) == about["hidden"])
+    if not fits or f"layers.{about['layers']}.bias" not in weights:
         raise UserError(f"{directory}/{MODEL}: holds weights of another network than {RECORD} says; train it again")
     return about, weights
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from kdasr.data.places import ENDS_LATE, Place, Ranges, opened, parse
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_lines
+from kdasr.files import atomic_write, open_now, read_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def check_archives(places: Iterable[Place], remedy: str) -> None:
         if len(written) != 2 or written[1].strip() != Path(path).name:
             raise UserError(f"{known}: is not the checksum of {path}; {remedy}")
         try:
-            with open(path, "rb") as stream:
+            with open_now(path) as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None

@@ -8,6 +8,7 @@ align.json, by what model and what it cost.
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -135,10 +136,13 @@ def read_alignment(directory: str | Path) -> tuple[dict[str, Spikes], list[str]]
         spikes = []
         for word in line.split(" ") if line else []:
             frame, _, token = word.partition(":")
-            if not token or not frame.isdecimal() or (spikes and int(frame) < spikes[-1][0]):
+            if not token or not re.fullmatch("[0-9]{1,9}", frame) or (spikes and int(frame) < spikes[-1][0]):
                 raise UserError(f"{path}: {name} has {word!r}, expected FRAME:TOKEN in order; make it again")
             spikes.append((int(frame), token))
         found[name] = spikes
     if not found:
         raise UserError(f"{path}: is empty; make it again: kdasr frames align")
-    return found, read_json(Path(directory) / RECORD)["skipped"]
+    skipped = read_json(Path(directory) / RECORD).get("skipped")
+    if not isinstance(skipped, list) or not all(isinstance(name, str) for name in skipped):
+        raise UserError(f"{Path(directory) / RECORD}: is no record of an alignment; make it again: kdasr frames align")
+    return found, skipped

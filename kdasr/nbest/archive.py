@@ -105,11 +105,16 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
             f"{directory}: no N-best archive (manifest.json is missing); make one (kdasr nbest --out {directory})"
         )
     manifest = read_json(path)
-    counts = [manifest.get(key) for key in ("utterances", "shards", "shard_size")]
-    if not all(isinstance(count, int) and count > 0 for count in counts) or not (
-        isinstance(manifest.get("search"), dict)
-        and {"nbest", "normalize_length"} <= manifest["search"].keys()
-        and isinstance(manifest.get("keys"), str)
+    utterances, shards, size = (manifest.get(key) for key in ("utterances", "shards", "shard_size"))
+    counted = all(isinstance(count, int) and count > 0 for count in (utterances, shards, size))
+    if (
+        not counted
+        or shards != -(-utterances // size)
+        or not (
+            isinstance(manifest.get("search"), dict)
+            and {"nbest", "normalize_length"} <= manifest["search"].keys()
+            and isinstance(manifest.get("keys"), str)
+        )
     ):
         raise UserError(f"{path}: is not an N-best archive's manifest; remove the directory and run kdasr nbest again")
     return manifest
@@ -140,13 +145,15 @@ def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[di
     width = manifest["search"].get("soft_targets", 0)
     if soft_targets and not width:
         raise UserError(f"{directory}: has no soft targets; make another archive with kdasr nbest --soft_targets J")
-    missing = missing_shards(directory, manifest["shards"], soft_targets)
+    there = sum(1 for _ in Path(directory).glob("nbest.*.jsonl"))
+    # a damaged manifest may promise more shards than could be counted: one beyond those that are there is enough
+    missing = missing_shards(directory, min(manifest["shards"], there + 1), soft_targets)
     if missing:
         first = shard_path(directory, missing[0])
         first = soft.soft_path(directory, missing[0]) if first.is_file() else first
         raise UserError(
-            f"{directory}: {len(missing)} of {manifest['shards']} shards are missing, the first is "
-            f"{first.name}; run kdasr nbest again, which makes these only"
+            f"{directory}: {max(len(missing), manifest['shards'] - there)} of {manifest['shards']} shards are missing, "
+            f"the first is {first.name}; run kdasr nbest again, which makes these only"
         )
     path = Path(directory) / "summary.json"
     summary = read_json(path) if path.is_file() else {}
