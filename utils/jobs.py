@@ -196,9 +196,8 @@ def descendants() -> Iterator[int]:
     for name in os.listdir("/proc"):  # noqa: PTH208  names are enough
         if name.isdecimal():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stream:
-                state, parent = stream.read().rpartition(b")")[2].split()[:2]
-                if state != b"Z":
-                    children.setdefault(int(parent), []).append(int(name))
+                parent = int(stream.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
     below = children.get(os.getpid(), [])
     while below:
         yield from below
