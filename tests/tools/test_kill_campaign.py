@@ -57,6 +57,7 @@ def test_what_differs_is_told(reference, tmp_path, texts, said):
 
 def test_half_a_file_is_told(reference, tmp_path):
     there = place(tmp_path / "there", text="u a b\n", old="was here\n", table="| 12.5 ", x="", **{".y.tmp": "half"})
+    assert list(reference.partial(place(tmp_path / "late", table="| 12.5 | 99 s |\n"))) == []
     said = ["exp/table is half-written (7 bytes)", "exp/x is half-written (0 bytes)"]
     assert sorted(reference.partial(there)) == said
 
