@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -124,7 +125,7 @@ TEXTS = [
     *(Vector("nbest verify nbest/a", f"nbest/a/{name}", TEXT) for name in ("manifest.json", "nbest.0.jsonl")),
     Vector("nbest export --nbest nbest/a --out out", "nbest/a/nbest.0.jsonl", TEXT),
     Vector("lm report --exp lm/exp --out out.md", "lm/exp/m/kdasr.json", TEXT),
-    Vector("images report --exp images/exp --out out.md", "images/exp/m/kdasr.json", TEXT),
+    Vector(PICTURE, "images/exp/m/kdasr.json", TEXT),
     Vector("frames report --exp frames/exp --out out.md", "frames/exp/m/kdasr.json", TEXT),
     Vector(f"{RESCORE} --weights lm/weights.json", "lm/weights.json", TEXT),
     Vector(f"{FRAMES_DECODE} --weights lm/weights.json", "lm/weights.json", TEXT),
@@ -136,7 +137,7 @@ TEXTS = [
     Vector("data holdout data/whole --labelled out1 --unlabelled out2", "data/whole/text", TEXT),
     Vector("data folds data/whole --out out", "data/whole/wav.scp", TEXT),
     Vector("data an4 --an4 an4 --out out --dev_speakers 1", "an4/etc/an4_train.fileids", TEXT),
-    Vector("data wsj --out out discs", "discs/11-1.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),
+    Vector("data wsj --out out discs/11-13.1", "discs/11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),
     Vector("images data --mnist images/plain --out out.npz", "images/plain/train-images-idx3-ubyte", TEXT),
     *(Vector("score --ref scores/ref --hyp scores/hyp --utt2spk scores/utt2spk --dir out", f"scores/{name}", TEXT)
       for name in ("ref", "hyp", "utt2spk")),
@@ -200,6 +201,14 @@ def each(vectors):
     ]
 
 
+def lists():
+    """A test for each list."""
+    return [
+        pytest.param(line, table, id=f"{strangers.verb_of(line)}:{number}:{Path(table).name}")
+        for number, (line, table) in enumerate(LISTS)
+    ]
+
+
 def test_every_verb_that_reads_files_is_covered():
     covered = strangers.verbs([*(one.line for one in (*PICKLES, *TEXTS)), *(line for line, _ in LISTS)])
     assert covered | NO_FILE.keys() == VERBS.keys()
@@ -254,7 +263,7 @@ def test_a_pickle_is_refused(shop, marker, capsys, line, place, make):
 
 @pytest.mark.parametrize("make", ARK)
 @pytest.mark.parametrize("chosen", [min, max])
-@pytest.mark.parametrize(("line", "table"), LISTS)
+@pytest.mark.parametrize(("line", "table"), lists())
 def test_a_pickle_in_an_archive_is_refused(shop, marker, capsys, line, table, chosen, make):
     """Behind the first key of a list and the last, whole and cut."""
     strangers.place_for(shop, Path(), line, table, "targets/t")
@@ -277,7 +286,7 @@ def provide(table):
 # ----------------------------------------------------------------------------------------------------------- commands
 
 
-@pytest.mark.parametrize(("line", "table"), LISTS)
+@pytest.mark.parametrize(("line", "table"), lists())
 def test_a_command_is_refused(shop, marker, capsys, line, table):
     """In every list, in every form; nothing is run and nothing is written."""
     strangers.place_for(shop, Path(), line, table, "targets/t")
@@ -374,6 +383,17 @@ def recordings(marker, monkeypatch):
 def test_a_command_that_only_decodes_is_read_and_not_run(recordings, marker, command, channel):
     samples, rate = read_audio(parse(command, "wav.scp: utt"), "utt")
     assert rate == 16000 and (samples == recordings[:, channel - 1]).all()
+    assert not marker.exists()
+
+
+def test_features_of_commands_that_only_decode_are_those_of_the_files(shop, recordings, marker):
+    strangers.place_for(shop, Path(), FEATS, "feats")
+    forms = ("cat {} |", "sox {} -t wav - |", "sph2pipe -f wav -c 1 {} |")
+    table = read_table("data/whole/wav.scp")
+    made = {key: form.format(path) for form, (key, path) in zip(forms, table.items(), strict=True)}
+    write_table("data/whole/wav.scp", made)
+    strangers.run(FEATS)
+    assert Path("out/feats.0.ark").read_bytes() == Path("feats/feats.0.ark").read_bytes()
     assert not marker.exists()
 
 
@@ -500,17 +520,15 @@ def test_a_sentencepiece_model_is_data(shop, marker, capsys, make):
     refuse(TRAIN.replace("model/m/tokens", "tokens/bpe"), capsys, marker)
 
 
-@pytest.mark.parametrize("make", CHECKPOINT)
-def test_a_report_passes_over_a_checkpoint_that_is_a_pickle(shop, marker, capsys, make):
+def test_a_report_passes_over_checkpoints_that_are_pickles(shop, marker, capsys):
     """It takes learning curves from there if there is no log."""
-    strangers.place_for(shop, Path(), "report")
-    shutil.copytree(shop / "report", "report", dirs_exist_ok=True)
-    make(Path("report/exp/teacher/checkpoint.pth"), marker)
-    shutil.rmtree("report/exp/teacher/log", ignore_errors=True)
-    (Path("report/exp/teacher") / "train.log").unlink(missing_ok=True)
+    strangers.place_for(shop, Path(), AUDIO)
+    for make, name in zip(CHECKPOINT, ("teacher", "kd1", "ref1"), strict=True):
+        make(Path(f"report/exp/{name}/checkpoint.pth"), marker)
+        shutil.rmtree(f"report/exp/{name}/log", ignore_errors=True)
     status, said = call("report report/exp -o out.html", capsys)
     assert status == 0 and not marker.exists()
-    assert "checkpoint.pth: cannot be read" in said
+    assert said.count("checkpoint.pth: cannot be read") == 3
 
 
 # --------------------------------------------------------------------------------------------------- recipes and utils
@@ -543,6 +561,11 @@ def stages(recipe, *words):
         "label=mine; touch M",
         "beam='a[$(touch M)]'",
         "teachers='a[$(touch M)]'",
+        "label='$(touch M)'",
+        "kd='word_weight=$(touch M)'",
+        "select='--k $(touch M)'",
+        "init='$(touch M)'",
+        "prune='--sparsity `touch M`'",
     ],
 )
 @pytest.mark.parametrize("name", ["mine", "given/mine.conf"])
@@ -554,29 +577,38 @@ def test_an_objective_is_settings_and_no_program(recipe, marker, name, line):
     assert not marker.exists(), said
 
 
-def test_what_a_recipe_left_is_text(recipe, marker):
-    """.done and .lock of an exp directory that came from somebody else, free and held by another process."""
-    import fcntl
+@pytest.mark.parametrize("name", ["$(touch ran)", "a[$(touch ran)]", "`touch ran`"])
+def test_an_objectives_name_is_a_name(recipe, marker, name):
+    """Of one that another goes on from."""
+    (recipe / "conf/objectives").mkdir()
+    for file, more in ((name, ""), ("mine", f"init='{name}'\n")):
+        (recipe / f"conf/objectives/{file}.conf").write_text(f"label=mine\nlearn=hyps\n{more}")
+    said = stages(recipe, "--students", "mine")
+    assert not list(recipe.rglob("ran")), said
 
+
+def test_what_a_recipe_left_is_text(recipe, marker):
+    """.done and .lock of an exp directory that came from somebody else, the latter free and held by another process."""
     stages(recipe, "--students", "nbest")
-    run, text = f"$(touch {marker})", ""
-    for name in (run, f"a[{run}]", f"x]={run}; a[", f"`touch {marker}`", f"]=;touch {marker};"):
-        text += f"{name}={run}\n{run} {name}\n"
-    notes = [*recipe.rglob(".done"), *recipe.rglob(".lock")]
-    assert {one.name for one in notes} == {".done", ".lock"}
-    for note in notes:
+    run = f"$(touch {marker})"
+    names = (run, f"a[{run}]", f"x]={run}; a[", f"`touch {marker}`", f"]=;touch {marker};")
+    text = "".join(f"{name}={run}\n{run} {name}\n" for name in names)
+    compared = 0
+    for note in recipe.rglob(".done"):
         kept = note.read_text()
-        note.write_text(f"a[{run}] {run}\n" if note.name == ".lock" else text)
-        said = stages(recipe, "--students", "nbest")
-        if note.name == ".done" and "already" in said:
-            assert "made with other settings" in said, note
-        if note.name == ".lock":
-            with note.open() as stream:
-                note.write_text(f"a[{run}] {run}\n")
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                assert "another run works here" in stages(recipe, "--students", "nbest")
+        note.write_text(text)
+        compared += "made with other settings" in stages(recipe, "--students", "nbest")
         note.write_text(kept)
         assert not marker.exists(), note
+    assert compared > 5
+    lock = recipe / "exp/.lock"
+    lock.write_text(f"a[{run}] {run}\n")
+    with lock.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert "another run works here" in stages(recipe, "--students", "nbest")
+    lock.write_text(f"a[{run}] {run}\n")
+    assert "finished" in stages(recipe, "--students", "nbest")
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(
