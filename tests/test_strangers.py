@@ -440,8 +440,10 @@ def test_a_checkpoint_that_a_config_names_is_refused(shop, marker, capsys, how, 
     refuse(line, capsys, marker)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("kind", ["ark_pickle", "ark_numpy", "command", "npy"])
+@pytest.mark.parametrize(
+    ("kind", "workers"),
+    [("ark_pickle", 1), ("command", 1), ("ark_pickle", 0), ("command", 0), ("ark_numpy", 0), ("npy", 0)],
+)
 def test_further_data_that_a_config_names_runs_nothing(shop, marker, kind, workers):
     """ESPnet reads it by itself; its own message will do."""
     strangers.place_for(shop, Path(), TRAIN)
