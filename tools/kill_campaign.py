@@ -56,8 +56,8 @@ KEPT = ("data", "discs", "dump", "exp", "RESULTS.md", "RESULTS_LM.md")
 NOT_KEPT = re.compile(r"(^|/)(log|tensorboard)(/|$)|\.log$|\.lock[^/]*$|\.tmp(/|$)|\.old(/|$)|report\.txt$|\.pyc$")
 
 
-# Times, which may happen to be the same in two runs: in records, in tables, in sclite's files; in a page, any number, and
-# the audio, whose streams have a number drawn by chance.
+# Times, which may happen to be the same in two runs: in records, in tables, in sclite's files; in a page, any number,
+# and the audio, whose streams have a number drawn by chance.
 TIMES = {
     ".json": re.compile(rb'(?<=(cpu|all|nds|tfx|ond)": )[-+.\deE]+'),
     ".md": re.compile(rb"(?<=\|)(\d+ (s|min|h)|\d+\.\d{3})(?=\|)"),
