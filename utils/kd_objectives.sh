@@ -71,21 +71,31 @@ must_differ() {
     done
 }
 
+# read_objective FILE: its settings, into the variables of the caller; the file is read, and nothing in it is run
+read_objective() {
+    local line settings_name settings_value
+    while IFS= read -r line || [ -n "${line}" ]; do
+        line="${line%$'\r'}"
+        [[ "${line}" =~ ^[[:space:]]*(#.*)?$ ]] && continue
+        if ! settings_line "${line}" || [[ " ${objective_settings} " != *" ${settings_name} "* ]]; then
+            die "$1: ${line}: expected NAME=VALUE with one of: ${objective_settings}; in quotes where it has blanks"
+        fi
+        printf -v "${settings_name}" '%s' "${settings_value}"
+    done <"$1"
+}
+
 # with_objective NAME COMMAND...: COMMAND, which sees the objective's settings as variables
 with_objective() {
     local objective learn="" beam="${beam}" nbest="${nbest}" select="" kd="" kept=8 teachers=1 targets=""
     local label="" init="" prune="" config="" file owner
     short_name objective "$1"
     objective_file file "$1"
-    # shellcheck disable=SC1090
-    . "${file}"
+    read_objective "${file}"
     if [ -n "${targets}" ]; then
         objective_file owner "${targets}"
-        # shellcheck disable=SC1090
-        . "${owner}"
+        read_objective "${owner}"
         label="" init="" prune="" config="" # what is done with the targets is not the owner's to say
-        # shellcheck disable=SC1090
-        . "${file}"
+        read_objective "${file}"
     fi
     one_name targets "${targets:-$1}" # one's own, unless another is named
     [[ "${init}" == @(|teacher) ]] || one_name init "${init}"
@@ -110,8 +120,6 @@ check_objective() {
         die "--students $1: targets=${targets}: has another's targets itself; name that one"
     objective_file file "$1"
     while IFS= read -r line; do
-        [[ "${line}" =~ ^[[:space:]]*(#.*)?$ || " ${objective_settings} " == *" ${line%%=*} "* ]] ||
-            die "${file}: ${line}: expected NAME=VALUE with one of: ${objective_settings}"
         [[ "${targets}" == "$1" || " ${target_settings} " != *" ${line%%=*} "* ]] ||
             die "${file}: ${line}: with targets=${targets} this is that one's; leave one of the two out"
     done <"${file}"

@@ -11,8 +11,8 @@
 #
 # --use-gpu true or --use_gpu true then sets use_gpu. An option is a variable that exists already;
 # one that holds true or false takes nothing else. What follows the options stays in "$@"; `--`
-# ends them. --config FILE is sourced first, wherever it stands: options given on the command line
-# win over it. --help prints $help_message, then the configuration section's lines with the values
+# ends them. --config FILE, lines NAME=VALUE, is read first, wherever it stands: options given on the command
+# line win over it. --help prints $help_message, then the configuration section's lines with the values
 # they have now. Values are taken literally (never through eval), `--nj=4` and a last option
 # without its value are refused, and a misspelt option is answered with the closest one.
 #
@@ -22,7 +22,7 @@
 #
 # parse_options_program, set before sourcing, is the name that messages begin with (else the script's).
 #
-# Every name here begins with parse_options_ (or PARSE_OPTIONS_), so none of the script's is lost.
+# Every name here begins with parse_options_ (or PARSE_OPTIONS_), so none of the script's is lost; settings_line stays.
 
 parse_options_fail() {
     printf '%s: %s\n' "${parse_options_program}" "$1" >&2
@@ -73,7 +73,6 @@ parse_options_help() {
 # Whether $1 names a variable that an option may set: it is set, plain, not the shell's (PATH, IFS).
 parse_options_is_option() {
     [[ "$1" =~ ^[A-Za-z][A-Za-z0-9_]*$ && "$1" =~ [a-z] && "$1" != parse_options_* ]] || return 1
-    # a --config file may have set what only the other script has
     "${parse_options_partial:-false}" && [[ "${parse_options_own}" != *" $1 "* ]] && return 1
     [[ -v "$1" ]] || return 1
     local parse_options_kind="${!1@a}"
@@ -133,26 +132,39 @@ parse_options_suggest() {
     [ -z "${parse_options_best}" ] || printf ' (did you mean --%s?)' "${parse_options_best}"
 }
 
-# Source one --config file, and say which of the variables it sets is no option.
+# settings_line LINE: a line NAME=VALUE of a file of settings, taken literally, into settings_name and settings_value: a
+# bare value, or one in quotes. Nothing is expanded or run, and no value has what arithmetic could run later. Status 1 for any other line.
+settings_line() {
+    local name='^[[:blank:]]*([A-Za-z_][A-Za-z0-9_]*)=' end='[[:space:]]*([[:space:]]#.*)?$'
+    local bare='([^][:space:]"'\''\\$`;&|<>(){}*?#~![]*)' double='"([^"\\$`]*)"' single="'([^'\$\`]*)'"
+    [[ "$1" =~ ${name}${double}${end} || "$1" =~ ${name}${single}${end} || "$1" =~ ${name}${bare}${end} ]] || return 1
+    settings_name="${BASH_REMATCH[1]}"
+    settings_value="${BASH_REMATCH[2]}"
+}
+
+# Take the options that one --config file sets, and say which of its settings is no option.
 parse_options_config() {
-    local parse_options_before parse_options_name
+    local parse_options_line parse_options_listed settings_name settings_value
     [ -f "$1" ] || parse_options_fail "--config $1: no such file"
     [ -r "$1" ] || parse_options_fail "--config $1: cannot be read"
-    parse_options_before=" $(compgen -v | tr '\n' ' ') ${PARSE_OPTIONS_KNOWN:-} "
-    # a name without a slash would be looked for in PATH
-    # shellcheck disable=SC1090  # the user's file
-    case "$1" in
-        */*) . "$1" ;;
-        *) . "./$1" ;;
-    esac
-    "${parse_options_partial:-false}" && return 0
-    for parse_options_name in $(compgen -v); do
-        if [[ "${parse_options_before}" != *" ${parse_options_name} "* && "${parse_options_name}" =~ [a-z] &&
-            "${parse_options_name}" != parse_options_* ]]; then
-            printf '%s: WARNING: %s sets %s, which is no option here%s\n' "${parse_options_program}" "$1" \
-                "${parse_options_name}" "$(parse_options_suggest "${parse_options_name}")" >&2
+    parse_options_listed=" $(parse_options_names | tr '\n' ' ') "
+    while IFS= read -r parse_options_line || [ -n "${parse_options_line}" ]; do
+        parse_options_line="${parse_options_line%$'\r'}"
+        [[ "${parse_options_line}" =~ ^[[:space:]]*(#.*)?$ ]] && continue
+        settings_line "${parse_options_line}" || parse_options_fail \
+            "--config $1: ${parse_options_line}: expected NAME=VALUE, in quotes where it has blanks (nothing in it is run)"
+        if [[ "${parse_options_listed}" == *" ${settings_name} "* ]] && parse_options_is_option "${settings_name}"; then
+            if [[ "${!settings_name}" == true || "${!settings_name}" == false ]] &&
+                [[ "${settings_value}" != true && "${settings_value}" != false ]]; then
+                parse_options_fail "--config $1: ${settings_name}=${settings_value}: expected true or false"
+            fi
+            printf -v "${settings_name}" '%s' "${settings_value}"
+        elif ! "${parse_options_partial:-false}"; then
+            [[ "${parse_options_listed}" == *" ${settings_name} "* ]] ||
+                printf '%s: WARNING: %s sets %s, which is no option here%s\n' "${parse_options_program}" "$1" \
+                    "${settings_name}" "$(parse_options_suggest "${settings_name}")" >&2
         fi
-    done
+    done <"$1"
 }
 
 # Set the options and count the words they took in parse_options_used.

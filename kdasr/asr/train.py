@@ -19,11 +19,11 @@ from kdasr.asr import init
 from kdasr.asr.clock import Clock
 from kdasr.asr.settings import INPUTS, Distillation, read_settings
 from kdasr.data.cmvn import read_npz
-from kdasr.data.matrices import check_archives, read_matrix
+from kdasr.data.matrices import check_archives, check_heads, read_matrix
 from kdasr.data.places import Place, parse, parse_table
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, read_numbers, read_table, read_yaml, write_json, write_table
-from kdasr.nbest.check_targets import check_targets
+from kdasr.nbest.check_targets import SOFT_REMEDY, check_targets
 from kdasr.nbest.target_files import TABLES
 from kdasr.shards import digest
 
@@ -214,7 +214,8 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         ("train", {key: feats[key] for key in keys}, {key: text[key] for key in keys}, frames),
         ("valid", judged, said_there, counted_there),
     ):
-        check_archives(places.values(), "make the features again (kdasr feats)")
+        check_archives(places, "make the features again (kdasr feats)")
+        check_heads(places, "make the features again (kdasr feats)")
         lacking = next((key for key in said if key not in places or key not in counted), None)
         if lacking is not None:
             where = valid if part == "valid" else args.train[0]
@@ -233,6 +234,7 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         for name in TABLES:
             write_table(lists / "train" / name, read_table(Path(args.targets) / name, empty=True))
         for name in soft_tables(args):
+            check_heads(checked[f"{name}.scp"], SOFT_REMEDY)
             write_table(lists / "train" / f"{name}.scp", {key: checked[f"{name}.scp"][key].entry() for key in keys})
     if not (out / "tokens").is_dir():
         with atomic_dir(out / "tokens") as fresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from kdasr.errors import UserError
 RAW_RATE = 16000  # Hz; a file without a header is AN4's, which has this rate
 # bytes of a sample of libsndfile's subtypes that a WAV may hold and that have a fixed size
 WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "FLOAT": 4, "DOUBLE": 8}
+FLAC_MD5 = slice(26, 42)  # bytes of a FLAC file: the MD5 of its samples, in the first block
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that are not whole numbers
 FULL_SCALE = 32768.0  # of 16 bit: what 1.0 stands for in a file of floats
 # Floats above this are no clipped speech but already on the 16-bit scale, as some programs write them.
@@ -44,7 +46,7 @@ def read_audio(place: str | os.PathLike[str] | Place, name: str = "") -> tuple[n
         raise UserError(f"{name or at.path}: a range of rows is asked for of audio; cut it with `segments`")
     if not at.command and at.offset is None:
         return _read_file(Path(at.path), at.channel)
-    where = f"{at.path}:{at.offset}" if at.path else at.command
+    where = f"{f'{name}: ' if name else ''}{f'{at.path}:{at.offset}' if at.path else at.command}"
     with opened(at, name or where) as stream:
         data = _archived(stream, where) if at.offset is not None else stream.read()
     if data.startswith(sphere.MAGIC):
@@ -81,6 +83,7 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
             floats = file.subtype in FLOATS
             samples = file.read(dtype="float64" if floats else "int16", always_2d=True)  # (n, channels)
             width = WIDTHS.get(file.subtype, 0)
+            flac = file.format == "FLAC" and file.subtype == "PCM_16"
     except (soundfile.LibsndfileError, RuntimeError, ValueError, OSError, MemoryError) as error:
         raise UserError(f"{path}: is not audio that can be read, or damaged ({error}); copy it again") from None
     if not len(samples) and (streamed := _without_length(source)):
@@ -94,8 +97,23 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
             f"{path}: the header promises {expected} samples, found {len(samples)};"
             " the file is truncated or damaged, copy it again"
         )
+    if flac and not _has_its_md5(source, samples):
+        raise UserError(f"{path}: its samples are not those of its header's MD5; the file is damaged, copy it again")
     one = samples[:, (channel or 1) - 1]  # (n,)
     return (_rounded(one, path) if floats else np.ascontiguousarray(one)), rate
+
+
+def _has_its_md5(source: Path | BinaryIO, samples: np.ndarray) -> bool:
+    """Whether FLAC's samples, int16 (n, channels), are those that were encoded; true where the header has no MD5."""
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            head = stream.read(FLAC_MD5.stop)
+    else:
+        head = source.getvalue()[: FLAC_MD5.stop]  # type: ignore[attr-defined]
+    md5 = head[FLAC_MD5]
+    if not head.startswith(b"fLaC\0") and not head.startswith(b"fLaC\x80"):
+        return True  # something stands before the stream's own header
+    return not any(md5) or hashlib.md5(samples.astype("<i2").tobytes(), usedforsecurity=False).digest() == md5
 
 
 def _rounded(samples: np.ndarray, path: str) -> np.ndarray:

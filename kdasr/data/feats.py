@@ -405,7 +405,7 @@ def normalise_shard(
     speakers = read_table(out / "cmvn.scp")
     stats = {name: from_kaldi(read_matrix(name, speakers[name])) for name in here}
     raw = parse_table(read_table(out / f"raw.{shard}.scp"), out / f"raw.{shard}.scp")
-    check_archives(raw.values(), f"remove {out} and run again")
+    check_archives(raw, f"remove {out} and run again")
 
     def features() -> Any:
         for row, count, length in zip(rows, frames, lengths, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +21,7 @@ from kdasr.files import atomic_write, open_now, read_lines
 if TYPE_CHECKING:
     import numpy as np
 
+HEAD = 64  # bytes that tell what stands somewhere
 AUDIO = (b"RIFF", b"fLaC", b"AUDI", b"NIST")
 # bytes of a value
 PLAIN = {b"FM ": 4, b"DM ": 8}
@@ -66,19 +67,42 @@ def write_ark(path: Path, final: Path | None = None) -> Iterator[Ark]:
         stream.write(f"{ark.sha256.hexdigest()}  {path.name}\n")
 
 
-def check_archives(places: Iterable[Place], remedy: str) -> None:
+def check_heads(places: Mapping[str, Place], remedy: str) -> None:
+    """Look at the first bytes of every matrix, for a reader that is not ours and would take whatever stands there.
+
+    Args:
+        places: of matrices, by utterance.
+        remedy: how to make them again.
+
+    Raises:
+        UserError: an entry that is no matrix: audio, or an object that could run something when it is read.
+    """
+    by_path: dict[str, list[tuple[str, Place]]] = {}
+    for name, place in places.items():
+        if not place.command:
+            by_path.setdefault(place.path, []).append((name, place))
+    for path, entries in by_path.items():
+        with opened(Place(path), entries[0][0]) as stream:
+            end = stream.seek(0, 2)
+            for name, place in entries:
+                stream.seek(place.offset or 0)
+                where = f"{name}: {path}:{place.offset}" if place.offset is not None else f"{name}: {path}"
+                _check_head(stream.read(HEAD), end - (place.offset or 0), where, remedy)
+
+
+def check_archives(places: Mapping[str, Place], remedy: str) -> None:
     """Read every archive of these places once, and compare it with its checksum.
 
     An archive of somebody else's that has none is passed over.
 
     Args:
-        places: of matrices.
+        places: of matrices, by utterance.
         remedy: how to make an archive again.
 
     Raises:
         UserError: one that was changed, or cannot be read.
     """
-    for path in dict.fromkeys(place.path for place in places if place.offset is not None):
+    for path in dict.fromkeys(place.path for place in places.values() if place.offset is not None):
         known = Path(path).with_suffix(".sha256")
         if not known.is_file():
             continue
@@ -130,21 +154,25 @@ def _unpacked(stream: BinaryIO, where: str, remedy: str) -> np.ndarray:
     begin = stream.tell()
     end = stream.seek(0, 2)
     stream.seek(begin)
-    head = stream.read(64)
+    _check_head(stream.read(HEAD), end - begin, where, remedy)
     stream.seek(begin)
-    if head.startswith(b"PKL"):
-        raise UserError(f"{where} is a pickled object, which could run a program when it is read; {remedy}")
-    if head.startswith(AUDIO):
-        raise UserError(f"{where} is audio where features are taken; make them (kdasr feats)")
-    told = _size(head) if head.startswith(b"\0B") else (0 if head.lstrip(b" \n").startswith(b"[") else None)
-    if told is None or not 0 <= told <= end - begin:
-        what = "it is no Kaldi matrix" if told is None else f"it is cut short, as its header promises {told:,} bytes"
-        raise UserError(f"{where} cannot be read ({what}); {remedy}")
     try:
         return kaldiio.matio.read_kaldi(stream)
     except (EOFError, ValueError, TypeError, IndexError, AssertionError, RuntimeError, struct.error) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
         raise UserError(f"{where} cannot be read ({said}); {remedy}") from None
+
+
+def _check_head(head: bytes, room: int, where: str, remedy: str) -> None:
+    """UserError unless these are the first bytes of a matrix that fits into the `room` bytes that are left."""
+    if head.startswith(b"PKL"):
+        raise UserError(f"{where} is a pickled object, which could run a program when it is read; {remedy}")
+    if head.startswith(AUDIO):
+        raise UserError(f"{where} is audio where features are taken; make them (kdasr feats)")
+    told = _size(head) if head.startswith(b"\0B") else (0 if head.lstrip(b" \n").startswith(b"[") else None)
+    if told is None or not 0 <= told <= room:
+        what = "it is no Kaldi matrix" if told is None else f"it is cut short, as its header promises {told:,} bytes"
+        raise UserError(f"{where} cannot be read ({what}); {remedy}")
 
 
 def _size(head: bytes) -> int | None:

@@ -26,6 +26,7 @@ from kdasr.errors import UserError
 from kdasr.files import atomic_write
 
 MAGIC = b"NIST_1A"
+FIELD = re.compile(r"\s*;.*|\s*\w+\s+-[irs]\d*([ \t][^\x00-\x08\x0e-\x1f]*)?")  # of a header; or a comment
 CODINGS = {"pcm": "pcm", "ulaw": "ulaw", "shorten": "pcm,embedded-shorten-v2.00"}
 
 _BLOCK = 256  # samples in a block of Shorten, its default
@@ -139,6 +140,9 @@ def parse_header(data: bytes, path: str | os.PathLike[str]) -> SphereHeader:
     text, end, _ = data[:size].decode("latin-1").partition("end_head")
     if not end or len(data) < size:
         raise UserError(f"{path}: the SPHERE header of {size} bytes is cut off; copy the file again")
+    odd = next((line for line in text.split("\n")[2:] if line.strip() and not FIELD.fullmatch(line.rstrip("\r"))), None)
+    if odd is not None:
+        raise UserError(f"{path}: the SPHERE header has {odd[:60]!r}, expected 'NAME -TYPE VALUE'; copy the file again")
     # `name -i 123` or `name -s3 pcm`; the length after -s is not trusted (some discs have it wrong)
     fields = {m[1]: m[2].strip() for m in re.finditer(r"^(\w+)\s+-[irs]\d*[ \t]+(.*)$", text, re.MULTILINE)}
 

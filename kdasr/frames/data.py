@@ -246,7 +246,7 @@ def write(
     The features are read twice, for statistics and to be written, as those of a large corpus do not fit into memory.
     """
     places = parse_table(read_table(Path(args.feats) / "feats.scp"), Path(args.feats) / "feats.scp")
-    check_archives(places.values(), "make the features again (kdasr feats)")
+    check_archives(places, "make the features again (kdasr feats)")
     lacking = next((name for name in spikes if name not in places), None)
     if lacking is not None:
         raise UserError(f"{args.feats}/feats.scp: {lacking} of {args.alignment} is missing; make its features")

@@ -179,7 +179,7 @@ def _exit(folder: Path) -> dict[str, str | int | None] | None:
     text = _line(folder / "exit.1")
     try:
         left = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         left = None
     whole = isinstance(left, dict) and {"code", "host"} <= left.keys() and isinstance(left["code"], int | None)
     return left if whole else None

@@ -82,7 +82,7 @@ def check_targets(
         "text": tables["text"],
     }
     for name, found in places.items():
-        check_archives(found.values(), SOFT_REMEDY)
+        check_archives(found, SOFT_REMEDY)
         checked[name] = found
     if "soft.scp" in places:
         check_soft(directory / "soft.scp", places["soft.scp"], lens, vocabulary)

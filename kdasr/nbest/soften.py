@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kdasr.arrays import read_npz
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json
 from kdasr.losses import MEANS
@@ -250,10 +251,11 @@ def kept(each: Sequence[Tensor], counts: Sequence[int], names: Sequence[str], ho
 
 def merged(parts: Path, shards: int, second: bool = False) -> Iterator[tuple[str, np.ndarray]]:
     """Each utterance and its matrix (R, 2J), or the second one (S, 2J), of all parts."""
-    import numpy as np
-
+    remedy = f"remove {parts} and run kdasr soft again"
     for shard in range(shards):
-        with np.load(parts / f"{shard}.npz") as found:
-            keys = found["keys"].tolist()
-            for n, key in enumerate(keys):
-                yield key, found[f"arr_{n + len(keys) * second}"]
+        path = parts / f"{shard}.npz"
+        keys = read_npz(path, ["keys"], remedy)["keys"].tolist()
+        names = {key: f"arr_{n + len(keys) * second}" for n, key in enumerate(keys)}
+        found = read_npz(path, names.values(), remedy)
+        for key, name in names.items():
+            yield key, found[name]

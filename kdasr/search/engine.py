@@ -57,7 +57,7 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
     if not places:
         raise UserError(f"{table}: is empty; run the stage that writes it again")
     if not source.sample_rate:
-        check_archives(places.values(), "make the features again (kdasr feats)")
+        check_archives(places, "make the features again (kdasr feats)")
     lengths = Path(data) / "utt2dur"
     seconds = read_numbers(lengths) if lengths.is_file() else {}
     return [Row(name, place, seconds.get(name)) for name, place in places.items()]

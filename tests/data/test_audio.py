@@ -175,3 +175,15 @@ def test_audio_in_archives(tmp_path):
     (tmp_path / "w.ark").write_bytes((tmp_path / "w.ark").read_bytes()[:-3])
     with pytest.raises(UserError, match=r"bytes of audio are promised, found \d+; the archive is cut short"):
         read_audio(parse(places["b"], "b"))
+
+
+def test_a_changed_bit_of_flac_is_noticed(tmp_path):
+    """Its frames have a CRC that libsndfile looks at; the number of samples and the whole have the MD5."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, wave(), 16000)
+    whole = path.read_bytes()
+    places = [*range(21, 42), *range(len(whole) // 2, len(whole), 211)]  # rate and count, MD5; frames
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"a\.flac: (its samples|the header promises|is not audio)"):
+            read_audio(path)

@@ -215,3 +215,39 @@ def test_errors_and_help_through_two_scripts(outer):
     assert "--nj: its value is missing" in run(outer, "--nj")[2]
     code, out, _ = run(outer, "--corpus", "wsj", "--help")
     assert code == 0 and "which corpus [wsj]" in out and "parallel jobs [4]" in out and "of a set [big]" in out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "touch pwned",
+        "tag=$(touch pwned)",
+        "tag=`touch pwned`",
+        'tag="$(touch pwned)"',
+        "tag=x; touch pwned",
+        "tag=a b",
+        "tag='a",
+        "tag='a[$(touch pwned)]'",
+    ],
+)
+def test_a_config_is_read_and_not_run(script, tmp_path, line):
+    (tmp_path / "c.conf").write_text(f"# settings\nnj=16\n{line}\n")
+    code, out, err = run(script, "--config", "c.conf", cwd=tmp_path)
+    assert code == 1 and out == "" and not (tmp_path / "pwned").exists()
+    assert err == (
+        f"script.sh: --config c.conf: {line}: expected NAME=VALUE, in quotes where it has blanks (nothing in it is run)\n"
+    )
+
+
+def test_values_of_a_config(script, tmp_path):
+    """Bare or quoted, with a comment, DOS line ends, no newline at the end; a shell's variable is none of the options."""
+    text = 'nj=16   # processes\r\ntrain_set="it\'s, a set"\r\ntag=\'a "b" # c\'\nuse_gpu=true\nPATH=/evil\ncmd=run.py'
+    (tmp_path / "c.conf").write_bytes(text.encode())
+    code, out, err = run(script, "--config", "c.conf", cwd=tmp_path)
+    got = values(out)
+    assert code == 0 and "c.conf sets PATH, which is no option here" in err
+    assert [got[name] for name in ("nj", "train_set", "tag", "use_gpu", "cmd")] == [
+        "<16>", "<it's, a set>", '<a "b" # c>', "<true>", "<run.py>",
+    ]  # fmt: skip
+    (tmp_path / "c.conf").write_text("use_gpu=perhaps\n")
+    assert "use_gpu=perhaps: expected true or false" in run(script, "--config", "c.conf", cwd=tmp_path)[2]
