@@ -211,7 +211,8 @@ def end_descendants(grace: float = GRACE) -> None:
     while reap():
         late = time.monotonic() > give_up
         refused = set()
-        for process in (below := set(descendants())):
+        # parents first: a shell whose child is gone before it would end as if nothing had happened
+        for process in (below := list(dict.fromkeys(descendants()))):
             if process not in told or late:
                 told.add(process)
                 try:
@@ -220,7 +221,7 @@ def end_descendants(grace: float = GRACE) -> None:
                     pass
                 except PermissionError:  # it has become another user, as sudo does
                     refused.add(process)
-        if late and below and refused == below:
+        if late and below and refused == set(below):
             return
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)

@@ -42,9 +42,10 @@ lm_texts() {
         mkdir -p "${lm_text}"
         # of copies at other speeds the one that data/ has is taken
         awk 'NR == FNR { kept[$1]; next } $1 in kept' "${labelled}/text" "${datadir}/${train_set}/text" |
-            lm_sentences >"${lm_text}/train.txt"
-        lm_sentences <"${feats}/${valid_set}/text" >"${lm_text}/valid.txt"
-        for name in ${test_sets}; do lm_sentences <"${feats}/${name}/text"; done >"${lm_text}/test.txt"
+            lm_sentences >"${lm_text}/train.txt.tmp"
+        lm_sentences <"${feats}/${valid_set}/text" >"${lm_text}/valid.txt.tmp"
+        for name in ${test_sets}; do lm_sentences <"${feats}/${name}/text"; done >"${lm_text}/test.txt.tmp"
+        for name in train valid test; do mv "${lm_text}/${name}.txt.tmp" "${lm_text}/${name}.txt"; done
     fi
     mark_done "${lm_text}" "${made}"
 }

@@ -120,7 +120,8 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results} ${expdir}/report.html";
         audio=()
         for name in ${test_sets}; do [ ! -s "${datadir}/${name}/wav.scp" ] || audio+=("${datadir}/${name}"); done
         await kdasr report "${expdir}" -o "${results}" -o "${expdir}/report.html" --command "${command_line}" "${notes[@]}" \
-            ${audio[0]:+--audio "${audio[@]}"} >"${expdir}/report.txt"
+            ${audio[0]:+--audio "${audio[@]}"} >"${expdir}/report.txt.tmp"
+        mv "${expdir}/report.txt.tmp" "${expdir}/report.txt"
         mark_done "${expdir}" "${made}"
     fi
     cat "${expdir}/report.txt"

@@ -131,11 +131,10 @@ def lock_gpus(names: Sequence[str], number: int) -> list[Gpu] | None:
 
 
 def lock_folder() -> tuple[int, str]:
-    """The directory of the locks, open, and its name: one of this user's own, as others must not lay files there."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    with contextlib.suppress(OSError):
-        if runtime and own(os.stat(runtime)):  # noqa: PTH116
-            return open_folder(f"{runtime}/kdasr")
+    """The directory of the locks, open, and its name: one of this user's own, as others must not lay files there.
+
+    Not in XDG_RUNTIME_DIR: a job of cron has none, and at the last logout it is removed under a run that goes on.
+    """
     return open_folder(os.path.expanduser("~/.cache/kdasr/gpu-locks"))  # noqa: PTH111
 
 

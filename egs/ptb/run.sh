@@ -47,7 +47,7 @@ else
     dropout="drop_input=0.1 drop_hidden=0.1 drop_output=0.1 drop_embed=0.02 drop_weight=0.2 activation=0.5 temporal=0.5"
     . ./path.sh
     mkdir -p data
-    kdasr data text --out data/text --sentences "${sentences}" --held_out "${held_out}"
+    ../../utils/run.py - kdasr data text --out data/text --sentences "${sentences}" --held_out "${held_out}"
 fi
 
 exec ../../utils/lm.sh \

@@ -161,6 +161,7 @@ def ours(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
+    end_with_parent()  # or a process would go on when torchrun is killed
     try:
         train(sys.argv[1], sys.argv[2:])
     except UserError as error:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from kdasr import checkpoints
+from kdasr.errors import UserError
 
 RESULTS = re.compile(r"INFO: ([0-9]{1,9})epoch results: (.*)")
 VALUE = re.compile(r"(\w+)=([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|nan|inf)\b")
@@ -72,26 +76,20 @@ def from_checkpoint(path: Path) -> dict[int, dict[tuple[str, str], float]]:
     if not path.is_file():
         return {}
     try:
-        import datetime
-
-        import numpy as np
-        import torch
-
-        kinds = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
-        with torch.serialization.safe_globals([*kinds, datetime.timedelta]):
-            stats: dict[int, Any] = torch.load(path, map_location="cpu", weights_only=True)["reporter"]["stats"]
+        checkpoints.check_known(path)
+        stats: dict[int, Any] = checkpoints.load(path)["reporter"]["stats"]
         return {
             int(epoch): {
                 (phase, key): float(value)
                 for phase, values in phases.items()
                 for key, value in values.items()
-                if not isinstance(value, datetime.timedelta)
+                if not isinstance(value, timedelta)
             }
             for epoch, phases in stats.items()
         }
     except ImportError:
         return {}
-    except Exception as error:  # torch raises a dozen kinds for damaged files, and anything may lie in a whole one
-        kind = type(error).__name__
-        print(f"{path}: cannot be read ({kind}); the epochs that it tells of are in no picture", file=sys.stderr)
+    except Exception as error:  # anything may lie in a whole file
+        said = str(error) if isinstance(error, UserError) else type(error).__name__
+        print(f"{path}: cannot be read ({said}); the epochs that it tells of are in no picture", file=sys.stderr)
         return {}

@@ -96,7 +96,13 @@ def test_a_page_names_a_score_whose_operations_are_none(exp, tmp_path, capsys): 
 
 @pytest.mark.parametrize("file", ["kd1/nbest_test/summary.json", "kd1/targets_test/targets.json"])
 def test_damaged_lists_and_targets_are_named(exp, tmp_path, capsys, file):  # noqa: F811
-    sizes = {"utterances": 1, "shards": 1, "shard_size": 1, "keys": "k", "search": {"beam": 2, "nbest": 2}}
+    sizes = {
+        "utterances": 1,
+        "shards": 1,
+        "shard_size": 1,
+        "keys": "k",
+        "search": {"beam": 2, "nbest": 2, "normalize_length": False},
+    }
     write_json(exp / "kd1/nbest_test/manifest.json", sizes)
     (exp / file).parent.mkdir(exist_ok=True)
     wrong = ['{"words": {"wer": 5}, "summary": {"utterances": "x"}}', '{"words": 5, "summary": 5}']
@@ -104,7 +110,9 @@ def test_damaged_lists_and_targets_are_named(exp, tmp_path, capsys, file):  # no
         (exp / file).write_text(text)
         assert file in said_of(capsys, ["report", exp, "-o", tmp_path / "R.html"])
     (exp / file).unlink()
-    write_json(exp / "kd1/nbest_test/manifest.json", sizes | {"search": {"beam": "two"}})
+    write_json(
+        exp / "kd1/nbest_test/manifest.json", sizes | {"search": {"beam": "two", "nbest": 2, "normalize_length": False}}
+    )
     assert "manifest.json: 'search.beam' is 'two'" in said_of(capsys, ["report", exp, "-o", tmp_path / "R.html"])
 
 

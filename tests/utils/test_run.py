@@ -278,7 +278,7 @@ def test_each_job_gets_a_gpu_of_its_own(tmp_path):
     report = "echo $CUDA_VISIBLE_DEVICES; sleep 0.4"
     words = ["--gpu", "1", "JOB=1:4", "x.JOB.log", "bash", "-c", report]
     began = time.monotonic()
-    environment = {"CUDA_VISIBLE_DEVICES": "2,5", "XDG_RUNTIME_DIR": "", "HOME": str(tmp_path)}
+    environment = {"CUDA_VISIBLE_DEVICES": "2,5", "HOME": str(tmp_path)}
     assert run(tmp_path, *words, **environment)[0] == 0
     assert time.monotonic() - began > 0.8  # two at a time
     assert sorted(body(tmp_path / f"x.{i}.log")[0] for i in range(1, 5)) == ["2", "2", "5", "5"]
@@ -287,51 +287,39 @@ def test_each_job_gets_a_gpu_of_its_own(tmp_path):
 
 
 @pytest.fixture
-def runtime(tmp_path):
-    """A directory for XDG_RUNTIME_DIR, of this user alone."""
-    (tmp_path / "runtime").mkdir(mode=0o700)
-    return tmp_path / "runtime"
+def locks(tmp_path):
+    """Where the locks of GPUs are, in a home of their own."""
+    return tmp_path / "home/.cache/kdasr/gpu-locks"
 
 
-def with_gpu(folder, *words, home="", **environment):
-    """Run a job on GPU 0 with this XDG_RUNTIME_DIR."""
-    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(folder), "HOME": str(home), **environment}
-    return run(folder.parent, "--gpu", "1", "x.log", *(words or ("true",)), **environment)
+def with_gpu(locks, *words, **environment):
+    """Run a job on GPU 0 with the home that these locks are in."""
+    environment = {"CUDA_VISIBLE_DEVICES": "0", "HOME": str(locks.parents[2]), **environment}
+    return run(locks.parents[3], "--gpu", "1", "x.log", *(words or ("true",)), **environment)
 
 
-def test_two_run_pys_share_the_gpus(tmp_path, runtime):
-    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(runtime)}
+def test_two_run_pys_share_the_gpus(tmp_path, locks):
+    environment = {"CUDA_VISIBLE_DEVICES": "0", "HOME": str(locks.parents[2])}
     first = start(tmp_path, "--gpu", "1", "a.log", "bash", "-c", "echo x >began; sleep 1; date +%s%N >a", **environment)
     wait_for(tmp_path / "began")
-    assert run(tmp_path, "--gpu", "1", "b.log", "bash", "-c", "date +%s%N", **environment)[0] == 0
+    # a runtime directory, which a job of cron has not, changes nothing
+    more = {**environment, "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    assert run(tmp_path, "--gpu", "1", "b.log", "bash", "-c", "date +%s%N", **more)[0] == 0
     first.communicate(timeout=20)
     assert int(body(tmp_path / "b.log")[0]) > int((tmp_path / "a").read_text())
 
 
-def test_where_the_locks_of_gpus_are(tmp_path, runtime):
-    home, name = tmp_path / "home", f"{os.uname().nodename}.0"
-    home.mkdir()
-    assert with_gpu(runtime, home=home)[0] == 0
-    assert [path.name for path in (runtime / "kdasr").iterdir()] == [name]
-    assert (runtime / "kdasr").stat().st_mode & 0o777 == 0o700
-    assert list(home.iterdir()) == []
-    # what others can enter, or is not there, does not serve
-    for number, mode in enumerate((0o755, 0o770, None)):
-        if mode is None:
-            runtime = tmp_path / "nowhere"
-        else:
-            runtime.chmod(mode)
-        home = tmp_path / f"home{number}"
-        home.mkdir()
-        assert with_gpu(runtime, home=home)[0] == 0
-        assert (home / ".cache/kdasr/gpu-locks" / name).stat().st_size == 0
-        assert (home / ".cache/kdasr/gpu-locks").stat().st_mode & 0o777 == 0o700
+def test_where_the_locks_of_gpus_are(locks):
+    assert with_gpu(locks)[0] == 0
+    assert [path.name for path in locks.iterdir()] == [f"{os.uname().nodename}.0"]
+    assert locks.stat().st_mode & 0o777 == 0o700
+    assert (locks / f"{os.uname().nodename}.0").stat().st_size == 0
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "directory"])
-def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, runtime, kind):
-    (runtime / "kdasr").mkdir(mode=0o700)
-    lock, precious = runtime / "kdasr" / f"{os.uname().nodename}.0", tmp_path / "precious"
+def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, locks, kind):
+    locks.mkdir(mode=0o700, parents=True)
+    lock, precious = locks / f"{os.uname().nodename}.0", tmp_path / "precious"
     if kind == "fifo":
         os.mkfifo(lock)
     elif kind == "directory":
@@ -341,7 +329,7 @@ def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, runtime, kind):
     if kind != "dangling":
         precious.write_text("text")
     began = time.monotonic()
-    code, out, err = with_gpu(runtime)
+    code, out, err = with_gpu(locks)
     assert code == 2 and out == "" and time.monotonic() - began < 10
     assert err.startswith(f"run.py: {lock}: the lock of a GPU cannot be opened (") and err.count("\n") == 1
     assert err.endswith(f"remove it: rm -r {lock}\n")
@@ -349,17 +337,18 @@ def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, runtime, kind):
     assert not (tmp_path / "x.log").exists()
 
 
-def test_a_lock_with_text_in_it_is_not_truncated(runtime):
-    (runtime / "kdasr").mkdir(mode=0o700)
-    lock = runtime / "kdasr" / f"{os.uname().nodename}.0"
+def test_a_lock_with_text_in_it_is_not_truncated(locks):
+    locks.mkdir(mode=0o700, parents=True)
+    lock = locks / f"{os.uname().nodename}.0"
     lock.write_text("text")
-    assert with_gpu(runtime)[0] == 0 and lock.read_text() == "text"
+    assert with_gpu(locks)[0] == 0 and lock.read_text() == "text"
 
 
 @pytest.mark.parametrize("kind", ["open", "link", "file", "unwritable"])
-def test_a_directory_of_locks_that_others_can_write_is_refused(tmp_path, runtime, kind):
-    locks, elsewhere = runtime / "kdasr", tmp_path / "elsewhere"
+def test_a_directory_of_locks_that_others_can_write_is_refused(tmp_path, locks, kind):
+    elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
+    locks.parent.mkdir(parents=True)
     if kind == "open":
         locks.mkdir()
         locks.chmod(0o777)
@@ -367,34 +356,33 @@ def test_a_directory_of_locks_that_others_can_write_is_refused(tmp_path, runtime
         locks.symlink_to(elsewhere)
     elif kind == "file":
         locks.write_text("text")
-    else:  # not even root writes there
-        runtime, locks = Path("/proc/self"), tmp_path / "precious/.cache/kdasr/gpu-locks"
+    else:  # a home that is a file: not even root writes there
+        locks = tmp_path / "precious/.cache/kdasr/gpu-locks"
         (tmp_path / "precious").write_text("text")
-    environment = {"CUDA_VISIBLE_DEVICES": "0", "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path / "precious")}
-    code, _, err = run(tmp_path, "--gpu", "1", "x.log", "true", **environment)
+    code, _, err = with_gpu(locks)
     assert code == 2 and err.startswith(f"run.py: {locks}: ") and "chmod 700" in err and err.count("\n") == 1
     assert list(elsewhere.iterdir()) == [] and not (tmp_path / "x.log").exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("whose", ["lock", "directory"])
-def test_another_user_s_is_refused(runtime, whose):
-    (runtime / "kdasr").mkdir(mode=0o700)
-    lock = runtime / "kdasr" / f"{os.uname().nodename}.0"
+def test_another_user_s_is_refused(locks, whose):
+    locks.mkdir(mode=0o700, parents=True)
+    lock = locks / f"{os.uname().nodename}.0"
     lock.touch()
     os.chown(lock if whose == "lock" else lock.parent, 1234, 1234)
-    code, _, err = with_gpu(runtime)
+    code, _, err = with_gpu(locks)
     assert code == 2 and err.count("\n") == 1
     assert ("another user's" if whose == "lock" else "others can write") in err
 
 
-def test_a_lock_that_is_refused_ends_the_jobs_that_run(tmp_path, runtime):
+def test_a_lock_that_is_refused_ends_the_jobs_that_run(tmp_path, locks):
     name = os.uname().nodename
-    (runtime / "kdasr").mkdir(mode=0o700)
-    os.mkfifo(runtime / "kdasr" / f"{name}.1")
+    locks.mkdir(mode=0o700, parents=True)
+    os.mkfifo(locks / f"{name}.1")
     code, _, err = run(
         tmp_path, "--gpu", "1", "JOB=1:2", "x.JOB.log", "bash", "-c", "sleep 60 & echo $!; wait",
-        CUDA_VISIBLE_DEVICES="0,1", XDG_RUNTIME_DIR=str(runtime),
+        CUDA_VISIBLE_DEVICES="0,1", HOME=str(locks.parents[2]),
     )  # fmt: skip
     assert code == 2 and "not a plain file" in err
     assert all(gone(pid) for pid in body(tmp_path / "x.1.log"))
