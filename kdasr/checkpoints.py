@@ -7,7 +7,6 @@ that kdasr did not train it is said that none is known.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import multiprocessing
 from collections.abc import Iterable, Mapping
@@ -147,10 +146,10 @@ def check(path: str | Path) -> str:
     """
     expected, found = recorded(path), sha256(path)
     if expected is None:
-        _say(f"{path}: no checksum is known of it (kdasr.json beside it has none), so that it is taken as it is")
+        _say(path, "no checksum is known of it (kdasr.json beside it has none), so that it is taken as it is")
     elif found != expected:
         if Path(path).name in NAMED:
-            _say(f"{path}: was changed after the training ended; its checksum is another than in {RECORD}")
+            _say(path, f"was changed after the training ended; its checksum is another than in {RECORD}")
         else:
             raise UserError(
                 f"{path}: was changed after the training ended (its sha256 is not that of {RECORD}); copy it again, or "
@@ -200,8 +199,12 @@ def check_known(path: str | Path) -> None:
         check(path)
 
 
-@functools.lru_cache(maxsize=1024)
-def _say(line: str) -> None:
-    """A line, once, and not from every worker; on stdout, as stderr is for the one sentence of an error."""
-    if multiprocessing.parent_process() is None:
-        print(line)
+def _say(path: str | Path, what: str) -> None:
+    """A line about a file, once by whatever link, and not from every worker; on stdout: stderr is for an error's."""
+    real = Path(path).resolve()
+    if real not in _said and multiprocessing.parent_process() is None:
+        print(f"{path}: {what}")
+    _said.add(real)
+
+
+_said: set[Path] = set()  # files of which something was said

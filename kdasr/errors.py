@@ -43,7 +43,8 @@ def refusal(error: OSError) -> str | None:
     """One sentence on a file that the operating system refused, with the remedy; None where a user cannot help."""
     remedy = _REMEDIES.get(error.errno) if error.errno is not None else None
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        return f"a file or the output cannot be written ({(error.strerror or 'refused').lower()}); free some room and run again"
+        why = (error.strerror or "refused").lower()
+        return f"a file or the output cannot be written ({why}); free some room and run again"
     if remedy is None or error.filename is None:
         return None
     return f"{error.filename}: {(error.strerror or 'refused').lower()}; {remedy}"

@@ -19,10 +19,18 @@ RAW_RATE = 16000  # Hz; a file without a header is AN4's, which has this rate
 # bytes of a sample of libsndfile's subtypes that a WAV may hold and that have a fixed size
 WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "FLOAT": 4, "DOUBLE": 8}
 FLAC_MD5 = slice(26, 42)  # bytes of a FLAC file: the MD5 of its samples, in the first block
+LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # decoded to floats that may exceed 1
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that are not whole numbers
 FULL_SCALE = 32768.0  # of 16 bit: what 1.0 stands for in a file of floats
 # Floats above this are no clipped speech but already on the 16-bit scale, as some programs write them.
 ON_16_BIT_SCALE = 16.0
+HIGHEST = 65536.0  # floats above this are on no scale that anybody could guess
+# What a file that is no raw one begins with, whatever its name: WAV, FLAC, AIFF, AU, Ogg, CAF.
+HEADERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"FORM", b".snd", b"OggS", b"caff")
+# libsndfile quietly corrects the header of a file that is cut off, and says so in its log only: the chunk of the
+# samples, its length, and what is there. A WAV's RIFF line says nothing: what lacks may be a tag behind the samples.
+CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+CUT = re.compile(r"^ *(?:SSND|BODY|riff|Riff size|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # bytes: a WAV header written before its length was known says this or more
 
 
@@ -60,11 +68,13 @@ def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
         magic = stream.read(len(sphere.MAGIC))
     if magic == sphere.MAGIC:
         return sphere.read_sphere(path, channel)
-    if path.suffix.lower() == ".raw":
+    if path.suffix.lower() == ".raw" and not magic.startswith(HEADERS):
         if channel not in (None, 1):
             raise UserError(f"{path}: has one channel, and number {channel} is asked for; mend the list")
         return _read_raw(path), RAW_RATE
-    return _read_soundfile(path, str(path), channel)
+    # by its bytes, as soundfile would go by the name
+    named_raw = path.suffix.lower() == ".raw"
+    return _read_soundfile(io.BytesIO(path.read_bytes()) if named_raw else path, str(path), channel)
 
 
 def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> tuple[np.ndarray, int]:
@@ -80,27 +90,37 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
                 )
             if channel is not None and channel > channels:
                 raise UserError(f"{path}: has {channels} channel(s), and number {channel} is asked for; mend the list")
-            floats = file.subtype in FLOATS
-            samples = file.read(dtype="float64" if floats else "int16", always_2d=True)  # (n, channels)
+            floats, lossy = file.subtype in FLOATS, file.subtype in LOSSY
+            samples = file.read(dtype="float64" if floats or lossy else "int16", always_2d=True)  # (n, channels)
             width = WIDTHS.get(file.subtype, 0)
+            wav = file.format in ("WAV", "WAVEX")
             flac = file.format == "FLAC" and file.subtype == "PCM_16"
-    except (soundfile.LibsndfileError, RuntimeError, ValueError, OSError, MemoryError) as error:
+    except ValueError as error:  # soundfile's of a coding of which only libsndfile's own programs can tell the length
+        raise UserError(
+            f"{path}: is of a coding that is not read here ({error}); convert it to a WAV of 16 bit"
+        ) from None
+    except (soundfile.LibsndfileError, RuntimeError, OSError, MemoryError) as error:
         raise UserError(f"{path}: is not audio that can be read, or damaged ({error}); copy it again") from None
     if not len(samples) and (streamed := _without_length(source)):
         return _read_soundfile(io.BytesIO(streamed), path, channel)
-    # libsndfile quietly corrects the header of a WAV that is cut off, and says so in its log only
-    cut = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if cut and int(cut[2]) < int(cut[1]) < _STREAMED and width:
-        expected = int(cut[1]) // width // channels
-    if len(samples) != expected:
+    cut = (CUT_WAV if wav else CUT).search(log)
+    found, unit = len(samples), "samples"
+    if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
+        if wav and width:
+            expected = int(cut[1]) // width // channels
+        else:
+            expected, found, unit = int(cut[1]), int(cut[2]), "bytes"
+    if found != expected:
         raise UserError(
-            f"{path}: the header promises {expected} samples, found {len(samples)};"
+            f"{path}: the header promises {expected} {unit}, found {found};"
             " the file is truncated or damaged, copy it again"
         )
     if flac and not _has_its_md5(source, samples):
         raise UserError(f"{path}: its samples are not those of its header's MD5; the file is damaged, copy it again")
     one = samples[:, (channel or 1) - 1]  # (n,)
-    return (_rounded(one, path) if floats else np.ascontiguousarray(one)), rate
+    if not floats and not lossy:
+        return np.ascontiguousarray(one), rate
+    return _rounded(one, path, guess=floats), rate
 
 
 def _has_its_md5(source: Path | BinaryIO, samples: np.ndarray) -> bool:
@@ -116,12 +136,16 @@ def _has_its_md5(source: Path | BinaryIO, samples: np.ndarray) -> bool:
     return not any(md5) or hashlib.md5(samples.astype("<i2").tobytes(), usedforsecurity=False).digest() == md5
 
 
-def _rounded(samples: np.ndarray, path: str) -> np.ndarray:
-    """Floats (n,) as int16 (n,), as if they had been saved in 16 bit."""
+def _rounded(samples: np.ndarray, path: str, guess: bool) -> np.ndarray:
+    """Floats (n,) as int16 (n,), as if they had been saved in 16 bit; `guess` their scale, or it is 1."""
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: holds samples that are not numbers; the file is damaged, write it again")
     peak = float(np.abs(samples).max(initial=0.0))
-    if peak > ON_16_BIT_SCALE:
+    if guess and peak > HIGHEST:
+        raise UserError(
+            f"{path}: holds floats up to {peak:.3g}, where 1 or 32768 is full scale; write it again in 16 bit"
+        )
+    if guess and peak > ON_16_BIT_SCALE:
         _say_scale(path, peak)
     else:
         samples = samples * FULL_SCALE
@@ -145,9 +169,18 @@ def _without_length(source: Path | BinaryIO) -> bytes:
     """A WAV whose header was written before its length was known and says 0, with the length filled in; or nothing."""
     data = source.read_bytes() if isinstance(source, Path) else source.getvalue()  # type: ignore[attr-defined]
     place = data.find(b"data\0\0\0\0", 12)
-    if not data.startswith(b"RIFF") or place < 0 or len(data) <= place + 8:
+    if not data.startswith(b"RIFF") or place < 0 or len(data) <= place + 8 or _are_chunks(data[place + 8 :]):
         return b""
     return data[: place + 4] + (len(data) - place - 8).to_bytes(4, "little") + data[place + 8 :]
+
+
+def _are_chunks(data: bytes) -> bool:
+    """Whether these are whole chunks of a WAV, tags that follow samples, and so no samples."""
+    place = 0
+    while place + 8 <= len(data) and re.fullmatch(rb"[ -~]{4}", data[place : place + 4]):
+        place += 8 + int.from_bytes(data[place + 4 : place + 8], "little")
+        place += place % 2  # a chunk begins at an even byte
+    return len(data) <= place <= len(data) + 1
 
 
 def _archived(stream: BinaryIO, where: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,9 @@ from typing import Any
 from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import columns, read_table
+
+
+LONGEST = 1e9  # seconds: no recording has a place behind that
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,14 @@ def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) 
     """A line of `segments`: (recording, (start, end)), in seconds."""
     words = columns(row)
     try:
-        recording, start, end = words[0], float(words[1]), float(words[2])
+        recording, start, end = words[0], *map(float, words[1:])
     except (IndexError, ValueError):
         raise UserError(f"{path}: {name} has {row!r}; expected 'RECORDING START END' in seconds") from None
     if recording not in recordings:
         raise UserError(
             f"{path}: {name} is cut from {recording}, which wav.scp lacks; add its audio or remove the line"
         )
-    if not (0 <= start < math.inf and (start < end < math.inf or end == -1)):
+    if not (0 <= start < LONGEST and (start < end < LONGEST or end == -1)):
         raise UserError(
             f"{path}: {name} goes from {start} to {end} s; expected 0 <= start < end (or end -1); mend the line"
         )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,4 +51,4 @@ def test_output_that_cannot_be_written(tmp_path):
         command.replace(f"{tmp_path}/t", "/dev/full"), shell=True, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "/dev/full" in done.stderr
-    assert os.path.exists("/dev/full") and not os.path.isfile("/dev/full")
+    assert Path("/dev/full").is_char_device()

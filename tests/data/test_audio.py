@@ -187,3 +187,55 @@ def test_a_changed_bit_of_flac_is_noticed(tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
         with pytest.raises(UserError, match=r"a\.flac: (its samples|the header promises|is not audio)"):
             read_audio(path)
+
+
+@pytest.mark.parametrize(("form", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])
+def test_lossy_audio_is_clipped_and_does_not_wrap(tmp_path, form, subtype):
+    """A codec overshoots: of a loud tone no sample may jump to the other end of the scale."""
+    tone = 0.99 * np.sign(np.sin(np.arange(16000) / 20))  # a square wave, on whose edges decoders ring
+    soundfile.write(tmp_path / "a.x", tone, 16000, format=form, subtype=subtype)
+    samples = read_audio(tmp_path / "a.x")[0].astype(int)
+    exact, _ = soundfile.read(tmp_path / "a.x", dtype="float64")
+    assert np.abs(exact).max() > 1  # it does ring
+    assert np.abs(samples - np.clip(exact * 32768, -32768, 32767)).max() < 0.51
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"),
+    [
+        ("AIFF", "PCM_16"), ("AIFF", "FLOAT"), ("AIFF", "PCM_24"), ("W64", "PCM_16"), ("RF64", "PCM_16"),
+        ("AU", "PCM_16"), ("SVX", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "ULAW"), ("WAV", "IMA_ADPCM"),
+        ("WAV", "MS_ADPCM"), ("CAF", "PCM_16"), ("WAVEX", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+    ],
+)  # fmt: skip
+def test_half_a_file_is_refused(tmp_path, form, subtype):
+    soundfile.write(tmp_path / "a.x", wave(), 16000, format=form, subtype=subtype)
+    whole = (tmp_path / "a.x").read_bytes()
+    assert len(read_audio(tmp_path / "a.x")[0]) >= 4000
+    (tmp_path / "a.x").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"a\.x: (the header promises \d+ (samples|bytes), found \d+|is not audio)"):
+        read_audio(tmp_path / "a.x")
+
+
+def test_the_content_and_not_the_name_tells_raw_files(tmp_path):
+    for form in ("WAV", "FLAC", "AIFF", "CAF"):
+        soundfile.write(tmp_path / "a.raw", wave(), 8000, format=form, subtype="PCM_16")
+        samples, rate = read_audio(tmp_path / "a.raw")
+        np.testing.assert_array_equal(samples, wave())
+        assert rate == 8000
+
+
+def test_an_empty_wav_with_a_tag_behind_is_empty(tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave()[:0], 16000, subtype="PCM_16")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data += b"LIST" + (400).to_bytes(4, "little") + b"INFO" * 100
+    data[4:8] = (len(data) - 8).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(read_audio(tmp_path / "a.wav")[0]) == 0
+
+
+def test_floats_on_an_unknown_scale_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave() * 65536.0, 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"a\.wav: holds floats up to \d\.\d+e\+08, where 1 or 32768 is full scale"):
+        read_audio(tmp_path / "a.wav")

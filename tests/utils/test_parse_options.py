@@ -234,13 +234,12 @@ def test_a_config_is_read_and_not_run(script, tmp_path, line):
     (tmp_path / "c.conf").write_text(f"# settings\nnj=16\n{line}\n")
     code, out, err = run(script, "--config", "c.conf", cwd=tmp_path)
     assert code == 1 and out == "" and not (tmp_path / "pwned").exists()
-    assert err == (
-        f"script.sh: --config c.conf: {line}: expected NAME=VALUE, in quotes where it has blanks (nothing in it is run)\n"
-    )
+    what = "expected NAME=VALUE, in quotes where it has blanks (nothing in it is run)"
+    assert err == f"script.sh: --config c.conf: {line}: {what}\n"
 
 
 def test_values_of_a_config(script, tmp_path):
-    """Bare or quoted, with a comment, DOS line ends, no newline at the end; a shell's variable is none of the options."""
+    """Bare or quoted, with a comment, DOS line ends, no newline at the end; a shell's variable is no option."""
     text = 'nj=16   # processes\r\ntrain_set="it\'s, a set"\r\ntag=\'a "b" # c\'\nuse_gpu=true\nPATH=/evil\ncmd=run.py'
     (tmp_path / "c.conf").write_bytes(text.encode())
     code, out, err = run(script, "--config", "c.conf", cwd=tmp_path)
