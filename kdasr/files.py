@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +21,7 @@ from kdasr.errors import UserError
 # What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
 # Python's own strip() and split() would also eat a word's no-break or ideographic space.
 BLANKS = " \t\r\f\v"
+LONGEST = 1 << 35  # bytes of a text that is read
 DEEPEST = 100  # levels of a YAML file that is read
 MARK = "\ufeff"  # a byte-order mark, which editors of other systems put before the first line
 
@@ -46,6 +49,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+        if isinstance(error, UnicodeEncodeError):
+            raise UserError(f"{path!a}: what is to be written holds a name that is not UTF-8; rename it") from error
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             raise UserError(f"{path}: cannot be written ({error.strerror}); free some room and run again") from error
         raise
@@ -60,6 +65,7 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.name or (path.exists() and not path.is_dir()):
         raise UserError(f"{path}: cannot be replaced by a directory; name another place")
+    path = path.resolve() if path.is_symlink() else path  # what a link leads to is replaced, the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -86,7 +92,16 @@ def only_writer(directory: str | os.PathLike[str], name: str = ".lock", wait: fl
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + wait
-    with open(directory / name, "a+") as stream:
+    lock = directory / name
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        handle = -1
+    if handle < 0 or not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise UserError(f"{lock}: is no plain file, as a lock is; remove it")
+    with open(handle, "r+") as stream:
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,10 +173,13 @@ def columns(line: str) -> list[str]:
 def open_now(path: str | os.PathLike[str]) -> IO[bytes]:
     """Open a file for reading, without waiting for somebody to write where it is a pipe that nobody writes to."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(handle, True)
     try:
+        kind = os.fstat(handle)
+        if stat.S_ISBLK(kind.st_mode) or (stat.S_ISCHR(kind.st_mode) and not os.isatty(handle)):
+            raise UserError(f"{path}: is a device, which may have no end; name a file")
+        os.set_blocking(handle, True)
         return open(handle, "rb")
-    except OSError:  # a directory
+    except BaseException:  # a directory
         os.close(handle)
         raise
 
@@ -174,11 +192,15 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """
     try:
         with open_now(path) as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > LONGEST:
+                raise UserError(f"{path}: has {size >> 30} GiB, more than any text here; is it the right file?")
             data = stream.read()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a directory, expected a file; name one in it") from None
+    except MemoryError:
+        raise UserError(f"{path}: does not fit into memory; is it the right file?") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
         raise UserError(f"{path}: cannot be read ({error}); check the name and its permissions") from None
     try:

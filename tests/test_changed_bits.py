@@ -1,6 +1,7 @@
 """A flipped bit in what one stage wrote is noticed by every verb that reads it: exit 1, a sentence, the file named."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import tiny_training  # noqa: E402
 from kdasr import arrays, checkpoints  # noqa: E402
 from kdasr.cli import main  # noqa: E402
 from kdasr.errors import UserError  # noqa: E402
-from kdasr.files import read_json, write_json, write_table  # noqa: E402
+from kdasr.files import read_json, read_table, write_json, write_table  # noqa: E402
 
 BINS = 23
 WORDS = "ABABABAAABBAB"
@@ -93,6 +94,10 @@ READ = {
     ],
     "pruned/valid.acc.ave.pth": [lambda r: decode(r, "pruned")],
     "targets/soft.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
+    "targets/hyps": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
+    "targets/weights": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
+    "targets/ctc.scp": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
+    "m/tokens/tokens.txt": [lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2")],
     "targets/ctc.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
 }
 
@@ -146,6 +151,24 @@ def test_every_reader_notices(copy, capsys, file, verb):
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kdasr ")]
         assert len(said) == 1 and path.name in said[0], said
         path.write_bytes(whole)
+
+
+def test_a_list_that_points_to_another_utterance_is_noticed(copy, capsys):
+    """A flipped bit of feats.scp gives another offset or another name; a renamed copy of a set is none."""
+    table = read_table(copy / "valid/feats.scp")
+    first, second, _ = table
+    for changed in ({first: table[second]}, {first: f"{table[first][:-1]}9"}, {first: None, "valid8": table[first]}):
+        rows = {key: value for key, value in (table | changed).items() if value is not None}
+        write_table(copy / "valid/feats.scp", rows)
+        capsys.readouterr()
+        assert kdasr(*decode(copy, "m")) == 1
+        said = capsys.readouterr().err
+        assert "its features are looked for at" in said and said.count("\n") == 1
+    write_table(copy / "valid/feats.scp", table)
+    script = Path(__file__).parents[1] / "utils/copy_data_dir.py"
+    words = ["--utt-prefix=p-", "--spk-prefix=p-", copy / "valid", copy / "renamed"]
+    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    assert kdasr(*decode(copy, "m")[:3], "--data", copy / "renamed", "--out", copy / "decoded2", "--beam", 2) == 0
 
 
 def test_a_config_that_was_edited_is_said_to_be(copy, capsys):

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, tables are checked, one run at a time."""
 
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, read_table, write_json, write_table
+from kdasr.files import (
+    atomic_dir,
+    atomic_write,
+    only_writer,
+    read_json,
+    read_lines,
+    read_table,
+    read_yaml,
+    write_json,
+    write_table,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -95,3 +106,69 @@ def test_json_comes_back(tmp_path):
     (tmp_path / "j").write_text("{")
     with pytest.raises(UserError, match=r"j:1: not JSON"):
         read_json(tmp_path / "j")
+
+
+def test_what_has_no_end_is_not_read(tmp_path):
+    """Devices, pipes that nobody writes to, files larger than any memory: at once, and in a sentence."""
+    with pytest.raises(UserError, match=r"/dev/zero: is a device, which may have no end"):
+        read_lines("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_lines(tmp_path / "pipe") == []
+    with open(tmp_path / "sparse", "wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(UserError, match=r"sparse: has 1024 GiB, more than any text here"):
+        read_lines(tmp_path / "sparse")
+
+
+def test_a_lock_is_a_plain_file(tmp_path):
+    (tmp_path / "elsewhere").write_text("text")
+    for number, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to(tmp_path / "elsewhere"))):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        make(directory / ".lock")
+        with (
+            pytest.raises(UserError, match=r"\.lock: is no plain file, as a lock is; remove it"),
+            only_writer(directory),
+        ):
+            pass
+    assert (tmp_path / "elsewhere").read_text() == "text"
+
+
+def test_a_directory_behind_a_link_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/old").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with atomic_dir(tmp_path / "link") as fresh:
+        (fresh / "new").touch()
+    assert (tmp_path / "link").is_symlink() and [path.name for path in (tmp_path / "real").iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_devices_and_directories_are_not_replaced(tmp_path):
+    (tmp_path / "dir").mkdir()
+    for path in ("/dev/null", tmp_path / "dir"):
+        with pytest.raises(UserError, match="is no ordinary file, and is not replaced by one"), atomic_write(path):
+            pass
+    with pytest.raises(UserError, match="cannot be replaced by a directory"), atomic_dir("/dev/null"):
+        pass
+
+
+def test_yaml_is_plain_and_flat(tmp_path):
+    path = tmp_path / "c.yaml"
+    for text, said in (
+        ("a: !!python/object/apply:os.system [x]\n", r"c\.yaml:1: is not YAML \("),
+        ("a: 1\nb: [1,\n", r"c\.yaml:3: is not YAML"),
+        ("[" * 100_000, r"c\.yaml: is nested too deeply"),
+        ("- " * 100_000, r"c\.yaml: is nested too deeply"),
+        ("a: 2021-99-99\n", r"c\.yaml: is not YAML"),
+        ("- a\n", "expected lines `name: value`"),
+        ("1: a\n", "expected lines `name: value`"),
+        ("a: \0\n", r"c\.yaml:1: holds a NUL byte"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_yaml(path)
+    path.write_text("token_list: ['[', '{', ']', 'a']\nb: {c: [1, 2.5, null]}\n")
+    assert read_yaml(path) == {"token_list": ["[", "{", "]", "a"], "b": {"c": [1, 2.5, None]}}
+    path.write_text("")
+    assert read_yaml(path) == {}

@@ -11,8 +11,9 @@ import argparse
 import shutil
 import subprocess
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdasr import __version__, checkpoints
 from kdasr.asr import init
@@ -26,6 +27,9 @@ from kdasr.files import atomic_dir, only_writer, read_json, read_numbers, read_t
 from kdasr.nbest.check_targets import SOFT_REMEDY, check_targets
 from kdasr.nbest.target_files import TABLES
 from kdasr.shards import digest
+
+if TYPE_CHECKING:
+    from kdasr.data.tokens import Tokens
 
 EXAMPLES = """examples:
   # a teacher on the transcribed part
@@ -375,7 +379,7 @@ def train(args: argparse.Namespace, out: Path, lists: Path, settings: dict[str, 
 
 def say_unfit(out: Path, lists: Path, command: Sequence[str]) -> list[str]:
     """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
-    from kdasr.asr.fit import frames_needed, too_short
+    from kdasr.asr.fit import too_short
     from kdasr.asr.task import KDTask
     from kdasr.data.tokens import load_tokens
     from kdasr.espnet import build, register
@@ -386,11 +390,8 @@ def say_unfit(out: Path, lists: Path, command: Sequence[str]) -> list[str]:
         raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
     if not (options.model_conf or {}).get("ctc_weight", 0.5) or options.input_size is None:
         return []
-    tokens = load_tokens(out / "tokens")
     frames = {key: int(row.split(",")[0]) for key, row in read_table(lists / "train" / "speech_shape").items()}
-    needed = {
-        key: frames_needed(tokens.encode(text)) for key, text in read_table(lists / "train" / "text", True).items()
-    }
+    needed = needed_frames(lists / "train", load_tokens(out / "tokens"), (options.kd_conf or {}).get("ctc_hyps"))
     unfit = too_short(build(register(), options, str(options.config)), options.input_size, frames, needed)
     if unfit:
         print(
@@ -398,6 +399,20 @@ def say_unfit(out: Path, lists: Path, command: Sequence[str]) -> list[str]:
             f"{unfit[0]} ({needed[unfit[0]]} needed): CTC learns nothing from them"
         )
     return unfit
+
+
+def needed_frames(lists: Path, tokens: Tokens, ctc_hyps: str | None) -> dict[str, int]:
+    """The fewest encoded frames that CTC needs for what it learns of each utterance: its text, or its hypotheses."""
+    from kdasr.asr.fit import frames_needed
+
+    if not (lists / "hyps").is_file() or ctc_hyps == "best":
+        return {key: frames_needed(tokens.encode(text)) for key, text in read_table(lists / "text", empty=True).items()}
+    lengths = read_table(lists / "hyp_lens")
+    needed = {}
+    for key, row in read_table(lists / "hyps").items():
+        ids = iter(map(int, row.split()))
+        needed[key] = max(frames_needed(list(islice(ids, int(length)))) for length in lengths[key].split())
+    return needed
 
 
 def updates(out: Path) -> int:

@@ -24,6 +24,7 @@ FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that are not whole
 FULL_SCALE = 32768.0  # of 16 bit: what 1.0 stands for in a file of floats
 # Floats above this are no clipped speech but already on the 16-bit scale, as some programs write them.
 ON_16_BIT_SCALE = 16.0
+LARGEST = 1 << 34  # bytes of a file of audio that is read: it has to fit into memory
 HIGHEST = 65536.0  # floats above this are on no scale that anybody could guess
 # What a file that is no raw one begins with, whatever its name: WAV, FLAC, AIFF, AU, Ogg, CAF.
 HEADERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"FORM", b".snd", b"OggS", b"caff")
@@ -66,6 +67,8 @@ def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
     """A whole file."""
     with opened(Place(str(path)), str(path)) as stream:
         magic = stream.read(len(sphere.MAGIC))
+        if stream.seek(0, 2) > LARGEST:
+            raise UserError(f"{path}: has more than {LARGEST >> 30} GiB, which no recording here has; cut it")
     if magic == sphere.MAGIC:
         return sphere.read_sphere(path, channel)
     if path.suffix.lower() == ".raw" and not magic.startswith(HEADERS):

@@ -7,6 +7,7 @@ Sums are float64 throughout: over 80 hours a float32 sum of squares has lost the
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,14 @@ def apply(features: np.ndarray, stats: Stats) -> np.ndarray:
 def write_npz(path: str | Path, stats: Stats) -> None:
     """Write ESPnet2's feats_stats.npz: what `normalize: global_mvn` takes as `stats_file`."""
     with atomic_write(path, "wb") as stream:
-        np.savez(stream, count=stats.count, sum=stats.sum, sum_square=stats.sum_square)
+        stream.write(packed(stats))
+
+
+def packed(stats: Stats) -> bytes:
+    """The bytes of a feats_stats.npz."""
+    stream = io.BytesIO()
+    np.savez(stream, count=stats.count, sum=stats.sum, sum_square=stats.sum_square)
+    return stream.getvalue()
 
 
 def read_npz(path: str | Path) -> Stats:

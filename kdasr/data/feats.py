@@ -363,6 +363,8 @@ def merge(
             if not count:
                 left_out.append(row.name)
                 continue
+            if row.name not in places:
+                raise UserError(f"{out}/feats.{shard}.scp: lacks {row.name}; remove it and run kdasr feats again")
             offset = places[row.name].rpartition(":")[2]
             tables["feats.scp"][row.name] = f"{out.absolute()}/feats.{shard}.ark:{offset}"
             tables["utt2num_frames"][row.name] = str(count)
@@ -409,6 +411,8 @@ def normalise_shard(
 
     def features() -> Any:
         for row, count, length in zip(rows, frames, lengths, strict=True):
+            if count and row.name not in raw:
+                raise UserError(f"{out}/raw.{shard}.scp: lacks {row.name}; remove {out} and run again")
             matrix = read_matrix(row.name, raw[row.name]) if count else np.zeros((0, 1), np.float32)  # (T, M)
             if count:
                 matrix = apply(matrix, stats[row.speaker])

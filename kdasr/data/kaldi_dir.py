@@ -10,12 +10,11 @@ What Kaldi's scripts do is in http://kaldi-asr.org/doc/data_prep.html; where the
 
 from __future__ import annotations
 
-import io
 import itertools
 import random
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from kdasr.errors import UserError, forgiving_output, refusal
@@ -212,8 +211,8 @@ def combine_dirs(target: Path, sources: Sequence[Path]) -> tuple[int, list[str]]
                     )
                 table[key] = value
         joined[name] = table
-    cmvns = [_cmvn_of(source) for source in sources]
-    put_dir(target, joined, _sum_cmvn([cmvn for cmvn in cmvns if cmvn]) if all(cmvns) else None)
+    cmvns = [source / CMVN for source in sources]
+    put_dir(target, joined, _sum_cmvn(cmvns) if all(path.is_file() for path in cmvns) else None)
     return len(joined["utt2spk"]), [n for n in ALL_TABLES if n not in names and any(n in part for part in parts)]
 
 
@@ -268,10 +267,13 @@ def fix_dir(directory: Path) -> tuple[int, int]:
         raise UserError(f"{directory}: no utterance is in all of {', '.join(present)}; nothing was changed")
     fixed = keep_utterances(tables, keep)
     backup = directory / ".backup"
+    if backup.is_symlink():
+        raise UserError(f"{backup}: is a link, and nothing is written through it; remove it")
     backup.mkdir(exist_ok=True)
     with only_writer(directory, name=".fix.lock"):
         for name in [*present, "spk2utt"]:
             if (directory / name).is_file():
+                (backup / name).unlink(missing_ok=True)  # a link there would be written through
                 shutil.copyfile(directory / name, backup / name)
         for name, table in fixed.items():
             write_table(directory / name, table)
@@ -346,18 +348,17 @@ def _cmvn_of(directory: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _sum_cmvn(stored: Iterable[bytes]) -> bytes:
-    """Add up global statistics (count, sum, sum_square), which is what the joined features' would be."""
-    import numpy as np
+def _sum_cmvn(paths: Sequence[Path]) -> bytes:
+    """Add up global statistics: what the joined features' would be; UserError if they are of other features."""
+    from kdasr.data.cmvn import merge, packed, read_npz
 
-    total: dict[str, np.ndarray] = {}
-    for data in stored:
-        with np.load(io.BytesIO(data)) as arrays:
-            for name in arrays.files:
-                total[name] = total[name] + arrays[name] if name in total else arrays[name]
-    stream = io.BytesIO()
-    np.savez(stream, **total)
-    return stream.getvalue()
+    parts = [read_npz(path) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if part.sum.shape != parts[0].sum.shape:
+            raise UserError(
+                f"{path}: has {len(part.sum)} bins, {paths[0]} has {len(parts[0].sum)}; join sets of the same features"
+            )
+    return packed(merge(parts))
 
 
 def _loose_table(path: Path) -> dict[str, str]:

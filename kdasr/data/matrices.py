@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from kdasr.data.places import ENDS_LATE, Place, Ranges, opened, parse
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, open_now, read_lines
+from kdasr.files import atomic_write, open_now, read_lines, read_table
 
 if TYPE_CHECKING:
     import numpy as np
 
+SHARD = re.compile(r"feats\.[0-9]+\.scp")  # the list of an archive of `kdasr feats`
 HEAD = 64  # bytes that tell what stands somewhere
 AUDIO = (b"RIFF", b"fLaC", b"AUDI", b"NIST")
 # bytes of a value
@@ -93,15 +95,17 @@ def check_heads(places: Mapping[str, Place], remedy: str) -> None:
 def check_archives(places: Mapping[str, Place], remedy: str) -> None:
     """Read every archive of these places once, and compare it with its checksum.
 
-    An archive of somebody else's that has none is passed over.
+    Beside an archive of `kdasr feats` stands its own list, x.scp: what lies at a place has to be of that utterance, or
+    of one that was renamed with a prefix or suffix. An archive of somebody else's that has no checksum is passed over.
 
     Args:
         places: of matrices, by utterance.
         remedy: how to make an archive again.
 
     Raises:
-        UserError: one that was changed, or cannot be read.
+        UserError: one that was changed, or cannot be read; or a place that is another utterance's.
     """
+    listed: dict[str, dict[int, str]] = {}  # archives of kdasr's: offset -> utterance
     for path in dict.fromkeys(place.path for place in places.values() if place.offset is not None):
         known = Path(path).with_suffix(".sha256")
         if not known.is_file():
@@ -116,6 +120,21 @@ def check_archives(places: Mapping[str, Place], remedy: str) -> None:
             raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         if found != written[0]:
             raise UserError(f"{path}: was changed after it was written (its sha256 is another); {remedy}")
+        listed[path] = _own_list(Path(path).with_suffix(".scp"))
+    for name, place in places.items():
+        if listed.get(place.path) and place.offset is not None:
+            there_is = listed[place.path].get(place.offset)
+            if there_is is None or there_is not in name:
+                what = f"where {there_is} stands" if there_is else "where no utterance begins"
+                raise UserError(f"{name}: its features are looked for at {place.entry()}, {what}; {remedy}")
+
+
+def _own_list(path: Path) -> dict[int, str]:
+    """Offset -> utterance, of an archive of `kdasr feats`; nothing for others."""
+    if not path.is_file() or not SHARD.fullmatch(path.name):
+        return {}
+    places = ((name, entry.rpartition(":")[2]) for name, entry in read_table(path, empty=True).items())
+    return {int(offset): name for name, offset in places if offset.isdecimal()}
 
 
 def read_matrix(

@@ -13,7 +13,6 @@ from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import columns, read_table
 
-
 LONGEST = 1e9  # seconds: no recording has a place behind that
 
 

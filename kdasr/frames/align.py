@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kdasr.checkpoints import checksums, compare
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, read_table, write_json, write_table
 from kdasr.shards import digest
@@ -61,7 +62,12 @@ def run(args: argparse.Namespace) -> None:
         if not aligned:
             raise UserError(f"{data}: every utterance is too short for its text, as {skipped[0]}; name another set")
         write_table(out / ALIGNMENT, {name: written(spikes) for name, spikes in aligned.items()})
-        record = {"utterances": len(aligned), "skipped": skipped, "frames": frames}
+        record = {
+            "utterances": len(aligned),
+            "skipped": skipped,
+            "frames": frames,
+            "sha256": checksums(out, [ALIGNMENT]),
+        }
         write_json(out / RECORD, {**record, "cpu_seconds": round(time.process_time() - began, 1), **settings})
     if skipped:
         print(f"{out}: left out, too short for their text: {', '.join(skipped)}")
@@ -142,7 +148,9 @@ def read_alignment(directory: str | Path) -> tuple[dict[str, Spikes], list[str]]
         found[name] = spikes
     if not found:
         raise UserError(f"{path}: is empty; make it again: kdasr frames align")
-    skipped = read_json(Path(directory) / RECORD).get("skipped")
+    record = read_json(Path(directory) / RECORD)
+    compare(directory, record.get("sha256"), "make it again: kdasr frames align")
+    skipped = record.get("skipped")
     if not isinstance(skipped, list) or not all(isinstance(name, str) for name in skipped):
         raise UserError(f"{Path(directory) / RECORD}: is no record of an alignment; make it again: kdasr frames align")
     return found, skipped

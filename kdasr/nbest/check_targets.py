@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdasr.checkpoints import compare
 from kdasr.data.matrices import check_archives, read_matrix
 from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
@@ -51,7 +52,8 @@ def check_targets(
         UserError: the first thing wrong, with its file and utterance.
     """
     directory = Path(directory)
-    settings = read_json(directory / "targets.json").get("settings", {})
+    record = read_json(directory / "targets.json")
+    settings = record.get("settings", {})
     if settings.get("tokens") != tokens_digest:
         raise UserError(
             f"{directory}/targets.json: was made with another token list; name that one's --tokens, or make the "
@@ -86,6 +88,9 @@ def check_targets(
         checked[name] = found
     if "soft.scp" in places:
         check_soft(directory / "soft.scp", places["soft.scp"], lens, vocabulary)
+    compare(directory, record.get("sha256"), remedy_of(directory))
+    if (directory / "soft.json").is_file():
+        compare(directory, read_json(directory / "soft.json").get("sha256"), SOFT_REMEDY)
     return checked
 
 

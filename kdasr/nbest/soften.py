@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kdasr.arrays import read_npz
+from kdasr.checkpoints import checksums
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json
+from kdasr.files import atomic_write, columns, only_writer, read_json, read_table, write_json
 from kdasr.losses import MEANS
 from kdasr.models import Models, find_models
 from kdasr.nbest.target_files import write_soft_table
@@ -120,7 +121,8 @@ def run(args: argparse.Namespace) -> None:
             write_soft_table(out, out, merged(parts, len(shards), second=True), "ctc")
         write_soft_table(out, out, merged(parts, len(shards)))
         steps = sum(len(tokens) + 1 for _, hyps in work for tokens in hyps)
-        write_json(out / DONE, {"settings": settings, "utterances": len(work), "steps": steps})
+        sums = checksums(out, ["soft.scp", *(["ctc.scp"] if how.ctc else [])])
+        write_json(out / DONE, {"settings": settings, "utterances": len(work), "steps": steps, "sha256": sums})
         shutil.rmtree(parts)
     print(f"{out}: soft targets of {len(work)} utterances, {steps} steps")
 
@@ -140,8 +142,11 @@ def read_work(targets: Path, data: Sequence[str], models: Models) -> list[tuple[
     for key in sorted(flat, key=lambda key: (-frames.get(key, 0), key)):
         if key not in rows:
             raise UserError(f"{targets}: {key} is in none of {' '.join(map(str, data))}; name its feature directory")
-        tokens, counts = [int(i) for i in flat[key].split()], [int(n) for n in lens.get(key, "").split()]
-        if sum(counts) != len(tokens) or not counts:
+        try:
+            tokens, counts = ([int(word) for word in columns(row)] for row in (flat[key], lens.get(key, "")))
+        except ValueError:
+            tokens, counts = [], []
+        if min([*tokens, *counts], default=0) < 0 or sum(counts) != len(tokens) or not counts:
             raise UserError(f"{targets}/hyp_lens: {key} does not fit its hyps; make the targets again (kdasr targets)")
         ends = [sum(counts[: k + 1]) for k in range(len(counts))]
         work.append((rows[key], [tokens[end - n : end] for n, end in zip(counts, ends, strict=True)]))

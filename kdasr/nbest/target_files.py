@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.checkpoints import checksums
 from kdasr.data.matrices import write_ark
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, write_json, write_table
@@ -47,7 +48,7 @@ def write_targets(
         weights = {key: " ".join(f"{t.weight:.9g}" for t in targets) for key, targets in chosen.items()}
         write_table(fresh / "weights", weights)
         write_table(fresh / "text", {key: max(targets, key=lambda t: t.weight).text for key, targets in chosen.items()})
-        write_json(fresh / "targets.json", record)
+        write_json(fresh / "targets.json", {**record, "sha256": checksums(fresh, [*TABLES, "soft.scp"])})
 
 
 def write_soft_table(

@@ -168,6 +168,8 @@ def copy_rest(model: Path, out: Path, config: Mapping[str, Any]) -> None:
     """Copy what a model directory holds besides checkpoints: config.yaml, tokens/, the statistics its config names."""
     shutil.copyfile(model / "config.yaml", out / "config.yaml")
     if (model / "tokens").is_dir():
+        for path in (model / "tokens").iterdir():
+            checkpoints.check_known(path)  # or damage would get a checksum of its own
         shutil.copytree(model / "tokens", out / "tokens")
     stats = (config.get("normalize_conf") or {}).get("stats_file")
     if stats:

@@ -7,6 +7,8 @@ import yaml
 from tiny_training import CONFIG, train, write_place
 
 from kdasr.asr.fit import frames_needed, too_short
+from kdasr.asr.train import needed_frames
+from kdasr.data.tokens import load_tokens
 from kdasr.espnet import register
 from kdasr.files import read_json, read_table, write_table
 
@@ -81,6 +83,19 @@ def test_they_are_counted_before_the_training(tmp_path, capsys):
         f"2 of {len(keys)} utterances have more tokens than the encoder gives frames, as {keys[3]} (79 needed)" in said
     )
     assert read_json(tmp_path / "m/kdasr.json")["ctc_unfit"] == 2
+    # of targets, a hypothesis that is not the best one counts, too, unless CTC learns the best alone
+    ids = read_table(place / "targets/hyps")
+    lens = read_table(place / "targets/hyp_lens")
+    write_table(place / "targets/hyps", ids | {keys[2]: " ".join(["2", *["3"] * 90])})
+    write_table(place / "targets/hyp_lens", lens | {keys[2]: "1 90"})
+    write_table(place / "targets/weights", read_table(place / "targets/weights") | {keys[2]: "0.9 0.1"})
+    lists = tmp_path / "lists"
+    for name in ("hyps", "hyp_lens"):
+        write_table(lists / name, read_table(place / "targets" / name))
+    write_table(lists / "text", {keys[2]: "A"})
+    tokens = load_tokens(place / "char")
+    assert needed_frames(lists, tokens, None)[keys[2]] == needed_frames(lists, tokens, "all")[keys[2]] == 179
+    assert needed_frames(lists, tokens, "best") == {keys[2]: 1}
     config["model_conf"]["ctc_weight"] = 0.0
     (place / "c.yaml").write_text(yaml.safe_dump(config))
     assert train(place, tmp_path / "attention") == 0

@@ -90,6 +90,9 @@ def test_bad_rows(targets, table, row, said):
 
 def test_weights_may_be_rounded(targets):
     write_table(targets / "weights", {"u1": "0.3333 0.6666", "u2": "1"})
+    with pytest.raises(UserError, match=r"t/weights: was changed after it was written .*; make the targets again"):
+        check(targets)
+    write_json(targets / "targets.json", {"settings": {"tokens": "abc"}})  # of somebody's own making, no checksums
     assert check(targets)["weights"]["u1"] == [0.3333, 0.6666]
 
 
