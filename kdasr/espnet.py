@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdasr import checkpoints
-from kdasr.errors import UserError
+from kdasr.errors import UserError, forgiving_output
 from kdasr.files import read_yaml
 from kdasr.guard import guard
 
@@ -363,6 +363,7 @@ def find_checkpoint(
 
 def main() -> None:
     """Run a stock ESPnet program with kdasr's networks known to it."""
+    forgiving_output()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__)
         return

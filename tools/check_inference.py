@@ -23,12 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from kdasr.data.kaldi_dir import write_subset
+from kdasr.errors import forgiving_output
 from kdasr.espnet import find_checkpoint
 from kdasr.files import read_table
 
 
 def main() -> int:
     """Run, print the table, and tell whether all 1-bests are equal."""
+    forgiving_output()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, help="ESPnet model directories")
     parser.add_argument("--data", type=Path, required=True, help="feature directory (feats.scp)")

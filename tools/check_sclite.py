@@ -27,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from kdasr.errors import forgiving_output
 from kdasr.score import sclite
 from kdasr.score.align import align_words
 from kdasr.score.characters import characters
@@ -56,6 +57,7 @@ ODD = "a/b|x*|y**|*|}|--|(uh)|\"|%s|<noise>|Über|é|É|naïve\u00a0x|&&|'n'|-da
 
 def main() -> int:
     """Run, print the table, and tell whether all lines are equal."""
+    forgiving_output()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5000, help="of each kind (default 5000)")
     parser.add_argument("--seed", type=int, default=1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import io
 import re
 import unicodedata
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdasr.checkpoints import checksums, compare
 from kdasr.data.kaldi_check import odd_character
 from kdasr.data.kaldi_dir import refuse_nameless
 from kdasr.errors import UserError
@@ -130,37 +130,30 @@ def load_tokens(directory: str | Path) -> Tokens:
         token, times = Counter(tokens).most_common(1)[0]
         raise UserError(f"{path}: {token} stands there {times} times; make the list anew with kdasr tokens")
     nlsyms = [line for line in read_lines(directory / "nlsyms.txt") if line]
+    compare(directory, made.get("sha256"), "copy it again, or run kdasr tokens again")
     if kind == "char":
         return Tokens("char", tokens, nlsyms)
     if kind not in ("bpe", "unigram") or not (directory / "bpe.model").exists():
         raise UserError(
             f"{directory}: expected type char in tokens.json, or bpe or unigram and bpe.model; run kdasr tokens again"
         )
-    return Tokens(kind, tokens, nlsyms, read_pieces(directory / "bpe.model", made.get("bpe_model")))
+    return Tokens(kind, tokens, nlsyms, read_pieces(directory / "bpe.model"))
 
 
-def read_pieces(path: Path, expected: Any = None) -> bytes:
+def read_pieces(path: Path) -> bytes:
     """A sentencepiece model.
 
-    Args:
-        path: its file.
-        expected: the digest of its bytes, where that was written down. A model that was damaged after that is not even
-            loaded: sentencepiece does not check what it reads, and can end the process.
+    One that was damaged may end the process, as sentencepiece does not check what it reads: whoever has a checksum of
+    it compares before.
 
     Raises:
-        UserError: it is empty, damaged or no such model.
+        UserError: it is empty, or no such model.
     """
     if not path.is_file():
         raise UserError(f"{path}: is no file, expected a sentencepiece model; copy it again, or run kdasr tokens again")
     model = path.read_bytes()
-    if expected not in (None, _digest(model)):
-        raise UserError(f"{path}: was changed after it was made; copy it again, or run kdasr tokens again")
     _processor(model, path)
     return model
-
-
-def _digest(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()[:16]
 
 
 def _processor(model: bytes, path: str | Path) -> Any:
@@ -388,10 +381,8 @@ def write(out: Path, tokens: Tokens, made_from: dict[str, Any]) -> None:
         (fresh / "nlsyms.txt").write_text("".join(f"{symbol}\n" for symbol in tokens.nlsyms), encoding="utf-8")
         if tokens.model:
             (fresh / "bpe.model").write_bytes(tokens.model)
-        record: dict[str, Any] = {"type": tokens.type, "size": len(tokens), "made_from": made_from}
-        if tokens.model:
-            record["bpe_model"] = _digest(tokens.model)
-        write_json(fresh / "tokens.json", record)
+        record = {"type": tokens.type, "size": len(tokens), "made_from": made_from}
+        write_json(fresh / "tokens.json", {**record, "sha256": checksums(fresh, ["*.txt", "bpe.model"])})
 
 
 def check(tokens: Tokens, path: Path) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdasr.checkpoints import checksums, compare
 from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, refuse_other_things
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, columns, only_writer, read_json, read_lines, split_key, write_json
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> None:
             (fresh / "tokens.txt").write_text("".join(f"{word}\n" for word in words.list), encoding="utf-8")
             rare = "".join(f"{word} {count}\n" for word, count in words.rare.items())
             (fresh / "rare.txt").write_text(rare, encoding="utf-8")
-            write_json(fresh / "tokens.json", {"type": "word", "size": len(words), "made_from": made_from})
+            record = {"type": "word", "size": len(words), "made_from": made_from, "sha256": checksums(fresh, ["*.txt"])}
+            write_json(fresh / "tokens.json", record)
     print(f"{out}: {len(words)} words, {len(words.rare)} rare ones in the class {RARE}")
 
 
@@ -140,7 +142,8 @@ def load_vocabulary(directory: str | Path) -> Vocabulary:
         UserError: a file is missing, or tokens.txt is no token list.
     """
     directory = Path(directory)
-    if read_json(directory / "tokens.json").get("type") != "word":
+    record = read_json(directory / "tokens.json")
+    if record.get("type") != "word":
         return load_tokens(directory)
     path = directory / "tokens.txt"
     words = read_lines(path)
@@ -152,6 +155,7 @@ def load_vocabulary(directory: str | Path) -> Vocabulary:
         if not re.fullmatch("0*[1-9][0-9]{0,17}", count) or RARE not in words:
             raise UserError(f"{directory}/rare.txt:{number}: expected 'WORD COUNT', found {line!r}; make it anew")
         rare[word] = int(count)
+    compare(directory, record.get("sha256"), "copy it again, or make it anew (kdasr lm words)")
     return Words(words, rare)
 
 

@@ -424,7 +424,7 @@ def test_a_damaged_sentencepiece_model_is_refused(long_text, tmp_path, capsys, k
     assert kdasr("--text", long_text, "--out", tmp_path / "sp", "--type", "bpe", "--vocab", "40") == 0
     if not noted:  # as directories of earlier versions are
         made = json.loads((tmp_path / "sp/tokens.json").read_text())
-        del made["bpe_model"]
+        del made["sha256"]
         (tmp_path / "sp/tokens.json").write_text(json.dumps(made))
     load_tokens(tmp_path / "sp")
     path = tmp_path / "sp/bpe.model"
@@ -442,7 +442,7 @@ def test_a_model_of_other_bytes_is_not_even_loaded(long_text, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"bpe\.model: was changed after it was made; copy it again"):
+    with pytest.raises(UserError, match=r"bpe\.model: was changed after it was written .*; copy it again"):
         load_tokens(tmp_path / "sp")
 
 
@@ -510,3 +510,13 @@ def test_a_text_to_check_that_is_absent_is_refused_first(text, tmp_path, capsys)
     assert kdasr("--text", text, "--out", tmp_path / "char", "--check", tmp_path / "none") == 1
     assert "none: no such file" in capsys.readouterr().err
     assert not (tmp_path / "char").exists()
+
+
+def test_a_changed_list_is_noticed(tmp_path, capsys):
+    """Another letter for a token would spell another text, without anything else wrong."""
+    (tmp_path / "text").write_text("u1 AB AB\n")
+    assert main(["tokens", "--text", str(tmp_path / "text"), "--out", str(tmp_path / "t")]) == 0
+    path = tmp_path / "t/tokens.txt"
+    path.write_text(path.read_text().replace("A", "C"))
+    with pytest.raises(UserError, match=r"t/tokens\.txt: was changed after it was written"):
+        load_tokens(tmp_path / "t")
