@@ -250,14 +250,14 @@ def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Pa
     lines: list[str] = []
     found: dict[str, str] = {}  # <...> word: where it stands
     for path in texts:
-        for name, text in read_table(path).items():
+        for number, (name, text) in enumerate(read_table(path).items(), 1):
             odd = odd_character(text, blanks=" ")
             if odd:
                 raise UserError(
-                    f"{path}: {name} has the character {odd!a}, which would become a token; write a plain space"
+                    f"{path}:{number}: {name} has the character {odd!a}, which would become a token; write a plain space"
                 )
             if "<" in text:
-                found |= {word: f"{path}: {name}" for word in columns(text) if NLSYM.fullmatch(word)} | found
+                found |= {word: f"{path}:{number}: {name}" for word in columns(text) if NLSYM.fullmatch(word)} | found
             lines.append(text)
     if not lines:
         raise UserError(f"{texts[0]}: no text in it, so no tokens either; give the training set's transcripts")
