@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from kdasr import __version__
-from kdasr.errors import UserError, forgiving_output, refusal
+from kdasr.errors import UserError, forgiving_output, refusal, speak_utf8
 
 # verb: (module, what it does). A module offers add_arguments(parser) and run(args), has its
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
@@ -76,6 +76,8 @@ def underscored(word: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, 1 for an error that a user can mend, 2 for wrong usage."""
+    if argv is None:
+        speak_utf8()
     forgiving_output()
     status = run(argv)
     try:
@@ -106,6 +108,10 @@ def run(argv: Sequence[str] | None) -> int:
         print(usage(), file=sys.stderr)
         print(f"\nkdasr: there is no verb {words[0]!r}", file=sys.stderr)
         return 2
+    odd = next((word for word in words if any("\ud800" <= letter <= "\udfff" for letter in word)), None)
+    if odd is not None:  # bytes of no text: they could be written into no list
+        print(f"kdasr {verb}: {odd!a}: is not UTF-8; rename the file, or give another name", file=sys.stderr)
+        return 1
     module = importlib.import_module(VERBS[verb][0])
     parser = argparse.ArgumentParser(
         prog=f"kdasr {verb}",

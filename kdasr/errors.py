@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import locale
+import os
 import sys
 
 
@@ -37,6 +39,19 @@ def forgiving_output() -> None:
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):  # closed
                 stream.reconfigure(errors="backslashreplace")
+
+
+def speak_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode, unless the locale is one of UTF-8.
+
+    Lists name files in UTF-8. In a Latin-1 locale Python would look for other names, and write others into lists. What
+    is printed stays in the locale's letters.
+    """
+    if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") or os.environ.get("PYTHONUTF8"):
+        return
+    os.environ.setdefault("PYTHONIOENCODING", f"{locale.getpreferredencoding(False)}:backslashreplace")
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def refusal(error: OSError) -> str | None:

@@ -1,8 +1,11 @@
 """The command: help is quick and complete, errors are one sentence."""
 
 import errno
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +109,38 @@ def test_what_no_user_can_mend_keeps_its_traceback(monkeypatch, tmp_path):
 def test_options_may_be_spelled_with_hyphens():
     words = ["--id-form", "--x-y=a-b", "--plain", "a-b", "-o", "--"]
     assert [underscored(word) for word in words] == ["--id_form", "--x_y=a-b", "--plain", "a-b", "-o", "--"]
+
+
+@pytest.fixture(scope="module")
+def latin1(tmp_path_factory):
+    """The environment of a Latin-1 locale."""
+    root = tmp_path_factory.mktemp("locale")
+    made = shutil.which("localedef") and subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", root / "en_US"], capture_output=True, check=False
+    )
+    if not made or not (root / "en_US").is_dir():
+        pytest.skip("needs localedef and the sources of en_US (Debian: locales or libc-bin)")
+    return {**os.environ, "LOCPATH": str(root), "LC_ALL": "en_US"}
+
+
+def test_a_latin1_locale(tmp_path, latin1):
+    """Files are found and named in UTF-8, as lists have them; a letter that the terminal has not is shown as a number."""
+    (tmp_path / "ü").mkdir()
+    (tmp_path / "ü/日本").write_text("u1 é 明\n", encoding="utf-8")
+    command = [sys.executable, "-m", "kdasr.cli", "tokens", "--text", "ü/日本", "--out", "ü/t", "--check", "ü/日本"]
+    done = subprocess.run(command, cwd=tmp_path, env=latin1, capture_output=True, check=False)
+    assert done.returncode == 0 and done.stderr == b""
+    assert "é" in (tmp_path / "ü/t/tokens.txt").read_text(encoding="utf-8")
+    assert done.stdout.startswith("ü/t: ".encode("latin-1")) and rb"\u65e5\u672c" in done.stdout
+    script = Path(__file__).parents[1] / "utils/utt2spk_to_spk2utt.py"
+    (tmp_path / "ü/u2s").write_text("u1 日\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, script, "ü/u2s"], cwd=tmp_path, env=latin1, capture_output=True, check=False)
+    assert done.returncode == 0 and done.stdout == b"\\u65e5 u1\n"
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    command = [sys.executable.encode(), b"-m", b"kdasr.cli", b"tokens", b"--text", b"x", b"--out", b"o\xff"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"}
+    )
+    assert done.returncode == 1 and b"is not UTF-8; rename the file" in done.stderr and done.stderr.count(b"\n") == 1

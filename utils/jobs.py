@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import shlex
@@ -109,6 +110,13 @@ def now() -> str:
 def shown(command: Sequence[str]) -> str:
     """The command as one can paste it into a shell."""
     return " ".join(word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word) for word in command)
+
+
+def open_log(log: str, mode: str) -> IO[str]:
+    """Open a log, w or a. OSError where a link stands in its place: what it leads to may be somebody's only copy."""
+    if os.path.islink(log) and not os.path.realpath(log).startswith(("/dev/", "/proc/")):  # noqa: PTH114
+        raise OSError(errno.ELOOP, "is a link, through which no log is written; remove it", log)
+    return open(log, mode, encoding="utf-8", errors="surrogateescape")
 
 
 def launch(

@@ -198,7 +198,7 @@ def start(options: Options, number: int, gpus: list[Gpu]) -> Job:
     if log == NO_LOG:
         return Job(log, jobs.launch(command, None, environment, group=0, locks=locks), gpus)
     os.makedirs(os.path.dirname(log) or ".", exist_ok=True)  # noqa: PTH103, PTH120
-    with open(log, "w", encoding="utf-8", errors="surrogateescape") as stream:
+    with jobs.open_log(log, "w") as stream:
         return Job(log, jobs.launch(command, stream, environment, group=0, locks=locks), gpus)
 
 
@@ -210,7 +210,7 @@ def finish(job: Job, options: Options) -> bool:
         return False
     try:
         if job.log != NO_LOG:
-            with open(job.log, "a", encoding="utf-8") as stream:
+            with jobs.open_log(job.log, "a") as stream:
                 if job.told:
                     stream.write(f"# Ended what the command had left running (signal {job.told})\n")
                 jobs.write_end(stream, code, job.ended - job.started, options.num_threads)

@@ -89,7 +89,7 @@ class Run:
             os.chdir(self.directory)
             log.parent.mkdir(parents=True, exist_ok=True)
             # appended: what SLURM itself or an attempt before this one has written stays
-            with log.open("a", encoding="utf-8", errors="surrogateescape") as stream:
+            with jobs.open_log(str(log), "a") as stream:
                 command = [options.words(word, self.number) for word in options.command]
                 environment = {**os.environ, **self.environment, "OMP_NUM_THREADS": str(options.num_threads)}
                 self.process = jobs.launch(command, stream, environment, where=f"{self.host}, SLURM job {self.id}")
@@ -99,7 +99,7 @@ class Run:
                 time.sleep(SETTLE_BAD if code else SETTLE_GOOD)
             # SLURM may not find what has left the command's group, and whoever sees the exit file goes on
             jobs.end_descendants(FORWARD)
-            with log.open("a", encoding="utf-8") as stream:
+            with jobs.open_log(str(log), "a") as stream:
                 jobs.write_end(stream, code, seconds, options.num_threads)
         except OSError as error:
             jobs.say(str(error))

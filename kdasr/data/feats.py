@@ -149,7 +149,7 @@ def describe(
             if (args.out / "done.json").exists():  # finished: the audio may go
                 total = read_json(args.out / "manifest.json").get("audio_bytes", 0)
                 break
-            reason = error.strerror if isinstance(error, OSError) else "a NUL byte in its name"
+            reason = error.strerror if isinstance(error, OSError) else "a name that no file can have"
             raise UserError(
                 f"{data / 'wav.scp'}: {name}: {place.path} cannot be opened ({reason}); mend the path"
             ) from None

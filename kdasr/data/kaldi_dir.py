@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from kdasr.errors import UserError, forgiving_output, refusal
+from kdasr.errors import UserError, forgiving_output, refusal, speak_utf8
 from kdasr.files import atomic_dir, columns, only_writer, read_lines, read_table, split_key, write_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
@@ -230,6 +230,13 @@ def split_dir(directory: Path, parts: int, per_utterance: bool = False) -> Path:
         made = [target / str(part) for part in range(1, parts + 1)]
         if all(_holds(part, tables, newest) for part in made):
             return target
+        strange = [
+            path.name for path in target.glob("*") if not (path.name.isdecimal() and (path / "utt2spk").is_file())
+        ]
+        if strange:
+            raise UserError(
+                f"{target}: holds {strange[0]}, which is no part of a split, so it is not replaced; move it"
+            )
         with atomic_dir(target) as fresh:
             for number, piece in enumerate(pieces, 1):
                 put_dir(fresh / str(number), keep_utterances(tables, piece), _cmvn_of(directory))
@@ -283,6 +290,7 @@ def fix_dir(directory: Path) -> tuple[int, int]:
 
 def exit_status(work: Callable[[], None], name: str) -> int:
     """Run a script's work: 0, or 1 after printing the error that the user can mend."""
+    speak_utf8()
     forgiving_output()
     try:
         work()

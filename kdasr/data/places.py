@@ -105,7 +105,7 @@ def opened(place: Place, where: str) -> Iterator[BinaryIO]:
             f"{prefix}{place.path}: no such file; mend the path, or make the list again if the data has moved"
         ) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "a NUL byte in its name"
+        reason = error.strerror if isinstance(error, OSError) else "a name that no file can have"
         raise UserError(f"{prefix}{place.path}: cannot be read ({reason}); copy it again, or mend the path") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

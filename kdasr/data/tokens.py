@@ -254,7 +254,7 @@ def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Pa
             odd = odd_character(text, blanks=" ")
             if odd:
                 raise UserError(
-                    f"{path}:{number}: {name} has the character {odd!a}, which would become a token; write a plain space"
+                    f"{path}:{number}: {name} has the character {odd!a}, which would become a token; write a space"
                 )
             if "<" in text:
                 found |= {word: f"{path}:{number}: {name}" for word in columns(text) if NLSYM.fullmatch(word)} | found

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -381,3 +382,39 @@ def test_affixes_that_no_id_can_have(tmp_path, affix):
         with pytest.raises(UserError, match="cannot be part of an id"):
             kaldi_dir.copy_dir(tmp_path / "a", tmp_path / "b", spk, utt)
     assert not (tmp_path / "b").exists()
+
+
+def test_nothing_else_is_lost_to_a_split_or_a_mend(tmp_path):
+    """What is no part of a split is not replaced by one, and no link of a stranger's is written through."""
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    (tmp_path / "d/split3").mkdir()
+    (tmp_path / "d/split3/thesis.tex").write_text("years")
+    with pytest.raises(UserError, match=r"split3: holds thesis\.tex, which is no part of a split"):
+        kaldi_dir.split_dir(tmp_path / "d", 3)
+    assert (tmp_path / "d/split3/thesis.tex").read_text() == "years"
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / "d/.backup").mkdir()
+    (tmp_path / "d/.backup/text").symlink_to(tmp_path / "precious")
+    kaldi_dir.fix_dir(tmp_path / "d")
+    assert (tmp_path / "precious").read_text() == "text" and not (tmp_path / "d/.backup/text").is_symlink()
+    (tmp_path / "away").mkdir()
+    shutil.rmtree(tmp_path / "d/.backup")
+    (tmp_path / "d/.backup").symlink_to(tmp_path / "away")
+    with pytest.raises(UserError, match=r"\.backup: is a link, and nothing is written through it"):
+        kaldi_dir.fix_dir(tmp_path / "d")
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+def test_statistics_of_other_features_are_not_added_up(tmp_path):
+    for name, values in (("a", (1.0, 2.0)), ("b", (1.0,))):
+        kaldi_dir.put_dir(tmp_path / name, renamed(tables(), name))
+        cmvn(tmp_path / name / "cmvn.npz", 10, *values)
+    with pytest.raises(UserError, match=r"b/cmvn\.npz: has 1 bins, \S+a/cmvn\.npz has 2; join sets"):
+        kaldi_dir.combine_dirs(tmp_path / "c", [tmp_path / "a", tmp_path / "b"])
+    assert not (tmp_path / "c").exists()
+
+
+def renamed(made, prefix):
+    """Tables whose utterances and speakers are another set's."""
+    rows = {name: {f"{prefix}{key}": value for key, value in table.items()} for name, table in made.items()}
+    return rows | {"utt2spk": {key: f"{prefix}{value}" for key, value in rows["utt2spk"].items()}}

@@ -393,3 +393,12 @@ def test_too_many_gpus_are_refused(tmp_path):
     code, _, err = run(tmp_path, "--gpu", "2", "x.log", "true", CUDA_VISIBLE_DEVICES="0")
     assert code == 2 and "--gpu 2: CUDA_VISIBLE_DEVICES or nvidia-smi -L show 1 GPU(s) here" in err
     assert run(tmp_path, "--gpu", "1", "x.log", "true", CUDA_VISIBLE_DEVICES="")[0] == 2
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / "x.log").symlink_to(tmp_path / "precious")
+    code, _, err = run(tmp_path, "x.log", "true")
+    assert code == 2 and "is a link, through which no log is written" in err and err.count("\n") == 1
+    assert (tmp_path / "precious").read_text() == "text"
+    assert run(tmp_path, "/dev/stderr", "true")[0] == 0  # a link as well, to nothing that could be lost
