@@ -124,7 +124,7 @@ def latin1(tmp_path_factory):
 
 
 def test_a_latin1_locale(tmp_path, latin1):
-    """Files are found and named in UTF-8, as lists have them; a letter that the terminal has not is shown as a number."""
+    """Files are found and named in UTF-8, as in lists; a letter that the terminal has not is shown as a number."""
     (tmp_path / "ü").mkdir()
     (tmp_path / "ü/日本").write_text("u1 é 明\n", encoding="utf-8")
     command = [sys.executable, "-m", "kdasr.cli", "tokens", "--text", "ü/日本", "--out", "ü/t", "--check", "ü/日本"]
