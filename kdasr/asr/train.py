@@ -234,6 +234,8 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         else:
             steps = {key: len(tokens.encode(said[key])) for key in said}
         write_table(lists / part / "text_shape", {key: f"{steps[key]},{len(tokens.list)}" for key in said})
+    for name in ("hyps", "hyp_lens", "weights"):
+        (lists / "train" / name).unlink(missing_ok=True)  # of a run that came no further than this
     if args.targets:
         for name in TABLES:
             write_table(lists / "train" / name, read_table(Path(args.targets) / name, empty=True))
