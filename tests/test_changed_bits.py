@@ -96,7 +96,6 @@ READ = {
     "targets/soft.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
     "targets/hyps": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
     "targets/weights": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
-    "targets/ctc.scp": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
     "m/tokens/tokens.txt": [lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2")],
     "targets/ctc.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
 }
@@ -163,12 +162,27 @@ def test_a_list_that_points_to_another_utterance_is_noticed(copy, capsys):
         capsys.readouterr()
         assert kdasr(*decode(copy, "m")) == 1
         said = capsys.readouterr().err
-        assert "its features are looked for at" in said and said.count("\n") == 1
+        assert "its matrix is looked for at" in said and said.count("\n") == 1
     write_table(copy / "valid/feats.scp", table)
     script = Path(__file__).parents[1] / "utils/copy_data_dir.py"
     words = ["--utt-prefix=p-", "--spk-prefix=p-", copy / "valid", copy / "renamed"]
     subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
     assert kdasr(*decode(copy, "m")[:3], "--data", copy / "renamed", "--out", copy / "decoded2", "--beam", 2) == 0
+
+
+def test_soft_targets_of_another_utterance_are_noticed(copy, capsys):
+    """Of a frame's distributions there is nothing else to tell; a moved directory's list may be edited."""
+    table = read_table(copy / "targets/ctc.scp")
+    first, second, *_ = table
+    write_table(copy / "targets/ctc.scp", table | {first: table[second]})
+    capsys.readouterr()
+    assert kdasr(*train(copy, "again", "--targets", copy / "targets", *TAUGHT)) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kdasr ")]
+    assert len(said) == 1 and f"{first}: its matrix is looked for at" in said[0]
+    shutil.copytree(copy / "targets", copy / "moved")
+    moved = {key: place.replace(f"{copy}/targets/", f"{copy}/moved/") for key, place in table.items()}
+    write_table(copy / "moved/ctc.scp", moved)
+    assert kdasr(*train(copy, "again2", "--targets", copy / "moved", *TAUGHT)) == 0
 
 
 def test_a_config_that_was_edited_is_said_to_be(copy, capsys):

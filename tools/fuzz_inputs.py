@@ -399,7 +399,7 @@ def matrices(scp: str) -> dict[str, np.ndarray]:
     from kdasr.data.places import parse_table
 
     places = parse_table(read_table(scp), scp)
-    check_archives(places.values(), "make them again")
+    check_archives(places, "make them again")
     return {name: read_matrix(name, place) for name, place in places.items()}
 
 

@@ -95,8 +95,9 @@ def check_heads(places: Mapping[str, Place], remedy: str) -> None:
 def check_archives(places: Mapping[str, Place], remedy: str) -> None:
     """Read every archive of these places once, and compare it with its checksum.
 
-    Beside an archive of `kdasr feats` stands its own list, x.scp: what lies at a place has to be of that utterance, or
-    of one that was renamed with a prefix or suffix. An archive of somebody else's that has no checksum is passed over.
+    What lies at a place of an archive that kdasr wrote has to be of that utterance; of features also of one that was
+    renamed with a prefix or suffix, by the archive's own list x.scp. An archive of somebody else's that has no checksum
+    is passed over.
 
     Args:
         places: of matrices, by utterance.
@@ -105,28 +106,43 @@ def check_archives(places: Mapping[str, Place], remedy: str) -> None:
     Raises:
         UserError: one that was changed, or cannot be read; or a place that is another utterance's.
     """
-    listed: dict[str, dict[int, str]] = {}  # archives of kdasr's: offset -> utterance
-    for path in dict.fromkeys(place.path for place in places.values() if place.offset is not None):
+    by_path: dict[str, list[tuple[str, int]]] = {}
+    for name, place in places.items():
+        if place.offset is not None:
+            by_path.setdefault(place.path, []).append((name, place.offset))
+    for path, entries in by_path.items():
         known = Path(path).with_suffix(".sha256")
         if not known.is_file():
             continue
         written = " ".join(read_lines(known)).split(None, 1)
         if len(written) != 2 or written[1].strip() != Path(path).name:
             raise UserError(f"{known}: is not the checksum of {path}; {remedy}")
+        listed = _own_list(Path(path).with_suffix(".scp"))
         try:
             with open_now(path) as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
+                for name, offset in entries:
+                    wrong = _other(name, offset, listed) if listed else not _begins(stream, name, offset)
+                    if wrong and found == written[0]:
+                        raise UserError(
+                            f"{name}: its matrix is looked for at {path}:{offset}, which is another's; {remedy}"
+                        )
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         if found != written[0]:
             raise UserError(f"{path}: was changed after it was written (its sha256 is another); {remedy}")
-        listed[path] = _own_list(Path(path).with_suffix(".scp"))
-    for name, place in places.items():
-        if listed.get(place.path) and place.offset is not None:
-            there_is = listed[place.path].get(place.offset)
-            if there_is is None or there_is not in name:
-                what = f"where {there_is} stands" if there_is else "where no utterance begins"
-                raise UserError(f"{name}: its features are looked for at {place.entry()}, {what}; {remedy}")
+
+
+def _other(name: str, offset: int, listed: Mapping[int, str]) -> bool:
+    """Whether what begins at an offset is of another utterance than `name`, or one that was renamed to it."""
+    return offset not in listed or listed[offset] not in name
+
+
+def _begins(stream: IO[bytes], name: str, offset: int) -> bool:
+    """Whether the key before an offset of an archive is this one."""
+    key = f"{name} ".encode()
+    stream.seek(max(0, offset - len(key)))
+    return offset >= len(key) and stream.read(len(key)) == key
 
 
 def _own_list(path: Path) -> dict[int, str]:

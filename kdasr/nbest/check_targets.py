@@ -89,8 +89,6 @@ def check_targets(
     if "soft.scp" in places:
         check_soft(directory / "soft.scp", places["soft.scp"], lens, vocabulary)
     compare(directory, record.get("sha256"), remedy_of(directory))
-    if (directory / "soft.json").is_file():
-        compare(directory, read_json(directory / "soft.json").get("sha256"), SOFT_REMEDY)
     return checked
 
 

@@ -48,7 +48,7 @@ def write_targets(
         weights = {key: " ".join(f"{t.weight:.9g}" for t in targets) for key, targets in chosen.items()}
         write_table(fresh / "weights", weights)
         write_table(fresh / "text", {key: max(targets, key=lambda t: t.weight).text for key, targets in chosen.items()})
-        write_json(fresh / "targets.json", {**record, "sha256": checksums(fresh, [*TABLES, "soft.scp"])})
+        write_json(fresh / "targets.json", {**record, "sha256": checksums(fresh, TABLES)})
 
 
 def write_soft_table(

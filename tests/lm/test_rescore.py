@@ -220,7 +220,7 @@ def test_damaged_archives_and_results_are_named(root, tmp_path, capsys):
     manifest = read_json(nbest / "manifest.json")
     write_json(nbest / "manifest.json", manifest | {"search": "x"})
     assert rescore("--nbest", nbest, "--out", tmp_path / "new") == 1
-    assert "nbest/manifest.json: 'search' is 'x', expected an object" in capsys.readouterr().err
+    assert "nbest/manifest.json: is not an N-best archive's manifest" in capsys.readouterr().err
 
 
 def test_histories_are_joined_on_request(root, tmp_path):
