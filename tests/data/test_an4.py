@@ -139,4 +139,4 @@ def test_a_corpus_whose_path_is_not_utf8_is_refused(tmp_path, capsys):
     except OSError:
         pytest.skip("this file system takes no such name")
     assert prepare(tmp_path / "an\udcff4", tmp_path / "data", "--dev_speakers", "1") == 1
-    assert "which is not UTF-8; rename the file" in capsys.readouterr().err
+    assert "is not UTF-8; rename the file" in capsys.readouterr().err
