@@ -132,6 +132,9 @@ def run(argv: Sequence[str] | None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except MemoryError:
+        print(f"kdasr {verb}: the memory does not suffice; give it less at a time, or more memory", file=sys.stderr)
+        return 1
     except OSError as error:
         said = refusal(error)
         if said is None:

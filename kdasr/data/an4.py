@@ -80,16 +80,17 @@ def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
     texts: dict[str, str] = {}
     path = an4 / "etc" / f"an4_{part}.transcription"
     for number, line in enumerate(read_lines(path), 1):
-        match = re.fullmatch(r"\s*(.*)\((\S+)\)\s*", line)
-        if not match:
+        text, _, name = line.strip(BLANKS).rpartition("(")
+        name = name.removesuffix(")") if re.fullmatch(r"\S+\)", name) else ""
+        if not name:
             if not line.strip(BLANKS):
                 continue
             raise UserError(f"{path}:{number}: expected 'TEXT (FILE)', found {line!r}; unpack the corpus again")
-        utterance = _utterance(match[2], f"{path}:{number}")
-        words = [word for word in columns(match[1]) if word.lower() not in _MARKS]
+        utterance = _utterance(name, f"{path}:{number}")
+        words = [word for word in columns(text) if word.lower() not in _MARKS]
         if utterance in texts or not words:
             what = "stands here a second time" if utterance in texts else "has no words"
-            raise UserError(f"{path}:{number}: {match[2]} {what}; unpack the corpus again")
+            raise UserError(f"{path}:{number}: {name} {what}; unpack the corpus again")
         texts[utterance] = " ".join(words).upper()
     differing = sorted(set(audio) ^ set(texts))
     if differing or not audio:

@@ -150,7 +150,7 @@ def _own_list(path: Path) -> dict[int, str]:
     if not path.is_file() or not SHARD.fullmatch(path.name):
         return {}
     places = ((name, entry.rpartition(":")[2]) for name, entry in read_table(path, empty=True).items())
-    return {int(offset): name for name, offset in places if offset.isdecimal()}
+    return {int(offset): name for name, offset in places if re.fullmatch("[0-9]{1,18}", offset)}
 
 
 def read_matrix(

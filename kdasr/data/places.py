@@ -26,7 +26,7 @@ from kdasr.errors import UserError
 
 RUN_COMMANDS = "KDASR_RUN_COMMANDS"
 PLAIN = re.compile(r"[^|\[\]~-][^|\[\]]*")  # most entries: nothing but a path, and perhaps an offset
-OFFSET = re.compile(r"(.+):([0-9]+)", re.DOTALL)
+OFFSET = re.compile(r"(.+):([0-9]{1,18})", re.DOTALL)
 RANGE = re.compile(r"(.*?)\s*\[([0-9:,\s]*)\]", re.DOTALL)
 # what Kaldi or kaldiio takes for a command, an offset or a range behind its bar or not: `cat x |[0:9]`, `cat x |:52`
 COMMAND = re.compile(r"\s*\|.*|.*\|[\d:,\[\]\s+_-]*", re.DOTALL)
@@ -122,7 +122,7 @@ def size(place: Place) -> int:
 
 def _archived(place: str, ranges: Ranges) -> Place:
     found = OFFSET.fullmatch(place)
-    if found and int(found[2]) < 1 << 62:
+    if found:
         return Place(found[1], int(found[2]), ranges)
     return Place(place, None, ranges)
 

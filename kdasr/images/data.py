@@ -146,6 +146,10 @@ def load(path: str | Path) -> dict[str, Images]:
     import torch
 
     arrays = _stored(path)
+    kinds = {name: (array.dtype.kind, array.ndim) for name, array in arrays.items() if name != "name"}
+    for name, (kind, axes) in kinds.items():
+        if kind not in "uif" or axes != (1 if name.endswith("labels") else 3):
+            raise UserError(f"{path}: its {name} are no {name.partition('_')[2]}; make it again (kdasr images data)")
     return {
         part: Images(torch.from_numpy(arrays[f"{part}_images"]), torch.from_numpy(arrays[f"{part}_labels"]).long())
         for part in PARTS

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def follow(folders: list[Path], told: Mapping[str, Told]) -> list[Stage]:
         script = str(log.parent / "q" / folder.name / "job.sh")  # as utils/slurm.py has named it to sbatch
         state, detail = standing(folder, told.get(script), before)
         digits, _, name = log.stem.partition("_")
-        number = int(digits) if digits.isdecimal() else 0
+        number = int(digits) if re.fullmatch("[0-9]{1,9}", digits) else 0
         stages.append(Stage(number, name, job, folder, script, directory, log, state, detail))
     return stages
 

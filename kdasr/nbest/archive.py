@@ -190,7 +190,8 @@ def _check_lines(directory: str | Path, shard: int, expected: int) -> None:
 
 
 def _check_hash(path: Path, hashes: Sequence[str] | None, shard: int) -> None:
-    if hashes is not None and (shard >= len(hashes) or digest(path) != hashes[shard]):
+    known = isinstance(hashes, list)
+    if hashes is not None and (not known or shard >= len(hashes) or digest(path) != hashes[shard]):
         raise UserError(f"{path}: was changed after it was checked; remove it and run kdasr nbest again")
 
 
