@@ -171,6 +171,8 @@ def within(random: Random, data: bytes, donors: Sequence[bytes]) -> tuple[str, b
         return f"{name} in gzip", gzip.compress(unpacked[:LONGEST], 1, mtime=0)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
+    if not members:  # a zip that is whole and empty
+        return damaged(random, data, donors, False)
     chosen = random.choice(sorted(members))
     name, members[chosen] = damaged(random, members[chosen], [*members.values()], False)
     stream = io.BytesIO()
