@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import open_now, read_json, write_json
+from kdasr.files import atomic_write, open_now, read_json, write_json
 
 RECORD = "kdasr.json"
 NOTES = "checksums.json"
@@ -98,7 +98,8 @@ def checksums(directory: str | Path, patterns: Iterable[str] = (*KEPT, *NAMED)) 
     for path in sorted(path for pattern in patterns for path in directory.glob(pattern)):
         if path.is_file() and not path.name.startswith("."):
             real = path.resolve()
-            hashed.setdefault(real, sha256(real) if real not in hashed else "")
+            if real not in hashed:
+                hashed[real] = sha256(real)
             found[str(path.relative_to(directory))] = hashed[real]
     return found
 
@@ -156,6 +157,34 @@ def check(path: str | Path) -> str:
                 "train again"
             )
     return found
+
+
+def save(path: Path, value: dict[str, Any]) -> None:
+    """torch.save of a training's checkpoint, whole or not at all; its checksum is noted."""
+    import torch
+
+    with atomic_write(path, "wb") as stream:
+        torch.save(value, stream)
+        stream.flush()
+        note(path, stream.name)
+
+
+def resume(path: Path, keys: Set[str], device: Any = "cpu") -> dict[str, Any]:
+    """The checkpoint that a training goes on from, as `save` wrote it.
+
+    Args:
+        path: of the file.
+        keys: what it has to hold.
+        device: where the tensors go.
+
+    Raises:
+        UserError: it is damaged, was changed, or is something else.
+    """
+    check_noted(path)
+    kept = load(path, device=device)
+    if not isinstance(kept, dict) or not keys <= kept.keys():
+        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
+    return kept
 
 
 def note(path: str | Path, written: str | Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from kdasr import __version__
-from kdasr.errors import UserError, forgiving_output, refusal, speak_utf8
+from kdasr.errors import exit_status, forgiving_output, speak_utf8
 
 # verb: (module, what it does). A module offers add_arguments(parser) and run(args), has its
 # examples in EXAMPLES, and imports torch and ESPnet inside run only: --help must be quick.
@@ -122,26 +122,7 @@ def run(argv: Sequence[str] | None) -> int:
     )
     module.add_arguments(parser)
     args = parser.parse_args([underscored(word) for word in words[len(verb.split()) :]])
-    try:
-        module.run(args)
-    except UserError as error:
-        print(f"kdasr {verb}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"kdasr {verb}: interrupted; what was finished stays, run it again to go on", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 141
-    except MemoryError:
-        print(f"kdasr {verb}: the memory does not suffice; give it less at a time, or more memory", file=sys.stderr)
-        return 1
-    except OSError as error:
-        said = refusal(error)
-        if said is None:
-            raise
-        print(f"kdasr {verb}: {said}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: module.run(args), f"kdasr {verb}")
 
 
 if __name__ == "__main__":

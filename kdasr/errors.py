@@ -8,6 +8,7 @@ import io
 import locale
 import os
 import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -63,3 +64,38 @@ def refusal(error: OSError) -> str | None:
     if remedy is None or error.filename is None:
         return None
     return f"{error.filename}: {(error.strerror or 'refused').lower()}; {remedy}"
+
+
+def exit_status(work: Callable[[], object], name: str) -> int:
+    """Do the work of a command: 0, or another status after one sentence on what the user can mend.
+
+    Args:
+        work: the command's, its options read.
+        name: of the command, before the sentence.
+    """
+    try:
+        work()
+    except UserError as error:
+        said, status = str(error), 1
+    except KeyboardInterrupt:
+        said, status = "interrupted; what was finished stays, run it again to go on", 130
+    except BrokenPipeError:
+        return 141
+    except MemoryError:
+        said, status = "the memory does not suffice; give it less at a time, or more memory", 1
+    except OSError as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        said, status = refused, 1
+    else:
+        return 0
+    print(f"{name}: {said}", file=sys.stderr)
+    return status
+
+
+def script_status(work: Callable[[], object], name: str) -> int:
+    """As `exit_status`, of a script by itself: its output, too, is set up here."""
+    speak_utf8()
+    forgiving_output()
+    return exit_status(work, name)

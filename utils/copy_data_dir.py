@@ -10,7 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kdasr.data.kaldi_check import validate
-from kdasr.data.kaldi_dir import copy_dir, exit_status, read_dir
+from kdasr.data.kaldi_dir import copy_dir, read_dir
+from kdasr.errors import script_status
 
 
 def main() -> None:
@@ -29,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main, Path(__file__).name))
+    sys.exit(script_status(main, Path(__file__).name))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data.kaldi_dir import exit_status, fix_dir
+from kdasr.data.kaldi_dir import fix_dir
+from kdasr.errors import script_status
 
 
 def main() -> None:
@@ -26,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main, Path(__file__).name))
+    sys.exit(script_status(main, Path(__file__).name))

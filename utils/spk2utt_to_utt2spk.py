@@ -8,7 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data.kaldi_dir import exit_status, utt2spk_of
+from kdasr.data.kaldi_dir import utt2spk_of
+from kdasr.errors import script_status
 from kdasr.files import read_table
 
 
@@ -23,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main, Path(__file__).name))
+    sys.exit(script_status(main, Path(__file__).name))

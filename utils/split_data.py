@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data.kaldi_dir import exit_status, split_dir
+from kdasr.data.kaldi_dir import split_dir
+from kdasr.errors import script_status
 
 
 def main() -> None:
@@ -23,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main, Path(__file__).name))
+    sys.exit(script_status(main, Path(__file__).name))

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kdasr.data import kaldi_dir
-from kdasr.errors import UserError
+from kdasr.errors import UserError, script_status
 from kdasr.files import read_lines, split_key
 
 USAGE = """
@@ -67,4 +67,4 @@ def choose(args: argparse.Namespace, tables: kaldi_dir.Tables, number: str) -> l
 
 
 if __name__ == "__main__":
-    sys.exit(kaldi_dir.exit_status(main, Path(__file__).name))
+    sys.exit(script_status(main, Path(__file__).name))

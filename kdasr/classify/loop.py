@@ -18,7 +18,6 @@ from kdasr import checkpoints
 from kdasr.classify.nets import Classifier
 from kdasr.classify.settings import CHECKPOINT, NetSettings
 from kdasr.errors import UserError
-from kdasr.files import atomic_write
 from kdasr.losses.word import mixed, word_losses
 
 SAVE_SECONDS = 60  # between checkpoints, which are written after an epoch: a disk may take seconds
@@ -55,7 +54,7 @@ class Loop:
         self.epoch, self.seconds = 0, 0.0
         self.best: tuple[int, float, dict[str, Tensor]] | None = None  # epoch, what the judge said, weights
         if (out / CHECKPOINT).exists():
-            self.load(begun(out / CHECKPOINT))
+            self.load(checkpoints.resume(out / CHECKPOINT, {"model", "epoch", "random"}))
 
     def run(self) -> None:
         """Train until the last epoch."""
@@ -130,7 +129,7 @@ class Loop:
             "random": torch.get_rng_state(),
             "best": self.best,
         }
-        write(self.out / CHECKPOINT, kept)
+        checkpoints.save(self.out / CHECKPOINT, kept)
 
     def load(self, kept: dict[str, Any]) -> None:
         """Take up a checkpoint."""
@@ -138,20 +137,3 @@ class Loop:
         self.optimizer.load_state_dict(kept["optimizer"])
         self.epoch, self.seconds, self.best = kept["epoch"], kept["seconds"], kept["best"]
         torch.set_rng_state(kept["random"])
-
-
-def write(path: Path, value: dict[str, Any]) -> None:
-    """torch.save, whole or not at all."""
-    with atomic_write(path, "wb") as stream:
-        torch.save(value, stream)
-        stream.flush()
-        checkpoints.note(path, stream.name)
-
-
-def begun(path: Path) -> dict[str, Any]:
-    """The checkpoint of a training that goes on; UserError if it is damaged, was changed, or is something else."""
-    checkpoints.check_noted(path)
-    kept = checkpoints.load(path)
-    if not isinstance(kept, dict) or not {"model", "epoch", "random"} <= kept.keys():
-        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
-    return kept

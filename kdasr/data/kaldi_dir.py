@@ -13,11 +13,10 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from kdasr.errors import UserError, forgiving_output, refusal, speak_utf8
+from kdasr.errors import UserError
 from kdasr.files import atomic_dir, columns, only_writer, read_lines, read_table, split_key, write_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
@@ -286,26 +285,6 @@ def fix_dir(directory: Path) -> tuple[int, int]:
             write_table(directory / name, table)
         write_table(directory / "spk2utt", spk2utt_of(dict(_sorted(fixed["utt2spk"]))))
     return len(keep), before
-
-
-def exit_status(work: Callable[[], None], name: str) -> int:
-    """Run a script's work: 0, or 1 after printing the error that the user can mend."""
-    speak_utf8()
-    forgiving_output()
-    try:
-        work()
-    except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 141
-    except OSError as error:
-        said = refusal(error)
-        if said is None:
-            raise
-        print(f"{name}: {said}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _cut_from_recordings(part: Tables) -> None:

@@ -92,7 +92,7 @@ def train(args: argparse.Namespace, settings: FrameSettings) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from kdasr.classify.loop import Loop, write
+    from kdasr.classify.loop import Loop
     from kdasr.classify.nets import Classifier
     from kdasr.frames.data import load
     from kdasr.frames.predict import load_predictions, of_data
@@ -115,7 +115,7 @@ def train(args: argparse.Namespace, settings: FrameSettings) -> dict[str, Any]:
     loop = Loop(model, settings, data.inputs, data.labels, soft, out, lambda: accuracy(model, valid))
     loop.run()
     assert loop.best is not None
-    write(out / MODEL, model.state_dict())
+    checkpoints.save(out / MODEL, model.state_dict())
     (out / CHECKPOINT).unlink(missing_ok=True)
     return {
         "label": args.label or out.name,

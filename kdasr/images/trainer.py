@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kdasr import checkpoints
 from kdasr.arrays import read_npz
-from kdasr.classify.loop import Loop, write
+from kdasr.classify.loop import Loop
 from kdasr.classify.nets import Classifier, logits_of
 from kdasr.classify.settings import CHECKPOINT, LOGITS, MODEL
 from kdasr.errors import UserError
@@ -49,7 +49,7 @@ def train(args: argparse.Namespace, settings: ImageSettings, classes: list[int])
     logits = {part: logits_of(model, parts[part].inputs, len(parts[part].labels)) for part in parts}
     with atomic_write(out / LOGITS, "wb") as stream:
         np.savez(stream, **{part: values.numpy() for part, values in logits.items()})
-    write(out / MODEL, model.state_dict())
+    checkpoints.save(out / MODEL, model.state_dict())
     (out / CHECKPOINT).unlink(missing_ok=True)
     labels = parts["test"].labels
     return {

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, write_json
+from kdasr.files import write_json
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.model import load, load_all, save_config
 from kdasr.lm.perplexity import perplexity
@@ -127,7 +127,8 @@ class Loop:
         self.seconds = 0.0
         self.restart()
         if (out / CHECKPOINT).exists():
-            self.load(begun(out / CHECKPOINT, self.device))
+            keys = {"model", "average", "epoch", "position", "random"}
+            self.load(checkpoints.resume(out / CHECKPOINT, keys, self.device))
 
     def restart(self) -> None:
         """Go to the beginning of the text."""
@@ -196,7 +197,7 @@ class Loop:
         network.eval()
         ppl = perplexity([network], valid, VALID_STREAMS, progress=False).ppl
         if not self.history or ppl < min(self.history):
-            write(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
+            checkpoints.save(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
         before = self.history[: len(self.history) - self.settings.patience]
         averaged = self.average is not None
         self.history.append(ppl)
@@ -226,7 +227,7 @@ class Loop:
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        write(self.out / CHECKPOINT, kept)
+        checkpoints.save(self.out / CHECKPOINT, kept)
 
     def load(self, kept: dict[str, Any]) -> None:
         """Take up a checkpoint."""
@@ -241,20 +242,3 @@ class Loop:
         torch.set_rng_state(kept["random"].cpu())
         if kept["cuda"] is not None:
             torch.cuda.set_rng_state(kept["cuda"].cpu(), self.device)
-
-
-def write(path: Path, value: dict[str, Any]) -> None:
-    """torch.save, whole or not at all."""
-    with atomic_write(path, "wb") as stream:
-        torch.save(value, stream)
-        stream.flush()
-        checkpoints.note(path, stream.name)
-
-
-def begun(path: Path, device: torch.device) -> dict[str, Any]:
-    """The checkpoint of a training that goes on; UserError if it is damaged, was changed, or is something else."""
-    checkpoints.check_noted(path)
-    kept = checkpoints.load(path, device=device)
-    if not isinstance(kept, dict) or not {"model", "average", "epoch", "position", "random"} <= kept.keys():
-        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
-    return kept

@@ -26,13 +26,12 @@ In memory a record's hypothesis has them as "soft": (ids (n, J), logp (n, J) flo
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdasr.arrays import UNREADABLE
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 
@@ -109,7 +108,7 @@ def read_soft(directory: str | Path, shard: int) -> Soft:
             return Soft(*(arrays[field] for field in Soft._fields))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run kdasr nbest again, which makes this shard only") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: is cut short or was changed ({type(error).__name__}); remove it and run kdasr nbest again"
         ) from None
