@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+"""Put plausible mistakes into the code, one at a time, and see whether the tests notice them.
+
+  make mutants                                               # all of them: the table, and who survived
+  tools/venv/bin/python tools/mutants.py --random 20         # what CI runs; the seed is printed
+  tools/venv/bin/python tools/mutants.py --random 20 --seed 7
+  tools/venv/bin/python tools/mutants.py --only losses       # one list, or every mistake whose file or words contain it
+  tools/venv/bin/python tools/mutants.py --list              # what there is; runs nothing
+
+The mistakes are in tests/mutants/*.yaml, a file for each part of the code:
+
+  tests: [tests/losses]                # what is run for the mistakes that name no tests of their own
+  mistakes:
+    - mistake: word-level KD is summed over the batch   # in words
+      file: kdasr/losses/word.py
+      from: "return total / batch"     # this text, which is there exactly once, ...
+      to: "return total"               # ... becomes this
+      tests: [tests/losses/test_word.py]                # optional
+      harmless: why no test can notice it               # optional; it may survive then
+
+Each mistake is made in a copy of the working tree (files that git knows or would add), and its tests are run there
+until the first fails. Before that, the same tests are run without any mistake: they have to pass. A mistake that no
+test notices survives; exit status 1 when one survives that is not listed as harmless, when a mistake cannot be made
+(its text is not there once) or breaks the module that it is in, and when a harmless one is noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import queue
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LISTS = ROOT / "tests" / "mutants"
+KEYS = {"mistake", "file", "from", "to", "tests", "harmless"}
+# pytest's exit statuses. A hung test is ended after ten times what the tests took without a mistake, five minutes at least.
+PASSED, FAILED = 0, 1
+PATIENCE, LEAST_PATIENCE = 10, 300.0
+PYTEST = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:warnings")
+
+
+class Mistake(NamedTuple):
+    """One plausible wrong line, and the tests that should notice it."""
+
+    area: str
+    words: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+    harmless: str
+
+    def text(self, root: Path) -> str:
+        """The text of its file with the mistake in it.
+
+        Raises ValueError where the right text is not there exactly once, or where the result is no Python.
+        """
+        where = f"{self.area}.yaml: '{self.words}'"
+        path = root / self.file
+        if not path.is_file():
+            raise ValueError(f"{where}: there is no {self.file}; name the file that the code is in now")
+        text = path.read_text()
+        if (times := text.count(self.right)) != 1:
+            raise ValueError(
+                f"{where}: its 'from' is in {self.file} {times} times, not once; write it as it is there now"
+            )
+        wrong = text.replace(self.right, self.wrong)
+        if self.file.endswith(".py"):
+            try:
+                ast.parse(wrong)
+            except SyntaxError as error:
+                raise ValueError(f"{where}: with it {self.file} is no Python: {error}") from None
+        return wrong
+
+
+def read(path: Path) -> list[Mistake]:
+    """The mistakes of one list. Raises ValueError for what is missing or misspelt."""
+    table = yaml.safe_load(path.read_text())
+    mistakes = []
+    for entry in table["mistakes"]:
+        unknown = set(entry) - KEYS
+        missing = {"mistake", "file", "from", "to"} - set(entry)
+        if unknown or missing:
+            raise ValueError(
+                f"{path.name}: {entry.get('mistake', entry)}: unknown {sorted(unknown)}, missing {sorted(missing)}"
+            )
+        tests = entry.get("tests", table["tests"])
+        for test in tests:
+            if not (ROOT / test.split("::")[0]).exists():
+                raise ValueError(f"{path.name}: '{entry['mistake']}': there is no {test}")
+        if entry["from"] == entry["to"]:
+            raise ValueError(f"{path.name}: '{entry['mistake']}' changes nothing")
+        mistakes.append(
+            Mistake(
+                path.stem,
+                entry["mistake"],
+                entry["file"],
+                entry["from"],
+                entry["to"],
+                tuple(tests),
+                entry.get("harmless", ""),
+            )
+        )
+    return mistakes
+
+
+def all_mistakes() -> list[Mistake]:
+    """Those of every list, in the lists' order."""
+    return [mistake for path in sorted(LISTS.glob("*.yaml")) for mistake in read(path)]
+
+
+def copy_of_tree(folder: Path) -> Path:
+    """The working tree's own files, with the virtual environment linked."""
+    names = (
+        subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        .stdout.decode()
+        .split("\0")
+    )
+    tree = folder / "kdasr"  # tests look for data beside the checkout, so the copy is one folder deep, too
+    for name in filter(None, names):
+        if (ROOT / name).is_file():  # not: deleted, but not yet committed
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    if (ROOT.parent / "shared").exists():
+        (folder / "shared").symlink_to(ROOT.parent / "shared")
+    (tree / "tools/venv").symlink_to(ROOT / "tools/venv")
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=mutants", "-c", "user.email=mutants@localhost", "commit", "-qm", "copy"],
+    ):
+        subprocess.run(["git", *words], cwd=tree, check=True, capture_output=True)  # some tests ask git
+    return tree
+
+
+def run_tests(tree: Path, tests: Sequence[str], patience: float) -> tuple[int | None, str, float]:
+    """Run tests in a copy: pytest's exit status (None: did not end in time), its last lines, and seconds."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *PYTEST, *tests],
+        cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        output, _ = process.communicate(timeout=patience)
+        status: int | None = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        status = None
+    return status, "\n".join(output.splitlines()[-12:]), time.monotonic() - began
+
+
+def outcome(mistake: Mistake, tree: Path, patience: float) -> tuple[str, str]:
+    """Make the mistake, run its tests, and take it back: `killed`, `survived` or `broken`, and pytest's last lines."""
+    path = tree / mistake.file
+    right = path.read_text()
+    path.write_text(mistake.text(tree))
+    try:
+        status, output, _ = run_tests(tree, mistake.tests, patience)
+    finally:
+        path.write_text(right)
+    if status in (FAILED, None):
+        return "killed", output
+    return ("survived" if status == PASSED else "broken"), output
+
+
+def table(mistakes: Sequence[Mistake], ends: dict[Mistake, str]) -> str:
+    """How many of each list were noticed, as a Markdown table."""
+    rows = ["| part of the code | mistakes | killed | survived | harmless |", "|---|---:|---:|---:|---:|"]
+    areas = sorted({mistake.area for mistake in mistakes})
+    for area in [*areas, "all"]:
+        mine = [mistake for mistake in mistakes if area in (mistake.area, "all")]
+        real = [mistake for mistake in mine if not mistake.harmless]
+        killed = sum(ends[mistake] == "killed" for mistake in real)
+        rows.append(f"| {area} | {len(real)} | {killed} | {len(real) - killed} | {len(mine) - len(real)} |")
+    real = [mistake for mistake in mistakes if not mistake.harmless]
+    noticed = sum(ends[mistake] == "killed" for mistake in real)
+    if real:
+        rows.append(f"\n{noticed} of {len(real)} plausible mistakes were noticed: {100 * noticed / len(real):.1f} %")
+    return "\n".join(rows)
+
+
+def chosen(mistakes: list[Mistake], only: Sequence[str], number: int, seed: int) -> list[Mistake]:
+    """Those whose list, file or words are asked for; of these, a random number."""
+    if only:
+        mistakes = [m for m in mistakes if any(word in (m.area,) or word in m.file or word in m.words for word in only)]
+    if number and number < len(mistakes):
+        mistakes = sorted(random.Random(seed).sample(mistakes, number), key=mistakes.index)
+    return mistakes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="a list's name, or part of a file's name or of a mistake's words",
+    )
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="draw N of them (default: all)")
+    parser.add_argument("--seed", type=int, help="of that draw (default: drawn, and printed)")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="how many at a time (default: one a processor)"
+    )
+    parser.add_argument("--list", action="store_true", help="print the mistakes, run nothing")
+    parser.add_argument("--verbose", action="store_true", help="print which test noticed each mistake")
+    args = parser.parse_args(argv)
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
+    try:
+        mistakes = chosen(all_mistakes(), args.only, args.random, seed)
+        for mistake in mistakes:
+            mistake.text(ROOT)
+    except ValueError as error:
+        print(f"mutants.py: {error}", file=sys.stderr)
+        return 1
+    if not mistakes:
+        print(f"mutants.py: no mistake is of {args.only}; --list shows them", file=sys.stderr)
+        return 1
+    if args.list:
+        for mistake in mistakes:
+            print(
+                f"{mistake.area}: {mistake.file}: {mistake.words}"
+                + (f" (harmless: {mistake.harmless})" if mistake.harmless else "")
+            )
+        return 0
+    if args.random:
+        print(f"mutants.py: {len(mistakes)} mistakes, drawn with --seed {seed}", flush=True)
+    return campaign(mistakes, args.jobs, args.verbose)
+
+
+def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
+    """Run them all; print progress, the table and what does not hold. Returns the exit status."""
+    ends: dict[Mistake, str] = {}
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="kdasr-mutants-") as folder:
+        trees: queue.Queue[Path] = queue.Queue()
+        for number in range(jobs):
+            (Path(folder) / str(number)).mkdir()
+            trees.put(copy_of_tree(Path(folder) / str(number)))
+        tree = trees.get()
+        tests = sorted({test for mistake in mistakes for test in mistake.tests})
+        tests = [
+            test
+            for test in tests
+            if not any(test != other and test.startswith((other + "/", other + "::")) for other in tests)
+        ]
+        print(f"mutants.py: the tests without a mistake ({len(tests)} files or folders)", flush=True)
+        status, output, seconds = run_tests(tree, tests, 3600)
+        if status != PASSED:
+            print(f"mutants.py: they do not pass, so that they cannot notice a mistake:\n{output}", file=sys.stderr)
+            return 1
+        trees.put(tree)
+        patience = max(LEAST_PATIENCE, PATIENCE * seconds)
+
+        def one(mistake: Mistake) -> tuple[str, str]:
+            tree = trees.get()
+            try:
+                return outcome(mistake, tree, patience)
+            finally:
+                trees.put(tree)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(jobs) as pool:
+            runs = {pool.submit(one, mistake): mistake for mistake in mistakes}
+            for done, run in enumerate(as_completed(runs), 1):
+                mistake = runs[run]
+                ends[mistake], output = run.result()
+                left = (time.monotonic() - began) / done * (len(mistakes) - done)
+                print(
+                    f"{done}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words} ({left / 60:.0f} min left)",
+                    flush=True,
+                )
+                if verbose and ends[mistake] == "killed":
+                    print(
+                        "    "
+                        + next(
+                            (line for line in output.splitlines()[::-1] if line.startswith("FAILED")), "did not end"
+                        ),
+                        flush=True,
+                    )
+                if ends[mistake] == "broken":
+                    faults.append(
+                        f"{mistake.area}: '{mistake.words}' breaks {mistake.file} or its tests' names, which is no plausible mistake:\n{output}"
+                    )
+    print("\n" + table(mistakes, ends))
+    for mistake in mistakes:
+        if mistake.harmless and ends[mistake] == "killed":
+            faults.append(
+                f"{mistake.area}: '{mistake.words}' is listed as harmless ({mistake.harmless}), but a test notices it"
+            )
+        elif ends[mistake] == "survived":
+            print(
+                f"survived: {mistake.file}: {mistake.words}"
+                + (f" (harmless: {mistake.harmless})" if mistake.harmless else "")
+            )
+    for fault in faults:
+        print(f"mutants.py: {fault}", file=sys.stderr)
+    return int(bool(faults) or any(ends[m] == "survived" and not m.harmless for m in mistakes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
