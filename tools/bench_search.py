@@ -2,8 +2,8 @@
 """kdasr's search beside ESPnet's, in one run, on the same checkpoints and utterances.
 
 Examples:
-  tools/venv/bin/python tools/bench_search.py                                   # every scenario (about ten minutes)
-  tools/venv/bin/python tools/bench_search.py --scenario rnn_ctc --utterances 32 --out rnn.md
+  tools/venv/bin/python tools/bench_search.py                                   # every scenario (about an hour)
+  tools/venv/bin/python tools/bench_search.py --scenario rnn_ctc --utterances 100 --theirs 16 --out rnn.md
   tools/venv/bin/python tools/bench_search.py --scenario rnn_ctc --batch_frames 20000 40000 80000   # kdasr's alone
   tools/venv/bin/python tools/bench_search.py --scenario rnn_ctc --profile      # where kdasr's time goes
   tools/venv/bin/python tools/bench_search.py --device cuda --utterances 64     # GPU: wall time and peak memory
@@ -19,9 +19,13 @@ Scenarios:
                     In these two, lengths in groups of 8 are equal, as neighbours' in a large sorted set nearly are:
                     both go on with all of a batch until its longest is done
 
+kdasr decodes every utterance once; ESPnet decodes a random part of the same utterances once, evenly drawn over their
+lengths. So the two sides are compared by seconds a second of audio. ESPnet's first half goes before kdasr's
+work and its second half after it, so that a machine that slows down slows both.
+
 Without --model, weights are random, nothing is downloaded, and each hypothesis is as long as its utterance's
-limit: 14 tokens a second on both sides. Reading features and encoding are included on both sides. The two sides
-take turns; CPU seconds of this process are the figure to look at on a machine that others use, too.
+limit: 14 tokens a second on both sides. Reading features and encoding are included on both sides. CPU seconds of this
+process are the figure to look at on a machine that others use, too.
 """
 
 # ruff: noqa: E402 (the number of threads has to be set before torch is imported)
@@ -31,6 +35,7 @@ import argparse
 import logging
 import os
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -38,7 +43,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -104,9 +109,9 @@ class Spent:
         """Audio seconds a CPU second."""
         return self.audio / self.cpu
 
-    def once(self, times: int, found: dict[str, Ids]) -> Spent:
-        """The mean of so many times."""
-        return Spent(self.cpu / times, self.wall / times, self.audio / times, self.peak, found)
+    def a_second(self, kind: Literal["cpu", "wall"]) -> float:
+        """CPU or wall seconds a second of audio."""
+        return (self.cpu if kind == "cpu" else self.wall) / self.audio
 
 
 def measured(side: Side, rows: Sequence[Row], spent: Spent, device: str) -> None:
@@ -134,25 +139,24 @@ class Comparison:
 
     scenario: str
     peer: str
-    utterances: int
     theirs: Spent
     ours: Spent
-    same_best: float  # share of utterances
+    same_best: float  # share of the utterances that both decoded
     same_nbest: float
     parts: dict[str, float]  # kdasr's seconds by part
 
     def cells(self, cuda: bool) -> dict[str, str]:
         """A row of the table."""
         theirs, ours = self.theirs, self.ours
+        cpu, wall = (theirs.a_second(kind) / ours.a_second(kind) for kind in ("cpu", "wall"))
         row = {
             "scenario": self.scenario,
             "against": self.peer,
-            "utterances": str(self.utterances),
-            "tokens, theirs / ours": f"{theirs.tokens()} / {ours.tokens()}",
-            "CPU s": f"{theirs.cpu:.1f} / {ours.cpu:.1f}",
-            "ratio": f"{theirs.cpu / ours.cpu:.2f}",
-            "wall s": f"{theirs.wall:.1f} / {ours.wall:.1f}",
-            "wall ratio": f"{theirs.wall / ours.wall:.2f}",
+            "utterances, theirs / ours": f"{len(theirs.found)} / {len(ours.found)}",
+            "tokens a second of audio": f"{theirs.tokens() / theirs.audio:.2f} / {ours.tokens() / ours.audio:.2f}",
+            "CPU s a second of audio": f"{theirs.a_second('cpu'):.3f} / {ours.a_second('cpu'):.3f}",
+            "ratio": f"{cpu:.2f}",
+            "wall ratio": f"{wall:.2f}",
             "RTFx (CPU)": f"{theirs.rtfx():.1f} / {ours.rtfx():.1f}",
             "same 1-best": f"{100 * self.same_best:.0f} %",
             "same N-best": f"{100 * self.same_nbest:.0f} %",
@@ -163,61 +167,56 @@ class Comparison:
         return row
 
 
-def copied(rows: Sequence[Row], copies: int) -> list[Row]:
-    """Each row so many times, under names of their own."""
-    return [row._replace(name=f"{row.name}#{copy}") for row in rows for copy in range(copies)]
+def part_of(rows: Sequence[Row], number: int, together: int, seed: int) -> list[list[Row]]:
+    """A random part of the utterances, about as long on average as all of them, in groups, the longest first.
+
+    Args:
+        rows: all utterances.
+        number: how many; rounded up to whole groups.
+        together: so many neighbours in length are a group (the peer's batch).
+        seed: of the draw.
+
+    Systematic sampling: of the groups in the order of their length every so-manieth, from a random one on, so that
+    each is drawn with the same probability.
+    """
+    by_length = sorted(rows, key=lambda row: -(row.seconds or 0.0))
+    groups = [list(by_length[first : first + together]) for first in range(0, len(rows), together)]
+    drawn = min(-(-number // together), len(groups))
+    start = random.Random(seed).random()
+    return [groups[int((start + one) * len(groups) / drawn)] for one in range(drawn)]
 
 
 def compare(
-    theirs: Side,
-    ours: Side,
-    engine: Engine,
-    rows: Sequence[Row],
-    labels: tuple[str, str],
-    rounds: int = 1,
-    copies: int = 1,
+    theirs: Side, ours: Side, engine: Engine, rows: Sequence[Row], part: Sequence[list[Row]], labels: tuple[str, str]
 ) -> Comparison:
-    """Both sides on the same utterances, in turns: a part of them theirs, all of them ours, the next part theirs, ...
-
-    Ours is done anew in each round, so that both sides see the same ups and downs of the machine, and with each
-    utterance several times, as many others of its length are near it in a real set; the mean counts.
-    """
-    by_length = sorted(rows, key=lambda row: -(row.seconds or 0.0))
-    shortest = by_length[-1:]
+    """Each utterance once: every other group of their part by them, all utterances by us, the rest of their part."""
+    shortest = sorted(rows, key=lambda row: row.seconds or 0.0)[:1]
     for side in (theirs, ours):  # warm up
         side(shortest)
     engine.watch.seconds.clear()
     spent, own = Spent(), Spent()
-    for part in parts_of(by_length, rounds):
-        measured(theirs, part, spent, engine.device)
-        measured(ours, copied(rows, copies), own, engine.device)
-    times = rounds * copies
-    seconds = {part: total / times for part, total in engine.watch.totals().items()}
+    first, second = ([row for group in part[start::2] for row in group] for start in (0, 1))
+    measured(theirs, first, spent, engine.device)
+    measured(ours, rows, own, engine.device)
+    measured(theirs, second, spent, engine.device)
     best, nbest = agreement(spent.found, own.found, engine.spell)
-    first = {row.name: own.found[f"{row.name}#0"] for row in rows}
-    return Comparison(*labels, len(rows), spent, own.once(times, first), best, nbest, seconds)
-
-
-def parts_of(rows: Sequence[Row], rounds: int) -> list[Sequence[Row]]:
-    """Utterances, longest first, in parts of much the same audio; batches of BATCH neighbours stay together."""
-    groups = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
-    if len(groups) < rounds:
-        return [rows[start::rounds] for start in range(rounds)]
-    return [[row for group in groups[start::rounds] for row in group] for start in range(rounds)]
+    return Comparison(*labels, spent, own, best, nbest, engine.watch.totals())
 
 
 def agreement(theirs: dict[str, Ids], ours: dict[str, Ids], spell: Callable[[Sequence[int]], str]) -> tuple[float, ...]:
-    """Shares of our utterances (named as `copied` does) with their best text, and with their N-best texts, in order."""
-    if theirs.keys() != {key.partition("#")[0] for key in ours}:
+    """Of the utterances that they decoded, the shares with our best text, and with our N-best texts, in order.
+
+    Raises SystemExit where they decoded nothing, or what we did not decode.
+    """
+    if not theirs or not theirs.keys() <= ours.keys():
         raise SystemExit("the two sides did not decode the same utterances")
     best = nbest = 0
-    for key, hyps in ours.items():
+    for key, hyps in theirs.items():
         # kdasr merges hypotheses of one text, so the other side's are merged, too.
-        sides = (hyps, theirs[key.partition("#")[0]])
-        one, other = (list(dict.fromkeys(spell(ids) for ids in side)) or [""] for side in sides)
+        one, other = (list(dict.fromkeys(spell(ids) for ids in side)) or [""] for side in (hyps, ours[key]))
         best += one[0] == other[0]
         nbest += one == other
-    return best / len(ours), nbest / len(ours)
+    return best / len(theirs), nbest / len(theirs)
 
 
 def table(rows: Sequence[dict[str, str]]) -> str:
@@ -284,8 +283,8 @@ def place_of(label: str, args: argparse.Namespace, scratch: Path) -> Place:
     if args.model:
         options = SearchOptions(beam=args.beam, nbest=args.beam, ctc_weight=scenario.ctc_weight)
         rows = read_rows(args.data, find_model(args.model, None))
-        every = max(1, len(rows) // args.utterances)
-        return Place(args.model, rows[::every][: args.utterances], options, {})
+        drawn = random.Random(args.seed).sample(rows, min(args.utterances, len(rows)))
+        return Place(args.model, sorted(drawn), options, {})
     settings = network(scenario.kind)
     model = scratch / scenario.kind
     if not model.exists():
@@ -310,28 +309,27 @@ def run(label: str, args: argparse.Namespace, scratch: Path) -> tuple[list[dict[
             engine = Engine(models, place.options, frames, args.device)
             side = kdasr_side(engine)
             side(place.rows[:1])
-            rows_of_all = copied(place.rows, args.copies)
             if args.profile:
-                notes.append(f"{label}, --batch_frames {frames}\n\n{profiled(side, rows_of_all, cuda)}")
+                notes.append(f"{label}, --batch_frames {frames}\n\n{profiled(side, place.rows, cuda)}")
                 continue
             engine.watch.seconds.clear()
             spent = Spent()
-            measured(side, rows_of_all, spent, args.device)
+            measured(side, place.rows, spent, args.device)
             parts = shares(engine.watch.totals(), spent.wall)
-            spent = spent.once(args.copies, {})
             given = {"scenario": label, "batch_frames": str(frames), "CPU s": f"{spent.cpu:.2f}"}
             given |= {"wall s": f"{spent.wall:.2f}", "RTFx (CPU)": f"{spent.rtfx():.1f}"}
             given |= {"peak MB": f"{spent.peak / 1e6:.0f}"} if cuda else {}
             rows.append({**given, "parts": parts})
         return rows, notes
     engine = Engine(models, place.options, args.batch_frames[0], args.device)
+    batch = 1 if scenario.peer == "stock" else BATCH
     if scenario.peer == "espnet1":
         theirs, peer = espnet1_side(engine, place.settings, BATCH), f"espnet1 recognize_batch, {BATCH}"
     else:
-        batch = BATCH if scenario.peer == "batched" else 1
         theirs = espnet2_side(models.first, place.options, args.device, batch)
         peer = f"ESPnet {version()}" + (f", batch {batch}" if batch > 1 else "")
-    done = compare(theirs, kdasr_side(engine), engine, place.rows, (label, peer), args.rounds, args.copies)
+    part = part_of(place.rows, args.theirs, batch, args.seed)
+    done = compare(theirs, kdasr_side(engine), engine, place.rows, part, (label, peer))
     note = f"{label}: kdasr's wall time: {shares(done.parts, done.ours.wall)}"
     return [done.cells(cuda)], [note]
 
@@ -340,7 +338,11 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), help="these only (default: all)")
-    parser.add_argument("--utterances", type=int, default=16, help="utterances (default %(default)s: two minutes)")
+    parser.add_argument("--utterances", type=int, default=200, help="kdasr decodes so many (default %(default)s)")
+    parser.add_argument(
+        "--theirs", type=int, default=BATCH, help="the peer decodes a random part, so many (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that draw (default %(default)s)")
     parser.add_argument("--beam", type=int, default=10, help="hypotheses kept a step (default %(default)s)")
     parser.add_argument(
         "--batch_frames",
@@ -348,14 +350,6 @@ def main(words: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[40000],
         help="kdasr's grid: input frames x beam (default 40000, as `kdasr nbest`); several: kdasr alone with each",
-    )
-    parser.add_argument("--rounds", type=int, default=2, help="turns of the two sides (default %(default)s)")
-    parser.add_argument(
-        "--copies",
-        type=int,
-        default=4,
-        help="kdasr decodes each utterance so many times in one go, and a part of it counts: a real set has "
-        "others of the same length to fill its grid, a small one has not (default %(default)s)",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--model", help="a trained model instead of random ones; nothing is forced then")
@@ -381,9 +375,7 @@ def main(words: Sequence[str] | None = None) -> None:
             notes += said
             print("\n".join([*(" ".join(row.values()) for row in more), *said]), file=sys.stderr, flush=True)
     what = "trained model" if args.model else f"random weights, {RATIO:.2f} tokens forced an encoded frame"
-    notes.append(
-        f"Beam {args.beam}; {what}; each utterance {args.copies} times on kdasr's side. {conditions(args.device)}"
-    )
+    notes.append(f"Beam {args.beam}; {what}; each utterance once. {conditions(args.device)}")
     text = "\n\n".join([*([table(rows)] if rows else []), *notes]) + "\n"
     print(text, end="")
     if args.out:

@@ -32,10 +32,23 @@ def test_both_sides_make_the_same_reports(chars, tmp_path):
 @needs_sclite
 def test_the_table_divides_sclites_time_by_ours(tmp_path, monkeypatch, capsys):
     bench_score.write_texts(tmp_path, 5, 3, 0.1)
-    monkeypatch.setattr(bench_score, "timed", lambda run: {"wall": 8.0, "cpu": 6.0} if run() is None else {})
+    seconds = {"sclite": {"wall": 8.0, "cpu": 6.0}, "kdasr": {"wall": 4.0, "cpu": 2.0}}
+    runs = []
+
+    def timed(run):
+        run()
+        return seconds[runs[-1]]
+
+    monkeypatch.setattr(bench_score, "timed", timed)
+    monkeypatch.setattr(bench_score, "theirs", lambda *_: runs.append("sclite"))
+    monkeypatch.setattr(bench_score, "process", lambda *_: runs.append("kdasr"))
     monkeypatch.setattr(bench_score, "ours", lambda directory, chars: {"wall": 2.0, "cpu": 4.0, "read": 1.0})
-    bench_score.measure(tmp_path, False, argparse.Namespace(times=2, process=False, profile=False))
+    bench_score.measure(tmp_path, False, argparse.Namespace(times=2, parts=True, profile=False))
+    assert runs == 3 * ["kdasr", "sclite"]  # in turns, after one that warms up
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["kdasr,", "in", "one", "process", "2.000", "4.000", "4.0", "1.5"]
+    assert lines[2].split() == ["kdasr", "score", "4.000", "2.000", "2.0", "3.0"]
     assert lines[3].split() == ["sclite", "8.000", "6.000"]
-    assert lines[4] == "  of it: read 1.000"
+    assert lines[4].split() == ["kdasr,", "no", "start", "2.000", "4.000", "4.0", "1.5"]
+    assert lines[5] == "  of it: read 1.000"
+    bench_score.measure(tmp_path, False, argparse.Namespace(times=2, parts=False, profile=False))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["words", "kdasr", "sclite"]

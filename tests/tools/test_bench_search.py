@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import bench_models
 import bench_search
-from bench_search import BATCH, SCENARIOS, Comparison, Spent, agreement, compare, copied, lengths, parts_of, table
+from bench_search import BATCH, SCENARIOS, Comparison, Spent, agreement, compare, lengths, part_of, table
 
 from kdasr.espnet import version
 from kdasr.models import find_models
@@ -45,18 +45,36 @@ def tiny(tmp_path_factory):
     return engine, models.first, rows
 
 
+def counted(side, asked):
+    """The side; which utterances it is given is noted."""
+
+    def run(rows):
+        asked.append([row.name for row in rows])
+        return side(rows)
+
+    return run
+
+
 def test_both_sides_find_the_same_and_every_hypothesis_is_as_long_as_its_limit(tiny):
     engine, source, rows = tiny
     theirs = bench_models.espnet2_side(source, engine.options, "cpu", 1)
-    done = compare(theirs, bench_models.kdasr_side(engine), engine, rows, ("tiny", "stock"), rounds=2, copies=2)
-    assert (done.same_best, done.same_nbest) == (1.0, 1.0)
-    assert (done.scenario, done.peer, done.utterances) == ("tiny", "stock", len(rows))
-    for side in (done.theirs, done.ours):
-        assert side.audio == pytest.approx(sum(SECONDS))
+    asked = []
+    part = part_of(rows, 3, 1, seed=1)
+    sides = [counted(side, asked) for side in (theirs, bench_models.kdasr_side(engine))]
+    done = compare(*sides, engine, rows, part, ("tiny", "stock"))
+    assert (done.same_best, done.same_nbest, done.scenario, done.peer) == (1.0, 1.0, "tiny", "stock")
+    names = [row.name for row in rows]
+    drawn = [row.name for group in part for row in group]
+    # Two warm up with the shortest; then each side has each of its utterances once, ours between theirs.
+    assert asked[2:] == [[drawn[0], drawn[2]], names, [drawn[1]]]
+    for side, mine in ((done.theirs, drawn), (done.ours, names)):
+        seconds = {row.name: row.seconds for row in rows if row.name in mine}
+        assert side.audio == pytest.approx(sum(seconds.values()))
         assert side.cpu > 0
-        for row in rows:
-            assert {len(ids) for ids in side.found[row.name]} == {TOKENS[row.seconds]}
-    assert done.theirs.tokens() == done.ours.tokens() == 36
+        assert sorted(side.found) == sorted(mine)
+        for name, length in seconds.items():
+            assert {len(ids) for ids in side.found[name]} == {TOKENS[length]}
+    assert done.ours.tokens() == 36
 
 
 @pytest.mark.skipif(version() >= "202609", reason="espnet1 is gone")
@@ -70,19 +88,21 @@ def test_espnet1_has_the_same_weights(tiny):
 
 
 def test_ratios_are_those_of_the_figures():
-    theirs = Spent(cpu=30.0, wall=50.0, audio=60.0, peak=3_000_000, found={"a": [[1, 2], [3]], "b": [[4]], "c": []})
-    ours = Spent(cpu=4.0, wall=8.0, audio=60.0, peak=1_000_000, found={"a": [[1, 2]], "b": [[4]], "c": [[]]})
-    row = Comparison("rnn", "them", 3, theirs, ours, 1.0, 0.5, {}).cells(cuda=True)
+    theirs = Spent(cpu=30.0, wall=50.0, audio=20.0, peak=3_000_000, found={"a": [[1, 2], [3]], "b": [[4]], "c": []})
+    ours = Spent(
+        cpu=12.0, wall=24.0, audio=60.0, peak=1_000_000, found={"a": [[1, 2]], "b": [[4]], "c": [[]], "d": [[]]}
+    )
+    row = Comparison("rnn", "them", theirs, ours, 1.0, 0.5, {}).cells(cuda=True)
+    assert row["utterances, theirs / ours"] == "3 / 4"
+    assert row["CPU s a second of audio"] == "1.500 / 0.200"
     assert row["ratio"] == "7.50"
     assert row["wall ratio"] == "6.25"
-    assert row["RTFx (CPU)"] == "2.0 / 15.0"
-    assert row["RTFx (wall)"] == "1.2 / 7.5"
+    assert row["RTFx (CPU)"] == "0.7 / 5.0"
+    assert row["RTFx (wall)"] == "0.4 / 2.5"
     assert row["peak MB"] == "3 / 1"
-    assert row["tokens, theirs / ours"] == "3 / 3"
+    assert row["tokens a second of audio"] == "0.15 / 0.05"
     assert (row["same 1-best"], row["same N-best"]) == ("100 %", "50 %")
-    assert "peak MB" not in Comparison("rnn", "them", 3, theirs, ours, 1.0, 0.5, {}).cells(cuda=False)
-    half = ours.once(2, {})
-    assert (half.cpu, half.wall, half.audio, half.peak) == (2.0, 4.0, 30.0, 1_000_000)
+    assert "peak MB" not in Comparison("rnn", "them", theirs, ours, 1.0, 0.5, {}).cells(cuda=False)
     assert table([{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]).splitlines() == ["|a|b|", "|---|---|", "|1|2|", "|3|4|"]
 
 
@@ -91,19 +111,28 @@ def test_agreement_counts_texts_in_order():
         return "".join(map(str, ids)).replace("9", "")
 
     theirs = {"a": [[1], [1, 9], [2]], "b": [[1], [2]], "c": [[5]]}
-    ours = {"a#0": [[1], [2]], "a#1": [[1], [2]], "b#0": [[1], [3]], "c#0": [[6]]}
-    assert agreement(theirs, ours, spell) == (3 / 4, 2 / 4)
-    with pytest.raises(SystemExit, match="same utterances"):
-        agreement(theirs, {"a#0": [[1]]}, spell)
+    ours = {"a": [[1], [2]], "b": [[1], [3]], "c": [[6]], "not theirs": [[7]]}
+    assert agreement(theirs, ours, spell) == (2 / 3, 1 / 3)
+    for decoded in ({"a": [[1]], "nobody's": [[1]]}, {}):
+        with pytest.raises(SystemExit, match="same utterances"):
+            agreement(decoded, ours, spell)
 
 
-@pytest.mark.parametrize(("count", "rounds"), [(3, 2), (8, 3), (16, 2), (37, 3)])
-def test_parts_have_every_utterance_once(count, rounds):
-    rows = [Row(f"u{number}", "", float(count - number)) for number in range(count)]
-    parts = parts_of(rows, rounds)
-    assert len(parts) == rounds
-    assert sorted(row for part in parts for row in part) == sorted(rows)
-    assert [row.name for row in copied(rows[:2], 2)] == ["u0#0", "u0#1", "u1#0", "u1#1"]
+@pytest.mark.parametrize(("count", "number", "together"), [(200, 8, 1), (37, 5, 1), (64, 16, 8), (24, 9, 8), (3, 8, 1)])
+def test_a_part_is_drawn_from_all_lengths_and_has_no_utterance_twice(count, number, together):
+    rows = [Row(f"u{number}", "", float(number)) for number in range(count)]
+    parts = {seed: part_of(rows, number, together, seed) for seed in range(40)}
+    for part in parts.values():
+        drawn = [row for group in part for row in group]
+        assert len(set(drawn)) == len(drawn) and set(drawn) <= set(rows)
+        assert len(part) == min(-(-number // together), -(-count // together))
+        assert [row.seconds for row in drawn] == sorted((row.seconds for row in drawn), reverse=True)
+        assert all(group[0].seconds - group[-1].seconds == len(group) - 1 < together for group in part)  # neighbours
+    assert parts[3] == part_of(rows, number, together, 3)
+    everyone = {row for part in parts.values() for group in part for row in group}
+    assert everyone == set(rows) or count == 200  # anyone may be drawn
+    means = [sum(row.seconds for group in part for row in group) / sum(map(len, part)) for part in parts.values()]
+    assert sum(means) / len(means) == pytest.approx((count - 1) / 2, rel=0.15)
 
 
 def test_lengths_are_like_wsj():
