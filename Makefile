@@ -1,9 +1,13 @@
-# make demo   a first result: embedded corpus, teacher, N-best, students, scores, table
-# make test   every test
-# Both make tools/venv when it is not there (two minutes, once).
-.PHONY: demo test lint install clean
+# make demo      a first result: embedded corpus, teacher, N-best, students, scores, table
+# make test      every test but those that run whole recipes, a SLURM cluster, a browser, or kill: some minutes
+# make test-all  every test
+# make mutants   plausible mistakes are put into the code, one at a time: do the tests notice them?
+# make nightly   properties with thirty times as many examples, new ones each time
+# All make tools/venv when it is not there (two minutes, once). docs/testing.md has more.
+.PHONY: demo test test-rest test-all mutants nightly lint install clean
 SHELL := /bin/bash
 export OMP_NUM_THREADS := 1
+LONG := recipe or cluster or kill or browser
 
 install:
 	@tools/install.sh
@@ -12,7 +16,18 @@ demo: install
 	cd egs/wsj && ./run.sh
 
 test: install
-	tools/venv/bin/python -m pytest
+	tools/venv/bin/python -m pytest -m "not ($(LONG))"
+
+test-rest: install
+	tools/venv/bin/python -m pytest -m "$(LONG)"
+
+test-all: test test-rest
+
+mutants: install
+	tools/venv/bin/python tools/mutants.py
+
+nightly: install
+	KDASR_EXAMPLES=30 tools/venv/bin/python -m pytest -m "hypothesis and not ($(LONG))"
 
 lint: install
 	tools/venv/bin/ruff check kdasr utils tools tests

@@ -1,12 +1,13 @@
-"""Shared by all tests: one thread, fixed seeds, ESPnet importable."""
+"""Shared by all tests: one thread, fixed seeds, ESPnet importable, and what a test may need or belong to."""
 
 import os
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import needs
+import properties
 import pytest
-from hypothesis import HealthCheck, settings
 from slurm_lab import slurm, time_limit  # noqa: F401  a cluster, where SLURM is installed
 
 from kdasr.espnet import prepare
@@ -22,10 +23,31 @@ def _seed() -> None:
         torch.set_flush_denormal(False)  # a verb run by an earlier test has set it, and hypothesis draws denormals
 
 
-# The same examples everywhere, and no verdict that depends on how busy the machine is.
-settings.register_profile("kdasr", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("kdasr")
+def pytest_configure() -> None:
+    """A misspelt KDASR_REQUIRE is said before anything runs."""
+    needs.required()
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` leaves out what is marked as `cluster`, so what starts a cluster has to be."""
+    unmarked = [
+        item.nodeid
+        for item in items
+        if "slurm" in getattr(item, "fixturenames", ()) and not (item.get_closest_marker("cluster"))
+    ]
+    if unmarked:
+        raise pytest.UsageError(f"these use a cluster; mark them as `cluster`: {' '.join(unmarked)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test needs is looked for before its fixtures are made."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            needs.need(name)
+
+
+properties.load()
 prepare()
 # ESPnet's get_default_config() parses the process's command line: pytest's options are not for it.
 sys.argv = sys.argv[:1]

@@ -1,7 +1,6 @@
 """A real SLURM cluster on this machine for the tests, brought up once for all of them."""
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -9,12 +8,12 @@ import threading
 import time
 from pathlib import Path
 
+import needs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "tools/slurm_test_cluster.sh"
 SLURM_PY = ROOT / "utils/slurm.py"
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 
 COUNTING = '#!/bin/sh\ndate +%s >>"${0%/*}/calls"\nexec {program} "$@"\n'
 # options of a site's own, beside the usual ones
@@ -81,7 +80,7 @@ class Lab:
     def start_daemon(self, name):
         program, _, node = name.partition(".")
         subprocess.run(
-            [found(program), "-f", self.environment["SLURM_CONF"], *(["-N", node] if node else [])], check=True
+            [needs.program(program), "-f", self.environment["SLURM_CONF"], *(["-N", node] if node else [])], check=True
         )
 
     def until_idle(self, node):
@@ -92,16 +91,10 @@ class Lab:
         raise AssertionError(self.slurm("sinfo", "-N", "-l"))
 
 
-def found(program):
-    return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-
-
 @pytest.fixture(scope="session")
 def slurm():
     """The cluster; tests are skipped where SLURM is not installed."""
-    missing = [program for program in PROGRAMS if not found(program)]
-    if missing:
-        pytest.skip(f"no {missing[0]}: SLURM is not installed (apt-get install slurm-wlm munge)")
+    needs.need("slurm")
     folder = tempfile.mkdtemp(prefix="kdasr-slurm-test-")
     lab = Lab(folder)
     try:

@@ -40,7 +40,7 @@ def test_names_exist_in_the_installed_espnet():
         assert name(f"{module}:{attribute}") is not None
 
 
-@pytest.mark.slow
+@pytest.mark.recipe
 def test_names_exist_in_espnet_202611(tmp_path):
     """ESPnet for Python 3.12: its wheel is read, not installed (it does not support this Python)."""
     fetched = subprocess.run(

@@ -36,6 +36,7 @@ def assert_equal(one, other):
         assert torch.equal(one[name], other[name]), name
 
 
+@pytest.mark.kill
 def test_killed_and_run_again_gives_the_weights_of_an_uninterrupted_run(driven):
     kills = json.loads((driven / "kills.json").read_text())
     assert [kill["moment"] for kill in kills] == list(KILLS)
@@ -67,6 +68,7 @@ def test_accumulated_gradients_are_those_of_one_batch():
     assert len(moved) == len(list(together.named_parameters()))
 
 
+@pytest.mark.kill  # the same driver runs it
 @pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
 )

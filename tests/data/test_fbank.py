@@ -2,6 +2,7 @@
 
 import re
 
+import kaldi_native_fbank as knf
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,6 @@ from kdasr.data import fbank as module
 from kdasr.data.fbank import FLOOR, fbank, mel_weights, num_frames, tables
 from kdasr.data.front_ends import front_end
 from kdasr.errors import UserError
-
-knf = pytest.importorskip("kaldi_native_fbank")
 
 
 def oracle(samples, rate, bins=80):

@@ -10,8 +10,10 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
+import soundfile
 
 from kdasr.cli import main
 from kdasr.data import cmvn, feats
@@ -20,9 +22,6 @@ from kdasr.data.feats import change_speed
 from kdasr.data.spectrogram import spectrogram
 from kdasr.data.sphere import write_sphere
 from kdasr.files import read_table, write_table
-
-kaldiio = pytest.importorskip("kaldiio")
-soundfile = pytest.importorskip("soundfile")
 
 STEP = 32 / 65535  # half the range of log-mel values there are, over 16 bits: more than compression can be wrong by
 
@@ -393,6 +392,7 @@ def test_a_second_run_at_the_same_time_is_refused(data, tmp_path, capsys):
     assert "another run is writing here" in capsys.readouterr().err
 
 
+@pytest.mark.kill
 def test_kill_9_ends_the_workers_and_a_rerun_goes_on(tmp_path):
     """The processes of a run die with it, however it dies, and what they wrote is whole."""
     data = corpus(tmp_path / "data", 4, 2)

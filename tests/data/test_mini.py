@@ -15,7 +15,7 @@ from kdasr.data.wsj_text import read_dot, read_genders, read_index
 from kdasr.errors import UserError
 from kdasr.files import read_json
 
-pytest.importorskip("espeakng_loader", reason="espeakng-loader speaks the corpus: pip install espeakng-loader")
+pytestmark = pytest.mark.needs("espeak")
 
 HOURS = 0.02
 FEW = ["train_speakers=6", "dev_speakers=2", "test_speakers=2"]

@@ -1,7 +1,6 @@
 """Entries of wav.scp, feats.scp and their like: files, places in archives, and commands, which are not run."""
 
 import os
-import shutil
 import subprocess
 
 import numpy as np
@@ -137,7 +136,7 @@ def test_commands_run_where_they_are_allowed(tmp_path, monkeypatch):
         parse("seq 5 |[0:2]", "u")
 
 
-@pytest.mark.skipif(not shutil.which("sox"), reason="needs Debian's sox")
+@pytest.mark.needs("sox")
 def test_sox_decodes_what_we_read(tmp_path):
     """The forms that are read here give what the program itself writes."""
     two = (np.random.default_rng(0).standard_normal((4000, 2)) * 3000).astype(np.int16)

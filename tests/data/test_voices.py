@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from needs import need
 
 from kdasr.data.voices import (
     RATE,
@@ -26,7 +27,7 @@ TEXT = "the board met in boston on friday"
 
 @pytest.fixture(scope="module")
 def espeak() -> Espeak:
-    pytest.importorskip("espeakng_loader", reason="espeakng-loader speaks the corpus: pip install espeakng-loader")
+    need("espeak")
     return Espeak()
 
 

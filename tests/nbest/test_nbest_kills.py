@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from nbest_models import LENGTHS, models, write_data, write_model
 
 KILLS = 20
 
 
+@pytest.mark.kill
 def test_killed_at_any_moment_and_run_again_equals_uninterrupted(tmp_path):
     write_model(tmp_path / "model")
     write_data(tmp_path / "data", models.features([*LENGTHS, 20]))

@@ -11,7 +11,7 @@ from micro import copy_of_recipe, finish, run
 
 from kdasr.files import read_json, read_table
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.recipe
 FEW = ["--train_set", "train_si284", "--aligner", "exp/teacher_tiny_s1", "--baseline_seeds", "1 2", "--groups", "2"]
 FEW += ["--frames_opts", "--min_count 50 --positions 1", "--temperatures", "2", "--seeds", "1", "--share", "0.2"]
 FEW += ["--model_opts", "hidden=24 layers=1", "--distil_opts", "epochs=3", "--few_opts", "epochs=3"]

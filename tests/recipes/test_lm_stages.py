@@ -10,7 +10,7 @@ from kdasr.files import read_json, read_lines, read_table
 from kdasr.nbest import archive
 from kdasr.shards import claim
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.recipe
 TINY = "embed=8 hidden=12 last=10 experts=2 layers=2 streams=4 steps=8 epochs=4 stop=0"
 LM = [
     "--stage",

@@ -11,7 +11,7 @@ import pytest
 
 from kdasr.images.data import digits
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.recipe
 ROOT = Path(__file__).parents[2]
 FEW = [
     "--seeds",

@@ -10,7 +10,7 @@ import pytest
 
 from kdasr.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.recipe
 ROOT = Path(__file__).parents[2]
 TINY = "embed=8 hidden=12 last=10 experts=2 layers=2 streams=4 steps=8 epochs=2 stop=0"
 

@@ -16,7 +16,7 @@ import check_inference
 from kdasr.files import read_json, read_table
 from kdasr.nbest.filters import IMPOSSIBLE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.recipe
 
 
 def test_a_stage_before_its_time_is_refused(recipe):

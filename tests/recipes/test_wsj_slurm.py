@@ -19,7 +19,7 @@ from slurm_lab import ended, gone, job_of
 from kdasr.cli import main
 from kdasr.nbest.archive import read_nbest, shard_path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.recipe, pytest.mark.cluster]
 STAGES = ["data", "feats", "teacher", "nbest", "student", "decode", "score"]
 SUBMIT = ["--submit", "slurm", "--nj", "2", "--stage", "1", "--stop_stage", "7"]
 LABELLED = "dump/fbank/train_si284_lab0.6"

@@ -117,7 +117,8 @@ def test_damaged_lists_and_targets_are_named(exp, tmp_path, capsys, file):  # no
 
 
 def test_a_damaged_checkpoint_or_log_lacks_its_curve_and_says_so(tmp_path, capsys):
-    torch = pytest.importorskip("torch")
+    import torch
+
     path = tmp_path / "checkpoint.pth"
     stats = {k: {"valid": {"acc": k / 10, "total_count": k}} for k in (1, 2)}
     torch.save({"reporter": {"stats": stats}}, path)
@@ -204,7 +205,6 @@ def test_damaged_figures_of_frames_are_named(tmp_path, capsys):
 
 
 def test_damaged_figures_of_images_are_named(tmp_path, capsys):
-    pytest.importorskip("torch")
     images = {f"{part}_images": np.zeros((20, 2, 2), np.uint8) for part in ("train", "test")}
     images |= {f"{part}_labels": np.arange(20, dtype=np.uint8) % 10 for part in ("train", "test")}
     np.savez(tmp_path / "images.npz", name="x", **images)

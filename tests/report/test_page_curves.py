@@ -28,7 +28,8 @@ def test_curves_come_from_the_log(tmp_path):
 
 
 def test_epochs_before_a_kill_come_from_the_checkpoint(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     write_model(tmp_path, "m", "x", 10)
     write_log(tmp_path / "m", 3, first=3)
     kept = {"acc": 0.9, "loss": np.float64(7.5), "time": datetime.timedelta(seconds=3)}

@@ -16,11 +16,7 @@ from kdasr.report import alignments, collect
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import bench_report
 
-pytestmark = pytest.mark.skipif(
-    not (Path(bench_report.CHROMIUM).exists() and Path(bench_report.DRIVER).exists()),
-    reason="no browser: apt-get install chromium chromium-driver",
-)
-pytest.importorskip("selenium", reason="no selenium: tools/install.sh")
+pytestmark = [pytest.mark.browser, pytest.mark.needs("chromium")]
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,8 @@ import bench_score
 from kdasr.score import sclite
 from kdasr.score.detail import undated
 
-needs_sclite = pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
 
-
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("chars", [False, True])
 def test_both_sides_make_the_same_reports(chars, tmp_path):
     words, characters = bench_score.write_texts(tmp_path, 60, 20, 0.1)
@@ -29,7 +27,7 @@ def test_both_sides_make_the_same_reports(chars, tmp_path):
         assert undated((tmp_path / "ours" / name).read_bytes()) == undated((tmp_path / "theirs" / name).read_bytes())
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_the_table_divides_sclites_time_by_ours(tmp_path, monkeypatch, capsys):
     bench_score.write_texts(tmp_path, 5, 3, 0.1)
     seconds = {"sclite": {"wall": 8.0, "cpu": 6.0}, "kdasr": {"wall": 4.0, "cpu": 2.0}}

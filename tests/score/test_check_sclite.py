@@ -12,10 +12,8 @@ import check_sclite
 
 from kdasr.score import sclite
 
-needs_sclite = pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
 
-
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_a_hundred_pairs_of_each_kind_equal_real_sclite(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["check_sclite.py", "--pairs", "100", "--seed", "3"])
     assert check_sclite.main() == 0
@@ -24,7 +22,7 @@ def test_a_hundred_pairs_of_each_kind_equal_real_sclite(monkeypatch, capsys):
     assert {(row[5], row[7], row[8]) for row in rows} == {("100", "100.00%", "0")}
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_a_difference_is_counted_and_kept(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sclite, "HEAD", sclite.HEAD.replace(b"Scores", b"scores"))
     monkeypatch.setattr(sys, "argv", ["check_sclite.py", "--pairs", "2", "--keep", str(tmp_path)])

@@ -14,9 +14,6 @@ from kdasr.score.trn import Line, write_trn
 
 PROGRAM = sclite.find()
 STATS = Path(PROGRAM).with_name("sc_stats") if PROGRAM else None
-needs_sc_stats = pytest.mark.skipif(
-    STATS is None or not STATS.exists(), reason="no sc_stats here (Debian: apt-get install sctk)"
-)
 
 
 def test_segments_are_parted_by_two_words_that_both_have_right():
@@ -79,7 +76,7 @@ def corrupted(words, rate, vocabulary, generator):
     return result
 
 
-@needs_sc_stats
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize(("seed", "length", "rates"), [(0, 8, (0.3, 0.2)), (1, 20, (0.1, 0.1)), (2, 4, (0.6, 0.5))])
 def test_result_is_that_of_nists_sc_stats(seed, length, rates, tmp_path):
     generator = random.Random(seed)

@@ -13,7 +13,6 @@ from kdasr.score.trn import Line, matched, parse, read_trn, write_trn
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PROGRAM = sclite.find()
-needs_sclite = pytest.mark.skipif(PROGRAM is None, reason="no sclite here (Debian: apt-get install sctk)")
 KINDS = ("sys", "raw", "pra", "dtl", "sgml", "prf")
 OPTIONS = {"": (), "D": ("-D",), "F": ("-F",), "DF": ("-D", "-F")}
 
@@ -83,7 +82,7 @@ def test_reports_equal_the_golden_files_byte_for_byte(name, rules):
     assert reports(aligned(*lines, **rules)) == (directory / "result.txt").read_bytes()
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("seed", range(20))
 def test_random_networks_equal_real_sclite_byte_for_byte(seed, tmp_path):
     lines = networks(seed)
@@ -98,7 +97,7 @@ def test_random_networks_equal_real_sclite_byte_for_byte(seed, tmp_path):
         assert detail.undated(ours[kind]) == detail.undated(real[kind])
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize(
     "vocabulary", [["a", "b", "ab", "ba"], ["a", "b", "@", "ab", "aab"], ["é", "aé", "B", "x*y", "b*"]]
 )
@@ -136,7 +135,7 @@ files = st.one_of(
 )
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @settings(max_examples=150)
 @given(
     st.tuples(files, files),

@@ -18,7 +18,6 @@ sys.path.insert(0, str(GOLDEN))
 from make_sclite import CASES  # noqa: E402
 
 PROGRAM = sclite.find()
-needs_sclite = pytest.mark.skipif(PROGRAM is None, reason="no sclite here (Debian: apt-get install sctk)")
 KINDS = tuple(detail.OPTIONS)
 
 
@@ -75,7 +74,7 @@ def drawn(seed, id_form="rm"):
     return pair
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("chars", [False, True])
 @pytest.mark.parametrize("id_form", sclite.ID_FORMS)
 def test_random_pairs_equal_real_sclite_byte_for_byte(id_form, chars, tmp_path):
@@ -89,7 +88,7 @@ def test_random_pairs_equal_real_sclite_byte_for_byte(id_form, chars, tmp_path):
 wild = st.text(st.characters(codec="utf-8", exclude_characters=" \t\n\r\v\f"), min_size=1, max_size=6)
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.lists(wild, max_size=4), st.lists(wild, max_size=4)), min_size=1, max_size=4))
 @pytest.mark.parametrize("chars", [False, True])
@@ -102,7 +101,7 @@ def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs)
     assert reports(*sides, chars=chars) == expected
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.text(st.sampled_from("aBé-_1"), min_size=1, max_size=5), min_size=1, max_size=5, unique_by=str.lower),

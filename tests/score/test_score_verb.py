@@ -76,7 +76,7 @@ def test_characters_without_symbols(files):
     assert result["counts"]["words"] == 27
 
 
-@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("kind", ["wer", "cer"])
 def test_check_passes_on_a_realistic_set(files, kind, capsys):
     generator = random.Random(7)
@@ -222,7 +222,7 @@ def test_two_symbols_on_a_line_are_refused(files, capsys):
     assert "nlsyms:3: expected one symbol, found '<a>\\t<b>'; give each a line" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("options", [[], ["--chars"]])
 def test_case_is_that_of_ascii_letters_alone_as_for_sclite(files, options):
     (files / "ref").write_text("s1-a É Z\ns1-b Ω ſ K\ns2-c I\n")  # ſ and the Kelvin sign have s and k for Python
@@ -246,7 +246,7 @@ def score_trn(files, *options):
     return main(["score", "--ref", f"{files}/ref.trn", "--hyp", f"{files}/hyp.trn", "--dir", f"{files}/out", *options])
 
 
-@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize(
     ("options", "errors", "words"),
     [([], 3, 9), (["--optional", "--fragments"], 1, 9), (["--id-form", "wsj"], 3, 9), (["--chars"], 6, 28),
@@ -264,7 +264,7 @@ def test_trn_files_are_scored_as_sclite_does(files, options, errors, words, caps
     }
 
 
-@pytest.mark.skipif(sclite.find() is None, reason="no sclite here (Debian: apt-get install sctk)")
+@pytest.mark.needs("sclite")
 def test_segments_in_time_are_scored_as_sclite_does(files, capsys):
     (files / "r.stm").write_text("f 1 ann 0.0 2.0 <O,F> the cat sat\nf 1 bob 2.0 4.0 <O,M> on the mat\n")
     words = ["the", "bat", "sat", "on", "the", "mat"]

@@ -11,7 +11,6 @@ from kdasr.score.network import aligned
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sclite_stm"
 PROGRAM = sclite.find()
-needs_sclite = pytest.mark.skipif(PROGRAM is None, reason="no sclite here (Debian: apt-get install sctk)")
 
 
 def reports(utterances, case_sensitive=False, kinds=("sys", "raw", "pra"), chars=False):
@@ -113,7 +112,7 @@ def test_reports_equal_the_golden_files_byte_for_byte():
     assert reports(aligned(*stm.read(GOLDEN / "ref.stm", GOLDEN / "hyp.ctm"))) == (GOLDEN / "result.txt").read_bytes()
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("seed", range(24))
 def test_random_recordings_equal_real_sclite_byte_for_byte(seed, tmp_path):
     paths = written(tmp_path, *recordings(seed))
@@ -124,7 +123,7 @@ def test_random_recordings_equal_real_sclite_byte_for_byte(seed, tmp_path):
     assert reports(found, case_sensitive, ("sys", "raw", "dtl", "pra")) == real
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @pytest.mark.parametrize("seed", range(12))
 def test_characters_of_random_recordings_equal_real_sclite_byte_for_byte(seed, tmp_path):
     words = ["über", "Über", "É", "é", "日本語", "日本", "naïve*", "ab", "aB", "**x", "a\u00a0b"]
@@ -147,7 +146,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_part_of_a_name_or_word(tmp_
             assert reports(aligned(*plain)) == stm.real_reports(PROGRAM, *paths)
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_more_segments_and_words_than_sclites_buffers_hold(tmp_path):
     times = range(0, 4500, 10)
     ref = [f"{file} A s{time % 70} {time} {time + 10} {'a b c d e ' * 3}" for file in "fg" for time in times]
@@ -190,7 +189,7 @@ def files(draw):
     return "\n".join(ref), "\n".join(hyp)
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 @settings(max_examples=100)
 @given(files(), st.booleans(), st.sampled_from(["\n", "\n", "\n", ""]))
 def test_any_files_are_scored_as_sclite_does_or_refused_by_name(tmp_path_factory, texts, case_sensitive, end):

@@ -122,7 +122,7 @@ def test_help_and_what_is_refused(tmp_path):
     assert code == 2 and "is there, but of no campaign; name a new one" in err
 
 
-@pytest.mark.slow
+@pytest.mark.kill
 def test_a_short_campaign(tmp_path):
     """Stages 1 and 2, two kills each; and another, which takes the same uninterrupted runs."""
     words = ["--stages", "data", "feats", "--kills", 4, "--folder", tmp_path / "kills"]

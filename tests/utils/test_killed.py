@@ -12,7 +12,10 @@ import pytest
 from slurm_lab import gone
 from stand_in import UTILS, kd
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's"),
+]
 MARK = "KDASR_TEST_MARK"
 # Stage 1 as local/data.sh is: bash, which starts programs, which start others. One has a session of its own, one has
 # lost its parent, one, if STUBBORN, takes no notice of SIGTERM. They write until the end.

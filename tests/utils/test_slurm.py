@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from slurm_lab import SLURM_PY, body, ended, gone, job_of, wait_for
 
-pytestmark = pytest.mark.usefixtures("time_limit")  # begun here, so that nobody has to wait for it later
+# The job beyond its limit is begun here, so that nobody has to wait for it later.
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("time_limit")]
 
 # a job with a child of its own, which it does not end itself; its runner is $PPID
 FAMILY = "sleep 600 & echo $PPID $$ $! >pids.JOB.tmp; mv pids.JOB.tmp pids.JOB; wait"

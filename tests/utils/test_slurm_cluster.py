@@ -15,6 +15,7 @@ def script(lab, *words, **environment):
     return subprocess.run([SCRIPT, *words], env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.cluster
 def test_a_second_start_finds_the_cluster(slurm):
     daemons = ["munged", "slurmctld", *(f"slurmd.n{number}" for number in range(1, 5))]
     before = [slurm.daemon(name) for name in daemons]
@@ -39,6 +40,7 @@ def test_stop_ends_only_what_it_has_started(tmp_path):
     assert gone(other.pid)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "lab, said",
     [
@@ -75,6 +77,7 @@ def test_usage_and_status_without_a_cluster(tmp_path):
     assert done.returncode == 1 and f"no cluster runs in {tmp_path}" in done.stderr
 
 
+@pytest.mark.cluster
 def test_a_recipe_s_stages_as_jobs(slurm, recipe):
     _, calls = kd(recipe, "--stop_stage", "2", RUN="slurm.py", SLURM_CONF=slurm.environment["SLURM_CONF"])
     assert calls[0].startswith("local/data.sh") and sum(call.startswith("feats ") for call in calls) == 9

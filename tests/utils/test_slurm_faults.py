@@ -17,7 +17,7 @@ from slurm_lab import Begun, body, ended, gone, job_of, until_says, wait_for
 FAMILY = "sleep 600 & echo $PPID $$ $! >pids.JOB.tmp; mv pids.JOB.tmp pids.JOB; wait"
 # the first attempt never ends, the second one does at once
 ONCE = "if [ -e began.JOB ]; then echo second; else echo first; echo $PPID $$ >began.JOB; exec sleep 600; fi"
-pytestmark = pytest.mark.usefixtures("time_limit", "dead_node")
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("time_limit", "dead_node")]
 
 
 @pytest.fixture(scope="module")
