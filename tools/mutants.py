@@ -47,7 +47,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 LISTS = ROOT / "tests" / "mutants"
 KEYS = {"mistake", "file", "from", "to", "tests", "harmless"}
-# pytest's exit statuses. A hung test is ended after ten times what the tests took without a mistake, five minutes at least.
+# pytest's exit statuses. Tests that hang are ended after ten times what they took without a mistake, but not before
+# five minutes.
 PASSED, FAILED = 0, 1
 PATIENCE, LEAST_PATIENCE = 10, 300.0
 PYTEST = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:warnings")
@@ -201,15 +202,20 @@ def table(mistakes: Sequence[Mistake], ends: dict[Mistake, str]) -> str:
 
 
 def chosen(mistakes: list[Mistake], only: Sequence[str], number: int, seed: int) -> list[Mistake]:
-    """Those whose list, file or words are asked for; of these, a random number."""
+    """Those whose list, file or words are asked for; of these, a random number (0: all), in the lists' order."""
     if only:
-        mistakes = [m for m in mistakes if any(word in (m.area,) or word in m.file or word in m.words for word in only)]
+        mistakes = [
+            mistake
+            for mistake in mistakes
+            if any(word == mistake.area or word in mistake.file or word in mistake.words for word in only)
+        ]
     if number and number < len(mistakes):
         mistakes = sorted(random.Random(seed).sample(mistakes, number), key=mistakes.index)
     return mistakes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Choose mistakes and run them; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--only",
@@ -251,26 +257,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
     """Run them all; print progress, the table and what does not hold. Returns the exit status."""
-    ends: dict[Mistake, str] = {}
-    faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kdasr-mutants-") as folder:
         trees: queue.Queue[Path] = queue.Queue()
         for number in range(jobs):
             (Path(folder) / str(number)).mkdir()
             trees.put(copy_of_tree(Path(folder) / str(number)))
+        tests = without_parts({test for mistake in mistakes for test in mistake.tests})
+        print(f"mutants.py: the tests without a mistake ({len(tests)} files, folders or tests)", flush=True)
         tree = trees.get()
-        tests = sorted({test for mistake in mistakes for test in mistake.tests})
-        tests = [
-            test
-            for test in tests
-            if not any(test != other and test.startswith((other + "/", other + "::")) for other in tests)
-        ]
-        print(f"mutants.py: the tests without a mistake ({len(tests)} files or folders)", flush=True)
         status, output, seconds = run_tests(tree, tests, 3600)
+        trees.put(tree)
         if status != PASSED:
             print(f"mutants.py: they do not pass, so that they cannot notice a mistake:\n{output}", file=sys.stderr)
             return 1
-        trees.put(tree)
         patience = max(LEAST_PATIENCE, PATIENCE * seconds)
 
         def one(mistake: Mistake) -> tuple[str, str]:
@@ -280,43 +279,45 @@ def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
             finally:
                 trees.put(tree)
 
+        ends: dict[Mistake, str] = {}
+        outputs: dict[Mistake, str] = {}
         began = time.monotonic()
         with ThreadPoolExecutor(jobs) as pool:
             runs = {pool.submit(one, mistake): mistake for mistake in mistakes}
             for done, run in enumerate(as_completed(runs), 1):
                 mistake = runs[run]
-                ends[mistake], output = run.result()
-                left = (time.monotonic() - began) / done * (len(mistakes) - done)
-                print(
-                    f"{done}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words} ({left / 60:.0f} min left)",
-                    flush=True,
-                )
+                ends[mistake], outputs[mistake] = run.result()
+                left = (time.monotonic() - began) / done * (len(mistakes) - done) / 60
+                said = f"{done}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words}"
+                print(f"{said} ({left:.0f} min left)", flush=True)
                 if verbose and ends[mistake] == "killed":
-                    print(
-                        "    "
-                        + next(
-                            (line for line in output.splitlines()[::-1] if line.startswith("FAILED")), "did not end"
-                        ),
-                        flush=True,
-                    )
-                if ends[mistake] == "broken":
-                    faults.append(
-                        f"{mistake.area}: '{mistake.words}' breaks {mistake.file} or its tests' names, which is no plausible mistake:\n{output}"
-                    )
+                    print(f"    {noticed_by(outputs[mistake])}", flush=True)
     print("\n" + table(mistakes, ends))
+    faults = 0
     for mistake in mistakes:
-        if mistake.harmless and ends[mistake] == "killed":
-            faults.append(
-                f"{mistake.area}: '{mistake.words}' is listed as harmless ({mistake.harmless}), but a test notices it"
-            )
-        elif ends[mistake] == "survived":
-            print(
-                f"survived: {mistake.file}: {mistake.words}"
-                + (f" (harmless: {mistake.harmless})" if mistake.harmless else "")
-            )
-    for fault in faults:
-        print(f"mutants.py: {fault}", file=sys.stderr)
-    return int(bool(faults) or any(ends[m] == "survived" and not m.harmless for m in mistakes))
+        said = f"{mistake.area}: {mistake.file}: {mistake.words}"
+        if ends[mistake] == "survived":
+            print(f"survived: {said}" + (f" (harmless: {mistake.harmless})" if mistake.harmless else ""))
+            faults += not mistake.harmless
+        elif ends[mistake] == "broken":
+            print(f"mutants.py: {said}: its tests cannot be run:\n{outputs[mistake]}", file=sys.stderr)
+            faults += 1
+        elif mistake.harmless:
+            print(f"mutants.py: {said}: listed as harmless, but {noticed_by(outputs[mistake])}", file=sys.stderr)
+            faults += 1
+    return int(faults > 0)
+
+
+def without_parts(tests: set[str]) -> list[str]:
+    """The tests, sorted, without those that are in a file or folder of them."""
+    return sorted(
+        test for test in tests if not any(test.startswith((other + "/", other + "::")) for other in tests - {test})
+    )
+
+
+def noticed_by(output: str) -> str:
+    """Of pytest's last lines, which test failed."""
+    return next((line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))), "it did not end")
 
 
 if __name__ == "__main__":
