@@ -1,8 +1,10 @@
 """The one module that knows ESPnet: names in both generations, stand-ins, strict loading."""
 
+import argparse
 import ast
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 import kdasr.espnet
 from kdasr.errors import UserError
-from kdasr.espnet import OPTIONAL, check_weights, name, places
+from kdasr.espnet import LARGEST, OPTIONAL, build, check_weights, name, places
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,3 +117,136 @@ def test_weights_must_match():
 def test_a_directory_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="train the model first"):
         kdasr.espnet.load_model(tmp_path)
+
+
+def test_places_of_both_generations():
+    assert places("espnet.nets.beam_search") == ["espnet.nets.beam_search", "espnet2.legacy.nets.beam_search"]
+    assert places("espnet.utils.io") == ["espnet.utils.io", "espnet2.legacy.utils.io"]
+    assert places("espnet2.asr.ctc") == ["espnet2.asr.ctc"]
+    assert places("espnet.nets.espnet.nets") == ["espnet.nets.espnet.nets", "espnet2.legacy.nets.espnet.nets"]
+
+
+def task(build):
+    return types.SimpleNamespace(build_model=build)
+
+
+def test_numbers_of_networks_have_a_limit():
+    """Those of networks alone, however deep, of either sign; what trains them may be any."""
+    good = {
+        "input_size": LARGEST,
+        "encoder_conf": {"hidden_size": -LARGEST, "deep": {"units": LARGEST}, "rate": 1e30},
+        "optim_conf": {"steps": LARGEST + 1},
+        "wandb_conf": {"steps": LARGEST + 1},
+        "batch_bins": LARGEST + 1,
+        "extra": {"units": LARGEST + 1},
+    }
+    assert build(task(lambda args: args.input_size), argparse.Namespace(**good), "x.yaml") == LARGEST
+    for change, said in [
+        ({"input_size": LARGEST + 1}, "input_size is 16777217"),
+        ({"encoder_conf": {"hidden_size": -LARGEST - 1}}, "encoder_conf.hidden_size is -16777217"),
+        ({"decoder_conf": {"att": {"deep": {"units": LARGEST + 1}}}}, "decoder_conf.att.deep.units is 16777217"),
+    ]:
+        with pytest.raises(UserError, match=rf"x\.yaml: {said}, which no network has so many of"):
+            build(task(lambda args: 1 / 0), argparse.Namespace(**{**good, **change}), "x.yaml")
+
+
+def test_what_espnet_raises_is_told_in_one_line():
+    def fails(args):
+        raise KeyError("a\nb " + 300 * "c")
+
+    with pytest.raises(UserError, match=r"^x: no network can be built of it \(KeyError: .*c{150}c*\); mend") as caught:
+        build(task(fails), argparse.Namespace(), "x")
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+    def said(args):
+        raise UserError("in words")
+
+    with pytest.raises(UserError, match=r"^in words$"):
+        build(task(said), argparse.Namespace(), "x")
+
+
+def write_model(directory, **changes):
+    """A model directory of an encoder and a decoder of a few units; what was saved."""
+    import torch
+    import yaml
+
+    config = kdasr.espnet.register().get_default_config()
+    config.update(
+        encoder="rnn",
+        encoder_conf={"hidden_size": 3, "output_size": 3, "num_layers": 1},
+        decoder="rnn",
+        decoder_conf={"hidden_size": 3},
+        token_list=["<blank>", "a", "<sos/eos>"],
+        token_type="char",
+        input_size=4,
+        specaug=None,
+        **{"normalize": None, **changes},
+    )
+    directory.mkdir(exist_ok=True)
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    torch.manual_seed(3)
+    model = kdasr.espnet.register().build_model(argparse.Namespace(**config))
+    torch.save(model.state_dict(), directory / "valid.acc.best.pth")
+    return model.state_dict()
+
+
+def test_a_loaded_model_decodes_and_draws_nobodys_random_numbers(tmp_path):
+    import torch
+
+    weights = write_model(tmp_path)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    model, args = kdasr.espnet.load_model(tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+    assert not any(module.training for module in model.modules()) and args.input_size == 4
+    loaded = model.state_dict()
+    assert loaded.keys() == weights.keys() and all(torch.equal(loaded[key], weights[key]) for key in weights)
+
+
+def test_statistics_of_a_model_that_was_moved(tmp_path):
+    import numpy as np
+
+    old, model = tmp_path / "stats.npz", tmp_path / "model"
+    np.savez(old, count=np.int64(2), sum=np.full(4, 6.0), sum_square=np.full(4, 26.0))
+    write_model(model, normalize="global_mvn", normalize_conf={"stats_file": str(old)})
+    assert kdasr.espnet.load_model(model)[0].normalize.mean.tolist() == [3.0] * 4
+    old.rename(model / "other.npz")
+    with pytest.raises(UserError, match=r"its normalize_conf names .*/stats.npz, which is gone"):
+        kdasr.espnet.load_model(model)
+    (model / "other.npz").rename(model / "stats.npz")
+    _, args = kdasr.espnet.load_model(model)
+    assert args.normalize_conf["stats_file"] == str(model / "stats.npz")
+
+
+def test_our_networks_are_espnets_choices():
+    asr, lm = kdasr.espnet.register(), kdasr.espnet.register_lm()
+    import espnet2.tasks.asr
+    import espnet2.tasks.lm
+
+    from kdasr.asr import decoder, encoder, munim2018
+    from kdasr.lm import awd
+
+    assert (asr, lm) == (espnet2.tasks.asr.ASRTask, espnet2.tasks.lm.LMTask)
+    for choices, given, kind in [
+        (espnet2.tasks.asr.encoder_choices, "conv_rnn", encoder.ConvRNNEncoder),
+        (espnet2.tasks.asr.encoder_choices, "munim_rnn", munim2018.MunimEncoder),
+        (espnet2.tasks.asr.decoder_choices, "attention_gru", decoder.AttentionDecoder),
+        (espnet2.tasks.asr.decoder_choices, "munim_gru", munim2018.MunimDecoder),
+        (espnet2.tasks.lm.lm_choices, "awd_lstm", awd.AwdLstm),
+    ]:
+        assert choices.get_class(given) is kind
+
+
+def test_weights_that_do_not_match_are_counted():
+    import torch
+
+    weight = torch.zeros(2, 3)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    for weights, said in [
+        ({"0.weight": weight}, r"lacks 0.bias \(and 2 more\)"),
+        ({**model.state_dict(), "b": weight, "a": weight}, r"has unknown a \(and 1 more\)"),
+        ({**model.state_dict(), "1.weight": torch.zeros(3, 2)}, r"has another shape of 1.weight \(and 0 more\)"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            check_weights(model, weights, "x.pth")

@@ -1,8 +1,13 @@
 """Shards and manifests."""
 
+import hashlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.errors import UserError
+from kdasr.files import read_json
 from kdasr.shards import claim, cut, digest, parse_job, parse_share
 
 
@@ -40,3 +45,64 @@ def test_jobs_share_the_missing_shards():
         parse_share(None, merge=True).of(missing, 9, "out")
     with pytest.raises(UserError, match="--job and --merge exclude each other"):
         parse_share("1/3", merge=True)
+
+
+@settings(max_examples=100)
+@given(number=st.integers(0, 12), size=st.integers(1, 13), parts=st.integers(1, 5), there=st.sets(st.integers(0, 12)))
+def test_every_key_is_in_one_shard_and_every_shard_is_one_jobs(number, size, parts, there):
+    keys = [str(n) for n in range(number)]
+    shards = cut(keys, size)
+    assert [key for shard in shards for key in shard] == keys
+    assert all(len(shard) == size for shard in shards[:-1]) and all(0 < len(shard) <= size for shard in shards)
+    missing = [shard for shard in range(len(shards)) if shard not in there]
+    shares = [parse_share(f"{job}/{parts}", merge=False).of(missing, len(shards), "out") for job in range(1, parts + 1)]
+    assert sorted(shard for share in shares for shard in share) == missing
+    for job, share in enumerate(shares, 1):
+        assert all(shard % parts == job - 1 for shard in share)
+
+
+def test_jobs_of_other_forms():
+    assert parse_job("1/1") == (1, 1) and parse_job("16/16") == (16, 16)
+    for wrong in ("", "/", "1/", "/2", "-1/2", "1/2/3", "1/2 ", " 1/2", "1.0/2", "17/16", "0/0"):
+        with pytest.raises(UserError, match="expected J/N with 1 <= J <= N, as in --job 3/16"):
+            parse_job(wrong)
+
+
+def test_jobs_lock_out_themselves_alone():
+    locks = [parse_share(job, merge=False).lock for job in (None, "1/1", "1/3", "2/3", "1/2")]
+    assert locks == [".lock", ".lock", ".lock.1of3", ".lock.2of3", ".lock.1of2"]
+    assert parse_share(None, merge=True).lock == ".lock"
+
+
+def test_a_merge_of_several_is_for_all():
+    assert parse_share(None, merge=True) == (1, 1, True) and parse_share("2/3", merge=False) == (2, 3, False)
+    with pytest.raises(UserError, match="out: 1 of 4 shards are missing, the first is 3"):
+        parse_share(None, merge=True).of(iter([3]), 4, "out")
+
+
+@pytest.mark.parametrize("size", [1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 19])
+def test_a_digest_is_of_all_bytes(tmp_path, size):
+    content = bytes(range(256)) * (size // 256 + 1)
+    (tmp_path / "a").write_bytes(content[:size])
+    assert digest(tmp_path / "a") == hashlib.sha256(content[:size]).hexdigest()[:16]
+    (tmp_path / "a").write_bytes(content[: size - 1] + b"!")
+    assert digest(tmp_path / "a") != hashlib.sha256(content[:size]).hexdigest()[:16]
+
+
+def test_a_claim_is_written_once_and_compared_key_by_key(tmp_path):
+    settings = {"b": 1, "a": [1, {"x": None}], "c": 0.5}
+    claim(tmp_path / "new", settings)
+    path = tmp_path / "new" / "manifest.json"
+    assert read_json(path) == settings
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    claim(tmp_path / "new", dict(reversed(settings.items())))
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    for other, said in [
+        ({"a": [1, {"x": None}], "c": 0.5}, "b was 1, now None"),
+        ({**settings, "d": 2}, "d was None, now 2"),
+        ({**settings, "a": [1, {"x": 0}]}, "a was .*, now "),
+        ({"a": 1, "b": 2, "c": 3, "d": 4}, "a was .*; b was 1, now 2; c was 0.5, now 3.; remove it, or write to"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            claim(tmp_path / "new", other)
+        assert path.read_bytes() == before[1]

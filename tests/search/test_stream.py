@@ -26,6 +26,12 @@ def place(request):
     return model, models.encode(model, models.features(LENGTHS))
 
 
+@pytest.fixture(scope="module")
+def alone(place):
+    """What is found for each utterance alone."""
+    return run(*place, SearchOptions(beam=4, nbest=4, ctc_weight=0.3), slots=1)
+
+
 def run(model, encoded, options, order=None, **how):
     order = range(len(encoded)) if order is None else order
     waiting = [Utterance(number, (encoded[number],)) for number in order]
@@ -47,11 +53,10 @@ def same(one, other, tolerance=1e-4):
 @pytest.mark.parametrize("look", [1, 5])
 @pytest.mark.parametrize("slots", [2, 3, 8])
 @pytest.mark.parametrize("refill", [True, False])
-def test_company_changes_nothing(place, slots, refill, look, monkeypatch):
+def test_company_changes_nothing(place, alone, slots, refill, look, monkeypatch):
     """Refilled or not, looked at every step (as on a CPU) or seldom (as on a GPU)."""
     model, encoded = place
     options = SearchOptions(beam=4, nbest=4, ctc_weight=0.3)
-    alone = run(model, encoded, options, slots=1)
     assert len({found.steps for found in alone}) > 2  # or nobody ever leaves before the others
     monkeypatch.setattr(streams, "LOOK_CPU", look)
     same(run(model, encoded, options, slots=slots, refill=refill), alone)
