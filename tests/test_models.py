@@ -133,6 +133,12 @@ def test_models_of_one_input_and_one_token_list_go_together(tmp_path):
     ]:
         with pytest.raises(UserError, match=said):
             find_models(wrong, None)
+    turned = write_model(tmp_path / "turned", token_list=TOKENS[::-1])  # the same tokens, numbered otherwise
+    for wrong in ([eight, turned], [eight, eight, turned]):
+        with pytest.raises(UserError, match="turned: its token list is not that of"):
+            find_models(wrong, None, write_lm(tmp_path / "good"))
+        with pytest.raises(UserError, match="turned: its token list is not that of"):
+            find_models(wrong, None)
     assert len(find_models([slow, slow, slow], None).sources) == 3
     lm = write_lm(tmp_path / "lm", token_list=TOKENS[:-1])
     with pytest.raises(UserError, match=r"lm: its token list .*3 tokens, not 4.; the language model must be trained"):

@@ -50,8 +50,9 @@ class SearchOptions:
             raise UserError(f"--ctc_weight {self.ctc_weight}: expected a weight from 0 to 1")
         if self.ctc_window < 0:
             raise UserError(f"--ctc_window {self.ctc_window}: expected a number of encoder frames, 0 for all")
-        if not math.isfinite(self.lm_weight):
-            raise UserError(f"--lm_weight {self.lm_weight}: expected a finite number")
+        for name in ("lm_weight", "penalty", "maxlenratio", "minlenratio"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"--{name} {getattr(self, name)}: expected a finite number")
         if -1.0 < self.maxlenratio < 0.0 or -1.0 < self.minlenratio < 0.0:
             raise UserError("--maxlenratio and --minlenratio: a negative value is a number of tokens, -1 or below")
         if self.soft_targets < 0 or (self.soft_targets and self.ctc_weight == 1.0):
