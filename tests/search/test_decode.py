@@ -7,6 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
+import search_models as models
 from nbest_models import LENGTHS, write_place
 
 from kdasr.cli import main
@@ -22,7 +23,16 @@ def test_it_is_the_mean_of_what_the_decoder_gives(tmp_path, beam):
     out = tmp_path / "out"
     words = ["decode", "--model", root / "model", "--data", root / "data", "--out", out, "--beam", beam]
     assert main(list(map(str, words))) == 0
-    ended = {record["id"]: record["hyps"][0]["ended"] for record in read_nbest(out / "shards")}
+    best = {record["id"]: record["hyps"][0] for record in read_nbest(out / "shards")}
+    for table, what in [
+        ("text", lambda hyp: hyp["text"].rstrip()),
+        ("token", lambda hyp: " ".join(models.TOKENS[token] for token in hyp["tokens"])),
+        ("token_int", lambda hyp: " ".join(str(token) for token in hyp["tokens"])),
+        ("score", lambda hyp: str(hyp["score"])),
+    ]:
+        assert read_table(out / table, empty=True) == {key: what(hyp) for key, hyp in best.items()}
+    assert any(hyp["score"] != hyp["scores"].get("decoder") for hyp in best.values())
+    ended = {key: hyp["ended"] for key, hyp in best.items()}
     summed = 0.0
     for i, x in enumerate(features):
         if ended[f"utt{i}"] == "eos":

@@ -9,6 +9,7 @@ import kaldiio
 import numpy as np
 import pytest
 import search_models as models
+import soundfile
 import torch
 import yaml
 from hypothesis import given, settings
@@ -204,3 +205,17 @@ def test_features_that_do_not_fit_are_named(place):
     engine.args.input_size = 8
     x = engine.read(rows[0])
     assert x.dtype == np.float32 and x.flags.writeable
+
+
+def test_audio_is_read_as_numbers_from_minus_one_to_one(place, tmp_path):
+    samples = np.array([-32768, -1, 0, 1, 16384, 32767], np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="PCM_16")
+    (tmp_path / "wav.scp").write_text(f"a {tmp_path}/a.wav\n")
+    engine = Engine(place[0], SearchOptions(), 1000)
+    engine.source = engine.source._replace(sample_rate=8000)
+    [row] = read_rows(tmp_path, engine.source)
+    x = engine.read(row)
+    assert x.dtype == np.float32 and x.tolist() == [-1.0, -1 / 32768, 0.0, 1 / 32768, 0.5, 32767 / 32768]
+    engine.source = engine.source._replace(sample_rate=16000)
+    with pytest.raises(UserError, match=r"a: .*a.wav has 8000 Hz, the model takes 16000; resample it"):
+        engine.read(row)

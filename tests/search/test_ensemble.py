@@ -11,6 +11,9 @@ import pytest
 import search_models as models
 import torch
 import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from toy_search import recording, spelt, toy_model, toy_scorer
 
 from kdasr.cli import main
 from kdasr.errors import UserError
@@ -88,8 +91,25 @@ def ctc_scorer(networks, hs, log_linear):
     )
 
 
-def slow(networks, hs, options, lm=None):
+@torch.no_grad()
+def toy_predictions(networks, hs, prefix, log_linear):
+    """As `predictions`, of toys, the last row alone."""
+    each = []
+    for network, x in zip(networks, hs, strict=True):
+        state = network.decoder.init_state(x)
+        for token in prefix:
+            logp, state = network.decoder.score(torch.tensor([token]), state, x)
+        each.append(logp.double())
+    return mean(each, log_linear)[None]
+
+
+def slow(networks, hs, options, lm=None, predictions=predictions):
     """Stock ESPnet's search of one utterance, with scorers that begin anew with every prefix."""
+    return slow_search(networks, hs, options, lm, predictions)[1][: options.nbest]
+
+
+def slow_search(networks, hs, options, lm, predictions):
+    """The search after that, and all that it found."""
     interfaces = [name(f"espnet.nets.scorer_interface:{part}ScorerInterface") for part in ("", "Partial")]
     whole, eos = ctc_scorer(networks, hs, options.log_linear), networks[0].eos
 
@@ -107,18 +127,17 @@ def slow(networks, hs, options, lm=None):
             return torch.tensor(added), None
 
     weights = {"decoder": 1 - options.ctc_weight, "ctc": options.ctc_weight, "lm": options.lm_weight}
-    beam = name("espnet.nets.beam_search:BeamSearch")(
+    beam = recording("beam_search:BeamSearch")(
         beam_size=options.beam,
         weights=weights,
         scorers={"decoder": Decoder(), "ctc": Ctc(), "lm": lm},
         sos=networks[0].sos,
         eos=eos,
-        vocab_size=len(models.TOKENS),
-        token_list=models.TOKENS,
+        vocab_size=len(networks[0].token_list),
         pre_beam_score_key=None if options.ctc_weight == 1.0 else "full",
     ).eval()
     with torch.no_grad():
-        return [hyp.asdict() for hyp in beam(hs[0], maxlenratio=options.maxlenratio)[: options.nbest]]
+        return beam, [hyp.asdict() for hyp in beam(hs[0], options.maxlenratio, options.minlenratio)]
 
 
 def assert_slow(networks, lengths, options, lm=None):
@@ -154,6 +173,35 @@ def test_equals_the_slow_computation(pair, log_linear):
 def test_equals_the_slow_computation_with_other_weights(options):
     lm = models.build_lm("gru").lm if options.lm_weight else None
     assert_slow(build("other frame rates"), [22, 17], options, lm)
+
+
+@settings(max_examples=25)
+@given(
+    lengths=st.lists(st.lists(st.integers(1, 6), min_size=3, max_size=3), min_size=1, max_size=3),
+    count=st.integers(1, 3),
+    vocab=st.integers(4, 6),
+    seed=st.integers(0, 1000),
+    slots=st.integers(1, 2),
+    beam=st.integers(1, 3),
+    ctc_weight=st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    maxlenratio=st.sampled_from([0.0, 0.0, 0.7, -1]),
+    log_linear=st.booleans(),
+)
+def test_any_ensemble_equals_the_slow_computation(lengths, count, vocab, seed, slots, **options):
+    """Models of any frame rates: who is the longest for one model need not be so for another."""
+    toys = [toy_model(vocab, toy_scorer(False, vocab, vocab, 3, seed + m, 3.0, 1.0)) for m in range(count)]
+    generator, options = torch.Generator().manual_seed(seed), SearchOptions(nbest=9, **options)
+    encoded = [tuple(2 * torch.randn(n, vocab, generator=generator) for n in each[:count]) for each in lengths]
+    for mine, hs in zip(found(toys, encoded, options, slots=slots), encoded, strict=True):
+        search, theirs = slow_search(toys, hs, options, None, toy_predictions)
+        assume(search.nearest > 1e-4)
+        if search.impossible:  # more tokens than one of the models has frames
+            continue
+        assert (mine.stop, mine.steps) == (search.stop, search.steps)
+        assert [hyp.tokens for hyp in mine.hyps] == [spelt(hyp["yseq"], vocab - 1) for hyp in theirs[:9]]
+        for one, hyp in zip(mine.hyps, theirs, strict=False):
+            assert one.score == pytest.approx(hyp["score"], abs=2e-4, rel=1e-5)
+            assert one.scores == pytest.approx(hyp["scores"], abs=2e-4, rel=1e-5)
 
 
 def test_models_of_different_frame_rates_are_among_these():
@@ -231,11 +279,23 @@ def test_soft_targets_are_those_of_the_averaged_distribution(log_linear):
             assert torch.allclose(hyp.soft[1].double(), values, rtol=1e-4, atol=1e-4)
 
 
-def test_other_special_tokens_are_refused():
+@pytest.mark.parametrize("token", ["sos", "eos", "blank_id"])
+def test_other_special_tokens_are_refused(token):
     networks = build("one kind")
-    networks[1].eos -= 1
+    setattr(networks[1], token, 3)
     with pytest.raises(UserError, match="differ in their <sos>, <eos> or blank"):
         scorers_of(networks, SearchOptions())
+
+
+def test_all_models_need_what_is_weighed():
+    networks = build("one kind")
+    networks[1].ctc = None
+    with pytest.raises(UserError, match=r"--ctc_weight 0.3: the model has no CTC layer"):
+        scorers_of(networks, SearchOptions())
+    assert [one.name for one in scorers_of(networks, SearchOptions(ctc_weight=0.0)).full] == ["decoder"]
+    networks[1].decoder = None
+    with pytest.raises(UserError, match=r"no attention decoder; give --ctc_weight 1"):
+        scorers_of(networks, SearchOptions(ctc_weight=0.0))
 
 
 # Through the command line

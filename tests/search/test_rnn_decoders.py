@@ -129,3 +129,9 @@ def test_the_others_equal_stock_espnet_one_by_one(atype, monkeypatch):
         assert [hyp.score for hyp in found.hyps] == pytest.approx([hyp["score"] for hyp in theirs], abs=1e-3)
         ends = [hyp["yseq"][1:-1] for hyp in theirs]
         assert [hyp.tokens for hyp in found.hyps] == [ids[:-1] if ids[-1:] == [model.eos] else ids for ids in ends]
+
+
+def test_the_centre_is_where_all_heads_look_on_average():
+    attended = torch.tensor([[[[0.6, 0.4, 0.0], [0.0, 0.4, 0.6]], [[0.2, 0.1, 0.7], [0.5, 0.2, 0.3]]]])  # (1, 2, 2, 3)
+    state = rnn_decoders.RnnState(torch.zeros(1), torch.zeros(1), attended, torch.zeros(1))
+    assert RnnDecoderScorer.centre(state).tolist() == [[1, 2]]
