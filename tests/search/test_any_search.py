@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from toy_search import Table, spelt, stock_search, toy_model, toy_scorer
+from toy_search import Plain, Table, Toy, spelt, stock_search, toy_model, toy_scorer
 
 from kdasr.espnet import name
 from kdasr.search.options import SearchOptions
@@ -97,13 +97,14 @@ def searches(draw):
     sharp=st.sampled_from([1.0, 3.0, 6.0]),
     end=st.sampled_from([-2.0, 0.0, 1.0, 3.0]),
     batched=st.tuples(st.booleans(), st.booleans()),
+    kinds=st.tuples(*[st.sampled_from([Toy, Toy, Plain])] * 2),
     units=st.integers(1, 5),
     slots=st.integers(1, 3),
 )
-def test_any_search_is_stock_espnets(drawn, seed, sharp, end, batched, units, slots):
+def test_any_search_is_stock_espnets(drawn, seed, sharp, end, batched, kinds, units, slots):
     vocab, lengths, options = drawn
-    model = toy_model(vocab, toy_scorer(batched[0], vocab, vocab, units, seed, sharp, end))
-    lm = toy_scorer(batched[1], vocab, vocab, units, seed + 1, sharp)
+    model = toy_model(vocab, toy_scorer(batched[0], vocab, vocab, units, seed, sharp, end, kind=kinds[0]))
+    lm = toy_scorer(batched[1], vocab, vocab, units, seed + 1, sharp, kind=kinds[1])
     # ESPnet's CTC of one hypothesis breaks where there are more tokens than frames.
     assume(options.ctc_weight == 0.0 or all(options.limits(n)[0] <= n for n in lengths))
     assert_stock(model, logits(lengths, vocab, seed), options, lm, slots)

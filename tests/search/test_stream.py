@@ -9,6 +9,7 @@ import search_models as models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_search import Table, toy_model, toy_scorer
 
 from kdasr.errors import UserError
 from kdasr.search import stream as streams
@@ -71,6 +72,26 @@ def test_a_row_is_taken_over(place):
     filled = streams.Watch()
     run(model, encoded, options, slots=3, watch=filled, refill=False)
     assert watch.alive == filled.alive and watch.steps < filled.steps
+
+
+def test_who_is_as_long_as_the_grid_sits_down():
+    """Six of one length, the first of which ends at once and the second never, in two rows."""
+    rows = [[-50.0, -1.0, 0.0]], [[-50.0, 0.0, -60.0]]
+
+    class Two(Table):
+        def after(self, tokens, state, context):
+            logp = [torch.tensor(one[0]) for one in rows]
+            return torch.where(context > 0, logp[0], logp[1]).expand(*tokens.shape, 3), state
+
+        def remember(self, hs, hlens):
+            return hs[:, 0, :1]
+
+    encoded = [torch.full((9, 3), float(n != 1)) for n in range(6)]
+    watch = streams.Watch()
+    model, options = toy_model(3, toy_scorer(True, rows[0], kind=Two)), SearchOptions(beam=1, ctc_weight=0.0)
+    found = run(model, encoded, options, slots=2, watch=watch)
+    assert [one.steps for one in found] == [1, 9, 1, 1, 1, 1]
+    assert (watch.steps, watch.alive) == (9, 14)
 
 
 @settings(max_examples=20)

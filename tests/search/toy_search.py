@@ -11,8 +11,11 @@ import torch
 from kdasr.espnet import name
 
 
-class Toy:
-    """A recurrent network that reads the last token, all tokens before by its state, and the mean of all frames."""
+class Plain:
+    """A recurrent network that reads the last token, all tokens before by its state, and the mean of all frames.
+
+    It has what ESPnet asks of a scorer, and no more.
+    """
 
     def __init__(self, vocab, width, units=4, seed=0, sharp=3.0, end=0.0):
         generator = torch.Generator().manual_seed(seed)
@@ -25,19 +28,6 @@ class Toy:
     def after(self, tokens, state, context):
         state = (self.embed[tokens] + state @ self.mix + context).tanh()
         return (state @ self.out + self.bias).log_softmax(-1), state
-
-    # as the grid's
-
-    def remember(self, hs, hlens):
-        return torch.stack([x[:n].mean(0) @ self.read for x, n in zip(hs, hlens.tolist(), strict=True)])
-
-    def start(self, memory, hypotheses):
-        return memory.new_zeros(len(memory), hypotheses, memory.shape[1])
-
-    def step(self, tokens, state, memory):
-        return self.after(tokens, state, memory.unsqueeze(1))
-
-    # as ESPnet's
 
     def init_state(self, x):
         return torch.zeros(self.mix.shape[0])
@@ -53,6 +43,19 @@ class Toy:
     def batch_score(self, ys, states, xs):
         logp, states = self.after(ys[:, -1], torch.stack(states), xs[0].mean(0) @ self.read)
         return logp, list(states)
+
+
+class Toy(Plain):
+    """The same, which the grid takes as it is."""
+
+    def remember(self, hs, hlens):
+        return torch.stack([x[:n].mean(0) @ self.read for x, n in zip(hs, hlens.tolist(), strict=True)])
+
+    def start(self, memory, hypotheses):
+        return memory.new_zeros(len(memory), hypotheses, memory.shape[1])
+
+    def step(self, tokens, state, memory):
+        return self.after(tokens, state, memory.unsqueeze(1))
 
 
 class Table(Toy):
