@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.espnet import name
 from kdasr.search import ctc as ctc_module
@@ -30,14 +33,19 @@ def collapse(path):
     return tuple(token for token, _ in itertools.groupby(path) if token != BLANK)
 
 
-def by_definition(probabilities, prefix, whole):
+def spellings(probabilities):
+    """The sum over all paths that spell it, of each spelling."""
+    rows, sums = probabilities.tolist(), collections.Counter()
+    for path in itertools.product(range(len(rows[0])), repeat=len(rows)):
+        sums[collapse(path)] += math.prod(row[token] for row, token in zip(rows, path, strict=True))
+    return sums
+
+
+def by_definition(sums, prefix, whole):
     """Log of the sum over all paths that spell exactly `prefix` (whole), or anything that begins with it."""
-    total = 0.0
-    for path in itertools.product(range(probabilities.shape[1]), repeat=len(probabilities)):
-        spelt = collapse(path)
-        if spelt == prefix if whole else spelt[: len(prefix)] == prefix:
-            total += math.prod(float(p[token]) for p, token in zip(probabilities, path, strict=True))
-    return math.log(total)
+    if whole:
+        return math.log(sums[prefix])
+    return math.log(sum(value for spelt, value in sums.items() if spelt[: len(prefix)] == prefix))
 
 
 def follow(ctc, memory, prefixes):
@@ -57,16 +65,56 @@ def test_scores_are_the_sums_over_all_paths(prefix):
     memory = ctc.remember(x, torch.tensor([5]))
     state = follow(ctc, memory, torch.tensor([[prefix]], dtype=torch.int64))
     scores = ctc.score(state, memory, None)[0, 0]
-    probabilities = x[0].softmax(1)
+    sums = spellings(x[0].softmax(1))
     # <eos> has a column of its own in the softmax, which paths may pass through as any token
     for token in range(1, 5):
         assert float(state.prefix + scores[token]) == pytest.approx(
-            by_definition(probabilities, (*prefix, token), whole=False), abs=1e-5
+            by_definition(sums, (*prefix, token), whole=False), abs=1e-5
         )
-    assert float(state.prefix + scores[SOS]) == pytest.approx(
-        by_definition(probabilities, prefix, whole=True), abs=1e-5
-    )
+    assert float(state.prefix + scores[SOS]) == pytest.approx(by_definition(sums, prefix, whole=True), abs=1e-5)
     assert float(scores[BLANK]) < -1e9
+
+
+@settings(max_examples=100)
+@given(
+    lengths=st.lists(st.integers(1, 4), min_size=1, max_size=2),
+    vocab=st.integers(3, 4),
+    size=st.integers(0, 3),
+    spread=st.sampled_from([0.0, 1.0, 8.0]),
+    in_logs=st.booleans(),
+    dense=st.sampled_from([1000, 2]),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_any_prefix_in_any_company_is_the_sum_over_all_paths(lengths, vocab, size, spread, in_logs, dense, seed, data):
+    """Utterances of one frame, prefixes that fill all frames or do not fit, candidates in any order and twice."""
+    end = vocab - 1
+    ctc = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, end, end, in_logs=in_logs)
+    x = logits(lengths, vocab, spread, seed)
+    tokens = st.lists(st.integers(1, max(1, vocab - 2)), min_size=2 * size, max_size=2 * size)
+    prefixes = torch.tensor([data.draw(tokens) for _ in lengths]).view(len(lengths), 2, size).long()
+    candidates = torch.randint(vocab, (len(lengths), 2, 3), generator=torch.Generator().manual_seed(seed))
+    usual, ctc_module.DENSE = ctc_module.DENSE, dense
+    try:
+        memory = ctc.remember(x, torch.tensor(lengths))
+        state = follow(ctc, memory, prefixes)
+        scores = ctc.score(state, memory, None)
+        some = ctc.score(state, memory, candidates)
+    finally:
+        ctc_module.DENSE = usual
+    torch.testing.assert_close(some, scores.gather(2, candidates), atol=1e-5, rtol=1e-9)
+    for b, length in enumerate(lengths):
+        sums = spellings(x[b, :length].softmax(1))
+        for k, prefix in enumerate(tuple(each) for each in prefixes[b].tolist()):
+            for token in range(1, vocab):
+                spells = prefix if token == end else (*prefix, token)
+                repeats = sum(a == b for a, b in itertools.pairwise(spells))
+                got = float(state.prefix[b, k] + scores[b, k, token])
+                if len(spells) + repeats > length:
+                    assert got < ctc_module.NEVER / 2
+                else:
+                    assert got == pytest.approx(by_definition(sums, spells, whole=token == end), abs=1e-5)
+            assert float(state.prefix[b, k] + scores[b, k, BLANK]) < ctc_module.NEVER / 2
 
 
 @pytest.mark.parametrize("spread", [1.0, 30.0, 1000.0])
@@ -198,10 +246,11 @@ def within(centre, window, frames):
 
 @pytest.mark.parametrize("in_logs", [True, False])
 @pytest.mark.parametrize("dense", [1000, 5])
-def test_a_window_sums_over_its_frames_alone(in_logs, dense, monkeypatch):
+@pytest.mark.parametrize("size", [3, 11])  # of 24 frames the second leaves out one
+def test_a_window_sums_over_its_frames_alone(in_logs, dense, size, monkeypatch):
     monkeypatch.setattr(ctc_module, "DENSE", dense)
     x = logits([24, 24], spread=2.0)
-    ctc = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, SOS, SOS, in_logs=in_logs, window=3)
+    ctc = CtcPrefixScorer(lambda x: x.log_softmax(2), BLANK, SOS, SOS, in_logs=in_logs, window=size)
     memory = ctc.remember(x, torch.tensor([24, 24]))
     prefixes = torch.tensor([[[1, 3, 3], [2, 4, 1]], [[3, 3, 2], [4, 1, 2]]])  # (B, K, L)
     centres = torch.tensor([[[1, 7, 10], [4, 9, 23]], [[0, 3, 4], [12, 14, 15]]])  # (B, K, L)
@@ -216,7 +265,7 @@ def test_a_window_sums_over_its_frames_alone(in_logs, dense, monkeypatch):
     for b, k in itertools.product(range(2), range(2)):
         at = (*centres[b, k].tolist(), int(now[b, k]))
         for s, token in enumerate(candidates[b, k].tolist()):
-            theirs = windowed(logp[b], prefixes[b, k].tolist(), at, token, 3, end=token == SOS)
+            theirs = windowed(logp[b], prefixes[b, k].tolist(), at, token, size, end=token == SOS)
             assert float(got[b, k, s]) == pytest.approx(theirs, abs=1e-5)
 
 

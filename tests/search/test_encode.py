@@ -212,12 +212,14 @@ def test_a_loaded_projected_rnn_encoder_has_no_dropout(tmp_path):
     from kdasr.espnet import load_model
 
     given = models.config("location_lstm")
-    given["encoder_conf"] = {**given["encoder_conf"], "dropout": 0.5}
-    model = models.build("location_lstm")
+    # Two layers: what it drops is between them.
+    given["encoder_conf"] = {**given["encoder_conf"], "num_layers": 2, "subsample": [2, 1], "dropout": 0.5}
+    model = register().build_model(argparse.Namespace(**given)).eval()
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(given))
     torch.save(model.state_dict(), tmp_path / "valid.acc.ave.pth")
     loaded, _ = load_model(tmp_path)
     [x] = models.features([30])
+    assert not torch.equal(*(models.encode(model, [x])[0] for _ in range(2)))
     once, again = (models.encode(loaded, [x])[0] for _ in range(2))
     assert torch.equal(once, again)
     torch.testing.assert_close(once, load_free(model, x), rtol=1e-5, atol=1e-6)
