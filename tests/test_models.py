@@ -53,7 +53,8 @@ def test_a_model_is_what_its_directory_says(tmp_path):
     assert (lm.bins, lm.sample_rate, lm.tokens) == (None, None, tuple(TOKENS))
     places = [tmp_path / "lm" / name for name in ("valid.loss.ave.pth", "config.yaml")]
     assert lm.hashes == (*map(sixteen, places), token_hash(TOKENS))
-    assert lm.checkpoint == str(places[0])
+    (tmp_path / "lm" / "valid.acc.ave.pth").write_bytes(b"")  # a recogniser's is none of a language model's
+    assert lm.checkpoint == find_lm(str(tmp_path / "lm"), None).checkpoint == str(places[0])
 
 
 @pytest.mark.parametrize("usual", [ASR_CHECKPOINTS, LM_CHECKPOINTS])

@@ -210,3 +210,16 @@ def test_a_second_search_is_for_a_tenth_less(minlenratio, frames, tokens):
     [one] = found(model, [torch.zeros(frames, 3)], options)
     _, theirs = stock_search(model, torch.zeros(frames, 3), options)
     assert [hyp.tokens for hyp in one.hyps] == (tokens or []) == [hyp["yseq"][1:-1] for hyp in theirs]
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_what_the_pre_beam_leaves_out_is_not_found(batched):
+    """CTC says the token that the decoder puts last: of four tokens three are asked for with a beam of 2."""
+    model = toy_model(4, toy_scorer(batched, [[-3.0, -1.0, -4.0, -2.0]], kind=Table))
+    encoded = [torch.tensor([[1.0, 0.5, 6.0, 0.0]] * 5)]
+    for beam, there in ((2, False), (3, True)):
+        options = SearchOptions(beam=beam, nbest=5, ctc_weight=0.6, maxlenratio=0.5)
+        [one] = found(model, encoded, options)
+        assert any(2 in hyp.tokens for hyp in one.hyps) is there
+        _, theirs = stock_search(model, encoded[0], options)
+        assert [hyp.tokens for hyp in one.hyps[:1]] == [spelt(hyp["yseq"], model.eos) for hyp in theirs[:1]]

@@ -91,7 +91,11 @@ def test_who_is_as_long_as_the_grid_sits_down():
     model, options = toy_model(3, toy_scorer(True, rows[0], kind=Two)), SearchOptions(beam=1, ctc_weight=0.0)
     found = run(model, encoded, options, slots=2, watch=watch)
     assert [one.steps for one in found] == [1, 9, 1, 1, 1, 1]
-    assert (watch.steps, watch.alive) == (9, 14)
+    assert (watch.steps, watch.rows, watch.alive) == (9, 14, 14)
+    # Of eight rows one that is done stays where it is, and is computed for nothing.
+    encoded, watch = [torch.full((9, 3), float(n == 0)) for n in range(8)], streams.Watch()
+    run(model, encoded, options, slots=8, watch=watch)
+    assert (watch.steps, watch.rows, watch.alive) == (9, 72, 64)
 
 
 @settings(max_examples=20)
