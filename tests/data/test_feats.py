@@ -1,6 +1,7 @@
 """`kdasr feats` on small corpora: values against the definition, sharing and restarting, segments, speeds, errors."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -70,6 +71,13 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(feats, "SHARD_SIZE", 3)
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Worker processes begin as copies of this one, and need not import anything; real ones are begun anew."""
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _method: context)
+
+
 def test_features_and_tables(data, tmp_path):
     out = tmp_path / "out"
     assert kdasr_feats(data, out) == 0
@@ -99,7 +107,9 @@ def test_features_and_tables(data, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
-def test_sharing_and_order_change_nothing(options, data, tmp_path, small_shards):
+def test_sharing_and_order_change_nothing(options, data, tmp_path, small_shards, request):
+    if not options:
+        request.getfixturevalue("forked")  # with the others the processes are begun as they are outside of tests
     assert kdasr_feats(data, tmp_path / "one", "--nj", 1, *options) == 0
     assert kdasr_feats(data, tmp_path / "two", "--nj", 2, *options) == 0
     for job in ("3/3", "1/3", "2/3"):
@@ -206,7 +216,7 @@ def test_spectrograms(data, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
-def test_spectrograms_are_shared_and_normalised_alike(options, data, tmp_path, small_shards):
+def test_spectrograms_are_shared_and_normalised_alike(options, data, tmp_path, small_shards, forked):
     words = ("--type", "spectrogram", *options)
     assert kdasr_feats(data, tmp_path / "one", "--nj", 2, *words) == 0
     for job in ("2/2", "1/2"):
@@ -364,7 +374,7 @@ def test_errors_name_what_to_mend(change, options, message, data, tmp_path, caps
     assert not list((tmp_path / "out").glob("feats*"))  # nothing half-written
 
 
-def test_an_error_in_a_worker_process_is_as_readable(data, tmp_path, capsys, small_shards):
+def test_an_error_in_a_worker_process_is_as_readable(data, tmp_path, capsys, small_shards, forked):
     damaged(data)
     assert kdasr_feats(data, tmp_path / "out", "--nj", 2) == 1
     assert "utterance s0-00: " in capsys.readouterr().err
@@ -438,7 +448,7 @@ def _alive(pid):
 @pytest.mark.parametrize("options", [(), ("--cmvn", "speaker")])
 def test_short_clips_are_counted_and_left_out(options, data, tmp_path, small_shards, capsys):
     """As if they had never been there; one of them has no frame, another is a speaker's only one."""
-    assert kdasr_feats(data, tmp_path / "without", *options) == 0
+    assert kdasr_feats(data, tmp_path / "without", "--nj", 1, *options) == 0
     short = {"s0-05": 300, "s0-07": 1000, "s2-00": 399}  # samples
     for name, samples in short.items():
         soundfile.write(data / f"{name}.wav", audio(samples / 16000, 1), 16000, subtype="PCM_16")
@@ -446,13 +456,13 @@ def test_short_clips_are_counted_and_left_out(options, data, tmp_path, small_sha
         rows = {name: row.format(name if table == "wav.scp" else name[:2]) for name in short}
         write_table(data / table, read_table(data / table) | rows)
     capsys.readouterr()
-    assert kdasr_feats(data, tmp_path / "refused", *options) == 1
+    assert kdasr_feats(data, tmp_path / "refused", "--nj", 1, *options) == 1
     assert (
         "s of audio, less than one frame of 25 ms; leave out all that are too short (--min_duration 0.1)"
         in capsys.readouterr().err
     )
     out = tmp_path / "out"
-    assert kdasr_feats(data, out, "--min_duration", 0.1, *options) == 0
+    assert kdasr_feats(data, out, "--min_duration", 0.1, "--nj", 1, *options) == 0
     said = capsys.readouterr().out
     assert f"{out}: 7 utterances, " in said
     assert said.splitlines()[-1] == f"{out}: left out 3 utterances that are too short, the first is s0-05"
@@ -467,11 +477,11 @@ def test_short_clips_are_counted_and_left_out(options, data, tmp_path, small_sha
     for name in mine:
         np.testing.assert_array_equal(kaldiio.load_mat(mine[name]), kaldiio.load_mat(theirs[name]))
     # 1000 samples have four frames: short by the option alone
-    assert kdasr_feats(data, tmp_path / "zero", "--min_duration", 0, *options) == 0
+    assert kdasr_feats(data, tmp_path / "zero", "--min_duration", 0, "--nj", 1, *options) == 0
     assert "s0-07" in read_table(tmp_path / "zero" / "feats.scp") and "left out 2" in capsys.readouterr().out
-    assert kdasr_feats(data, tmp_path / "none", "--min_duration", 9, *options) == 1
+    assert kdasr_feats(data, tmp_path / "none", "--min_duration", 9, "--nj", 1, *options) == 1
     assert "all 10 utterances are too short; give a smaller --min_duration" in capsys.readouterr().err
-    assert kdasr_feats(data, out, "--min_duration", 0.2, *options) == 1  # settings are part of the manifest
+    assert kdasr_feats(data, out, "--min_duration", 0.2, "--nj", 1, *options) == 1  # settings are part of the manifest
     assert "min_duration was 0.1, now 0.2" in capsys.readouterr().err
 
 
@@ -522,7 +532,7 @@ def test_decoding_commands_give_the_files_features(data, tmp_path):
 
 
 def test_archives_have_the_checksum_that_sha256sum_takes(data, tmp_path, small_shards):
-    assert kdasr_feats(data, tmp_path / "out", "--cmvn", "speaker") == 0
+    assert kdasr_feats(data, tmp_path / "out", "--nj", 1, "--cmvn", "speaker") == 0
     sums = sorted((tmp_path / "out").glob("*.sha256"))
     assert [path.name for path in sums] == ["cmvn.sha256", *(f"feats.{shard}.sha256" for shard in range(3))]
     checked = subprocess.run(["sha256sum", "-c", *(path.name for path in sums)], cwd=tmp_path / "out", check=False)
