@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     if args.kept < 0 or args.nj < 1 or args.batch_frames < 1 or (args.ngpu and args.nj > 1):
         raise UserError("--kept: expected 0 or more; --nj and --batch_frames: 1 or more; --ngpu 1 goes with --nj 1")
     weights = args.weights or [1 / len(args.model)] * len(args.model)
-    if len(weights) != len(args.model) or min(weights) <= 0 or abs(sum(weights) - 1) > 1e-4:
+    if len(weights) != len(args.model) or not (all(w > 0 for w in weights) and abs(sum(weights) - 1) <= 1e-4):
         raise UserError(f"--weights {weights}: expected {len(args.model)} numbers above 0 that sum to 1")
     models = find_models(args.model, args.model_file)
     made_for = read_json(out / "targets.json")["settings"].get("tokens")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 
+import numpy as np
 import pytest
 
 from kdasr.errors import UserError
@@ -249,3 +252,90 @@ def test_identity_check_counts_what_differs_and_says_so_loudly():
     assert shown[1].startswith("WARNING: 2 LISTS DIFFER") and "as a2" in shown[1]
     same = run_report.check_single(RECORDS, 9, {one["id"]: one for one in RECORDS}.__getitem__)
     assert same["rate"] == 1.0 and len(run_report.describe_check(same)) == 1
+
+
+def test_the_digest_of_utterances_tells_all_lists_apart():
+    lists = [
+        [],
+        [""],
+        ["a"],
+        ["ab", "c"],
+        ["a", "bc"],
+        ["abc"],
+        ["c", "ab"],
+        ["ab", "c", ""],
+        ["a", "b", "c"],
+        ["a", "b"],
+    ]
+    assert len({archive.keys_digest(keys) for keys in lists}) == len(lists)
+    assert archive.keys_digest(["ab", "c"]) == hashlib.sha256(b"ab\nc\n").hexdigest()[:16]
+
+
+def test_records_at_their_limits():
+    """Equal scores, as many hypotheses as asked for, and one more."""
+    one = record("a", ["x", "y", "z"])
+    equal = {**one, "hyps": [{**h, "score": -1.0} for h in one["hyps"]]}
+    assert archive.record_fault(equal, 3) is None
+    assert archive.record_fault(one, 3) is None
+    assert archive.record_fault(one, 2) == "3 hypotheses, expected 1 to 2"
+    assert archive.record_fault({**one, "hyps": one["hyps"][:1]}, 1) is None
+
+
+def test_what_is_empty_has_no_words():
+    """Whether it has tokens or not; other white space than the plain one is a word."""
+    one = {**record("a", ["A", "B", "C", "D"]), "duplicates": 3}
+    for h, text in zip(one["hyps"], ["  ", "\u00a0", "\t", "x"], strict=True):
+        h["text"] = text
+    one["hyps"][3]["tokens"] = []
+    found = archive.counts([one, record("b", ["x y", "z"])])
+    assert (found["empty"], found["empty_best"], found["hypotheses"], found["duplicates"]) == (2, 1, 6, 3)
+    assert found["tokens"] == 3 + 3 + 1
+
+
+def test_a_shard_is_not_there_without_its_soft_targets(tmp_path):
+    """Nor without its stats: where it is, they are."""
+    write(tmp_path, shards=())
+    pair = (np.ones((3, 2), int), -np.ones((3, 2)))
+    records = [{**one, "hyps": [{**h, "soft": pair} for h in one["hyps"]]} for one in RECORDS[:2]]
+    with pytest.raises(ValueError, match="dimension"):
+        archive.write_shard(tmp_path, 0, records, STATS, 3)  # of another width
+    assert not list(tmp_path.glob("nbest.*"))
+    with pytest.raises(TypeError):
+        archive.write_shard(tmp_path, 0, RECORDS[:2], {**STATS, "parts": object()})
+    assert not list(tmp_path.glob("nbest.*"))
+
+
+def test_an_archive_that_is_found_damaged_is_not_finished_any_more(tmp_path):
+    write(tmp_path)
+    archive.summarise(tmp_path)
+    path = archive.shard_path(tmp_path, 2)
+    path.write_bytes(path.read_bytes().replace(b"na", b"no"))
+    with pytest.raises(UserError, match="was changed"):
+        archive.summarise(tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_the_costs_of_shards_that_differ():
+    """Each figure by hand: 4 s, 1 s inside of these, and 2 s that overlap by one."""
+    rows = [
+        {"begun": 10.0, "wall_seconds": 4.0, "cpu_seconds": 3.0, "audio_seconds": 50.0, "parts": {"encoder": 2.0},
+         "grid_rows": 10, "grid_alive": 10, "peak_bytes": 5},
+        {"begun": 11.0, "wall_seconds": 1.0, "cpu_seconds": 1.0, "audio_seconds": 10.0, "parts": {"decoder": 0.7},
+         "grid_rows": 30, "grid_alive": 2, "peak_bytes": 9},
+        {"begun": 13.0, "wall_seconds": 2.0, "cpu_seconds": 0.0, "audio_seconds": 40.0, "parts": {"encoder": 0.8},
+         "grid_rows": 10, "grid_alive": 8, "peak_bytes": 3},
+    ]  # fmt: skip
+    for order in itertools.permutations(rows):
+        found = run_report.costs(order, {"utterances": 10, "tokens": 60, "audio_seconds": 100.0})
+        assert found == {
+            "wall_seconds": 5.0, "process_seconds": 7.0, "cpu_seconds": 4.0, "utterances_per_second": 2.0,
+            "tokens_per_second": 12.0, "rtfx": 20.0, "rtfx_cpu": 25.0, "grid_fill": 0.4,
+            "shares": {"decoder": 0.1, "encoder": 0.4, "rest": 0.5}, "peak_bytes": 9,
+        }  # fmt: skip
+
+
+def test_identity_looks_at_each_difference_without_its_sign():
+    for change in (0.5, -0.5):
+        other = hyp(score=RECORDS[2]["hyps"][0]["score"] + change)(RECORDS[2])
+        checked = run_report.check_single([RECORDS[2]], 1, lambda _: other)
+        assert checked["largest_score_difference"] == 0.5 and checked["identical"] == 1

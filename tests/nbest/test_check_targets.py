@@ -9,9 +9,9 @@ from target_inputs import TOKENS
 
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_json, write_table
-from kdasr.nbest.check_targets import check_targets
+from kdasr.nbest.check_targets import check_targets, parse_ids, parse_weights
 from kdasr.nbest.select import Target
-from kdasr.nbest.target_files import write_targets
+from kdasr.nbest.target_files import write_soft_table, write_targets
 
 V = len(TOKENS)
 FEATS = {"u1": "f.ark:1", "u2": "f.ark:2", "u3": "f.ark:3"}
@@ -179,3 +179,49 @@ def test_thousands_of_utterances_take_seconds(tmp_path):
     tables = check_targets(tmp_path / "t", "abc", V, dict.fromkeys(many, ""))
     assert len(tables["hyps"]) == 3000 and time.process_time() - before < 10
     assert kaldiio.load_mat(tables["soft.scp"]["u02999"].entry()).shape == (305, 10)
+
+
+@pytest.mark.parametrize("table", ["soft", "ctc"])
+def test_changed_soft_targets_of_either_kind(targets, table):
+    write_soft_table(targets, targets, soft(), "ctc")
+    tables = check(targets)
+    assert tables["ctc.scp"].keys() == tables["soft.scp"].keys() == {"u1", "u2"}
+    path = targets / f"{table}.ark"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match=rf"{table}\.ark: was changed after it was written .*kdasr soft"):
+        check(targets)
+    path.write_bytes(whole)
+    scp = read_table(targets / f"{table}.scp")
+    write_table(targets / f"{table}.scp", {"u1": scp["u2"], "u2": scp["u2"]})
+    with pytest.raises(UserError, match=r"u1: its matrix is looked for at .*, which is another's"):
+        check(targets)
+
+
+@pytest.mark.parametrize("width", [1, V - 1, V])
+def test_soft_targets_may_be_of_any_token(tmp_path, width):
+    write_targets(tmp_path / "t", CHOSEN, {"settings": {"tokens": "abc"}}, soft(width=width))
+    assert check(tmp_path / "t")["soft.scp"].keys() == {"u1", "u2"}
+    last = [(key, np.hstack([np.full_like(m[:, :width], V - 1), m[:, width:]])) for key, m in soft(width=width)]
+    write_targets(tmp_path / "t", CHOSEN, {"settings": {"tokens": "abc"}}, last)
+    assert check(tmp_path / "t")
+
+
+@pytest.mark.parametrize(("row", "good"), [
+    ("0.5 0.4991", True), ("0.5 0.5009", True), ("0.5 0.4989", False), ("0.5 0.5011", False), ("1 0", True),
+    ("0.0005 1", True), ("-0.0001 1", False),
+])  # fmt: skip
+def test_what_weights_may_sum_to(row, good):
+    if good:
+        assert parse_weights(row, [3, 2]) == [float(word) for word in row.split()]
+    else:
+        with pytest.raises(ValueError, match=r"has weights that sum to|has the weight"):
+            parse_weights(row, [3, 2])
+
+
+@pytest.mark.parametrize("vocabulary", [3, 7, 500])
+def test_ids_from_one_to_the_last_but_one(vocabulary):
+    assert list(parse_ids(f"1 {vocabulary - 2}", [1, 1], vocabulary)) == [1, vocabulary - 2]
+    for wrong in (0, vocabulary - 1, vocabulary):
+        with pytest.raises(ValueError, match=f"has the token '{wrong}', expected ids from 1 to {vocabulary - 2}"):
+            parse_ids(f"1 {wrong}", [2], vocabulary)

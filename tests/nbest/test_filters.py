@@ -1,7 +1,7 @@
 """Filters: each fault by its name, at its limit and just within it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdasr.nbest.filters import Limits, fault, repeats
@@ -91,3 +91,55 @@ def test_words_are_cut_at_plain_white_space():
     assert fault_of("\u3000") is None  # a word, if a rare one
     assert fault_of("A\u00a0A\u00a0A\u00a0A") is None  # one word
     assert fault_of("A\tA A\tA") == "looping"
+
+
+def test_the_limit_of_what_ctc_finds_impossible():
+    for score, reason in ((-9e7, None), (-1e8, None), (-1.0001e8, "impossible to CTC"), (-1e10, "impossible to CTC")):
+        assert fault({"tokens": [2], "text": "A", "score": score, "ended": "eos"}, 100, Limits()) == reason
+
+
+def test_a_reference_without_words_counts_as_one():
+    for errors, expected in ((1, None), (2, "with a WER over 150 %")):
+        assert judge(Limits(max_wer=150), Reference("", [], 0), errors=errors) == expected
+    assert judge(Limits(max_wer=0), Reference("", [], 0), errors=1) == "with a WER over 0 %"
+
+
+def test_frames_and_lengths_are_of_tokens_not_words():
+    # two words, ten tokens
+    assert judge(Limits(min_frames=10.0)) is None
+    assert judge(Limits(min_frames=10.1)) == "too long for its audio"
+    assert judge(Limits(length_ratio=1), Reference("A", [2] * 10, 1)) is None
+    assert judge(Limits(length_ratio=1), Reference("A B", [2] * 11, 2)) is not None
+
+
+@pytest.mark.parametrize("ended", ["maxlen", "none", "too short"])
+def test_only_what_ended_has_a_soft_target_for_it(ended):
+    assert judge(Limits(soft=True), ended=ended) == "without a soft target for its end"
+
+
+def test_the_defaults_are_those_that_are_documented():
+    assert Limits() == (4, 4.0, 0.0, None, 0.0, False)
+
+
+def slowly(words, longest=4):
+    """Every place, every length, counted by hand."""
+    most = 1 if words else 0
+    for size in range(1, longest + 1):
+        for start in range(len(words)):
+            times = 1
+            while words[start + times * size : start + (times + 1) * size] == words[start : start + size] != []:
+                times += 1
+            if len(words[start : start + size]) == size:
+                most = max(most, times)
+    return most
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from("ab"), max_size=14) | st.lists(st.sampled_from("abcde"), max_size=20))
+def test_repeats_are_those_that_one_counts(words):
+    assert repeats(words) == slowly(words)
+
+
+def test_loops_of_up_to_four_words():
+    for size in range(1, 7):
+        assert repeats([str(n) for n in range(size)] * 4) == (4 if size <= 4 else 1)

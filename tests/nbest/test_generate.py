@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ import pytest
 import soundfile
 import torch
 import yaml
-from nbest_models import LENGTHS, models, nbest, write_data, write_model, write_place
+from nbest_models import LENGTHS, files, models, nbest, write_data, write_model, write_place
 
 from kdasr.cli import main
 from kdasr.files import read_json, read_table, write_table
-from kdasr.nbest import archive
-from kdasr.search.engine import buckets
+from kdasr.models import find_models
+from kdasr.nbest import archive, generate
+from kdasr.search.engine import buckets, read_rows
 from kdasr.search.options import SearchOptions
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +192,99 @@ def test_records_are_json_of_one_line_each(whole):
     for path in whole.glob("nbest.*.jsonl"):
         for line in path.read_text().splitlines():
             assert set(json.loads(line)) == {"id", "frames", "hyps", "duplicates", "stop"}
+
+
+# an option of `kdasr nbest`: another value of it, and what its refusal names; None: it changes no record
+OPTIONS = {
+    "model": ("other", "model"), "model_file": ("other.pth", "model"), "data": ("fewer", "keys"),
+    "out": None, "nj": None, "job": None, "merge": None, "ngpu": None, "batch_frames": None, "check_single": None,
+    "beam": (4, "search"), "nbest": (4, "search"), "soft_targets": (2, "search"), "ctc_weight": (0.2, "search"),
+    "ctc_window": (7, "search"), "penalty": (0.1, "search"), "maxlenratio": (0.5, "search"),
+    "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
+    "lm_weight": (0.4, "search"), "lm": ("lm2", "lm"), "lm_file": ("other.pth", "lm"), "shard_size": (3, "shard_size"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("with_lm", [False, True])
+def test_every_option_is_in_the_manifest(place, tmp_path, capsys, with_lm):
+    """Or it changes no record: another value of it is refused, before and after all shards are there."""
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
+    model, features = write_model(tmp_path / "model"), place[2]
+    write_model(tmp_path / "other")
+    with torch.no_grad():
+        model.decoder.output.bias += 1.0
+    for path in (tmp_path / "model" / "other.pth", tmp_path / "other" / "valid.acc.ave.pth"):
+        torch.save(model.state_dict(), path)
+    write_data(tmp_path / "data", features[:3])
+    write_data(tmp_path / "fewer", features[:2])
+    base = ()
+    if with_lm:
+        for name, seed in (("lm", 0), ("lm2", 1)):
+            (tmp_path / name).mkdir()
+            weights = models.build_lm("lstm", seed).state_dict()
+            for file in ("valid.loss.ave.pth",) if seed else ("valid.loss.ave.pth", "other.pth"):
+                torch.save(models.build_lm("lstm", 2).state_dict() if file == "other.pth" else weights,
+                           tmp_path / name / file)  # fmt: skip
+            (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(models.lm_config("lstm")))
+        base = ("--lm", tmp_path / "lm")
+    out = tmp_path / "out"
+    assert nbest(tmp_path, out, *base) == 0
+    before = files(out)
+    for finished in (True, False):
+        if not finished:
+            for path in (out / "summary.json", archive.shard_path(out, 1)):
+                path.unlink()
+                before.pop(path.name, None)
+        for name, value in OPTIONS.items():
+            if value is None or ("lm" in name.split("_") and not with_lm):
+                continue
+            given = tmp_path / value[0] if name in ("model", "data", "lm") else value[0]
+            more = ("--model", tmp_path / "model", tmp_path / "model") if name == "log_linear" else ()
+            assert nbest(tmp_path, out, *base, f"--{name}", *([] if given == () else [given]), *more) == 1, name
+            error = capsys.readouterr().err
+            assert "made with other settings" in error and f"{value[1]} was " in error, (name, error)
+            assert files(out) == before
+    if with_lm:
+        assert nbest(tmp_path, out) == 1
+        assert "lm was " in capsys.readouterr().err
+
+
+def test_each_job_has_its_gpu():
+    for ngpu, devices in (
+        (0, ["cpu"] * 5),
+        (1, ["cuda:0"] * 5),
+        (3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
+    ):
+        args = argparse.Namespace(ngpu=ngpu, batch_frames=9)
+        found = [generate.loader(args, None, SearchOptions(), part).args for part in range(1, 6)]
+        assert [one[-1] for one in found] == devices
+        assert all(one[:3] == (None, SearchOptions(), 9) for one in found)
+
+
+def test_a_run_that_is_ended_leaves_no_older_summary(place, tmp_path, monkeypatch):
+    """It would say that all is done."""
+    out = tmp_path / "again"
+    assert nbest(place[0], out) == 0
+    archive.shard_path(out, 2).unlink()
+
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "run_shards", interrupted)
+        assert nbest(place[0], out) == 130
+    assert not (out / "summary.json").exists() and not (out / "report.json").exists()
+    assert nbest(place[0], out) == 0
+    assert (out / "summary.json").exists() and (out / "report.json").exists()
+
+
+@pytest.mark.parametrize(("utterances", "size", "shards"), [(1, 1, 1), (4, 2, 2), (5, 2, 3), (6, 7, 1), (7, 3, 3)])
+def test_the_manifest_counts_its_shards(place, utterances, size, shards):
+    found = find_models([str(place[0] / "model")], None)
+    rows = read_rows(place[0] / "data", found.first)[:utterances]
+    made = generate.manifest(found, rows, SearchOptions(beam=3), size)
+    assert (made["utterances"], made["shards"], made["shard_size"]) == (utterances, shards, size)
+    assert made["keys"] == archive.keys_digest([f"utt{n}" for n in range(utterances)])
+    assert made["search"]["beam"] == 3 and set(made["search"]) == {one.name for one in fields(SearchOptions)}

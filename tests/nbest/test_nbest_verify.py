@@ -246,3 +246,32 @@ def test_the_report_says_where_the_time_went(place):
     stats = [json.loads((place / "out" / f"stats.{shard}.json").read_text()) for shard in range(4)]
     assert report["peak_bytes"] == max(one["peak_bytes"] for one in stats) > 10**7
     assert report["rtfx"] == pytest.approx(sum(LENGTHS) / 100 / report["wall_seconds"], abs=0.01)
+
+
+def test_export_takes_as_many_as_asked_for_and_every_digit(tmp_path):
+    hyps = [
+        {"tokens": [k], "text": "abc"[k], "score": -1.23456789 - k, "scores": {"ctc": -0.987654321 - k}, "ended": "eos"}
+        for k in range(3)
+    ]
+    records = [{"id": "u", "frames": 9, "hyps": hyps, "duplicates": 0, "stop": "maxlen"}]
+    manifest = {"keys": archive.keys_digest(["u"]), "utterances": 1, "shards": 1, "shard_size": 1}
+    write_json(tmp_path / "out" / "manifest.json", {**manifest, "search": {"nbest": 3, "normalize_length": False}})
+    archive.write_shard(tmp_path / "out", 0, records, dict.fromkeys(archive.STATS, 1.0))
+    for best in range(5):
+        words = [
+            "nbest",
+            "export",
+            "--nbest",
+            str(tmp_path / "out"),
+            "--out",
+            str(tmp_path / "kaldi"),
+            "--best",
+            str(best),
+        ]
+        assert main(words) == 0
+        back = read_export(tmp_path / "kaldi")["u"]
+        assert (
+            back == [{key: hyp[key] for key in ("tokens", "text", "score", "scores")} for hyp in hyps][: best or None]
+        )
+        about = read_json(tmp_path / "kaldi" / "export.json")
+        assert (about["utterances"], about["hypotheses"]) == (1, min(best or 3, 3))

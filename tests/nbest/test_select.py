@@ -1,9 +1,10 @@
 """Selections: weights by hand, BLEU against sacrebleu and by hand, and what holds of any input."""
 
 import math
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdasr.errors import UserError
@@ -268,3 +269,111 @@ def test_the_order_of_hypotheses_does_not_matter(hyps, select, random):
 
 def test_words_are_cut_at_plain_white_space():
     assert words_of(" a\tb  c\u00a0d \u3000") == [b"a", b"b", "c\u00a0d".encode(), "\u3000".encode()]
+
+
+def plainly(hyps, how, said):
+    """Place -> weight by the definitions, in another way than the code: without shifting, over exact fractions."""
+    k = hyps[: how.k]
+    if how.select == "best":
+        order = sorted(range(len(k)), key=lambda n: (k[n]["errors"], k[n]["characters"], n))
+        return {k[order[0]]["place"]: 1}
+    masses = {
+        "topk": lambda hyp: Fraction(1),
+        "posterior": lambda hyp: Fraction(math.exp(hyp["score"] / how.temperature)),
+        "mix": lambda hyp: Fraction(math.exp(hyp["score"] / how.temperature)),
+        "wer": lambda hyp: Fraction(math.exp(-how.beta * hyp["errors"] / max(said.words, 1))),
+    }[how.select]
+    weights = {hyp["place"]: masses(hyp) / sum(map(masses, k)) for hyp in k}
+    if how.select != "topk":
+        least = min(Fraction(how.min_weight), max(weights.values()))
+        weights = {place: weight for place, weight in weights.items() if weight >= least}
+    weights = {place: weight / sum(weights.values()) for place, weight in weights.items()}
+    if how.select != "mix":
+        return weights
+    share = 1 - Fraction(how.ref_weight) if weights else 0
+    mixed = {place: share * weight for place, weight in weights.items()}
+    same = [hyp["place"] for hyp in k if hyp["tokens"] == list(said.tokens) and hyp["place"] in mixed]
+    first = same[0] if same else -1
+    total = 1 - share + sum(mixed.pop(place) for place in same)
+    return {place: weight for place, weight in {first: total, **mixed}.items() if weight}
+
+
+@settings(max_examples=300)
+@given(
+    # few values, so that scores, errors and tokens are often equal
+    st.lists(
+        st.tuples(st.sampled_from([-3.0, -1.0, -0.5, 0.0]), st.integers(0, 3), st.integers(0, 2), st.integers(2, 5)),
+        min_size=1, max_size=7,
+    ),
+    st.sampled_from(["topk", "posterior", "wer", "best", "mix"]),
+    st.integers(1, 8),
+    st.sampled_from([0.5, 1.0, 3.0]),
+    st.sampled_from([0.0, 0.02, 0.13, 0.3, 1.0]),
+    st.sampled_from([0.0, 1.0, 10.0]),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+    st.integers(0, 6),
+    st.lists(st.integers(0, 20), min_size=7, max_size=7, unique=True),
+)  # fmt: skip
+def test_any_choice_is_the_definitions(rows, select, k, temperature, least, beta, ref_weight, words, places):
+    hyps = [
+        {"tokens": [token], "text": "ABCD"[token - 2], "score": score, "errors": errors, "characters": characters,
+         "place": place}
+        for (score, errors, characters, token), place in zip(rows, sorted(places), strict=False)
+    ]  # fmt: skip
+    how, said = Selection(select, k, temperature, least, beta, "errors", ref_weight), Reference("A", [2], words)
+    expected = plainly(hyps, how, said)
+    targets = choose(hyps, how, said)
+    assert {target.place: target.weight for target in targets} == pytest.approx(expected, abs=1e-9)
+    assert len(targets) == len(expected)
+    if select != "mix":  # in the archive's order
+        assert [target.place for target in targets] == sorted(expected)
+    elif ref_weight > 0:  # the reference first
+        assert (targets[0].text, targets[0].tokens) == ("A", [2])
+
+
+def test_a_weight_of_exactly_the_least_stays():
+    assert without_light([0.5, 0.25, 0.25], 0.25) == [0.5, 0.25, 0.25]
+    assert without_light([0.5, 0.25, 0.25], 0.2500001) == [1, 0, 0]
+    assert without_light([0.25] * 4, 0.25) == without_light([0.25] * 4, 0.9) == [0.25] * 4
+    equal = [{**HYPOTHESES[0], "score": -2.0, "place": place, "errors": 3} for place in range(4)]
+    for select in ("posterior", "wer"):
+        for least in (0.0, 0.25, 0.26, 1.0):  # of equal ones none is lighter than the heaviest
+            assert weights(Selection(select, min_weight=least), equal, Reference("X", [9], 5)) == [0.25] * 4
+
+
+def test_weights_are_of_the_k_best_alone():
+    """What stands behind the k-th changes nothing, whatever it is."""
+    bad = {"tokens": [9], "text": "Z", "score": 50.0, "place": 7, "errors": 0, "characters": 0}
+    hyps = [{**hyp, "errors": n, "characters": n} for n, hyp in enumerate(HYPOTHESES, 1)]
+    for select in ("topk", "posterior", "wer", "best", "mix"):
+        for k in (1, 2, 3):
+            how = Selection(select, k=k, min_weight=0)
+            assert (
+                choose([*hyps, bad], how, Reference("Z", [9], 3))[1:]
+                == choose(hyps[:k], how, Reference("Z", [9], 3))[1:]
+            )
+            assert choose([*hyps[:k], bad], how, Reference("Y", [8], 3)) == choose(
+                hyps[:k], how, Reference("Y", [8], 3)
+            )
+
+
+def test_a_reference_is_merged_by_its_tokens():
+    """A text may be spelled in several ways, and the same tokens are the same target."""
+    said = Reference("AB", [2, 3], 1)
+    hyps = [
+        {"tokens": [5, 3], "text": "AB", "score": 0.0, "place": 0},
+        {"tokens": (2, 3), "text": "ab", "score": 0.0, "place": 4},
+    ]
+    targets = choose(hyps, Selection("mix", ref_weight=0.5), said)
+    assert [(target.text, list(target.tokens), target.weight, target.place) for target in targets] == [
+        ("AB", [2, 3], 0.75, 4), ("AB", [5, 3], 0.25, 0)
+    ]  # fmt: skip
+
+
+def test_the_defaults_are_those_that_are_documented():
+    assert Selection() == ("posterior", 5, 1.0, 0.02, 10.0, "errors", 0.5)
+
+
+@given(st.lists(st.tuples(WORDS, st.lists(st.just("") | WORDS, max_size=4)), max_size=5))
+def test_errors_of_several_utterances_are_those_of_each(pairs):
+    assert count_errors(pairs) == [[count_errors([(ref, [hyp])])[0][0] for hyp in hyps] for ref, hyps in pairs]

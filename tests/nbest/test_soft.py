@@ -169,3 +169,18 @@ def test_options_out_of_range_are_refused(place, tmp_path, capsys, options, said
     assert nbest(place[0], tmp_path / "out", *options) == 1
     assert said in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("nbest.*"))
+
+
+def test_equally_probable_tokens_are_in_order(tmp_path):
+    """Ties are no fault; a probability above 1 by more than rounding is one."""
+
+    def of(*logp):
+        return [
+            {"id": "a", "hyps": [{"tokens": [1], "ended": "maxlen", "soft": (np.array([[1, 2]]), np.array([logp]))}]}
+        ]
+
+    for logp in ((-1.0, -1.0), (0.0, 0.0), (5e-4, -3.0)):
+        soft.check_soft(tmp_path, 0, soft.pack(of(*logp), 2), of(*logp), 2)
+    for logp in ((-1.0, -0.99), (0.01, -1.0), (0.5, 0.25)):
+        with pytest.raises(UserError, match="no log probabilities, most probable first"):
+            soft.check_soft(tmp_path, 0, soft.pack(of(*logp), 2), of(*logp), 2)

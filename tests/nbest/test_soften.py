@@ -1,6 +1,9 @@
 """`kdasr soft`: what a teacher expects at each step, against the model called by hand and the search's own."""
 
+import argparse
+import itertools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nbest_models import nbest, write_data, write_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
@@ -15,8 +20,10 @@ import search_models as models
 
 from kdasr.cli import main
 from kdasr.files import read_json, read_table, write_table
+from kdasr.nbest import soften
 from kdasr.nbest.archive import read_nbest
 from kdasr.nbest.soften import batches
+from kdasr.shards import claim
 
 LENGTHS = [40, 52, 33, 61, 47]
 
@@ -175,3 +182,89 @@ def test_bad_input_is_named(place, break_it, said, capsys):
 def test_batches_hold_what_fits():
     assert batches([10, 30, 20, 5], [1, 2, 1, 1], 80) == [[1], [2, 0, 3]]
     assert batches([100], [5], 10) == [[0]]
+
+
+# an option of `kdasr soft`: another value, and what its refusal names; None: it changes nothing
+OPTIONS = {
+    "model": ("other", "model"), "model_file": ("other.pth", "model"), "kept": (3, "kept"), "ctc": ((), "ctc"),
+    "ensemble": ("geometric", "mean"), "weights": ((0.25, 0.75), "weights"),
+    "targets": None, "data": None, "batch_frames": None, "nj": None, "ngpu": None,
+}  # fmt: skip
+
+
+def test_every_option_and_input_is_in_the_settings(place, capsys):
+    """Or it changes nothing: another value of it is refused, also while parts are missing."""
+    parser = argparse.ArgumentParser()
+    soften.add_arguments(parser)
+    assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
+    root, model, *_ = place
+    write_model(root / "other")
+    with torch.no_grad():
+        model.decoder.output.bias += 1.0
+    for path in (root / "model" / "other.pth", root / "other" / "other.pth", root / "other" / "valid.acc.ave.pth"):
+        torch.save(model.state_dict(), path)
+    targets = root / "targets"
+    two = ("--model", root / "model", root / "other")
+
+    def refused(what, *words):
+        scp = (targets / "soft.scp").read_bytes() if (targets / "soft.scp").exists() else None
+        assert soft(root, *two, *words) == 1, what
+        error = capsys.readouterr().err
+        assert re.search(rf"of other .*{what}|other settings \(.*{what} was", error), (what, error)
+        assert ((targets / "soft.scp").read_bytes() if scp else None) == scp
+
+    for finished in (True, False):
+        if finished:
+            assert soft(root, *two) == 0
+        else:  # as a run leaves it that was ended before the last part
+            settings = read_json(targets / "soft.json")["settings"]
+            for name in ("soft.json", "soft.scp", "soft.ark", "soft.sha256"):
+                (targets / name).unlink()
+            claim(targets / ".soft", settings)
+        for name, value in OPTIONS.items():
+            if value is not None:
+                given = root / value[0] if name == "model" else value[0]
+                words = given if isinstance(given, tuple) else (given,)
+                refused(value[1], f"--{name}", *words, *((root / "model",) if name == "model" else ()))
+        refused("model", "--model", root / "model", "--weights", 1)
+        for name in ("hyps", "hyp_lens"):
+            right = (targets / name).read_bytes()
+            table = read_table(targets / name, empty=True)
+            key = next(iter(table))
+            write_table(targets / name, {**table, key: " ".join(table[key].split()[::-1])})
+            refused(name)
+            (targets / name).write_bytes(right)
+    assert soft(root, *two) == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "good"),
+    [
+        ((0.5, 0.5), True), ((0.33333, 0.66666), True), ((0.5, 0.4998), False), ((0.5, 0.5002), False), ((0, 1), False),
+        ((-1, 2), False), ((1,), False), ((0.5, 0.25, 0.25), False), (("nan", 1), False),
+    ],
+)  # fmt: skip
+def test_weights_of_teachers_sum_to_one(place, weights, good, capsys):
+    root, *_ = place
+    write_model(root / "other")
+    assert soft(root, "--model", root / "model", root / "other", "--weights", *weights) == (0 if good else 1)
+    assert good or "expected 2 numbers above 0 that sum to 1" in capsys.readouterr().err
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(1, 6)), min_size=1, max_size=12),
+    st.integers(1, 400),
+)
+def test_batches_are_as_large_as_they_may_be(rows, most):
+    lengths, hyps = [row[0] for row in rows], [row[1] for row in rows]
+    found = batches(lengths, hyps, most)
+
+    def size(batch):
+        return len(batch) * max(hyps[n] for n in batch) * max(lengths[n] for n in batch)
+
+    order = [n for batch in found for n in batch]
+    assert sorted(order) == list(range(len(rows)))
+    assert [lengths[n] for n in order] == sorted(lengths, reverse=True)
+    assert all(size(batch) <= most or len(batch) == 1 for batch in found)
+    assert all(size([*one, other[0]]) > most for one, other in itertools.pairwise(found))

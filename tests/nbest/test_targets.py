@@ -1,6 +1,8 @@
 """`kdasr targets`: what it writes, reports and leaves out, and what it refuses without leaving anything behind."""
 
+import argparse
 import itertools
+import json
 import math
 
 import kaldiio
@@ -8,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from target_inputs import TOKENS, Place, hyp, record, softened, write_archive
+from target_inputs import TOKENS, Place, hyp, record, softened, write_archive, write_tokens
 
-from kdasr.files import read_json, read_table
+from kdasr.files import read_json, read_table, write_json
+from kdasr.nbest import targets as targets_module
 from kdasr.nbest.check_targets import check_targets
-from kdasr.nbest.select import Target
+from kdasr.nbest.select import Reference, Selection, Target
 from kdasr.nbest.target_files import write_targets
+from kdasr.nbest.target_report import Tally, measured, warning
+from kdasr.nbest.targets import add_arguments
 
 
 @pytest.fixture
@@ -348,3 +353,156 @@ def test_damaged_settings_of_older_targets_are_made_again(place, capsys):
     assert place.targets("--refs", refs) == 0
     assert "made already" not in capsys.readouterr().out
     assert "settings" in read_json(place.out / "targets.json")
+
+
+# an option of `kdasr targets`, and another value of it (None: it may change nothing, or is an input, see below)
+OPTIONS = {
+    "nbest": None, "refs": None, "against": None, "tokens": None, "out": None,
+    "select": "topk", "k": 2, "temperature": 2.0, "min_weight": 0.3, "beta": 1.0, "similarity": "bleu",
+    "ref_weight": 0.25, "unreferenced": "drop", "max_repeat": 9, "min_frames": 1.0, "max_frames": 90.0,
+    "max_wer": 90.0, "length_ratio": 9.0, "soft": 1,
+}  # fmt: skip
+
+
+def made_anew(place, capsys, *options):
+    capsys.readouterr()
+    assert place.targets(*options) == 0
+    return "made already" not in capsys.readouterr().out
+
+
+def test_every_option_and_input_makes_other_targets(place, capsys):
+    """None is forgotten among the settings that tell whether targets are there already."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
+    made = [softened(one, 3, seed) for seed, one in enumerate(records())]
+    for h in itertools.chain.from_iterable(one["hyps"] for one in made):
+        if not h["tokens"]:
+            h["ended"], h["soft"] = "none", tuple(rows[:0] for rows in h["soft"])
+    place.nbest("wide", *made, soft=3)
+    base = ("--nbest", place.root / "wide", "--against", place.root / "said")
+    for name, value in OPTIONS.items():
+        if value is not None:
+            assert made_anew(place, capsys, *base) and not made_anew(place, capsys, *base)
+            assert made_anew(place, capsys, *base, f"--{name}", value), name
+            assert not made_anew(place, capsys, *base, f"--{name}", value), name
+    assert made_anew(place, capsys, *base)
+    assert made_anew(place, capsys, *base[:2])
+    assert made_anew(place, capsys, "--nbest", place.root / "nb", *base[2:])
+    refs = place.text("refs", u4="A B")
+    assert made_anew(place, capsys, *base, "--refs", refs) and not made_anew(place, capsys, *base, "--refs", refs)
+    place.text("refs", u4="A C")
+    assert made_anew(place, capsys, *base, "--refs", refs)
+    assert place.table("text")["u4"] == "A C"
+    place.text("said", u1="A B C A", u2="B B C C", u3="C C")
+    assert made_anew(place, capsys, *base, "--refs", refs)
+    words = json.loads((place.root / "wide" / "manifest.json").read_text())
+    write_json(place.root / "wide" / "manifest.json", {**words, "model": "another"})
+    assert made_anew(place, capsys, *base, "--refs", refs)
+
+
+def test_another_token_list_makes_other_targets(tmp_path, capsys):
+    place = Place(tmp_path)
+    refs = place.text("text", u1="AB")
+    assert made_anew(place, capsys, "--refs", refs) and not made_anew(place, capsys, "--refs", refs)
+    for path in (tmp_path / "char").iterdir():
+        path.unlink()
+    (tmp_path / "char").rmdir()
+    write_tokens(tmp_path / "char", [*TOKENS[:3], "B", "A", *TOKENS[5:]])
+    assert made_anew(place, capsys, "--refs", refs)
+    assert place.table("hyps")["u1"] == "4 3"
+
+
+def test_archives_and_references_exclude_each_other(place, capsys):
+    """An utterance of --refs is passed over in every archive; one that was dropped is still one of its archive."""
+    place.nbest("again", records()[1])
+    refs = place.text("u2", u2="C")
+    assert place.targets("--nbest", place.root / "nb", place.root / "again", "--refs", refs) == 0
+    assert place.table("text")["u2"] == "C"
+    place.nbest("third", records()[2])
+    dropped = ("--max_wer", 90, "--against", place.root / "two", "--unreferenced", "drop")
+    assert place.targets("--nbest", place.root / "nb", place.root / "third", *dropped) == 1
+    assert "third: u3 stands in another of the archives too" in capsys.readouterr().err
+
+
+def test_without_reference_topk_stays_topk(place):
+    options = ("--select", "topk", "--max_wer", 100, "--against", place.root / "two", "--unreferenced", "posterior")
+    assert place.targets("--nbest", place.root / "nb", *options) == 0
+    assert place.table("weights")["u3"] == "0.5 0.5"
+
+
+def test_what_is_light_is_counted_among_the_k_best(place, capsys):
+    """u1 has three, of posterior weights 0.67, 0.24, 0.09; u2 two, 0.62 and 0.38; u3 two, 0.95 and 0.05."""
+    for options, light in (
+        (("--min_weight", 0.1), 2),
+        (("--min_weight", 0.5), 4),
+        (("--min_weight", 0.5, "--k", 2), 3),
+        (("--min_weight", 0.5, "--k", 1), 0),
+        (("--select", "topk", "--k", 2, "--min_weight", 0.9), 0),
+        (("--select", "best", "--k", 3, "--against", place.root / "said"), 0),
+    ):
+        assert place.targets("--nbest", place.root / "nb", *options) == 0
+        assert read_json(place.out / "targets.json")["summary"]["of_low_weight"] == light, options
+        told = capsys.readouterr().out
+        assert (f"; {light} of low weight left out" in told) == bool(light)
+
+
+def test_limits_that_touch(place, capsys):
+    for option, bad, good in (("--max_frames", 4, 4.1), ("--length_ratio", 0.99, 1)):
+        options = ("--nbest", place.root / "nb", "--against", place.root / "said", option)
+        assert place.targets(*options, bad) == 1
+        assert "expected" in capsys.readouterr().err and place.nothing_left()
+        status = place.targets(*options, good)
+        assert status == 0 or "no hypothesis is left" in capsys.readouterr().err
+
+
+def test_texts_are_of_the_first_of_the_heaviest(tmp_path):
+    chosen = {
+        "u": [Target([3], "A", 0.25), Target([4], "B", 0.375), Target([5], "C", 0.375)],
+        "v": [Target([5], "C", 0.5), Target([4], "B", 0.5)],
+    }
+    write_targets(tmp_path / "t", chosen, {"settings": {"tokens": "x"}})
+    assert read_table(tmp_path / "t" / "text") == {"u": "B", "v": "C"}
+    assert read_table(tmp_path / "t" / "weights") == {"u": "0.25 0.375 0.375", "v": "0.5 0.5"}
+    third = [Target([3], "A", 1 / 3), Target([4], "B", 2 / 3)]
+    write_targets(tmp_path / "t", {"u": third}, {"settings": {"tokens": "x"}})
+    assert read_table(tmp_path / "t" / "weights") == {"u": "0.333333333 0.666666667"}
+
+
+def test_the_report_by_hand():
+    """Three utterances: two targets, none, and a reference that is not in the list."""
+    hyps = [{"errors": 3}, {"errors": 1}, {"errors": 0}]
+    tally = Tally({"a": [Target([3], "A", 0.25, 0), Target([4], "B", 0.75, 1)], "c": [Target([5], "C", 0.5, -1)] * 2})
+    tally.add_errors(hyps, tally.chosen["a"], Reference("x", [3], 4), 2)
+    tally.add_errors(hyps, [], Reference("x", [3], 10), 3)
+    tally.add_errors(hyps, [Target([5], "C", 0.75, -1), Target([4], "B", 0.25, 0)], Reference("x", [3], 6), 1)
+    found = measured(tally.errors)
+    # of the best 3 + 3 + 3 of 20 words; of k 1 + 0 + 3; of targets 0.25 x 3 + 0.75 x 1, and 0.25 x 3, of 10 words
+    assert found == {
+        "utterances": 3, "words": 20, "wer_1best": 45.0, "wer_oracle": 20.0, "with_targets": 2, "wer_targets": 22.5
+    }  # fmt: skip
+    assert tally.summary(Selection(), False)["mean_best_weight"] == 0.625
+    assert measured(Tally({}).errors)["wer_1best"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("best", "targets", "select", "k", "warned"),
+    [
+        (2.0, 4.01, "topk", 5, True), (2.0, 4.0, "topk", 5, False), (0.5, 1.5, "topk", 5, False),
+        (0.5, 1.51, "topk", 5, True), (0.0, 1.0, "topk", 2, False), (0.0, 1.01, "topk", 2, True),
+        (2.0, 9.0, "topk", 1, False), (2.0, 9.0, "posterior", 5, False),
+    ],
+)  # fmt: skip
+def test_when_equal_weights_are_warned_of(best, targets, select, k, warned):
+    assert bool(warning({"wer_1best": best, "wer_targets": targets}, Selection(select, k=k))) == warned
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_chunks_of_records_change_nothing(size, monkeypatch):
+    """With the references of some of them only."""
+    said = {"u1": Reference("A B C A", [], 4), "u3": Reference("C A", [], 2)}
+    whole = list(targets_module.with_errors(iter(records()), said, True))
+    monkeypatch.setattr(targets_module, "CHUNK", size)
+    assert list(targets_module.with_errors(iter(records()), said, True)) == whole
+    assert [[hyp.get("errors") for hyp in one["hyps"]] for one in whole] == [[0, 1, 2], [None] * 3, [1, 2, 1]]
+    assert [hyp["place"] for one in whole for hyp in one["hyps"]] == [0, 1, 2] * 3
