@@ -1,8 +1,9 @@
 """`kdasr train`: a teacher, a student or a control, with ESPnet's trainer.
 
 Reads feature directories, a token directory and, for a student, a directory of targets, with or without
-soft targets; writes an ESPnet model directory with three things more: `tokens/`, `cmvn.npz` (so that it
-can be moved) and `kdasr.json` (size, seconds, seed, revision). A killed run goes on from its last finished epoch.
+soft targets; writes an ESPnet model directory with four things more: `tokens/`, `cmvn.npz` (so that it
+can be moved), `features.json` (what the features were made as) and `kdasr.json` (size, seconds, seed, revision). A
+killed run goes on from its last finished epoch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from kdasr.asr import init
 from kdasr.asr.clock import Clock
 from kdasr.asr.settings import INPUTS, Distillation, read_settings
 from kdasr.data.cmvn import read_npz
+from kdasr.data.made import FILE as FEATURES
+from kdasr.data.made import check_made, made_as
 from kdasr.data.matrices import check_archives, check_heads, read_matrix
 from kdasr.data.places import Place, parse, parse_table
 from kdasr.errors import UserError
@@ -90,6 +93,8 @@ def run(args: argparse.Namespace) -> None:
     if "," in args.out:
         raise UserError(f"--out {args.out}: ESPnet cannot take a path with a comma; name another directory")
     settings = describe(args)
+    made_as(features_of(args))
+    check_made(features_of(args), out)
     with only_writer(out):
         record = read_json(out / "kdasr.json") if (out / "kdasr.json").exists() else None
         if record is not None:
@@ -138,6 +143,12 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"{args.mask}: no such file; prune a model first (kdasr prune)")
         settings["mask"] = digest(args.mask)
     return settings
+
+
+def features_of(args: argparse.Namespace) -> dict[str, Place]:
+    """The features of all sets, by set and utterance."""
+    lists = [Path(directory) / "feats.scp" for directory in [*args.train, args.valid]]
+    return {f"{path} {key}": place for path in lists for key, place in parse_table(read_table(path), path).items()}
 
 
 def distillation(args: argparse.Namespace) -> Distillation:
@@ -250,6 +261,8 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         if len(read_npz(stats).sum) != size:
             raise UserError(f"{stats}: is of other features than {args.train[0]}/feats.scp; make them again")
         shutil.copyfile(stats, out / "cmvn.npz")
+    if features := made_as(features_of(args)):
+        write_json(out / FEATURES, features)  # so that it is given no others
     return lists
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdasr import checkpoints
+from kdasr.data.made import FILE as FEATURES
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json
 from kdasr.shards import digest
@@ -165,12 +166,14 @@ def _largest(values: Tensor, pruned: int) -> Tensor:
 
 
 def copy_rest(model: Path, out: Path, config: Mapping[str, Any]) -> None:
-    """Copy what a model directory holds besides checkpoints: config.yaml, tokens/, the statistics its config names."""
+    """Copy what a model directory holds besides checkpoints: config.yaml, tokens/, what tells of its features."""
     shutil.copyfile(model / "config.yaml", out / "config.yaml")
     if (model / "tokens").is_dir():
         for path in (model / "tokens").iterdir():
             checkpoints.check_known(path)  # or damage would get a checksum of its own
         shutil.copytree(model / "tokens", out / "tokens")
+    if (model / FEATURES).is_file():
+        shutil.copyfile(model / FEATURES, out / FEATURES)
     stats = (config.get("normalize_conf") or {}).get("stats_file")
     if stats:
         shutil.copyfile(stats, out / Path(stats).name)  # load_model has looked for it, and found it

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdasr.data.made import check_made
 from kdasr.data.matrices import check_archives, read_matrix
 from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
@@ -43,7 +44,8 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
     """The utterances of a data directory, in the order of its feats.scp (or wav.scp, for a model that takes audio).
 
     Raises:
-        UserError: a list is missing, empty or malformed, holds a command, or an archive of it was changed.
+        UserError: a list is missing, empty or malformed, holds a command, an archive of it was changed, or its features
+            are known to be others than the model was trained on.
     """
     table = Path(data) / ("wav.scp" if source.sample_rate else "feats.scp")
     if not table.is_file():
@@ -57,6 +59,7 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
     if not places:
         raise UserError(f"{table}: is empty; run the stage that writes it again")
     if not source.sample_rate:
+        check_made(places, source.directory)
         check_archives(places, "make the features again (kdasr feats)")
     lengths = Path(data) / "utt2dur"
     seconds = read_numbers(lengths) if lengths.is_file() else {}
