@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from kdasr.data.audio import read_audio
+from kdasr.data.audio import WIDTHS, read_audio
 from kdasr.data.places import Place, parse
 from kdasr.data.sphere import write_sphere
 from kdasr.errors import UserError
@@ -239,3 +239,29 @@ def test_floats_on_an_unknown_scale_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", wave() * 65536.0, 16000, subtype="FLOAT")
     with pytest.raises(UserError, match=r"a\.wav: holds floats up to \d\.\d+e\+08, where 1 or 32768 is full scale"):
         read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_U8", "FLOAT", "ULAW"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_cut_wav_counts_samples_of_one_channel(tmp_path, subtype, channels):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((1000, channels)), 8000, subtype=subtype)
+    samples, rate = read_audio(Place(str(path), channel=channels))
+    assert (len(samples), rate) == (1000, 8000)
+    whole = path.read_bytes()
+    begin = whole.index(b"data") + 8
+    for left in (1, 640, 999):
+        path.write_bytes(whole[: begin + left * channels * WIDTHS[subtype]])
+        with pytest.raises(UserError, match=rf"the header promises 1000 samples, found {left};"):
+            read_audio(Place(str(path), channel=1))
+
+
+def test_the_scale_of_lossy_audio_is_known(tmp_path, capsys):
+    """Its floats may be far above 1, and are clipped all the same: 16 and more would else be taken for 16 bit."""
+    tone = 40 * np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000)
+    soundfile.write(tmp_path / "a.ogg", tone, 16000, format="OGG", subtype="VORBIS")
+    assert np.abs(soundfile.read(tmp_path / "a.ogg")[0]).max() > 20
+    samples, _ = read_audio(tmp_path / "a.ogg")
+    assert samples.max() == 32767 and samples.min() == -32768
+    assert np.mean(np.abs(samples.astype(int)) > 32000) > 0.9
+    assert capsys.readouterr().out == ""

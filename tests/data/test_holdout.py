@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdasr.cli import main
-from kdasr.data.holdout import draw
+from kdasr.data.holdout import draw, shuffled
 from kdasr.data.kaldi_check import validate
 from kdasr.data.kaldi_dir import put_dir
 from kdasr.errors import UserError
@@ -140,3 +140,23 @@ def test_tabs_a_mark_and_dos_ends_change_nothing(source):
         (source / name).write_bytes(b"\xef\xbb\xbf" + data)
     assert cut(source)[0] == 0
     assert {path: path.read_bytes() for path in made} == made
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 8, 10])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.33, 0.5, 0.67, 0.9])
+def test_a_share_is_rounded(size, share):
+    names = [f"u{n}" for n in range(size)]
+    count = round(share * size)
+    if 0 < count < size:
+        assert len(draw(names, share, 1, {})) == count
+    else:
+        with pytest.raises(UserError, match="leaves one part of"):
+            draw(names, share, 1, {})
+
+
+@pytest.mark.parametrize("prefix", ["sp0.9-", "sp1.1-", "sp1.05-", "sp2-", "sp0.5-"])
+def test_copies_are_known_by_their_prefix(prefix):
+    groups = shuffled(["a", f"{prefix}a", "b", f"{prefix}b", f"x{prefix}a", "sp-a", "spa"], 1, {})
+    assert sorted(map(sorted, groups)) == sorted(
+        [sorted(["a", f"{prefix}a"]), sorted(["b", f"{prefix}b"]), [f"x{prefix}a"], ["sp-a"], ["spa"]]
+    )

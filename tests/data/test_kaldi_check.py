@@ -202,3 +202,46 @@ def test_blanks_are_the_callers():
 def test_a_text_without_odd_characters_has_the_same_words_everywhere(text):
     if odd_character(text) is None:
         assert text.split() == kaldi_dir.columns(text)
+
+
+# a table: values that are good of every line of it, and such that are not
+VALUES = {
+    "utt2dur": (["0.001", "1", "1e-9", "inf"], ["0", "0.0", "-0.001", "nan", "x", "1 2"]),
+    "reco2dur": (["0.001", "1"], ["0", "-1", "nan", "x"]),
+    "utt2num_frames": (["1", "01", "100"], ["0", "00", "-1", "1.0", "+1", "\u00b2", "\u0661", "x", "1 2"]),
+    "spk2gender": (["m", "f"], ["M", "F", "x", "mf", "m f"]),
+    "spk2warp": (["0.501", "1", "1.499"], ["0.5", "1.5", "0", "nan", "x"]),
+    "utt2warp": (["0.501", "1", "1.499"], ["0.5", "1.5", "2", "nan", "x"]),
+    "reco2file_and_channel": (["one A", "one B", "one\tA"], ["A", "one", "one C", "one a", "one A B", "one 1"]),
+    "segments": (["r1 0 0.001", "r1 0.5 -1", "r1 0 1e9", "r1\t0  1"],
+                 ["r1 1 1", "r1 1 0.9", "r1 -0.1 1", "r1 0 -0.5", "r1 0 -2", "r1 nan 1", "r1 0 nan", "r1 0", "r1 0 1 2",
+                  "r1 0 x", "r1 inf -1"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_at_their_limits(tmp_path, name):
+    good, bad = VALUES[name]
+    keys = {"reco": ["r1", "r2"], "spk2": ["a", "b"]}.get(name[:4], ["a-1", "a-2", "b-1"])
+    table = dict(line.split(" ", 1) for line in SEGMENTS.get(name, "").splitlines())
+    for number, value in enumerate([*good, *bad]):
+        row = {key: table.get(key, good[0]) for key in keys} | {keys[0]: value}
+        text = "".join(f"{key} {given}\n" for key, given in row.items())
+        directory = write(tmp_path / str(number), {**SEGMENTS, name: text})
+        if value in good:
+            assert validate(directory) == [], value
+        else:
+            with pytest.raises(UserError, match=rf"/{name}: {keys[0]} has "):
+                validate(directory)
+
+
+def test_the_speakers_order_is_asked_for_alone_where_it_is(tmp_path):
+    """Sorted by utterance, but not by speaker: whichever comes first."""
+    for files, first in (
+        ({"utt2spk": "1 b\n2 a\n", "spk2utt": "a 2\nb 1\n"}, "1"),
+        ({"utt2spk": "1 a\n2 c\n3 b\n", "spk2utt": "a 1\nb 3\nc 2\n"}, "2"),
+    ):
+        directory = write(tmp_path / first, files)
+        assert validate(directory, feats=False, text=False, wav=False, spk_sort=False) == []
+        with pytest.raises(UserError, match=f"not in the speakers' order from {first} on"):
+            validate(directory, feats=False, text=False, wav=False)

@@ -418,3 +418,94 @@ def renamed(made, prefix):
     """Tables whose utterances and speakers are another set's."""
     rows = {name: {f"{prefix}{key}": value for key, value in table.items()} for name, table in made.items()}
     return rows | {"utt2spk": {key: f"{prefix}{value}" for key, value in rows["utt2spk"].items()}}
+
+
+def test_of_equally_short_ones_the_first_by_bytes():
+    made = features()
+    names = list(made["utt2spk"])
+    for lengths in ({u: "5" for u in reversed(names)}, {u: "5" if n % 2 else "5.0" for n, u in enumerate(names)}):
+        made["utt2num_frames"] = lengths
+        assert kaldi_dir.select_shortest(made, 4) == sorted(names)[:4]
+    made["utt2num_frames"] = {"b": "9", "B": "9", "a": "10", "\u00e9": "9", "c": "2"}  # numbers, not texts
+    assert kaldi_dir.select_shortest(made, 5) == ["c", "B", "b", "\u00e9", "a"]
+    del made["utt2num_frames"]
+    made["utt2dur"] = {"b": "0.5", "a": "0.25", "c": "1e-1"}
+    assert kaldi_dir.select_shortest(made, 2) == ["c", "a"]
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_speakers_utterances_are_spread(size, count):
+    utt2spk = {f"s-{n:02}": "s" for n in range(size)} | {"t-00": "t"}
+    chosen = kaldi_dir.select_per_speaker(utt2spk, count)
+    step = max(1, size // count)
+    assert chosen == [f"s-{n * step:02}" for n in range(min(count, -(-size // step)))] + ["t-00"]
+    assert len(chosen) == min(size, count) + 1
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+def test_pieces_are_even_and_the_larger_ones_first(pair):
+    keys, parts = [str(n) for n in range(pair[0])], pair[1]
+    pieces = kaldi_dir._cut_evenly(keys, parts)
+    assert [key for piece in pieces for key in piece] == keys
+    sizes = [len(piece) for piece in pieces]
+    assert len(sizes) == parts and sizes == sorted(sizes, reverse=True) and sizes[0] - sizes[-1] <= 1
+
+
+def test_whichever_table_is_newer_the_split_is_made_again(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables())
+    for path in (tmp_path / "d").iterdir():
+        os.utime(path, (1000, 1000))
+    place = kaldi_dir.split_dir(tmp_path / "d", 2)
+    number = place.stat().st_ino
+    assert kaldi_dir.split_dir(tmp_path / "d", 2).stat().st_ino == number
+    for name in tables():
+        newest = max(path.stat().st_mtime for path in place.glob("*/*")) + 10
+        os.utime(tmp_path / "d" / name, (newest, newest))
+        again = kaldi_dir.split_dir(tmp_path / "d", 2).stat().st_ino
+        assert again != number, name
+        os.utime(tmp_path / "d" / name, (1000, 1000))
+        number = again
+        assert kaldi_dir.split_dir(tmp_path / "d", 2).stat().st_ino == number
+
+
+def test_tables_are_written_in_the_order_of_bytes(tmp_path):
+    keys = ["b", "B", "a-1", "a", "\u00e9", "Z", "_", "10", "9", "\uffff", "\U00010000"]
+    kaldi_dir.put_dir(
+        tmp_path / "d", {"utt2spk": {key: key for key in keys}, "text": dict.fromkeys(reversed(keys), "x")}
+    )
+    for name in ("utt2spk", "text", "spk2utt"):
+        written = [line.split(b" ")[0] for line in (tmp_path / "d" / name).read_bytes().splitlines()]
+        assert written == sorted(key.encode() for key in keys)
+
+
+def test_joined_statistics_are_those_of_all_or_of_nobody(tmp_path):
+    made = [features({"01a": 2}), features({"02b": 1}), features({"03c": 1})]
+    for number, one in enumerate(made):
+        kaldi_dir.put_dir(tmp_path / str(number), one)
+    cmvn(tmp_path / "0" / "cmvn.npz", 10, 1.0, 2.0)
+    cmvn(tmp_path / "1" / "cmvn.npz", 30, 3.0, 5.0)
+    sources = [tmp_path / str(number) for number in range(3)]
+    kaldi_dir.combine_dirs(tmp_path / "two", sources[:2])
+    with np.load(tmp_path / "two" / "cmvn.npz") as stats:
+        assert (stats["count"], stats["sum"].tolist(), stats["sum_square"].tolist()) == (40, [4, 7], [10, 29])
+    for order in itertools.permutations(sources):
+        shutil.rmtree(tmp_path / "three", ignore_errors=True)
+        kaldi_dir.combine_dirs(tmp_path / "three", order)
+        assert not (tmp_path / "three" / "cmvn.npz").exists()
+
+
+def test_an_utterance_is_in_one_directory_even_with_the_same_rows(tmp_path):
+    for name in ("a", "b"):
+        kaldi_dir.put_dir(tmp_path / name, tables({"01a": 2}))
+    with pytest.raises(UserError, match=r"b/\S+: 01ac0001 is in another of the directories too"):
+        kaldi_dir.combine_dirs(tmp_path / "both", [tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_mend_takes_the_first_of_a_keys_lines(tmp_path):
+    kaldi_dir.put_dir(tmp_path / "d", tables({"01a": 3}))
+    text = tmp_path / "d" / "text"
+    text.write_text("01ac0002 SECOND\n01ac0001 FIRST\n01ac0002 LATER\n01ac0003\n01ac0001\n")
+    assert kaldi_dir.fix_dir(tmp_path / "d") == (2, 3)
+    assert read_table(text) == {"01ac0001": "FIRST", "01ac0002": "SECOND"}
+    assert list(read_table(tmp_path / "d" / "utt2spk")) == ["01ac0001", "01ac0002"]

@@ -149,3 +149,41 @@ def test_sox_decodes_what_we_read(tmp_path):
             np.testing.assert_array_equal(samples, two[:, channel - 1])
             np.testing.assert_array_equal(samples, read_audio(tmp_path / "out.wav")[0])
             assert rate == 16000
+
+
+FORMS = ["-f wav", "-f rif", "-fwav", "-frif", ""]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("channel", "number"), [("-c 1", 1), ("-c 2", 2), ("-c1", 1), ("-c2", 2), ("", None)])
+@pytest.mark.parametrize("first", [True, False])
+def test_every_way_to_call_sph2pipe(form, channel, number, first):
+    words = [form, "-p", channel] if first else [channel, form]
+    assert parse(f"sph2pipe {' '.join(words)} a.sph |", "u") == Place("a.sph", channel=number)
+    assert parse(f"sph2pipe a.sph {' '.join(words)} |", "u") == Place("a.sph", channel=number)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 10])
+def test_sox_takes_one_channel(number):
+    for words in (f"a.wav -t wav - remix {number}", f"-q -t wav a.wav -b 16 -t wav - remix {number}"):
+        assert parse(f"sox {words} |", "u") == Place("a.wav", channel=number)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"sox a.wav -t wav - {effect}" for effect in (
+            "speed 1.1", "rate 8000", "vol 2", "remix 0", "remix 1,2", "remix 1 2", "remix -", "trim 0 1", "remix",
+            "dither", "channels 1", "remix 1 speed 2", "gain 3")),
+        "sox -v 2 a.wav -t wav -", "sox a.wav -t raw -", "sox a.wav b.wav -t wav -", "sox a.wav -t wav",
+        "sox - -t wav -",
+        "sox a.wav -c 1 -t wav -", "sox a.wav -b 8 -t wav -",
+        *(f"sph2pipe {words} a.sph" for words in (
+            "-f raw", "-f au", "-c 3", "-c3", "-u", "-t 1:2", "-s 1:9", "-a", "-f wav -c 0")),
+        "sph2pipe -f wav a.sph b.sph", "sph2pipe -c 1", "flac -c a.flac", "flac -d a.flac", "flac -cds a.flac b.flac",
+        "flac -cd --skip=5 a.flac", "flac -cdt a.flac", "cat", "cat -", "dog a.wav",
+    ],
+)  # fmt: skip
+def test_what_is_more_than_decoding_is_a_command(command):
+    with pytest.raises(UserError, match="u is a command"):
+        parse(f"{command} |", "u")

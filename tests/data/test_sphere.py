@@ -243,3 +243,39 @@ def test_checksums_of_mulaw_of_other_programs(tmp_path, kind):
     head = data[:1024].replace(f"checksum -i {there}".encode(), f"checksum -i {found}".encode()).rstrip().ljust(1024)
     (tmp_path / "a.sph").write_bytes(head + data[1024:])
     np.testing.assert_array_equal(read_sphere(tmp_path / "a.sph")[0], values)
+
+
+@pytest.mark.parametrize("coding", ["pcm", "ulaw", "shorten"])
+def test_a_checksum_of_zero_counts_too(tmp_path, coding):
+    path = tmp_path / "a.sph"
+    samples = np.array([5, -5, 300, -300] * 64, dtype=np.int16)
+    if coding == "ulaw":  # 256 bytes that add up to 0 modulo 65536: 256 times 256, as there is a 128 for each other
+        samples = np.zeros(65536, dtype=np.int16)
+    write_sphere(path, samples, 8000, coding)
+    assert b"sample_checksum -i 0\n" in path.read_bytes()[:1024]
+    read_sphere(path)
+    data = bytearray(path.read_bytes())
+    if coding == "shorten":
+        write_sphere(path, samples + np.int16(1) * (np.arange(256) == 9), 8000, coding)
+        data = bytearray(path.read_bytes().replace(b"sample_checksum -i 1\n", b"sample_checksum -i 0\n"))
+    else:
+        data[1024 + 8] ^= 3
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="do not add up to the header's sample_checksum 0"):
+        read_sphere(path)
+
+
+@pytest.mark.parametrize("values", [[3, 7, 5], [-9, -2, -4], [0], [-32768, 32767], [12], []])
+def test_the_headers_figures(tmp_path, values):
+    samples = np.array(values, dtype=np.int16)
+    write_sphere(tmp_path / "a.sph", samples, 11025, utterance_id="u1")
+    fields = dict(
+        (line.split(" ", 2)[0], line.split(" ", 2)[2])
+        for line in (tmp_path / "a.sph").read_bytes()[16:1024].decode().split("\n")
+        if " -" in line
+    )
+    low, high = (min(values), max(values)) if values else (0, 0)
+    assert (fields["sample_min"], fields["sample_max"]) == (str(low), str(high))
+    assert (fields["sample_count"], fields["sample_rate"], fields["channel_count"]) == (str(len(values)), "11025", "1")
+    assert (fields["utterance_id"], fields["sample_checksum"]) == ("u1", str(sum(values) % 65536))
+    assert (fields["sample_n_bytes"], fields["sample_byte_format"], fields["sample_sig_bits"]) == ("2", "01", "16")

@@ -1,5 +1,6 @@
 """Token lists and encoding, held against ESPnet's own tokenizers and vocabulary writer."""
 
+import argparse
 import json
 import pickle
 import sys
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdasr.cli import main
-from kdasr.data.tokens import Tokens, build, load_tokens
+from kdasr.data import tokens as tokens_module
+from kdasr.data.tokens import Tokens, build, check, load_tokens
 from kdasr.errors import UserError
 
 TEXT = {
@@ -520,3 +522,61 @@ def test_a_changed_list_is_noticed(tmp_path, capsys):
     path.write_text(path.read_text().replace("A", "C"))
     with pytest.raises(UserError, match=r"t/tokens\.txt: was changed after it was written"):
         load_tokens(tmp_path / "t")
+
+
+# an option of `kdasr tokens`: another value, and what its refusal names; None: it makes no other tokens
+OPTIONS = {"text": ("other", "text"), "model": None, "out": None, "type": ("bpe", "type"), "vocab": (30, "vocab"),
+           "nlsyms": ("symbols", "nlsyms"), "check": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("base", [(), ("--type", "unigram", "--vocab", 25), ("--nlsyms", "own")])
+def test_every_option_is_in_the_record(long_text, tmp_path, capsys, base):
+    """Models depend on the tokens: another value of an option is refused."""
+    parser = argparse.ArgumentParser()
+    tokens_module.add_arguments(parser)
+    assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
+    (tmp_path / "symbols").write_text("BANK\n")
+    (tmp_path / "own").write_text("MARKET\n")
+    (tmp_path / "other").write_text(long_text.read_text().replace("BANKS", "BANKERS"))
+    words = [tmp_path / word if word == "own" else word for word in base]
+    out = tmp_path / "out"
+    assert kdasr("--text", long_text, "--out", out, *words) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    seen = 0
+    for name, value in OPTIONS.items():
+        if value is None or (name == "vocab" and "--type" not in base):
+            continue
+        given = tmp_path / value[0] if name in ("text", "nlsyms") else value[0]
+        source = () if name == "text" else ("--text", long_text)
+        assert kdasr(*source, "--out", out, *words, f"--{name}", given) == 1, name
+        error = capsys.readouterr().err
+        assert f"made from another {value[1]} (was " in error, (name, error)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        seen += 1
+    assert seen >= 3
+    assert kdasr("--text", long_text, tmp_path / "other", "--out", out, *words) == 1  # one more text
+    assert "made from another text" in capsys.readouterr().err
+    assert kdasr("--text", long_text, "--out", out, *words, "--check", tmp_path / "other") == 0
+
+
+def test_equally_frequent_characters_stand_as_they_first_appear(tmp_path):
+    texts(tmp_path / "t", {"a": "CBA", "b": "ZZA BC"})
+    assert build([tmp_path / "t"], "char").list == ["<blank>", "<unk>", "C", "B", "A", "Z", "<space>", "<sos/eos>"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5])
+def test_what_decoding_leaves_out(number):
+    """The blank and <sos/eos>, wherever they stand, and nothing else."""
+    tokens = Tokens("char", ["<blank>", "<unk>", "A", "<space>", "<N>", "<sos/eos>"], ["<N>"])
+    shown = ["", "<unk>", "A", " ", "<N>", ""][number]
+    for ids in ([number], [2, number, 2], [number, number, 2], [2, number]):
+        expected = "".join("A" if i == 2 and number != 2 else shown for i in ids)
+        assert tokens.decode(ids) == expected
+
+
+def test_unknown_tokens_are_counted_each_time(tmp_path):
+    tokens = Tokens("char", ["<blank>", "<unk>", "A", "<space>", "<sos/eos>"], [])
+    texts(tmp_path / "t", {"u": "AXXA", "v": "A A", "w": "XY", "x": ""})
+    assert check(tokens, tmp_path / "t") == (
+        f"{tmp_path}/t: 4 utterances, 9 tokens, 4 unknown (44.444 %), in 2 utterances: X 3, Y 1"
+    )
