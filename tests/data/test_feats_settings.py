@@ -238,3 +238,36 @@ def test_an_archive_that_was_changed_before_it_is_normalised_is_refused(data, tm
 
 def interrupted(*_args, **_options):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_segments_are_cut_and_then_played_faster(rate, tmp_path):
+    """Their times are the recording's; what is too short is so as it is played."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    recording = audio(2, 5, rate)
+    soundfile.write(data / "r.wav", recording, rate, subtype="PCM_16")
+    write_table(data / "wav.scp", {"r": str(data / "r.wav")})
+    write_table(data / "segments", {"u1": "r 0.5 1.25", "u2": "r 1.6 -1", "u3": "r 0.3 0.415", "u4": "r 1 1.095"})
+    write_table(data / "utt2spk", {name: "s" for name in ("u1", "u2", "u3", "u4")})
+    words = ("--rate", rate, "--speed", "0.9,1.0,1.25", "--min_duration", 0.1)
+    assert kdasr_feats(data, out, *words) == 0
+    spans = {"u1": (0.5, 1.25), "u2": (1.6, 2), "u3": (0.3, 0.415), "u4": (1, 1.095)}
+    expected = {}
+    for prefix, speed in (("sp0.9-", Fraction("0.9")), ("", Fraction(1)), ("sp1.25-", Fraction("1.25"))):
+        for name, (start, end) in spans.items():
+            piece = feats.change_speed(recording[round(start * rate) : round(end * rate)], speed)
+            assert abs(len(piece) / rate - (end - start) / speed) < 2 / rate
+            if len(piece) >= 0.1 * rate:
+                expected[prefix + name] = piece
+    assert expected.keys() == {"sp0.9-u4", *(f"{p}u{n}" for p in ("", "sp0.9-", "sp1.25-") for n in (1, 2, 3))} - {
+        "sp1.25-u3"
+    }
+    got = dict(kaldiio.load_scp_sequential(str(out / "feats.scp")))
+    assert got.keys() == expected.keys()
+    for name, piece in expected.items():
+        assert np.abs(got[name] - fbank(piece, rate)).max() < STEP
+        assert float(read_table(out / "utt2dur")[name]) == pytest.approx(len(piece) / rate, abs=1e-6)
+    done = json.loads((out / "done.json").read_text())
+    assert (done["utterances"], done["left_out"], done["first_left_out"]) == (9 + 1 - 1, 3, "sp1.25-u3")
+    assert done["frames"] == sum(map(len, got.values()))
