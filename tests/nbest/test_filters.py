@@ -134,7 +134,7 @@ def slowly(words, longest=4):
     return most
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from("ab"), max_size=14) | st.lists(st.sampled_from("abcde"), max_size=20))
 def test_repeats_are_those_that_one_counts(words):
     assert repeats(words) == slowly(words)
