@@ -168,7 +168,9 @@ def test_spectrograms(data, tmp_path):
     assert kdasr_feats(data, out, "--type", "spectrogram") == 0
     wav = read_table(data / "wav.scp")
     expected = {name: spectrogram(soundfile.read(place, dtype="int16")[0]) for name, place in wav.items()}
-    for name, matrix in kaldiio.load_scp_sequential(str(out / "feats.scp")):
+    matrices = dict(kaldiio.load_scp_sequential(str(out / "feats.scp")))
+    assert matrices.keys() == expected.keys() and len(matrices) == 7
+    for name, matrix in matrices.items():
         assert matrix.shape == expected[name].shape and matrix.shape[1] == 161
         assert np.abs(matrix - expected[name]).max() < STEP
     assert read_table(out / "utt2num_frames") == {name: str(len(matrix)) for name, matrix in expected.items()}

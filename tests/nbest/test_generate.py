@@ -189,9 +189,10 @@ def test_buckets_are_longest_first_and_hold_similar_lengths():
 
 
 def test_records_are_json_of_one_line_each(whole):
-    for path in whole.glob("nbest.*.jsonl"):
-        for line in path.read_text().splitlines():
-            assert set(json.loads(line)) == {"id", "frames", "hyps", "duplicates", "stop"}
+    lines = [line for path in whole.glob("nbest.*.jsonl") for line in path.read_text().splitlines()]
+    assert len(lines) == len(LENGTHS)
+    for line in lines:
+        assert set(json.loads(line)) == {"id", "frames", "hyps", "duplicates", "stop"}
 
 
 # an option of `kdasr nbest`: another value of it, and what its refusal names; None: it changes no record
