@@ -136,6 +136,8 @@ def test_bleu_and_errors_can_disagree():
     hyps = measured(said, texts)
     assert [hyp["errors"] for hyp in hyps] == [3, 4]
     assert nearest(hyps, said, "errors") == 0 and nearest(hyps, said, "bleu") == 1
+    for similarity, place in (("errors", 0), ("bleu", 1)):
+        assert [t.place for t in choose(hyps, Selection("best", similarity=similarity), reference(said))] == [place]
 
 
 def test_bleu_by_hand():
