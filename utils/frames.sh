@@ -104,7 +104,10 @@ frames_of() {
         like=(--like "${train}")
         inputs=("${train}")
     fi
-    made="$(stamp "bins=${bins}" "speed=${speeds[*]}" "frames_opts=${frames_opts}" -- "${data}/wav.scp" "${data}/text" "${aligner}" "${inputs[@]}")"
+    # another's model has no record of its own
+    [ -e "${aligner}/.done" ] || inputs+=("${aligner}/config.yaml")
+    made="$(stamp "bins=${bins}" "speed=${speeds[*]}" "frames_opts=${frames_opts}" -- "${data}/wav.scp" "${data}/text" \
+        "${data}/segments" "${aligner}" "${inputs[@]}")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return
@@ -175,7 +178,7 @@ score_one() {
                 --data "${dumpdir}/${name}" --train "${train}" --out "${out}" "${options[@]}"
             mark_done "${out}" "${made}"
         fi
-        made="$(stamp "score_opts=${score_opts}" -- "${out}" "${nlsyms_option[@]:1}")"
+        made="$(stamp "score_opts=${score_opts}" -- "${out}" "${datadir}/${name}/utt2spk" "${nlsyms_option[@]:1}")"
         is_done "${out}/score_wer" "${made}" && continue
         await "${run_train[@]}" "${out}.score.log" kdasr score --ref "${datadir}/${name}/text" --hyp "${out}/text" \
             --utt2spk "${datadir}/${name}/utt2spk" --dir "${out}/score_wer" --type wer "${nlsyms_option[@]}" "${score_words[@]}"

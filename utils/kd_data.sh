@@ -28,7 +28,7 @@ extract() {
         settings+=("feats_type=${feats_type}")
     fi
     need 1 "${data}/wav.scp" "${data}/utt2spk"
-    made="$(stamp "${settings[@]}" -- "${data}/wav.scp" "${data}/text" "${data}/utt2spk")"
+    made="$(stamp "${settings[@]}" -- "${data}/wav.scp" "${data}/text" "${data}/utt2spk" "${data}/segments")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return

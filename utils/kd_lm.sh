@@ -89,7 +89,7 @@ rescore_lists() {
             if [ "${data_set}" = "${valid_set}" ]; then
                 options+=(--tune "${feats}/${data_set}/text" "${nlsyms_option[@]}" "${filter_option[@]}" "${rescore_words[@]}")
                 inputs+=("${feats}/${data_set}" "${nlsyms_option[@]:1}")
-                settings=("rescore_opts=${rescore_opts}")
+                settings=("rescore_opts=${rescore_opts}" ${filter_option[0]:+"filter=${filter_option[*]}"})
             else
                 options+=(--weights "${place}/${valid_set}/weights.json")
                 inputs+=("${place}/${valid_set}")

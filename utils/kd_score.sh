@@ -106,13 +106,15 @@ fi
 if begin 10 "${expdir}/*/decode_*/*/score_*" "${results} ${expdir}/report.html"; then
     shopt -s nullglob
     scores=("${expdir}"/*/decode_*/*/score_*/.done)
+    perplexities=("${expdir}"/*/ppl/*/.done)
     shopt -u nullglob
     [ "${#scores[@]}" -gt 0 ] || die "${expdir}: no scores; run stage 7 (score) first: ./run.sh --stage 7"
     notes=()
     for name in "${corpus_note}" "${note}"; do [ -z "${name}" ] || notes+=(--note "${name}"); done
     if [ -n "${figures}" ]; then notes+=(--figures "${figures}"); fi
-    made="$(stamp "notes=${notes[*]}" "results=${results}" -- "${scores[@]}")"
-    # made anew whenever a score is new, without asking
+    # made anew whenever a score is new, or the file of figures another, without asking
+    what_is_shown() { stamp "notes=${notes[*]}" "results=${results}" -- "${scores[@]}" "${perplexities[@]}" "${figures}"; }
+    made="$(what_is_shown)"
     if [ -e "${results}" ] && [ -e "${expdir}/report.html" ] && [ -e "${expdir}/.done" ] &&
         [ "$(<"${expdir}/.done")" = "${made}" ]; then
         log "${results}: done already"
@@ -122,7 +124,7 @@ if begin 10 "${expdir}/*/decode_*/*/score_*" "${results} ${expdir}/report.html";
         await kdasr report "${expdir}" -o "${results}" -o "${expdir}/report.html" --command "${command_line}" "${notes[@]}" \
             ${audio[0]:+--audio "${audio[@]}"} >"${expdir}/report.txt.tmp"
         mv "${expdir}/report.txt.tmp" "${expdir}/report.txt"
-        mark_done "${expdir}" "${made}"
+        mark_done "${expdir}" "$(what_is_shown)" # the file of figures has the new ones now
     fi
     cat "${expdir}/report.txt"
     log "a page to look at in a browser: ${expdir}/report.html"

@@ -81,7 +81,7 @@ train_model() {
 
 # make_targets: what an objective's students learn from, soft targets included
 make_targets() {
-    local out made from=() options=() soft=() frames=()
+    local out made from=() options=() soft=() frames=() references="${labelled}"
     out="$(targets_dir)"
     [ -n "${out}" ] || return 0
     mapfile -t from < <(archives)
@@ -91,10 +91,11 @@ make_targets() {
         *) options=(--nbest "${from[@]}" --against "${labelled}/text") ;;
     esac
     split select_words "${select}"
+    if [ "${learn}" = control ]; then references="$(train_set_of)"; fi
     if [ -n "${kd}" ]; then mapfile -t soft < <(ensemble); fi
     if [[ " ${kd}" == *" ctc_word_weight="* ]]; then frames=(--ctc); fi
     made="$(stamp "target_opts=${target_opts}" "select=${select}" ${kd:+"soft=${kept} ${frames[*]}"} -- \
-        "${from[@]}" "${tokens}" "${labelled}" "${soft[@]}")"
+        "${from[@]}" "${tokens}" "${references}" "${soft[@]}")"
     if is_done "${out}" "${made}"; then
         log "${out}: done already"
         return

@@ -1,4 +1,4 @@
-"""A recipe whose `kdasr` is a stand-in that records its calls, for the tests of utils/kd.sh."""
+"""A recipe whose `kdasr` is a stand-in that records its calls, for the tests of utils/kd.sh and its like."""
 
 import os
 import subprocess
@@ -11,17 +11,32 @@ KDASR = r"""#!/usr/bin/env bash
 # writes what the verb of that name writes, as far as the next stage looks
 set -euo pipefail
 printf '%s\n' "$*" >>calls.txt
+IFS=$'\x1f'; printf '%s\n' "$*" >>words.txt; unset IFS
 verb="$1"; shift
-if [ "$verb" = data ]; then verb="data_$1"; shift; fi
+if [[ "$verb" == @(data|lm|frames|images) ]]; then verb+="_$1"; shift; fi
 declare -A o=(); words=("$@")
 for ((i = 0; i < $#; i++)); do
     [[ "${words[i]}" != --?* ]] || o["${words[i]#--}"]="${words[i + 1]:-}"
 done
 out="${o[out]:-}"
+mkdir() { [ -d "$2" ] || command mkdir "$@"; } # half of this program's time would go there
 if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 30; fi
 if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
 case "$verb" in
-    data_folds) for x in fold1 fold2 rest1 rest2; do mkdir -p "$out/$x"; echo "u a" >"$out/$x/text"; done ;;
+    data_folds)
+        for ((i = 1; i <= o[folds]; i++)); do
+            for x in "fold$i" "rest$i"; do mkdir -p "$out/$x"; echo "u a" >"$out/$x/text"; done
+        done
+        ;;
+    data_text) mkdir -p "$out"; for x in train valid test; do echo a >"$out/$x.txt"; done ;;
+    lm_train) mkdir -p "$out"; echo "epoch 1" >"$out/log" ;;
+    *_report) echo "| the table |"; echo "# RESULTS" >"$out" ;;
+    images_data) mkdir -p "$(dirname "$out")"; echo images >"$out" ;;
+    *s_train) mkdir -p "$out"; echo {} >"$out/kdasr.json" ;;
+    rescore | frames_decode)
+        mkdir -p "$out"; echo "u a" >"$out/text"
+        if [ -v "o[tune]" ]; then echo {} >"$out/weights.json"; fi
+        ;;
     prune) mkdir -p "$out"; echo mask >"$out/mask.pth" ;;
     soft) echo soft >"${o[targets]}/soft.scp" ;;
     train)
@@ -36,6 +51,7 @@ case "$verb" in
     report)
         echo "| the table |"
         for ((i = 0; i < $#; i++)); do [ "${words[i]}" != -o ] || echo "# RESULTS" >"${words[i + 1]}"; done
+        [ -z "${o[figures]:-}" ] || echo "a figure" >>"${o[figures]}"
         ;;
     score) mkdir -p "${o[dir]}" ;;
     jobs) ;;
@@ -50,7 +66,7 @@ jobs=1
 if [[ "$1" == JOB=1:* ]]; then jobs="${1#JOB=1:}"; shift; fi
 for ((i = 1; i <= jobs; i++)); do
     words=("${@//JOB/$i}")
-    mkdir -p "$(dirname "${words[0]}")"
+    [[ "${words[0]}" != */* || -d "${words[0]%/*}" ]] || mkdir -p "${words[0]%/*}"
     "${words[@]:1}" >"${words[0]}" 2>&1 || exit 1
 done
 """
@@ -62,6 +78,7 @@ exec quick "$@"
 
 DATA = r"""#!/usr/bin/env bash
 printf 'local/data.sh' >>calls.txt; printf ' <%s>' "$@" >>calls.txt; echo >>calls.txt
+{ printf 'local/data.sh'; printf '\x1f%s' "$@"; echo; } >>words.txt
 for x in train dev test; do
     mkdir -p data/$x; echo "u $x.wav" >data/$x/wav.scp; echo "u a" >data/$x/text; echo "u s" >data/$x/utt2spk
 done
@@ -93,6 +110,18 @@ def kd(recipe, *words, status=0, **environment):
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr, calls.read_text().splitlines() if calls.exists() else []
+
+
+def script(recipe, path, *words, **environment):
+    """Run a recipe's script: its exit status, its output, and the calls that it made, each a list of words."""
+    made = recipe / "words.txt"
+    made.unlink(missing_ok=True)
+    done = subprocess.run(
+        [path, *words], cwd=recipe, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, text=True, timeout=120,
+    )  # fmt: skip
+    calls = [line.split("\x1f") for line in made.read_text().splitlines()] if made.exists() else []
+    return done.returncode, done.stdout, calls
 
 
 def verbs(calls):

@@ -1,0 +1,635 @@
+"""Stamps (.done): no option and no input of a recipe may change without a step that runs again, or refuses in words.
+
+Each script of a recipe has run here once, with a stand-in for `kdasr` and a value of its own for every option. Then:
+what its calls were told is in the stamps of what they wrote; and each option of its configuration section, which is
+read here so that a new one cannot be forgotten, is changed, and so is each input.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from stand_in import UTILS, lay_out, script
+
+ROOT = UTILS.parent
+OTHER = "made with other settings or inputs ("
+
+
+class Refuses(NamedTuple):
+    """With this value each of these stages says that what is there was made with another one (and what it says)."""
+
+    value: str
+    stages: str
+    said: str = ""
+
+
+class Anew(NamedTuple):
+    """With this value (and one of another option) a stage makes something beside what is there."""
+
+    value: str
+    stage: str
+    more: tuple[str, str] = ("stage", "1")
+
+
+class Same(NamedTuple):
+    """With this value nothing runs, for a reason."""
+
+    value: str
+    why: str
+
+
+class Apart(NamedTuple):
+    """Not an option that a finished run could meet with another value."""
+
+    why: str
+
+
+WHICH = Apart("which stages run")
+SPEED = "how fast it runs, not what comes out"
+TABLE = "a table is made again with it"
+HERE = "a place: what is done elsewhere is not looked at"
+
+KD = {
+    "stage": WHICH,
+    "stop_stage": WHICH,
+    "nj": Same("3", SPEED),
+    "ngpu": Same("2", SPEED),
+    "num_nodes": Same("2", SPEED),
+    "seed": Anew("41", "3"),
+    "seeds": Anew("41", "5"),
+    "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
+    "early_students": Same("true", SPEED),
+    "train_set": Anew("more", "2"),
+    "valid_set": Refuses("test", "3 5 8", "dump/fbank/test is new|dump/fbank/dev/text is gone"),
+    "test_sets": Anew("dev", "6"),
+    "data_opts": Refuses("--hours 0.75", "1"),
+    "transcribed": Anew("0.75", "2"),
+    "split_seed": Refuses("134", "2"),
+    "feats_type": Anew("spectrogram", "2"),
+    "speed": Refuses("1.0,1.1", "2"),
+    "min_duration": Refuses("0.06", "2"),
+    "cmvn": Refuses("global", "2", "now 'global'"),
+    "token_type": Anew("unigram", "3"),
+    "vocab": Anew("302", "3"),
+    "nlsyms": Refuses("conf/more_nlsyms.txt", "3 7 9"),
+    "teacher_config": Anew("conf/more_teacher.yaml", "3"),
+    "teacher_dir": Anew("model", "3", ("students", "nbest")),
+    "student_configs": Anew("conf/more_student.yaml", "5"),
+    "tune_configs": Refuses("conf/more_student.yaml", "5"),
+    "students": Anew("nbest", "4"),
+    "folds": Anew("3", "2"),
+    "train_opts": Refuses("--max_epoch 142", "3 5"),
+    "target_opts": Refuses("--max_wer 143", "5"),
+    "gpu_inference": Same("true", SPEED),
+    "nbest": Refuses("162", "4"),
+    "beam": Refuses("172", "4 6"),
+    "ctc_weight": Refuses("0.38", "4 6 9"),
+    "nbest_opts": Refuses("--nbest_x 144", "4 9"),
+    "decode_tags": Anew("beam7", "6"),
+    "decode_opts": Refuses("--decode_x 145", "6"),
+    "score_opts": Refuses("--score_x 146", "7 9"),
+    "ppl": Same("false", "perplexities that are there stay; those that are not: test_the_table_shows_what_is_new"),
+    "decode_nj": Same("2", SPEED),
+    "lm": Same("false", "which stages run"),
+    "lm_text_opts": Refuses("--sentences 147", "8"),
+    "lm_vocab": Refuses("148", "8"),
+    "lm_min_count": Refuses("149", "8"),
+    "lm_teacher_config": Refuses("conf/more_lm.yaml", "8"),
+    "lm_student_config": Refuses("conf/less_lm.yaml", "8"),
+    "lm_teacher_seeds": Anew("151 152 150", "8"),
+    "lm_seeds": Anew("154", "8"),
+    "lm_objectives": Anew("kl", "8"),
+    "lm_ce_opts": Refuses("drop_input=0.49", "8"),
+    "lm_opts": Refuses("epochs=150", "8"),
+    "lm_stored": Anew("151", "8"),
+    "rescore": Anew("refs", "9"),
+    "rescore_beam": Refuses("156", "9"),
+    "rescore_opts": Refuses("--grid lm=0:2:0.57", "9"),
+    "lm_results": Apart(TABLE),
+    "datadir": Refuses("data2", "2"),
+    "dumpdir": Anew("dump2", "2"),
+    "expdir": Anew("exp2", "3"),
+    "results": Anew("RESULTS2.md", "10"),
+    "figures": Anew("more.jsonl", "10"),
+    "tag": Anew("x", "3"),
+    "note": Anew("another note", "10"),
+    "corpus_note": Anew("another corpus", "10"),
+}
+KD_BASE = {
+    "seed": "31", "seeds": "132", "early_students": "false", "data_opts": "--hours 0.25", "transcribed": "0.5",
+    "split_seed": "133", "speed": "0.9,1.0", "min_duration": "0.05", "cmvn": "speaker", "token_type": "bpe",
+    "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine crossfit", "train_opts": "--max_epoch 141",
+    "target_opts": "--max_wer 142", "nbest": "161", "beam": "171", "ctc_weight": "0.37", "nbest_opts": "--nbest_x 143",
+    "decode_opts": "--decode_x 144", "score_opts": "--wsj_filter --score_x 145", "ppl": "true", "lm": "true",
+    "lm_text_opts": "--sentences 146", "lm_vocab": "147", "lm_min_count": "148", "lm_teacher_seeds": "151 152",
+    "lm_seeds": "153", "lm_objectives": "ce trust", "lm_ce_opts": "drop_input=0.48", "lm_opts": "epochs=149",
+    "lm_stored": "150", "rescore_beam": "155", "rescore_opts": "--grid lm=0:2:0.56", "figures": "figures.jsonl",
+    "note": "a note", "corpus_note": "a corpus",
+}  # fmt: skip
+MINE = {
+    "label": "mine",
+    "learn": "extra",
+    "select": "--select best --k 157",
+    "kd": "word_weight=0.58 ctc_word_weight=0.59",
+    "kept": "160",
+    "teachers": "2",
+    "init": "refs",
+    "prune": "--sparsity 0.62",
+}
+LM = {
+    "stage": WHICH,
+    "stop_stage": WHICH,
+    "nj": Same("3", SPEED),
+    "ngpu": Same("1", SPEED),
+    "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
+    "train": Refuses("data/more_train.txt", "1 2 3"),
+    "valid": Refuses("data/more_valid.txt", "2 3 4"),
+    "tests": Refuses("data/more_test.txt", "4"),
+    "vocab": Refuses("202", "1"),
+    "min_count": Refuses("204", "1"),
+    "teacher_config": Refuses("conf/more_lm.yaml", "2"),
+    "student_config": Refuses("conf/less_lm.yaml", "3"),
+    "finetune": Refuses("rate=206", "2 3"),
+    "teacher_seeds": Anew("11 12 13", "2"),
+    "seeds": Anew("15", "3"),
+    "objectives": Anew("kl", "3"),
+    "ce_opts": Refuses("drop_input=0.49", "3"),
+    "lm_opts": Refuses("epochs=208", "2 3"),
+    "stored": Anew("210", "3"),
+    "draws": Anew("false", "3"),
+    "dynamic": Refuses("false", "4", "dynamic was 'true', now 'false'"),
+    "dumpdir": Anew("dump2", "1"),
+    "expdir": Anew("exp2", "2"),
+    "results": Apart(TABLE),
+    "note": Apart(TABLE),
+}
+LM_BASE = {
+    "train": "data/train.txt", "valid": "data/valid.txt", "tests": "data/test.txt", "vocab": "201", "min_count": "203",
+    "finetune": "rate=205", "teacher_seeds": "11 12", "seeds": "14", "objectives": "ce trust",
+    "ce_opts": "drop_input=0.48", "lm_opts": "epochs=207", "stored": "209", "draws": "true", "dynamic": "true",
+    "note": "a note",
+}  # fmt: skip
+FRAMES = {
+    "stage": WHICH,
+    "stop_stage": WHICH,
+    "nj": Same("3", SPEED),
+    "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
+    "train_set": Anew("more", "1"),
+    "valid_set": Refuses("test", "2 4 5", "dump/frames/test is new"),
+    "test_sets": Anew("more", "1"),
+    "aligner": Refuses("exp/teacher_s2", "1"),
+    "bins": Refuses("302", "1"),
+    "speed": Refuses("1.0,1.1", "1"),
+    "frames_opts": Refuses("--reach 304", "1"),
+    "frames_config": Refuses("conf/more_frames.yaml", "2 4 5"),
+    "baseline_seeds": Anew("21 22 23", "2"),
+    "temperatures": Anew("72 75", "4"),
+    "main": Refuses("74", "5", "temperature=74"),
+    "distil_opts": Refuses("epochs=306", "4"),
+    "seeds": Anew("25", "4"),
+    "share": Refuses("0.04", "5"),
+    "few_opts": Refuses("epochs=308", "5"),
+    "groups": Refuses("310", "6"),
+    "specialist_opts": Refuses("--epochs 312", "6"),
+    "model_opts": Refuses("drop=0.314", "2 4 5"),
+    "score_opts": Refuses("--score_x 316", "7"),
+    "nlsyms": Refuses("conf/more_nlsyms.txt", "7"),
+    "datadir": Refuses("data2", "1"),
+    "dumpdir": Anew("dump2", "1"),
+    "expdir": Anew("exp2", "2"),
+    "results": Apart(TABLE),
+    "note": Apart(TABLE),
+    "corpus_note": Apart(TABLE),
+}
+FRAMES_BASE = {
+    "bins": "301", "speed": "0.9,1.0", "frames_opts": "--reach 303", "baseline_seeds": "21 22", "temperatures": "72 74",
+    "main": "72", "distil_opts": "epochs=305", "seeds": "24", "share": "0.03", "few_opts": "epochs=307",
+    "groups": "309", "specialist_opts": "--epochs 311", "model_opts": "drop=0.313", "score_opts": "--score_x 315",
+    "nlsyms": "conf/nlsyms.txt", "note": "a note", "aligner": "exp/aligner",
+}  # fmt: skip
+IMAGES = {
+    "stage": WHICH,
+    "stop_stage": WHICH,
+    "nj": Same("3", SPEED),
+    "mnist": Refuses("data/more", "1"),
+    "quick": Anew("true", "2"),
+    "held_out": Refuses("402", "1"),
+    "seeds": Anew("33", "2"),
+    "sweep_seeds": Anew("33", "2"),
+    "widths": Anew("45 8", "3"),
+    "temperatures": Anew("72 73", "3"),
+    "omitted": Anew("4", "4"),
+    "kept": Anew("6 7", "4"),
+    "groups": Refuses("404", "5"),
+    "teacher_config": Refuses("conf/student.yaml", "2"),
+    "student_config": Refuses("conf/teacher.yaml", "3 4"),
+    "teacher_opts": Refuses("epochs=406", "2"),
+    "student_opts": Refuses("epochs=408", "3 4"),
+    "kept_opts": Refuses("epochs=410", "4"),
+    "specialist_opts": Refuses("--batch 412", "5"),
+    "datadir": Anew("data/elsewhere", "1"),
+    "expdir": Anew("exp/elsewhere", "2"),
+    "results": Apart(TABLE),
+}
+IMAGES_BASE = {
+    "mnist": "data/files", "held_out": "401", "seeds": "31", "sweep_seeds": "31", "widths": "41 7",
+    "temperatures": "71 72", "omitted": "3", "kept": "7 8", "groups": "403", "teacher_opts": "epochs=405",
+    "student_opts": "epochs=407", "kept_opts": "epochs=409", "specialist_opts": "--batch 411", "datadir": "data/images",
+    "expdir": "exp/images",
+}  # fmt: skip
+
+# What a call is told beside settings and inputs: of (verb or "*", option).
+UNSTAMPED = {
+    ("*", "--job"): SPEED,
+    ("*", "--nj"): SPEED,
+    ("*", "--ngpu"): SPEED,
+    ("*", "--merge"): "the end of the same step",
+    ("*", "--out"): HERE,
+    ("*", "--label"): "what the table calls it",
+    ("train", "--role"): "what the table calls it",
+    ("train", "--teacher"): "what the table calls it",
+    ("local/data.sh", "--datadir"): HERE,
+    ("data_holdout", "--labelled"): HERE,
+    ("data_holdout", "--unlabelled"): HERE,
+    ("tokens", "--check"): "warns only",
+    ("soft", "--targets"): "the step itself",
+    ("soft", "--data"): "all training audio, which the transcribed part, an input, was cut out of",
+    ("score", "--dir"): HERE,
+    ("score", "--type"): "the directory is called after it",
+    ("score", "--ref"): "what was decoded, whose stamp is of the set's",
+    ("score", "--utt2spk"): "what was decoded, whose stamp is of the set's",
+    ("soft", "--ctc"): "stamped as settings",
+    ("lm_soft", "--draws"): "stamped as draws=true",
+    ("lm_ppl", "--dynamic"): "stamped as dynamic=true; the training text is an input of the model",
+    ("frames_decode", "--tune"): "what was predicted, whose stamp is of the set's",
+    ("frames_decode", "--data"): "what was predicted, whose stamp is of the set's",
+    ("images_train", "--data"): "the file that the data's directory, an input, was finished with",
+    ("images_specialists", "--seed"): "the directory is called after it",
+    ("images_specialists", "--data"): "the file that the data's directory, an input, was finished with",
+}
+STEP = {  # whose stamp a call's is, where it is not that of --out
+    "soft": "--targets", "score": "--dir", "data_holdout": "--labelled", "local/data.sh": "--datadir",
+}  # fmt: skip
+NESTED = ("data", "lm", "frames", "images")  # verbs of two words
+
+
+class Run(NamedTuple):
+    """A recipe in which a script has run to its end."""
+
+    place: Path
+    program: Path
+    base: dict[str, str]
+    calls: list[list[str]]
+
+    def again(self, changed=(), **environment):
+        """The script with some options changed: status, output, calls."""
+        options = {**self.base, **dict(changed)}
+        words = [word for name in options for word in (f"--{name}", options[name])]
+        return script(self.place, self.program, *words, **environment)
+
+    def only(self, stage, changed=(), **environment):
+        return self.again({**dict(changed), "stage": stage, "stop_stage": stage}, **environment)
+
+
+def write(place, *names):
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(f"# {name}\n")
+
+
+def begun(place, program, base):
+    run = Run(place, program, base, [])
+    status, output, calls = run.again()
+    assert status == 0, output
+    return run._replace(calls=calls)
+
+
+@pytest.fixture(scope="module")
+def kd_run(tmp_path_factory):
+    place = lay_out(tmp_path_factory.mktemp("kd"))
+    write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/more_teacher.yaml", "conf/more_student.yaml")
+    write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
+    write(place, "model/config.yaml", "model/valid.acc.ave.pth")
+    objective(place, MINE)
+    run = begun(place, UTILS / "kd.sh", KD_BASE)
+    shutil.copytree(place / "data", place / "data2")
+    shutil.copytree(place / "data/train", place / "data/more")
+    return run
+
+
+@pytest.fixture(scope="module")
+def lm_run(tmp_path_factory):
+    place = lay_out(tmp_path_factory.mktemp("lm"))
+    write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
+    write(place, *(f"data/{more}{name}.txt" for more in ("", "more_") for name in ("train", "valid", "test")))
+    return begun(place, UTILS / "lm.sh", LM_BASE)
+
+
+@pytest.fixture(scope="module")
+def frames_run(tmp_path_factory):
+    place = lay_out(tmp_path_factory.mktemp("frames"))
+    write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/frames.yaml", "conf/more_frames.yaml")
+    for data in ("data", "data2"):
+        for name in ("train", "dev", "test", "more"):
+            write(place, *(f"{data}/{name}/{table}" for table in ("wav.scp", "text", "utt2spk", "segments")))
+    write(place, *(f"exp/teacher_s{seed}/{name}" for seed in (1, 2) for name in ("config.yaml", ".done")))
+    write(place, "exp/aligner/config.yaml")  # somebody else's model
+    return begun(place, UTILS / "frames.sh", FRAMES_BASE)
+
+
+@pytest.fixture(scope="module")
+def images_run(tmp_path_factory):
+    top = tmp_path_factory.mktemp("images")
+    place = top / "egs/mnist"
+    place.mkdir(parents=True)
+    lay_out(place)
+    (top / "utils").symlink_to(UTILS)
+    shutil.copy(ROOT / "egs/mnist/run.sh", place)
+    return begun(place, place / "run.sh", IMAGES_BASE)
+
+
+SCRIPTS = {"kd": KD, "lm": LM, "frames": FRAMES, "images": IMAGES}
+FILES = {name: UTILS / f"{name}.sh" for name in ("kd", "lm", "frames")} | {"images": ROOT / "egs/mnist/run.sh"}
+SETTINGS = [(name, option) for name, options in SCRIPTS.items() for option in options]
+
+
+@pytest.fixture
+def ran(request):
+    """The run that a test's first parameter names."""
+    return request.getfixturevalue(f"{request.node.callspec.params['name']}_run")
+
+
+def section(path):
+    """The options of a script's configuration section."""
+    text = path.read_text().split("# Begin configuration section.")[1].split("# End configuration section.")[0]
+    return re.findall(r"^(\w+)=", text, re.M)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_option_is_in_the_list_above(name):
+    assert section(FILES[name]) == list(SCRIPTS[name])
+
+
+def stamp_of(path):
+    """A step's settings, as (key, value), and its inputs."""
+    lines = [line.partition("=") for line in path.read_text().splitlines() if not line.startswith("#")]
+    inputs = {key for key, _, value in lines if re.fullmatch("[0-9a-f]{16}", value)}
+    return [(key, value) for key, _, value in lines if key not in inputs], inputs
+
+
+def told(call):
+    """(option or "", word) of a call: the words that it has to be told by, a flag as its own word."""
+    option, found = "", []
+    for word, after in zip(call, [*call[1:], "--"], strict=True):
+        if word == "--":  # ESPnet's own options follow
+            continue
+        if word.startswith("--"):
+            option = word
+            if after.startswith("--"):
+                found.append((option, word))
+        else:
+            found.append((option, word))
+    return found
+
+
+def under(path, top):
+    return f"{path}/".startswith(f"{top}/")
+
+
+def verb_of(call):
+    return ("_".join(call[:2]), call[2:]) if call[0] in NESTED else (call[0], call[1:])
+
+
+def step_of(place, verb, words):
+    """The directory whose stamp is of this call."""
+    out = words[words.index(STEP.get(verb, "--out")) + 1]
+    if verb == "images_data":
+        out = str(Path(out).parent)
+    if verb == "ppl":
+        out = out.removesuffix(".json")
+    # frames.sh: a set is one step of four calls
+    return re.sub("/(aligner|fbank|alignment)/", "/", out) if not (place / out / ".done").exists() else out
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_a_call_is_told_is_in_the_stamp_of_what_it_writes(name, ran):
+    """Each word of each call: it is an input, or a setting, of the step, or there is a reason above why not."""
+    steps, missing = set(), []
+    for call in ran.calls:
+        verb, words = verb_of(call)
+        if verb.endswith("report"):
+            continue  # their own test
+        step = step_of(ran.place, verb, words)
+        steps.add(step)
+        settings, inputs = stamp_of(ran.place / step / ".done")
+        values = {word for _, value in settings for word in (value, *value.split())}
+        for option, word in told(words):
+            reason = [key for key in ((verb, option), ("*", option)) if key in UNSTAMPED]
+            parts = [part for part in re.split("[+=]", word) if (ran.place / part).exists() and part]
+            # below an input, or a directory of inputs, whose files are changed one by one in a test below
+            inside = [p for p in parts if any(under(p, top) or under(top, p) for top in {step, *inputs})]
+            # what another call of the same step has written
+            inside += [p for p in parts if step_of(ran.place, "", ["--out", p]) == step]
+            if not reason and word not in values and not (parts and set(parts) <= set(inside)):
+                missing.append((step, verb, option, word))
+    assert missing == []
+    done = {str(path.parent.relative_to(ran.place)) for path in ran.place.rglob(".done")}
+    assert len(steps) > 8 and done - steps <= PARTS
+
+
+PARTS = {  # of a step with several directories; made by no call of these
+    "exp",
+    "data2",
+    "exp/teacher_s1",
+    "exp/teacher_s2",
+    "dump/fbank/train_sp_unlab0.5",
+    *(f"dump/fbank/train_sp_lab0.5_folds2/{part}{n}" for part in ("fold", "rest") for n in (1, 2)),
+}
+
+
+def refusing(name):
+    """Its options for which stages refuse, by stage."""
+    stages = {}
+    for option, change in SCRIPTS[name].items():
+        if isinstance(change, Refuses):
+            for stage in change.stages.split():
+                stages.setdefault(stage, {})[option] = change
+    return stages
+
+
+@pytest.mark.parametrize("name, stage", [(name, stage) for name in SCRIPTS for stage in sorted(refusing(name))])
+def test_a_changed_option_is_refused_where_it_counts(name, stage, ran):
+    """All options of a stage are changed; its first step refuses and names its own; then those that are left."""
+    left = refusing(name)[stage]
+    while left:
+        status, output, calls = ran.only(stage, {option: change.value for option, change in left.items()})
+        assert (status, calls) == (1, []), (list(left), output)
+        said = " ".join(part.split("): rm -r ")[0] for part in output.split(OTHER)[1:])
+        named = [option for option, change in left.items() if re.search(change.said or change.value, said)]
+        assert named, (list(left), output)
+        left = {option: change for option, change in left.items() if option not in named}
+
+
+@pytest.mark.parametrize(
+    "name, option", [(n, o) for n, o in SETTINGS if isinstance(SCRIPTS[n][o], Anew)], ids=lambda word: word
+)
+def test_another_option_makes_something_beside_what_is_there(name, option, ran):
+    value, stage, more = SCRIPTS[name][option]
+    done = {str(path.parent.relative_to(ran.place)) for path in ran.place.rglob(".done")}
+    # the first call fails: that it was made is enough
+    status, output, calls = ran.only(stage, [more, (option, value)], FAIL="*")
+    assert status == 1 and calls and OTHER not in output, output
+    for call in calls:
+        verb, words = verb_of(call)
+        assert verb == "report" or step_of(ran.place, verb, words) not in done, call
+
+
+def worth(calls):
+    """Those that are not of a table, which is quickly made again."""
+    return [call for call in calls if not verb_of(call)[0].endswith("_report")]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_changes_nothing_runs_nothing(name, ran):
+    options = {option: change.value for option, change in SCRIPTS[name].items() if isinstance(change, Same)}
+    before = {path: path.read_text() for path in ran.place.rglob(".done")}
+    status, output, calls = ran.again(options)
+    assert status == 0 and worth(calls) == [], output
+    assert {path: path.read_text() for path in ran.place.rglob(".done")} == before
+
+
+# Files that steps read, of a stage each, and those that no stage of these has made. A stage that reads one names it.
+INPUTS = {
+    "kd": {
+        "2": "data/train/wav.scp data/test/text data/dev/utt2spk data/dev/segments dump/fbank/train_sp/.done "
+        "dump/fbank/train_sp_lab0.5/.done",
+        "3": "conf/teacher.yaml conf/nlsyms.txt dump/tokens/bpe301/.done dump/fbank/dev/.done",
+        "4": "exp/teacher_s31/.done exp/teacher_s32/.done dump/fbank/train_sp_unlab0.5/.done",
+        "5": "conf/student.yaml exp/teacher_s32/.done exp/student_refs_s132/.done exp/student_mine_s132/pruned/.done",
+        "6": "exp/student_mine_s132/.done dump/fbank/test/.done",
+        "7": "exp/student_mine_s132/decode_beam/test/.done conf/nlsyms.txt",
+        "8": "conf/lm_teacher.yaml conf/lm_student.yaml dump/lm/text/train.txt dump/lm/text/valid.txt "
+        "dump/lm/text/test.txt dump/fbank/test/text exp/lm/teacher_s151/.done dump/lm/soft_150/.done "
+        "dump/lm/words/.done",
+        "9": "exp/lm/student_trust_s153/.done dump/fbank/dev/.done conf/nlsyms.txt exp/teacher_s31/.done "
+        "exp/lm/first_pass/nbest_teacher/test/.done exp/lm/ensemble/rescore_teacher/dev/.done",
+    },
+    "lm": {
+        "1": "data/train.txt",
+        "2": "conf/lm_teacher.yaml data/valid.txt dump/lm/words/.done exp/lm/teacher_s11/.done",
+        "3": "conf/lm_student.yaml exp/lm/teacher_s12_ft/.done dump/lm/soft_209_draws/.done "
+        "exp/lm/student_ce_s14/.done",
+        "4": "data/test.txt exp/lm/student_trust_s14_ft/.done",
+    },
+    "frames": {
+        "1": "data/train/wav.scp data/dev/text data/train/segments exp/aligner/config.yaml dump/frames/train/.done",
+        "2": "conf/frames.yaml dump/frames/train/.done dump/frames/dev/.done",
+        "3": "exp/frames/baseline_s22/.done dump/frames/train/.done",
+        "4": "exp/frames/ensemble/predict_train/.done conf/frames.yaml",
+        "5": "exp/frames/ensemble/predict_train/.done dump/frames/dev/.done",
+        "6": "exp/frames/baseline_s21/.done dump/frames/test/.done",
+        "7": "exp/frames/distilled_T72_s24/.done data/test/utt2spk conf/nlsyms.txt "
+        "exp/frames/baseline_s21/predict_dev/decode/weights.json",
+    },
+    "images": {
+        "2": "conf/teacher.yaml data/images/.done",
+        "3": "exp/images/teacher_s31/.done conf/student.yaml",
+        "4": "exp/images/teacher_s31/.done",
+        "5": "exp/images/hard_7_s31/.done data/images/.done",
+    },
+}
+
+
+@pytest.mark.parametrize("name, stage", [(name, stage) for name in INPUTS for stage in INPUTS[name]])
+def test_a_changed_input_is_refused_where_it_is_read(name, stage, ran):
+    """As with the options: all of them are changed, the first step names its own, then those that are left."""
+    files = INPUTS[name][stage].split()
+    before = {file: (ran.place / file).read_text() if (ran.place / file).exists() else None for file in files}
+    left = set(files)
+    try:
+        while left:
+            for file in left:
+                # an empty stamp is another one, and its step is taken as done
+                text = "" if file.endswith(".done") else f"{before[file] or ''}# changed\n"
+                (ran.place / file).write_text(text)
+            status, output, calls = ran.only(stage)
+            named = {file for file in left if re.search(rf"{file.removesuffix('/.done')} (has changed|is new)", output)}
+            assert (status, calls) == (1, []) and OTHER in output and named, (left, output)
+            left -= named
+            restore(ran.place, before)
+    finally:
+        restore(ran.place, before)
+    status, _, calls = ran.only(stage)
+    assert status == 0 and worth(calls) == []
+
+
+def restore(place, files):
+    for file, text in files.items():
+        if text is None:
+            (place / file).unlink(missing_ok=True)
+        else:
+            (place / file).write_text(text)
+
+
+def objective(place, settings):
+    (place / "conf/objectives").mkdir(exist_ok=True)
+    lines = [f'{name}="{value}"\n' for name, value in settings.items() if value]
+    (place / "conf/objectives/mine.conf").write_text("".join(lines))
+
+
+SETTINGS_OF_OBJECTIVES = {  # another value, and what stage 5 says
+    "label": ("other", ""),
+    "learn": ("control", "is gone"),
+    "beam": ("172", "_b172n161: missing; run stage 4"),
+    "nbest": ("162", "_b171n162: missing; run stage 4"),
+    "select": ("--select best --k 158", "now '--select best --k 158'"),
+    "kd": ("word_weight=0.57 ctc_word_weight=0.59", "now 'word_weight=0.57 ctc_word_weight=0.59'"),
+    "kept": ("161", "soft was '160 --ctc', now '161 --ctc'"),
+    "teachers": ("3", "ensemble3/nbest_train_sp_unlab0.5: missing; run stage 4"),
+    "targets": ("crossfit", "with targets=crossfit this is that one's"),
+    "init": ("crossfit", "exp/student_crossfit_s132 is new"),
+    "prune": ("--sparsity 0.63", "prune was '--sparsity 0.62', now '--sparsity 0.63'"),
+    "config": ("teacher", "conf/teacher.yaml is new"),
+}
+
+
+def test_every_setting_of_an_objective_counts(kd_run):
+    known = re.search('^target_settings="(.*)"$', (UTILS / "kd_objectives.sh").read_text(), re.M)[1].split()
+    known += re.search('^objective_settings="(.*)"$', (UTILS / "kd_objectives.sh").read_text(), re.M)[1].split()
+    assert set(known) - {"${target_settings}"} == set(SETTINGS_OF_OBJECTIVES)
+    try:
+        for name, (value, said) in SETTINGS_OF_OBJECTIVES.items():
+            objective(kd_run.place, {**MINE, name: value})
+            status, output, calls = kd_run.only("5")
+            assert calls == [] and said in output and status == int(bool(said)), (name, output)
+    finally:
+        objective(kd_run.place, MINE)
+
+
+def test_references_of_other_audio_are_other_targets(kd_run):
+    """Soft targets along the references of the transcribed audio, and then of all of it."""
+    mine = {**MINE, "learn": "refs", "teachers": "1", "init": "", "prune": "", "select": ""}
+    targets = kd_run.place / "exp/teacher_s31/targets_mine/.done"
+    before = targets.read_text()
+    try:
+        objective(kd_run.place, mine)
+        targets.unlink()
+        kd_run.only("5", FAIL="train*")
+        assert targets.read_text() != before
+        objective(kd_run.place, {**mine, "learn": "control"})
+        status, output, calls = kd_run.only("5")
+        assert (status, calls) == (1, []) and "dump/fbank/train_sp is new; dump/fbank/train_sp_lab0.5 is gone" in output
+    finally:
+        targets.write_text(before)
+        objective(kd_run.place, MINE)
+
+
+def test_the_table_shows_what_is_new(kd_run):
+    """Scores, perplexities, and figures that another machine has measured."""
+    for file in ("exp/teacher_s31/decode_beam/test/score_cer/.done", "exp/teacher_s31/ppl/test/.done", "figures.jsonl"):
+        (kd_run.place / file).write_text("")
+        for times in (1, 0):  # what the report itself adds to the figures is shown
+            status, output, calls = kd_run.only("10")
+            assert (status, len(calls)) == (0, times) and "| the table |" in output, file
