@@ -1,4 +1,5 @@
 import pytest
+from finished import frames_run, images_run, kd_run, lm_run  # noqa: F401  run once for all tests
 from stand_in import lay_out
 
 

@@ -6,12 +6,12 @@ read here so that a new one cannot be forgotten, is changed, and so is each inpu
 """
 
 import re
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from stand_in import UTILS, lay_out, script
+from finished import MINE, objective
+from stand_in import UTILS
 
 ROOT = UTILS.parent
 OTHER = "made with other settings or inputs ("
@@ -117,27 +117,6 @@ KD = {
     "note": Anew("another note", "10"),
     "corpus_note": Anew("another corpus", "10"),
 }
-KD_BASE = {
-    "seed": "31", "seeds": "132", "early_students": "false", "data_opts": "--hours 0.25", "transcribed": "0.5",
-    "split_seed": "133", "speed": "0.9,1.0", "min_duration": "0.05", "cmvn": "speaker", "token_type": "bpe",
-    "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine crossfit", "train_opts": "--max_epoch 141",
-    "target_opts": "--max_wer 142", "nbest": "161", "beam": "171", "ctc_weight": "0.37", "nbest_opts": "--nbest_x 143",
-    "decode_opts": "--decode_x 144", "score_opts": "--wsj_filter --score_x 145", "ppl": "true", "lm": "true",
-    "lm_text_opts": "--sentences 146", "lm_vocab": "147", "lm_min_count": "148", "lm_teacher_seeds": "151 152",
-    "lm_seeds": "153", "lm_objectives": "ce trust", "lm_ce_opts": "drop_input=0.48", "lm_opts": "epochs=149",
-    "lm_stored": "150", "rescore_beam": "155", "rescore_opts": "--grid lm=0:2:0.56", "figures": "figures.jsonl",
-    "note": "a note", "corpus_note": "a corpus",
-}  # fmt: skip
-MINE = {
-    "label": "mine",
-    "learn": "extra",
-    "select": "--select best --k 157",
-    "kd": "word_weight=0.58 ctc_word_weight=0.59",
-    "kept": "160",
-    "teachers": "2",
-    "init": "refs",
-    "prune": "--sparsity 0.62",
-}
 LM = {
     "stage": WHICH,
     "stop_stage": WHICH,
@@ -165,12 +144,6 @@ LM = {
     "results": Apart(TABLE),
     "note": Apart(TABLE),
 }
-LM_BASE = {
-    "train": "data/train.txt", "valid": "data/valid.txt", "tests": "data/test.txt", "vocab": "201", "min_count": "203",
-    "finetune": "rate=205", "teacher_seeds": "11 12", "seeds": "14", "objectives": "ce trust",
-    "ce_opts": "drop_input=0.48", "lm_opts": "epochs=207", "stored": "209", "draws": "true", "dynamic": "true",
-    "note": "a note",
-}  # fmt: skip
 FRAMES = {
     "stage": WHICH,
     "stop_stage": WHICH,
@@ -203,12 +176,6 @@ FRAMES = {
     "note": Apart(TABLE),
     "corpus_note": Apart(TABLE),
 }
-FRAMES_BASE = {
-    "bins": "301", "speed": "0.9,1.0", "frames_opts": "--reach 303", "baseline_seeds": "21 22", "temperatures": "72 74",
-    "main": "72", "distil_opts": "epochs=305", "seeds": "24", "share": "0.03", "few_opts": "epochs=307",
-    "groups": "309", "specialist_opts": "--epochs 311", "model_opts": "drop=0.313", "score_opts": "--score_x 315",
-    "nlsyms": "conf/nlsyms.txt", "note": "a note", "aligner": "exp/aligner",
-}  # fmt: skip
 IMAGES = {
     "stage": WHICH,
     "stop_stage": WHICH,
@@ -233,13 +200,6 @@ IMAGES = {
     "expdir": Anew("exp/elsewhere", "2"),
     "results": Apart(TABLE),
 }
-IMAGES_BASE = {
-    "mnist": "data/files", "held_out": "401", "seeds": "31", "sweep_seeds": "31", "widths": "41 7",
-    "temperatures": "71 72", "omitted": "3", "kept": "7 8", "groups": "403", "teacher_opts": "epochs=405",
-    "student_opts": "epochs=407", "kept_opts": "epochs=409", "specialist_opts": "--batch 411", "datadir": "data/images",
-    "expdir": "exp/images",
-}  # fmt: skip
-
 # What a call is told beside settings and inputs: of (verb or "*", option).
 UNSTAMPED = {
     ("*", "--job"): SPEED,
@@ -273,81 +233,6 @@ STEP = {  # whose stamp a call's is, where it is not that of --out
     "soft": "--targets", "score": "--dir", "data_holdout": "--labelled", "local/data.sh": "--datadir",
 }  # fmt: skip
 NESTED = ("data", "lm", "frames", "images")  # verbs of two words
-
-
-class Run(NamedTuple):
-    """A recipe in which a script has run to its end."""
-
-    place: Path
-    program: Path
-    base: dict[str, str]
-    calls: list[list[str]]
-
-    def again(self, changed=(), **environment):
-        """The script with some options changed: status, output, calls."""
-        options = {**self.base, **dict(changed)}
-        words = [word for name in options for word in (f"--{name}", options[name])]
-        return script(self.place, self.program, *words, **environment)
-
-    def only(self, stage, changed=(), **environment):
-        return self.again({**dict(changed), "stage": stage, "stop_stage": stage}, **environment)
-
-
-def write(place, *names):
-    for name in names:
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text(f"# {name}\n")
-
-
-def begun(place, program, base):
-    run = Run(place, program, base, [])
-    status, output, calls = run.again()
-    assert status == 0, output
-    return run._replace(calls=calls)
-
-
-@pytest.fixture(scope="module")
-def kd_run(tmp_path_factory):
-    place = lay_out(tmp_path_factory.mktemp("kd"))
-    write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/more_teacher.yaml", "conf/more_student.yaml")
-    write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
-    write(place, "model/config.yaml", "model/valid.acc.ave.pth")
-    objective(place, MINE)
-    run = begun(place, UTILS / "kd.sh", KD_BASE)
-    shutil.copytree(place / "data", place / "data2")
-    shutil.copytree(place / "data/train", place / "data/more")
-    return run
-
-
-@pytest.fixture(scope="module")
-def lm_run(tmp_path_factory):
-    place = lay_out(tmp_path_factory.mktemp("lm"))
-    write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
-    write(place, *(f"data/{more}{name}.txt" for more in ("", "more_") for name in ("train", "valid", "test")))
-    return begun(place, UTILS / "lm.sh", LM_BASE)
-
-
-@pytest.fixture(scope="module")
-def frames_run(tmp_path_factory):
-    place = lay_out(tmp_path_factory.mktemp("frames"))
-    write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/frames.yaml", "conf/more_frames.yaml")
-    for data in ("data", "data2"):
-        for name in ("train", "dev", "test", "more"):
-            write(place, *(f"{data}/{name}/{table}" for table in ("wav.scp", "text", "utt2spk", "segments")))
-    write(place, *(f"exp/teacher_s{seed}/{name}" for seed in (1, 2) for name in ("config.yaml", ".done")))
-    write(place, "exp/aligner/config.yaml")  # somebody else's model
-    return begun(place, UTILS / "frames.sh", FRAMES_BASE)
-
-
-@pytest.fixture(scope="module")
-def images_run(tmp_path_factory):
-    top = tmp_path_factory.mktemp("images")
-    place = top / "egs/mnist"
-    place.mkdir(parents=True)
-    lay_out(place)
-    (top / "utils").symlink_to(UTILS)
-    shutil.copy(ROOT / "egs/mnist/run.sh", place)
-    return begun(place, place / "run.sh", IMAGES_BASE)
 
 
 SCRIPTS = {"kd": KD, "lm": LM, "frames": FRAMES, "images": IMAGES}
@@ -486,20 +371,6 @@ def test_another_option_makes_something_beside_what_is_there(name, option, ran):
         assert verb == "report" or step_of(ran.place, verb, words) not in done, call
 
 
-def worth(calls):
-    """Those that are not of a table, which is quickly made again."""
-    return [call for call in calls if not verb_of(call)[0].endswith("_report")]
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_what_changes_nothing_runs_nothing(name, ran):
-    options = {option: change.value for option, change in SCRIPTS[name].items() if isinstance(change, Same)}
-    before = {path: path.read_text() for path in ran.place.rglob(".done")}
-    status, output, calls = ran.again(options)
-    assert status == 0 and worth(calls) == [], output
-    assert {path: path.read_text() for path in ran.place.rglob(".done")} == before
-
-
 # Files that steps read, of a stage each, and those that no stage of these has made. A stage that reads one names it.
 INPUTS = {
     "kd": {
@@ -561,8 +432,6 @@ def test_a_changed_input_is_refused_where_it_is_read(name, stage, ran):
             restore(ran.place, before)
     finally:
         restore(ran.place, before)
-    status, _, calls = ran.only(stage)
-    assert status == 0 and worth(calls) == []
 
 
 def restore(place, files):
@@ -571,12 +440,6 @@ def restore(place, files):
             (place / file).unlink(missing_ok=True)
         else:
             (place / file).write_text(text)
-
-
-def objective(place, settings):
-    (place / "conf/objectives").mkdir(exist_ok=True)
-    lines = [f'{name}="{value}"\n' for name, value in settings.items() if value]
-    (place / "conf/objectives/mine.conf").write_text("".join(lines))
 
 
 SETTINGS_OF_OBJECTIVES = {  # another value, and what stage 5 says
@@ -633,3 +496,18 @@ def test_the_table_shows_what_is_new(kd_run):
         for times in (1, 0):  # what the report itself adds to the figures is shown
             status, output, calls = kd_run.only("10")
             assert (status, len(calls)) == (0, times) and "| the table |" in output, file
+
+
+def worth(calls):
+    """Those that are not of a table, which is quickly made again."""
+    return [call for call in calls if not verb_of(call)[0].endswith("_report")]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_changes_nothing_runs_nothing(name, ran):
+    """Nor has a test before this one left anything changed."""
+    options = {option: change.value for option, change in SCRIPTS[name].items() if isinstance(change, Same)}
+    before = {path: path.read_text() for path in ran.place.rglob(".done")}
+    status, output, calls = ran.again(options)
+    assert status == 0 and worth(calls) == [], output
+    assert {path: path.read_text() for path in ran.place.rglob(".done")} == before
