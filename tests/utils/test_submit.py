@@ -1,11 +1,14 @@
 """./run.sh --submit slurm: what is handed to slurm.py, stage by stage. (tests/recipes runs it on a cluster.)"""
 
+import fcntl
+
 import pytest
 from stand_in import kd
 
 # tells what it was called with, and a job's number
 SLURM_PY = r"""#!/usr/bin/env bash
 printf '%s\n' "$*" >>submitted.txt
+(IFS=$'\x1f'; printf '%s\n' "$*" >>handed.txt)
 [[ "$*" != *"${REFUSE:-none}"* ]] || { echo "slurm.py: SLURM does not take the job" >&2; exit 2; }
 echo $((100 + $(wc -l <submitted.txt)))
 """
@@ -66,4 +69,44 @@ def test_another_cluster(cluster):
 def test_wrong_options_are_refused_before_anything_is_submitted(cluster):
     output, _ = kd(cluster, "--submit", "slurm", "--beam", "none", status=1)
     assert "--beam none: expected a whole number" in output
+    assert not (cluster / "submitted.txt").exists()
+
+
+def test_words_with_blanks_and_nothing_stay_whole(cluster):
+    words = ["--tag", "a  b", "--note", "", "--decode_opts", "--x 'c d'", "--beam", "4"]
+    kd(cluster, *words, "--submit", "slurm", "--stage", "7", "--stop_stage", "7")
+    handed = (cluster / "handed.txt").read_text().rstrip("\n").split("\x1f")
+    given = ["--early_students", "false", "--students", "refs nbest extra control", *words, "--submit", "slurm"]
+    assert handed[:5] == ["--mem", "1G", "--detach", "1", "exp/jobs/7_score.log"]
+    last = ["--submit", "", "--stage", "7", "--stop_stage", "7"]
+    assert handed[5:] == ["env", "cmd_backend=slurm", handed[7], *given, "--stage", "7", "--stop_stage", "7", *last]
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ([], [1, 2, 3, 4, 5, 6, 7, 10]),
+        (["--lm", "true", "--stage", "7"], [7, 8, 9, 10]),
+        (["--stage", "rescore"], [9, 10]),
+        (["--stage", "7", "--stop_stage", "lm"], [7, 8]),
+    ],
+)
+def test_the_stages_that_are_submitted(cluster, words, numbers):
+    """Language models are asked for; each stage waits for the one before, wherever that is."""
+    kd(cluster, "--submit", "slurm", *words)
+    jobs = submitted(cluster)
+    logs = [next(word for word in job if word.startswith("exp/jobs/")) for job in jobs]
+    assert [int(log.split("/")[2].split("_")[0]) for log in logs] == numbers
+    after = [job[job.index("--after") + 1] if "--after" in job else "" for job in jobs]
+    assert after == ["", *(str(100 + n) for n in range(1, len(jobs)))]
+
+
+def test_nothing_is_submitted_beside_what_waits_or_another_submission(cluster):
+    output, _ = kd(cluster, "--submit", "slurm", status=1, FAIL="jobs*")
+    assert "ERROR: nothing was submitted" in output
+    (cluster / "exp/jobs").mkdir(exist_ok=True)
+    with (cluster / "exp/jobs/.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output, _ = kd(cluster, "--submit", "slurm", status=1)
+    assert "exp: another ./run.sh --submit is submitting right now; kdasr jobs status exp shows it" in output
     assert not (cluster / "submitted.txt").exists()
