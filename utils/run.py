@@ -102,7 +102,7 @@ def gpu_names() -> list[str]:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
     except OSError:
         return []
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+    return re.findall(r"^GPU (\d+):", listed, re.MULTILINE)  # lines between these are of a GPU's parts
 
 
 def lock_gpus(names: Sequence[str], number: int) -> list[Gpu] | None:

@@ -81,6 +81,80 @@ def test_one_stage(tmp_path, left, told, state, detail):
     assert states([folder], {folder: told} if told else {}) == [("nbest", state, detail)]
 
 
+LIVE = [
+    "RUNNING",
+    "CONFIGURING",
+    "COMPLETING",
+    "SUSPENDED",
+    "RESIZING",
+    "REQUEUED",
+    "SIGNALING",
+    "STAGE_OUT",
+    "STOPPED",
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes", "detail"),
+    [(state, "running", "0:09 on n3") for state in LIVE]
+    + [
+        ("COMPLETED", "done", ""),
+        ("FAILED", "lost", "it left no exit status: killed, or its node died"),
+        ("CANCELLED", "cancelled", "by scancel"),
+        ("TIMEOUT", "failed", "reached its time limit (n3)"),
+        ("DEADLINE", "failed", "reached its deadline (n3)"),
+        ("NODE_FAIL", "failed", "lost its node (n3)"),
+        ("BOOT_FAIL", "failed", "found no node that boots (n3)"),
+        ("OUT_OF_MEMORY", "failed", "needed more memory than it had asked for (n3)"),
+        ("PREEMPTED", "failed", "was preempted (n3)"),
+    ],
+)
+def test_each_state_of_slurm_s(tmp_path, state, becomes, detail):
+    """Without an exit file; with one that says that all is well SLURM's word counts only while the job is there."""
+    folder = submitted(tmp_path, "4_nbest.log", 9)
+    assert states([folder], {folder: Told(state, "None", "n3", "0:09")}) == [("nbest", becomes, detail)]
+    (folder / "exit.1").write_text(DONE)
+    after = ("nbest", "running", detail) if becomes == "running" else ("nbest", "done", "on n1")
+    assert states([folder], {folder: Told(state, "None", "n3", "0:09")}) == [after]
+
+
+@pytest.mark.parametrize(
+    ("left", "reason", "detail"),
+    [
+        ("", "Dependency", "for feats"),
+        ("", "Resources", "Resources"),
+        (DONE, "Dependency", "Dependency"),  # SLURM has not noticed yet
+        (DONE, "Priority", "Priority"),
+    ],
+)
+def test_what_a_stage_waits_for(tmp_path, left, reason, detail):
+    feats = submitted(tmp_path, "2_feats.log", 6, left=left)
+    teacher = submitted(tmp_path, "3_teacher.log", 7, after="6")
+    told = {teacher: Told("PENDING", reason, "", "0:00")}
+    if not left:
+        told[feats] = Told("RUNNING", "None", "", "0:01")
+    assert states([feats, teacher], told)[1] == ("teacher", "waiting", detail)
+    assert states([feats, teacher], told)[0][1:] == (("running", "running") if not left else ("done", "on n1"))
+
+
+def test_a_job_of_a_named_cluster(tmp_path):
+    """sbatch --parsable prints its cluster, too."""
+    feats = submitted(tmp_path, "2_feats.log", "6;big", left=FAILED)
+    teacher = submitted(tmp_path, "3_teacher.log", "7;big", after="6")
+    assert [stage.job for stage in follow([feats, teacher], {})] == ["6", "7"]
+    assert states([feats, teacher], {})[1] == ("teacher", "not run", "feats has not ended well")
+
+
+@pytest.mark.parametrize("before", ["failed", "cancelled", "lost", "not run"])
+def test_what_stands_behind_what_did_not_end_well(tmp_path, before):
+    folders = [submitted(tmp_path, "1_data.log", 4, left=FAILED if before == "not run" else "")]
+    left = {"failed": FAILED, "cancelled": STOPPED}.get(before, "")
+    folders.append(submitted(tmp_path, "2_feats.log", 6, after="4" if before == "not run" else "", left=left))
+    folders.append(submitted(tmp_path, "3_teacher.log", 7, after="6"))
+    found = states(folders, {})
+    assert found[1][1] == before and found[2] == ("teacher", "not run", "feats has not ended well")
+
+
 def test_a_cancelled_one_says_by_whom(tmp_path):
     folder = submitted(tmp_path, "4_nbest.log", 9, left=STOPPED)
     (folder / "cancelled").touch()
