@@ -1,5 +1,6 @@
 """`kdasr jobs`: what is said of a stage, from its exit file, SLURM, and the stage before it."""
 
+import dataclasses
 import json
 
 import pytest
@@ -181,6 +182,21 @@ def test_the_failed_stage_is_worth_reading(tmp_path):
         submitted(tmp_path, "3_teacher.log", 7, after="6"),
     ]
     assert worth_reading(follow(folders, {})).name == "feats"
+
+
+def test_which_log_is_worth_reading(tmp_path):
+    """What failed, else what is lost, cancelled, running, the last that is done, and the first otherwise."""
+    folder = submitted(tmp_path, "1_data.log", 1)
+    (one,) = follow([folder], {})
+    order = ["failed", "lost", "cancelled", "running", "done", "waiting", "not run"]
+    for place, state in enumerate(order[:5]):
+        for other in order[place + 1 :]:
+            for states_of in ((state, other), (other, state)):
+                stages = [dataclasses.replace(one, state=each) for each in states_of]
+                assert worth_reading(stages).state == state, states_of
+    for state, number in (("failed", 1), ("done", 2), ("waiting", 1), ("running", 1)):
+        stages = [dataclasses.replace(one, state=state, number=number) for number in (1, 2)]
+        assert worth_reading(stages).number == number
 
 
 def test_nothing_submitted(tmp_path, capsys):

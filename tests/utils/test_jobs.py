@@ -44,6 +44,12 @@ def test_ranges(first, last):
         parse(f"J={first}:{first + 1} x.log true")
 
 
+def test_there_is_one_range():
+    with pytest.raises(WrongUsage, match="K=1:2: expected a range of jobs"):
+        parse("J=1:2 K=1:2 x.J.K.log true")
+    assert parse("J=1:2 x.J.log env K=1:2 true").command == ["env", "K=1:2", "true"]
+
+
 @pytest.mark.parametrize("both, least", [("4 2", 2), ("2 4", 2), ("1 9", 1), ("3 3", 3)])
 def test_of_two_limits_the_smaller_one_holds(both, least):
     first, second = both.split()
