@@ -27,9 +27,7 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
     assert verbs(calls).count("decode") == 5 * 2  # models, tags, one set
     assert verbs(calls).count("score") == 5 * 2 * 2
     assert "| the table |" in output
-    began = time.monotonic()
     output, calls = kd(recipe, "--transcribed", "0.5")
-    assert time.monotonic() - began < 5
     assert calls == []
     assert output.count(": done already") == 1 + 4 + 2 + 2 + (2 + 4) + 1  # of stages 1 to 5 and 10
     assert "10 of 10 were done already" in output and "20 of 20 were done already" in output
@@ -163,8 +161,8 @@ def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):
     assert not any("control" in path.name for path in (recipe / "exp").iterdir())
 
 
-def test_changed_settings_and_inputs_are_named(recipe):
-    kd(recipe)
+def test_changed_settings_and_inputs_are_named(finished_recipe):
+    recipe = finished_recipe
     output, calls = kd(recipe, "--beam", "7", status=1)
     assert "exp/teacher_s1/nbest_train: made with other settings or inputs (beam was '5', now '7')" in output
     assert "rm -r exp/teacher_s1/nbest_train" in output and calls == []
@@ -179,8 +177,8 @@ def test_changed_settings_and_inputs_are_named(recipe):
     assert "data: made with other settings or inputs (data_opts was '', now '--hours 3')" in output
 
 
-def test_redoing_a_step_does_what_depends_on_it_only(recipe):
-    kd(recipe)
+def test_redoing_a_step_does_what_depends_on_it_only(finished_recipe):
+    recipe = finished_recipe
     (recipe / "exp/student_refs_s1/.done").unlink()
     _, calls = kd(recipe)
     assert verbs(calls) == ["train"]  # the same settings and inputs: what was made of it still holds
@@ -197,8 +195,8 @@ def test_an_empty_done_file_takes_a_directory_as_it_is(recipe):
     assert calls == [] and "exp/teacher_s1: done already" in output
 
 
-def test_more_seeds_add_students_only(recipe):
-    kd(recipe)
+def test_more_seeds_add_students_only(finished_recipe):
+    recipe = finished_recipe
     _, calls = kd(recipe, "--seeds", "1 2", "--nj", "4")
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert sorted(trained) == ["exp/student_nbest_s2", "exp/student_refs_s2"]
