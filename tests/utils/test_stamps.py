@@ -314,7 +314,9 @@ def test_what_a_call_is_told_is_in_the_stamp_of_what_it_writes(name, ran):
             reason = [key for key in ((verb, option), ("*", option)) if key in UNSTAMPED]
             parts = [part for part in re.split("[+=]", word) if (ran.place / part).exists() and part]
             # below an input, or a directory of inputs, whose files are changed one by one in a test below
-            inside = [p for p in parts if any(under(p, top) or under(top, p) for top in {step, *inputs})]
+            inside = [p for p in parts if any(under(p, top) or under(top, p) for top in inputs)]
+            # its own, unless it is a step before
+            inside += [p for p in parts if under(p, step) and not (ran.place / p / ".done").exists()]
             # what another call of the same step has written
             inside += [p for p in parts if step_of(ran.place, "", ["--out", p]) == step]
             if not reason and word not in values and not (parts and set(parts) <= set(inside)):
