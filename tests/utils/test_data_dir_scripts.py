@@ -142,3 +142,31 @@ def test_maps(data):
     assert call(data, "utt2spk_to_spk2utt.py", stdin=(data / "utt2spk").read_text()) == spk2utt
     assert call(data, "spk2utt_to_utt2spk.py", "train/spk2utt") == (data / "utt2spk").read_text()
     assert "nowhere: no such file" in call(data, "spk2utt_to_utt2spk.py", "nowhere", status=1)
+
+
+def test_copies_have_prefixes_and_suffixes_of_their_own(data):
+    words = ["--spk-prefix=a-", "--spk-suffix=-b", "--utt-prefix=a-", "--utt-suffix=-d"]
+    call(data, "copy_data_dir.py", *words, "train", "copied")
+    assert read_table(data.parent / "copied/utt2spk") == {
+        f"a-{utterance}-d": f"a-{speaker}-b" for utterance, speaker in read_table(data / "utt2spk").items()
+    }
+    # what comes of it has to be a data directory still
+    put_dir(data.parent / "two", {name: {"a-1": "a", "a-b-1": "a-b"} for name in ("utt2spk", "text", "wav.scp")})
+    call(data, "copy_data_dir.py", "two", "same")
+    assert "speaker" in call(data, "copy_data_dir.py", "--spk-suffix=z", "two", "broken", status=1)
+
+
+def test_the_order_of_speakers_is_checked_unless_it_need_not_be(data):
+    (data / "utt2spk").write_text("a y\nb x\n")
+    (data / "spk2utt").write_text("x b\ny a\n")
+    for name, value in (("text", "WORDS"), ("wav.scp", "/x.wav")):
+        (data / name).write_text(f"a {value}\nb {value}\n")
+    (data / "utt2dur").unlink()
+    assert "speaker" in call(data, "validate_data_dir.py", "--no-feats", "train", status=1)
+    call(data, "validate_data_dir.py", "--no-feats", "--no-spk-sort", "train")
+
+
+def test_all_utterances_may_be_asked_for(data):
+    for options in (["--first"], ["--last"], ["--shortest"], []):
+        call(data, "subset_data_dir.py", *options, "train", "10", "part")
+        assert read_table(data.parent / "part/text") == read_table(data / "text")
