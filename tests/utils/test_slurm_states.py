@@ -1,6 +1,7 @@
 """utils/slurm.py and states that a cluster without cgroups, reboots or a slow file system does not show."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "utils"))
 
+import jobs
 import slurm
 import slurm_queue
 from jobs import Options
@@ -124,6 +126,83 @@ def test_an_exit_file_of_an_attempt_before_the_requeue(watch, capsys):
     leave(watch, 1, 0, restarts=1)
     watch.look()
     assert 1 not in watch.open
+
+
+def test_a_first_restart_is_told_and_why(watch, capsys):
+    """Once; a job that was preempted says so; what it had left before counts no more."""
+    rows = said((1, "PENDING", "None"), (2, "PENDING", "None"), (3, "RUNNING", "None"))
+    rows["1"] = rows["1"]._replace(restarts=1, preempted=True)
+    rows["2"] = rows["2"]._replace(restarts=1)
+    watch.open[2].node = "n7"
+    for _ in range(2):
+        watch.hear(rows)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{jobs.program()}: job 17_1 was requeued by SLURM (preempted), and waits to run again",
+        f"{jobs.program()}: job 17_2 was requeued by SLURM (its node n7 died), and waits to run again",
+    ]
+    leave(watch, 1, None, restarts=0)  # of the attempt before
+    watch.look()
+    assert watch.open[1].left is None
+
+
+@pytest.mark.parametrize("reason", ["JobHeldUser", "Dependency", "QOSNotAllowed", "ReqNodeNotAvail, May be reserved"])
+def test_a_job_that_may_wait_for_ever_is_named_once(watch, capsys, reason):
+    rows = said((1, "PENDING", reason), (2, "PENDING", "Priority"), (3, "RUNNING", "None"))
+    watch.hear(rows)
+    watch.hear(rows)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and f"job 17_1 waits, perhaps for ever ({reason}): scontrol show job 17" in err
+
+
+def test_what_squeue_prints_is_read_by_its_columns():
+    """Each field to its full width, and nothing taken for a preemption that is none."""
+    values = {"ArrayTaskID": "123456789012", "State": "OUT_OF_MEMORY", "RestartCnt": "12345678", "Reason": "x" * 40}
+    for preempted, time_, node in ((True, "2026-01-01T00:00:00", "n" * 64), (False, "N/A", ""), (False, "", "n1")):
+        row = values | {"PreemptTime": time_, "NodeList": node}
+        line = "".join(f"{row[name]:{width}}" for name, width in slurm_queue.FIELDS.items())
+        (found,) = slurm_queue.elements(line).items()
+        assert found == ("123456789012", ("OUT_OF_MEMORY", 12345678, "x" * 40, preempted, node))
+
+
+def asked(tmp_path, monkeypatch, script):
+    """The answer to one question, which this script gives."""
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    queue = slurm_queue.Queue("17", tmp_path / "")
+    queue.answer_file = tmp_path / "answer"
+    queue.asked[-1] -= 60
+    return queue
+
+
+def answer(queue):
+    queue.asked[-1] -= 60
+    queue.ask(soon=False)
+    queue.process.wait()
+    return queue.answer()
+
+
+def test_what_an_answer_of_squeue_means(tmp_path, monkeypatch):
+    queue = asked(tmp_path, monkeypatch, "echo 'error: Unable to contact slurm controller'; exit 1")
+    assert answer(queue) is None and queue.complaint == "error: Unable to contact slurm controller"
+    asked(tmp_path, monkeypatch, "echo 'slurm_load_jobs error: Invalid job id specified'; exit 1")
+    assert answer(queue) == {} and queue.complaint == ""  # it knows that there is no such job
+    asked(tmp_path, monkeypatch, "exit 3")
+    assert answer(queue) is None and queue.complaint == "squeue: status 3"
+    asked(tmp_path, monkeypatch, "exit 0")
+    assert answer(queue) == {} and queue.complaint == ""
+
+
+@pytest.mark.parametrize("soon, seconds", [(False, 10), (True, 1)])
+def test_how_soon_a_question_is_asked(tmp_path, monkeypatch, soon, seconds):
+    queue = asked(tmp_path, monkeypatch, "exit 0")
+    queue.asked[-1] = slurm_queue.time.monotonic() - seconds + 0.7
+    queue.ask(soon=soon)
+    assert queue.process is None
+    queue.asked[-1] -= 0.8
+    queue.ask(soon=soon)
+    assert queue.process is not None
+    queue.close()
 
 
 def test_at_most_six_questions_a_minute(tmp_path, monkeypatch):
