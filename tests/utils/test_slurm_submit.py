@@ -277,7 +277,11 @@ def in_a_job(cluster, folder, **variables):
 
 
 def test_how_a_job_tells_its_end(cluster, monkeypatch):
-    folder = submitted("--num-threads", "2", "J=1:9", "x.J.log", "sh", "-c", "echo $OMP_NUM_THREADS $X; kill -9 $$")
+    """And what reaches its command: the submission's variables win over the node's, others of the node stay."""
+    monkeypatch.setenv("KDASR_X", "submitted")
+    folder = submitted(
+        "--num-threads", "2", "J=1:9", "x.J.log", "sh", "-c", "echo $OMP_NUM_THREADS $X $KDASR_X; kill -9 $$"
+    )
     Path("x.7.log").write_text("of SLURM\n")
     (folder / "exit.7").write_text("of an attempt before")
     array = {
@@ -286,10 +290,10 @@ def test_how_a_job_tells_its_end(cluster, monkeypatch):
         "SLURMD_NODENAME": "n3",
         "SLURM_RESTART_COUNT": "2",
     }
-    assert in_a_job(cluster, folder, **array, X="kept") == (
+    assert in_a_job(cluster, folder, **array, X="kept", KDASR_X="the node's") == (
         137, "exit.7", {"code": 137, "host": "n3", "id": "17_7", "restarts": 2},
     )  # fmt: skip
-    assert body("x.7.log") == ["of SLURM", "2 kept"]  # appended, in the directory of the submission
+    assert body("x.7.log") == ["of SLURM", "2 kept submitted"]  # appended, in the directory of the submission
     assert "# Ended (code 137; signal 9)" in Path("x.7.log").read_text()
 
 
