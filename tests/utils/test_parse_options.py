@@ -240,13 +240,15 @@ def test_a_config_is_read_and_not_run(script, tmp_path, line):
 
 def test_values_of_a_config(script, tmp_path):
     """Bare or quoted, with a comment, DOS line ends, no newline at the end; a shell's variable is no option."""
-    text = 'nj=16   # processes\r\ntrain_set="it\'s, a set"\r\ntag=\'a "b" # c\'\nuse_gpu=true\nPATH=/evil\ncmd=run.py'
+    text = (
+        'nj=16   # processes\r\ntrain_set="it\'s, a set"\r\ntag=\'a "b" # c\'\nuse_gpu=true\nPATH=/evil\ncmd=slurm.py'
+    )
     (tmp_path / "c.conf").write_bytes(text.encode())
     code, out, err = run(script, "--config", "c.conf", cwd=tmp_path)
     got = values(out)
     assert code == 0 and "c.conf sets PATH, which is no option here" in err
     assert [got[name] for name in ("nj", "train_set", "tag", "use_gpu", "cmd")] == [
-        "<16>", "<it's, a set>", '<a "b" # c>', "<true>", "<run.py>",
+        "<16>", "<it's, a set>", '<a "b" # c>', "<true>", "<slurm.py>",
     ]  # fmt: skip
     (tmp_path / "c.conf").write_text("use_gpu=perhaps\n")
     assert "use_gpu=perhaps: expected true or false" in run(script, "--config", "c.conf", cwd=tmp_path)[2]

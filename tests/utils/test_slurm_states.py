@@ -113,6 +113,9 @@ def test_a_job_that_slurm_shows_again_is_not_lost(watch):
         job.state_at -= 100
     watch.look()
     assert not watch.failed
+    watch.hear({})  # lost again: its time begins anew
+    watch.look()
+    assert not watch.failed
 
 
 def test_an_exit_file_of_an_attempt_before_the_requeue(watch, capsys):
