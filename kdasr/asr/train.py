@@ -26,6 +26,7 @@ from kdasr.data.made import check_made, made_as
 from kdasr.data.matrices import check_archives, check_heads, read_matrix
 from kdasr.data.places import Place, parse, parse_table
 from kdasr.errors import UserError
+from kdasr.espnet import find_checkpoint
 from kdasr.files import atomic_dir, only_writer, read_json, read_numbers, read_table, read_yaml, write_json, write_table
 from kdasr.nbest.check_targets import SOFT_REMEDY, check_targets
 from kdasr.nbest.target_files import TABLES
@@ -51,6 +52,10 @@ EXAMPLES = """examples:
   # on four GPUs of each of two nodes
   slurm.py --num_nodes 2 --gpu 4 exp/big/log/train.log kdasr train ... --nodes 2 --ngpu 4 --out exp/big
 """
+
+
+# Settings that models of older versions say nothing of; that they lack them is no difference.
+LATER = ("train statistics", "valid statistics", "token files", "token type", "hypotheses", "teachers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +106,7 @@ def run(args: argparse.Namespace) -> None:
             made = record.get("settings")
             if not isinstance(made, dict) or "parameters" not in record:
                 raise UserError(f"{out}/kdasr.json: is no record of a training; remove {out}, or name another --out")
-            differing = sorted(k for k in {*settings, *made} if made.get(k) != settings.get(k))
-            if not differing:
+            if not (differing := others(made, settings)):
                 print(f"{out}: trained already ({record['parameters']:,} parameters); to train again: rm -r {out}")
                 return
             raise UserError(f"{out}: holds a model of other {', '.join(differing)}; remove it, or name another --out")
@@ -112,12 +116,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def describe(args: argparse.Namespace) -> dict[str, Any]:
-    """What a model depends on: config, features, tokens, targets, seed."""
+    """What a model depends on: config, features, tokens, targets, teachers, seed."""
     for path, stage in ((args.config, "name a config"), (Path(args.tokens) / "tokens.txt", "run kdasr tokens")):
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file; {stage} first")
-    distillation(args)  # says so if the config is none
+    kd = distillation(args)  # says so if the config is none
     settings: dict[str, Any] = {"config": digest(args.config), "tokens": digest(Path(args.tokens) / "tokens.txt")}
+    files = [Path(args.tokens) / name for name in ("nlsyms.txt", "bpe.model")]
+    settings["token files"] = {path.name: digest(path) for path in files if path.is_file()}
+    settings["token type"] = read_json(Path(args.tokens) / "tokens.json").get("type")
     settings.update(seed=args.seed, options=list(args.espnet))
     if args.kd:
         settings["kd"] = list(args.kd)
@@ -126,6 +133,9 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
             if not (Path(directory) / "feats.scp").is_file():
                 raise UserError(f"{directory}: holds no feats.scp; make features first (kdasr feats --out {directory})")
         settings[key] = [digest(Path(directory) / "utt2num_frames") for directory in directories]
+        # which stand for the features, too: archives are read once, when they are trained on
+        statistics = [Path(directory) / "cmvn.npz" for directory in directories]
+        settings[f"{key} statistics"] = [digest(path) if path.is_file() else None for path in statistics]
         texts = [Path(directory) / "text" for directory in directories]
         if key == "valid" or not args.targets:
             settings[f"{key} text"] = [digest(text) for text in texts if text.is_file()]
@@ -133,9 +143,12 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
         if not (Path(args.targets) / "hyps").is_file():
             raise UserError(f"{args.targets}: holds no hyps; select targets first (kdasr targets --out {args.targets})")
         settings["targets"] = digest(Path(args.targets) / "hyps") + digest(Path(args.targets) / "weights")
+        settings["hypotheses"] = digest(Path(args.targets) / "hyp_lens")  # where one ends and the next begins
         for name in soft_tables(args):
             if (Path(args.targets) / f"{name}.ark").is_file():
                 settings[f"{name} targets"] = digest(Path(args.targets) / f"{name}.ark")
+    if kd.soft and kd.teachers:
+        settings["teachers"] = [digest(find_checkpoint(directory)) for directory in kd.teachers]
     if args.init:
         settings["init"] = init.settings(args.init, args.init_layers)
     if args.mask:
@@ -176,10 +189,16 @@ def soft_tables(args: argparse.Namespace) -> list[str]:
     return [name for name, weight in wanted.items() if weight and not kd.teachers]
 
 
+def others(made: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Names of the settings that differ from those that a model was made with."""
+    known = [key for key in {*settings, *made} if key in made or key not in LATER]
+    return sorted(key for key in known if made.get(key) != settings.get(key))
+
+
 def claim_settings(out: Path, settings: dict[str, Any]) -> None:
     """Refuse to go on from a checkpoint that other settings made."""
     begun = out / "settings.json"
-    if begun.exists() and read_json(begun) != settings and (out / "checkpoint.pth").exists():
+    if begun.exists() and others(read_json(begun), settings) and (out / "checkpoint.pth").exists():
         raise UserError(f"{out}: holds a training run begun with other settings; remove it, or name another --out")
     write_json(begun, settings)
 
@@ -253,7 +272,7 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         for name in soft_tables(args):
             check_heads(checked[f"{name}.scp"], SOFT_REMEDY)
             write_table(lists / "train" / f"{name}.scp", {key: checked[f"{name}.scp"][key].entry() for key in keys})
-    if not (out / "tokens").is_dir():
+    if not (out / "tokens").is_dir() or not (out / "checkpoint.pth").is_file():  # or of a run that never began
         with atomic_dir(out / "tokens") as fresh:
             shutil.copytree(args.tokens, fresh, dirs_exist_ok=True)
     stats = Path(args.train[0]) / "cmvn.npz"
@@ -261,6 +280,9 @@ def prepare_data(args: argparse.Namespace, out: Path) -> Path:
         if len(read_npz(stats).sum) != size:
             raise UserError(f"{stats}: is of other features than {args.train[0]}/feats.scp; make them again")
         shutil.copyfile(stats, out / "cmvn.npz")
+    else:
+        (out / "cmvn.npz").unlink(missing_ok=True)
+    (out / FEATURES).unlink(missing_ok=True)
     if features := made_as(features_of(args)):
         write_json(out / FEATURES, features)  # so that it is given no others
     return lists

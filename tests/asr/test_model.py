@@ -1,12 +1,20 @@
 """KDModel against stock ESPnet: one hypothesis of weight one is a reference; K are the weighted sum."""
 
 import argparse
+import functools
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.asr.model import unpack, unpack_rows
+from kdasr.asr.settings import Distillation
 from kdasr.asr.task import KDTask
+from kdasr.errors import UserError
+from kdasr.espnet import load_model
 
 OWN = {
     "encoder": "conv_rnn",
@@ -154,8 +162,6 @@ HYPOTHESES, WEIGHTS = [[[2, 3, 4], [2, 3], [5]], [[5, 2], [3]]], [[0.5, 0.3, 0.2
 @pytest.mark.parametrize("divergence", ["kl", "js"])
 def test_stored_soft_targets_equal_the_teacher_online(networks, kept, divergence):
     """Loss and gradients, of all the vocabulary and of some of it."""
-    from kdasr.asr.settings import Distillation
-
     student, teacher = build(OWN), build(networks, seed=5).eval()
     settings = Distillation(word_weight=0.4, temperature=2.0, soft_k=kept, divergence=divergence)
     speech, lens = torch.randn(2, 60, 20), torch.tensor([60, 60])
@@ -179,8 +185,6 @@ def test_stored_soft_targets_equal_the_teacher_online(networks, kept, divergence
 
 @pytest.mark.parametrize("kept", [7, 3])
 def test_stored_frames_equal_the_teacher_online_and_the_formula(kept):
-    from kdasr.asr.settings import Distillation
-
     student, teacher = build(OWN, ctc_weight=1.0).eval(), build(OWN, seed=5).eval()
     student.training = True  # only what asks for it: batch norm and dropout stay as they are
     speech, lens = torch.randn(2, 60, 20), torch.tensor([60, 44])
@@ -210,9 +214,6 @@ def test_stored_frames_equal_the_teacher_online_and_the_formula(kept):
 
 @pytest.mark.parametrize("rows", [7, 30])
 def test_frames_of_another_rate_are_refused(rows):
-    from kdasr.asr.settings import Distillation
-    from kdasr.errors import UserError
-
     student = build(OWN)
     student.kd = Distillation(ctc_word_weight=0.5)
     with pytest.raises(UserError, match=f"encodes {rows} frames where the student has 15"):
@@ -238,8 +239,6 @@ def teachers_of(models, mean="arithmetic", weights=()):
 
 def test_the_word_loss_by_hand():
     """One reference without hypotheses: (1 - a) cross entropy + a T^2 KL(teacher || student), summed over its steps."""
-    from kdasr.asr.settings import Distillation
-
     student, teachers = build(OWN, ctc_weight=0.0, smoothing=0.0), [build(OWN, seed=s).eval() for s in (5, 6)]
     for module in student.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -262,9 +261,6 @@ def test_the_word_loss_by_hand():
 
 
 def test_without_soft_targets_and_teachers_is_refused():
-    from kdasr.asr.settings import Distillation
-    from kdasr.errors import UserError
-
     student = build(OWN)
     student.kd = Distillation(word_weight=0.3)
     with pytest.raises(UserError, match="neither soft targets nor teachers"):
@@ -274,8 +270,6 @@ def test_without_soft_targets_and_teachers_is_refused():
 
 
 def test_ctc_on_the_best_hypothesis_alone():
-    from kdasr.asr.settings import Distillation
-
     model = build(OWN, ctc_weight=1.0).eval()
     speech, lens = torch.randn(1, 60, 20), torch.tensor([60])
     text = torch.tensor([[2]]), torch.tensor([1])
@@ -283,3 +277,186 @@ def test_ctc_on_the_best_hypothesis_alone():
     best, _, _ = model(speech, lens, *text, **batch_of([[[2, 3], [4]]], [[0.4, 0.6]]))
     alone, _, _ = model(speech, lens, *text, **batch_of([[[4]]], [[1.0]]))
     assert best.item() == pytest.approx(alone.item(), rel=1e-6)
+
+
+# The loss of a batch, written out: every utterance by itself, every hypothesis by itself, in probabilities.
+
+TEACHERS = 2
+DECODERS = {"own": OWN, "transformer": {**OWN, **{key: STOCK[key] for key in STOCK if key.startswith("decoder")}}}
+
+
+def write_teacher(directory, seed):
+    """A model directory that `Teachers` loads; its features are normalised, as ESPnet does, in place."""
+    args = vars(KDTask.get_parser().parse_args([]))
+    directory.mkdir()
+    np.savez(directory / "cmvn.npz", count=4, sum=np.full(20, 2.0), sum_square=np.full(20, 20.0))
+    args.update(OWN, token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"], input_size=20)
+    args.update(normalize="global_mvn", normalize_conf={"stats_file": str(directory / "cmvn.npz")})
+    torch.manual_seed(seed)
+    model = KDTask.build_model(argparse.Namespace(**args))
+    for weight in model.parameters():
+        weight.data.mul_(2.0)  # far from an even distribution
+    torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
+    (directory / "config.yaml").write_text(yaml.safe_dump(args))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """Directories of teachers, their models, and students of each decoder."""
+    root = tmp_path_factory.mktemp("teachers")
+    directories = [write_teacher(root / f"t{number}", 10 + number) for number in range(TEACHERS)]
+    students = {kind: build(networks).eval() for kind, networks in DECODERS.items()}
+    for student in students.values():
+        student.training = True  # only what asks for it: batch norm and dropout stay as they are
+    return directories, [load_model(directory)[0] for directory in directories], students
+
+
+def divergences(name, q, p):
+    """Of distributions (R, V) by its formula, summed over the rows."""
+
+    def kl(one, other):
+        return (torch.xlogy(one, one) - torch.where(one > 0, one * other.log(), 0.0)).sum()
+
+    middle = (q + p) / 2
+    return {
+        "kl": lambda: kl(q, p),
+        "reverse_kl": lambda: kl(p, q),
+        "js": lambda: (kl(q, middle) + kl(p, middle)) / 2,
+        "tv": lambda: (q - p).abs().sum() / 2,
+    }[name]()
+
+
+def said_by(teachers, logits, kd):
+    """What teachers of these logits (R, V) each say together, or the most probable tokens of it: (R, V)."""
+    weights = torch.tensor(kd.ensemble_weights or [1 / len(teachers)] * len(teachers))[:, None, None]
+    each = torch.stack([one.softmax(-1) for one in logits])  # (M, R, V)
+    q = (each**weights).prod(0) if kd.ensemble == "geometric" else (each * weights).sum(0)
+    if kd.soft_k:
+        q = q * torch.zeros_like(q).scatter(1, q.topk(min(kd.soft_k, 7)).indices, 1.0)
+    return q / q.sum(1, keepdim=True)
+
+
+def word_level(kd, logits, q):
+    """T^2 times the divergence of logits (R, V) from q, both at T, summed over the rows."""
+    q = q ** (1 / kd.temperature)
+    p = (logits / kd.temperature).softmax(-1)
+    return kd.temperature**2 * divergences(kd.divergence, q / q.sum(1, keepdim=True), p)
+
+
+def written_out(student, teachers, utterance):
+    """Loss, its parts, and the teachers' distributions of all steps and of frames, of an utterance with its hypotheses."""
+    kd, (speech, hypotheses, weights) = student.kd, utterance
+    length, smoothing = torch.tensor([len(speech)]), student.criterion_att.smoothing
+    encoded = {model: model.encode(speech[None].clone(), length) for model in (student, *teachers)}
+
+    def steps(model, tokens):
+        ys = torch.tensor([[model.sos, *tokens]])
+        return model.decoder(*encoded[model], ys, torch.tensor([ys.size(1)]))[0][0]  # (L + 1, V)
+
+    def frames(model):
+        return model.ctc.ctc_lo(encoded[model][0])[0]  # (S, V)
+
+    hard = word = ctc = torch.zeros(())
+    told = []
+    for tokens, weight in zip(hypotheses, weights, strict=True):
+        logits, wanted = steps(student, tokens), torch.tensor([*tokens, student.eos])
+        target = torch.full_like(logits, smoothing / 6).scatter(1, wanted[:, None], 1 - smoothing)
+        hard = hard + weight * divergences("kl", target, logits.softmax(-1))
+        told.append(said_by(teachers, [steps(teacher, tokens).detach() for teacher in teachers], kd))
+        word = word + weight * word_level(kd, logits, told[-1])
+    by_frame = frames(student)
+    heard = said_by(teachers, [frames(teacher).detach() for teacher in teachers], kd)
+    best = [float(number == weights.index(max(weights))) for number in range(len(weights))]
+    for tokens, weight in zip(hypotheses, weights if kd.ctc_hyps == "all" else best, strict=True):
+        logp, target = by_frame.log_softmax(-1), torch.tensor(tokens)
+        sizes = [len(logp)], [len(tokens)]
+        loss = torch.nn.functional.ctc_loss(logp, target, *sizes, reduction="none", zero_infinity=True)
+        ctc = ctc + weight * loss
+    of_frames = word_level(kd, by_frame, heard)
+    attention = (1 - kd.word_weight) * hard + kd.word_weight * word
+    connectionist = (1 - kd.ctc_word_weight) * ctc + kd.ctc_word_weight * of_frames
+    loss = student.ctc_weight * connectionist + (1 - student.ctc_weight) * attention
+    parts = {"loss_ctc": connectionist, "loss_att": attention, "loss_word": word, "loss_frames": of_frames}
+    return loss, parts, torch.cat(told), heard
+
+
+def stored(rows, kept):
+    """Soft targets of steps as `kdasr soft` stores them: ids and log-probabilities of those that are kept."""
+    values, ids = rows.topk(min(kept or 7, 7))
+    return torch.cat([ids.float(), values.log()], 1)
+
+
+SHARE = st.sampled_from([0.0, 0.3, 1.0])
+HYPOTHESIS = st.tuples(st.lists(st.integers(2, 5), min_size=1, max_size=4), st.integers(0, 3))
+UTTERANCE = st.tuples(st.integers(8, 44), st.lists(HYPOTHESIS, min_size=1, max_size=3))
+
+
+@settings(max_examples=50)
+@given(
+    batch=st.lists(UTTERANCE, min_size=2, max_size=3),
+    kd=st.fixed_dictionaries(
+        {
+            "word_weight": SHARE,
+            "ctc_word_weight": SHARE,
+            "temperature": st.sampled_from([0.5, 1.0, 2.0]),
+            "divergence": st.sampled_from(["kl", "reverse_kl", "js", "tv"]),
+            "soft_k": st.sampled_from([0, 1, 3, 7, 50]),
+            "ensemble": st.sampled_from(["arithmetic", "geometric"]),
+            "ensemble_weights": st.sampled_from([(), (0.25, 0.75)]),
+            "ctc_hyps": st.sampled_from(["all", "best"]),
+        }
+    ),
+    ctc_weight=SHARE,
+    smoothing=st.sampled_from([0.0, 0.1]),
+    decoder=st.sampled_from(sorted(DECODERS)),
+    asked=st.integers(0, TEACHERS),  # how many teachers run beside the student; 0: their answers were stored
+    references=st.booleans(),
+)
+def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(
+    taught, batch, kd, ctc_weight, smoothing, decoder, asked, references
+):
+    directories, models, students = taught
+    student, teachers = students[decoder], models[: asked or 1]
+    kd |= {"ensemble_weights": kd["ensemble_weights"] if asked == TEACHERS else ()}
+    if kd["divergence"] == "reverse_kl":
+        kd["soft_k"] = 0
+    student.kd = Distillation(**kd, teachers=tuple(map(str, directories[:asked])))
+    student.teachers = ()
+    student.ctc_weight, student.criterion_att.smoothing = ctc_weight, smoothing
+    generator = torch.Generator().manual_seed(sum(frames for frames, _ in batch))
+    utterances = []
+    for frames, hypotheses in batch:
+        tokens, counts = zip(*(hypotheses[:1] if references else hypotheses), strict=True)
+        counts = [counts[0] + 1, *counts[1:]]  # the first one is there, whatever became of the others
+        weights = [count / sum(counts) for count in counts]
+        utterances.append((torch.randn(frames, 20, generator=generator), list(tokens), weights))
+    alone = [written_out(student, teachers, utterance) for utterance in utterances]
+    # collated, with noise where the padding is: it must not matter
+    longest = max(len(speech) for speech, _, _ in utterances)
+    speech = torch.full((len(batch), longest, 20), 9.0)
+    for row, (one, _, _) in zip(speech, utterances, strict=True):
+        row[: len(one)] = one
+    given = batch_of([tokens for _, tokens, _ in utterances], [weights for _, _, weights in utterances])
+    text, text_lengths = torch.full((len(batch), 1), 2), torch.ones(len(batch), dtype=torch.long)
+    if references:
+        text, text_lengths = given["kd_hyps"], given["kd_hyp_lens"][:, 0]
+        given = {}
+    if not asked:
+        pad = functools.partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+        given["kd_soft"] = pad([stored(rows, kd["soft_k"]) for _, _, rows, _ in alone])
+        given["kd_ctc"] = pad([stored(rows, kd["soft_k"]) for _, _, _, rows in alone])
+        given["kd_ctc_lengths"] = torch.tensor([len(rows) for _, _, _, rows in alone])
+    loss, stats, weight = student(
+        speech, torch.tensor([len(one) for one, _, _ in utterances]), text, text_lengths, **given
+    )
+    assert weight == len(batch)
+    expected = sum(one for one, _, _, _ in alone) / len(batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
+    for name in ("loss_ctc", "loss_att", "loss_word", "loss_frames"):
+        if stats.get(name) is not None:
+            part = sum(parts[name] for _, parts, _, _ in alone) / len(batch)
+            assert float(stats[name]) == pytest.approx(part.item(), rel=1e-4, abs=1e-5), name
+    leaves = [student.encoder.project.weight, student.encoder.layers[0].norm.bias]
+    for one, other in zip(*(torch.autograd.grad(x, leaves) for x in (loss, expected)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
