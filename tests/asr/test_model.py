@@ -345,7 +345,7 @@ def word_level(kd, logits, q):
 
 
 def written_out(student, teachers, utterance):
-    """Loss, its parts, and the teachers' distributions of all steps and of frames, of an utterance with its hypotheses."""
+    """Loss, its parts, and the teachers' distributions of all steps and of frames, of one utterance."""
     kd, (speech, hypotheses, weights) = student.kd, utterance
     length, smoothing = torch.tensor([len(speech)]), student.criterion_att.smoothing
     encoded = {model: model.encode(speech[None].clone(), length) for model in (student, *teachers)}

@@ -60,3 +60,43 @@ def test_gradcheck(name):
     logits = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
     logq = torch.randn(3, 4, dtype=torch.double).log_softmax(-1)
     assert torch.autograd.gradcheck(lambda z: FUNCTIONS[name](logq, z.log_softmax(-1)), logits)
+
+
+def written_out(name, q, p, beta=0.5):
+    """Of two distributions, by the formula, in plain numbers."""
+
+    def kl(one, other):
+        if any(a > 0 and b == 0 for a, b in zip(one, other, strict=True)):
+            return math.inf
+        return sum(a * math.log(a / b) for a, b in zip(one, other, strict=True) if a > 0)
+
+    m = [beta * a + (1 - beta) * b for a, b in zip(q, p, strict=True)]
+    return {
+        "kl": kl(q, p),
+        "reverse_kl": kl(p, q),
+        "js": beta * kl(q, m) + (1 - beta) * kl(p, m),
+        "tv": sum(abs(a - b) for a, b in zip(q, p, strict=True)) / 2,
+    }[name]
+
+
+COUNTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=5)
+
+
+@given(st.lists(COUNTS.filter(lambda rows: all(map(sum, zip(*rows, strict=True)))), min_size=1, max_size=3), st.data())
+def test_every_divergence_is_its_formula_zeros_included(rows, data):
+    """Rows of several lengths, filled with zeros; JS at any beta, too. What cannot be told apart is infinite."""
+    width = max(map(len, rows))
+    table = torch.zeros(2, len(rows), width, dtype=torch.double)
+    for number, row in enumerate(rows):
+        table[:, number, : len(row)] = torch.tensor(row).t() / torch.tensor(row).sum(0)[:, None]
+    for name, function in FUNCTIONS.items():
+        expected = [written_out(name, q.tolist(), p.tolist()) for q, p in zip(*table, strict=True)]
+        assert function(*table.log()).tolist() == pytest.approx(expected, abs=1e-9), name
+    beta = data.draw(st.sampled_from([0.1, 0.3, 0.8]))
+    expected = [written_out("js", q.tolist(), p.tolist(), beta) for q, p in zip(*table, strict=True)]
+    assert jensen_shannon(*table.log(), beta).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_names_of_the_options():
+    named = {"kl": kl, "reverse_kl": reverse_kl, "js": jensen_shannon, "tv": total_variation}
+    assert named == FUNCTIONS

@@ -4,7 +4,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kdasr.losses import MEANS
 from kdasr.losses.divergences import kl
 from kdasr.losses.ensemble import combined, wer_weights
 
@@ -44,3 +47,34 @@ def test_wer_weights():
     a, b = math.exp(0.9), math.exp(0.7)
     assert wer_weights([0.1, 0.3]) == pytest.approx([a / (a + b), b / (a + b)])
     assert sum(wer_weights([0.05, 0.2, 1.3])) == pytest.approx(1)
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda members: st.tuples(
+            st.lists(st.integers(1, 9), min_size=members, max_size=members),
+            st.lists(
+                st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=3), min_size=2, max_size=2),
+                min_size=members,
+                max_size=members,
+            ),
+        )
+    )
+)
+def test_means_of_several_rows_are_their_formulas(drawn):
+    counts, tables = drawn
+    weights = [count / sum(counts) for count in counts]
+    members = [[[one / sum(row) for one in row] for row in table] for table in tables]
+    logp = torch.tensor(members, dtype=torch.double).log()
+    for mean in MEANS:
+        found = combined(logp, weights, mean).exp()
+        for row in range(2):
+            columns = list(zip(*(member[row] for member in members), strict=True))
+            pairs = [list(zip(weights, column, strict=True)) for column in columns]
+            if mean == "arithmetic":
+                expected = [sum(w * p for w, p in column) for column in pairs]
+            else:
+                expected = [math.prod(p**w for w, p in column) for column in pairs]
+                expected = [one / sum(expected) for one in expected]
+            assert found[row].tolist() == pytest.approx(expected, rel=1e-9), mean
+    assert torch.equal(combined(logp, weights), combined(logp, weights, "arithmetic"))

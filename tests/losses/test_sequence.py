@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
 
@@ -121,3 +123,83 @@ def test_steps_that_share_a_prefix():
 def test_only_the_best_hypothesis():
     weights = torch.tensor([[0.2, 0.5, 0.3], [0.5, 0.5, 0.0]])
     assert best_only(weights).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+@st.composite
+def trees(draw):
+    """Log-probabilities (N, V), paths, targets and weights: steps share prefixes, some hypotheses are not there."""
+    batch, hyps, steps = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    vocabulary, nodes = draw(st.integers(2, 5)), draw(st.integers(1, 6))
+    torch.manual_seed(draw(st.integers(0, 99)))
+    lens = torch.tensor(draw(st.lists(st.integers(0, steps), min_size=batch * hyps, max_size=batch * hyps)))
+    behind = torch.arange(steps) >= lens.view(batch, hyps, 1)
+    targets = torch.randint(0, vocabulary, (batch, hyps, steps)).masked_fill(behind, PADDING)
+    path = torch.randint(0, nodes, (batch, hyps, steps)).masked_fill(behind, PADDING)
+    counts = torch.randint(0, 4, (batch, hyps)).double()
+    counts[:, 0] += 1
+    absent = torch.rand(batch, hyps) < 0.2  # no step of it is asked for, though it has targets
+    path = path.masked_fill(absent[..., None], PADDING)
+    logp = torch.randn(nodes, vocabulary, dtype=torch.double).log_softmax(-1)
+    return logp, path, targets, counts / counts.sum(1, keepdim=True)
+
+
+@settings(max_examples=150)
+@given(trees(), st.sampled_from([0.0, 0.1, 0.5]))
+def test_losses_of_trees_are_written_out(tree, smoothing):
+    """Utterance by utterance, hypothesis by hypothesis, step by step, target by target."""
+    logp, path, targets, weights = tree
+    total = right = counted = 0.0
+    of_prefix = [0.0] * len(logp)
+    others = logp.size(1) - 1
+    for b, row in enumerate(path.tolist()):
+        for k, nodes in enumerate(row):
+            weight = weights[b, k].item()
+            for step, node in enumerate(nodes):
+                if node == PADDING:
+                    continue
+                target = targets[b, k, step].item()
+                for token in range(logp.size(1)):
+                    share = 1 - smoothing if token == target else smoothing / others
+                    if share:
+                        total += weight * share * (math.log(share) - logp[node, token].item())
+                counted += weight
+                right += weight * (logp[node].argmax().item() == target)
+                of_prefix[node] += weight
+    found = attention_loss(logp, path, targets, weights, smoothing)
+    assert found.item() == pytest.approx(total / len(path), abs=1e-9)
+    assert prefix_weights(path, weights, len(logp)).tolist() == pytest.approx(of_prefix)
+    if counted:
+        assert accuracy(logp, path, targets, weights).item() == pytest.approx(right / counted)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 6), st.lists(st.tuples(st.lists(st.integers(1, 3), max_size=3), st.integers(0, 3)))),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_ctc_of_a_batch_is_the_mean_of_its_hypotheses(batch):
+    """Each hypothesis alone with the frames of its own utterance, by torch; hypotheses of weight zero count nothing."""
+    hyps = max(len(one) for _, one in batch) + 1
+    longest = max((len(tokens) for _, one in batch for tokens, _ in one), default=0)
+    targets = torch.full((len(batch), hyps, max(longest, 1)), PADDING)
+    weights = torch.zeros(len(batch), hyps)
+    frames = torch.tensor([count for count, _ in batch])
+    logits = torch.randn(len(batch), int(frames.max()), 4)
+    expected = 0.0
+    for b, (count, one) in enumerate(batch):
+        named = [([1], 1), *one]
+        for k, (tokens, mass) in enumerate(named):
+            targets[b, k, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            weights[b, k] = mass / sum(mass for _, mass in named)
+            alone = torch.nn.functional.ctc_loss(
+                logits[b, :count].log_softmax(-1), torch.tensor(tokens, dtype=torch.long), [count], [len(tokens)],
+                reduction="none",
+            )  # fmt: skip
+            if torch.isfinite(alone) and mass:
+                expected += weights[b, k].item() * alone.item() / len(batch)
+    assert ctc_loss(logits, frames, targets, weights).item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert torch.equal(best_only(weights).argmax(1), weights.argmax(1))
+    assert torch.equal(best_only(weights).sum(1), torch.ones(len(batch)))

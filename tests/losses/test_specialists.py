@@ -125,3 +125,55 @@ def test_confusable_classes_come_together():
         confusable(probabilities, 7)
     with pytest.raises(UserError, match="fewer than 3 groups"):
         confusable(np.full((10, 4), 0.25), 3)
+
+
+def partitions(items, groups):
+    """All ways to put items into so many groups, none of them empty."""
+    if len(items) == groups:
+        yield [[item] for item in items]
+    elif groups and items:
+        first, *rest = items
+        for part in partitions(rest, groups):
+            for place in range(groups):
+                yield [[first, *group] if number == place else group for number, group in enumerate(part)]
+        for part in partitions(rest, groups - 1):
+            yield [[first], *part]
+
+
+def test_groups_are_the_best_of_all_partitions():
+    """Of seven classes in three groups all 301 partitions are looked at: none is narrower than what was found."""
+    assert len(list(partitions(list(range(7)), 3))) == 301
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        probabilities = generator.dirichlet([0.3] * 7, 60)
+        columns = np.cov(probabilities, rowvar=False)
+
+        def spread(groups, columns=columns):
+            return sum(float(((columns[one] - columns[one].mean(0)) ** 2).sum()) for one in groups)
+
+        found = confusable(probabilities, 3, seed)
+        assert sorted(one for group in found for one in group) == list(range(7)) and found == sorted(map(sorted, found))
+        assert spread(found) == pytest.approx(min(map(spread, partitions(list(range(7)), 3))), rel=1e-9)
+
+
+def test_labels_without_some_of_the_classes():
+    assert with_dustbin(torch.tensor([0, 1]), [1, 5]).tolist() == [2, 0]
+    assert with_dustbin(torch.tensor([3, 2]), [0]).tolist() == [1, 1]
+
+
+def test_every_row_may_be_drawn():
+    special = torch.tensor([True, False, False, True, False])
+    drawn = half_special(special, 400)
+    assert drawn[:200].unique().tolist() == [0, 3] and drawn[200:].unique().tolist() == [1, 2, 4]
+    alone = half_special(torch.tensor([False, True]), 3)
+    assert alone.tolist() == [1, 0, 0]
+    assert half_special(special, 1).tolist()[0] in (1, 2, 4)  # of an odd number the rest has one more
+
+
+def test_more_best_classes_than_there_are_ask_all():
+    generator = np.random.default_rng(3)
+    general, said = logp(generator, 4, 5), [logp(generator, 4, 3), logp(generator, 4, 2)]
+    every = together(general, said, [[0, 1], [4]], best=5)
+    torch.testing.assert_close(together(general, said, [[0, 1], [4]], best=9), every)
+    torch.testing.assert_close(together(general, said, [[0, 1], [4]]), together(general, said, [[0, 1], [4]], best=1))
+    assert every.dtype == torch.double

@@ -69,3 +69,24 @@ def test_draws_have_the_gradient_of_the_whole_in_expectation():
     draws = torch.multinomial(logq.exp(), 200_000, replacement=True)  # (1, J)
     (sampled,) = torch.autograd.grad(word_losses(logits, draws, torch.zeros(draws.shape)).sum(), logits)
     torch.testing.assert_close(sampled, whole, rtol=0, atol=5e-3)
+
+
+def test_bounds_and_defaults_by_hand():
+    """R of a sure teacher is 13.8 alpha: 1 - Q is 1e-6 at least. Adaptive with lambda 1: w = Q."""
+    assert trust(torch.tensor([0.0]), 1.0).item() == pytest.approx(13.8155, rel=1e-4)
+    assert trust(torch.tensor([math.log(0.9999)], dtype=torch.double), 1.0).item() == pytest.approx(9.2103, rel=1e-4)
+    gold = torch.tensor([0.8, 0.25]).log()
+    hard, soft = coefficients("adaptive", gold, torch.tensor([True, False]), 0.1)
+    assert soft.tolist() == pytest.approx([0.8, 0.25]) and hard.tolist() == pytest.approx([0.2, 0.75])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_of_every_objective_a_row_does_not_know_the_others(objective):
+    gold = torch.rand(5).log()
+    best = torch.rand(5) > 0.5
+    together = coefficients(objective, gold, best, 0.3, 2.0)
+    for row in range(5):
+        alone = coefficients(objective, gold[row : row + 1], best[row : row + 1], 0.3, 2.0)
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one[row : row + 1], other)
+            assert one.dtype == gold.dtype and not one.requires_grad

@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.errors import UserError
+from kdasr.losses import DIVERGENCES
 from kdasr.losses.divergences import FUNCTIONS
-from kdasr.losses.word import mixed, most_probable, word_loss
+from kdasr.losses.word import mixed, most_probable, word_loss, word_losses
 
 
 def test_by_hand():
@@ -76,3 +79,56 @@ def test_gradcheck(divergence):
 
 def test_mixed():
     assert mixed(torch.tensor(4.0), torch.tensor(8.0), 0.25).item() == 5.0
+
+
+@settings(max_examples=150)
+@given(
+    divergence=st.sampled_from(DIVERGENCES),
+    temperature=st.sampled_from([0.5, 1.0, 2.0, 7.0]),
+    shape=st.tuples(st.integers(1, 4), st.integers(2, 6)),
+    kept=st.integers(0, 7),
+    seed=st.integers(0, 99),
+)
+def test_every_divergence_at_every_temperature_by_its_formula(divergence, temperature, shape, kept, seed):
+    """T^2 D(q, p) of each row, what is kept renormalised; ids in an order of their own, or none where all are kept."""
+    torch.manual_seed(seed)
+    rows, vocabulary = shape
+    logits, logq = 3 * torch.randn(shape), (3 * torch.randn(shape)).log_softmax(-1)
+    ids, values = most_probable(logq, kept)
+    assert ids.shape == (rows, min(kept or vocabulary, vocabulary))
+    assert torch.equal(ids, logq.argsort(-1, descending=True)[:, : ids.size(1)])
+    order = torch.randperm(ids.size(1))
+    given_ids, given_values = ids[:, order], values[:, order] + 1.5  # up to a constant
+    weights = torch.rand(rows)
+    if divergence == "reverse_kl" and ids.size(1) < vocabulary:
+        with pytest.raises(UserError, match=f"{ids.size(1)} of {vocabulary} tokens are kept; it needs all"):
+            word_loss(logits, given_ids, given_values, weights, temperature, divergence)
+        return
+    p = (logits.double() / temperature).softmax(-1)
+    q = torch.zeros_like(p).scatter(1, ids, (values.double() / temperature).softmax(-1))
+    expected = temperature**2 * FUNCTIONS[divergence](q.log(), p.log())
+    found = word_losses(logits, given_ids, given_values, temperature, divergence)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    total = word_loss(logits, given_ids, given_values, weights, temperature, divergence)
+    assert total.item() == pytest.approx((weights * expected).sum().item(), rel=1e-4, abs=1e-4)
+    if ids.size(1) == vocabulary:
+        torch.testing.assert_close(
+            word_losses(logits, None, logq, temperature, divergence), found, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_the_defaults_are_kl_at_a_temperature_of_one():
+    logits, logq = torch.randn(3, 5), torch.randn(3, 5).log_softmax(-1)
+    ids = torch.arange(5).expand(3, 5)
+    expected = torch.nn.functional.kl_div(logits.log_softmax(-1), logq, log_target=True, reduction="sum")
+    torch.testing.assert_close(word_loss(logits, ids, logq, torch.ones(3)), expected)
+    torch.testing.assert_close(word_losses(logits, None, logq).sum(), expected)
+
+
+@pytest.mark.parametrize("divergence", ["kl", "js", "tv"])
+def test_what_the_teacher_excludes_is_no_trouble(divergence):
+    logits = torch.tensor([[0.3, 0.1, -0.2]], requires_grad=True)
+    logq = torch.tensor([[0.0, -math.inf, -math.inf]])
+    value = word_losses(logits, None, logq, 2.0, divergence)
+    value.sum().backward()
+    assert torch.isfinite(value).all() and torch.isfinite(logits.grad).all()
