@@ -423,7 +423,8 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(
         kd["soft_k"] = 0
     student.kd = Distillation(**kd, teachers=tuple(map(str, directories[:asked])))
     student.teachers = ()
-    student.ctc_weight, student.criterion_att.smoothing = ctc_weight, smoothing
+    student.ctc_weight = ctc_weight
+    student.criterion_att.smoothing, student.criterion_att.confidence = smoothing, 1 - smoothing
     generator = torch.Generator().manual_seed(sum(frames for frames, _ in batch))
     utterances = []
     for frames, hypotheses in batch:
