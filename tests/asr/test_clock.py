@@ -18,29 +18,33 @@ from pathlib import Path
 from kdasr.asr import clock
 clock.EVERY = 0.05
 with clock.Clock(Path(sys.argv[1])):
-    print("begun", flush=True)
-    end = time.time() + 60
-    while time.time() < end:
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
         pass
+    print("begun", flush=True)
+    time.sleep(600)
 """
 
 
-def killed(out, seconds):
-    """A run that works for some seconds, and is killed."""
+def killed(out, seconds, earlier=0.0):
+    """A run that works, and is killed when its file tells of so many seconds more than `earlier`."""
     process = subprocess.Popen([sys.executable, "-c", KILLED, out], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
-    time.sleep(seconds)
+    while read_json(out / clock.FILE)["wall"] < earlier + seconds:
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
 
 def test_killed_runs_count(tmp_path):
-    killed(tmp_path, 0.6)
+    began = time.time()
+    killed(tmp_path, 0.4)
     first = read_json(tmp_path / clock.FILE)
-    assert first["running"] and 0.4 < first["wall"] < 5 and first["cpu"] > 0 and first["interrupted"] == 0
-    killed(tmp_path, 0.6)
+    assert first["running"] and 0.4 <= first["wall"] < time.time() - began and first["interrupted"] == 0
+    assert 0.05 <= first["cpu"] < first["wall"] + 0.1
+    killed(tmp_path, 0.4, first["wall"])
     second = read_json(tmp_path / clock.FILE)
-    assert second["interrupted"] == 1 and second["wall"] > first["wall"] + 0.4
+    assert second["interrupted"] == 1 and second["wall"] >= first["wall"] + 0.4 and second["cpu"] >= first["cpu"] + 0.05
     with clock.Clock(tmp_path) as now:
         time.sleep(0.1)
     spent = now.spent()
@@ -64,7 +68,52 @@ def test_of_older_versions_and_damaged(tmp_path):
     write_json(tmp_path / clock.FILE, {"wall": 10.0, "cpu": 7.0})
     with clock.Clock(tmp_path) as now:
         pass
-    assert 10 < now.spent().wall < 11 and now.spent().cpu >= 7
+    assert now.spent().wall == pytest.approx(10 + time.time() - now.began, abs=0.1)
+    assert now.spent().cpu == pytest.approx(7 + clock.cpu_seconds() - now.cpu, abs=0.1)
     write_json(tmp_path / clock.FILE, {"wall": "long"})
     with pytest.raises(UserError, match=r"seconds\.json: holds no seconds of a training"):
         clock.Clock(tmp_path)
+
+
+def test_seconds_are_those_since_it_began(tmp_path):
+    """And those of runs before; of CPU time, what the process had used by then is not the training's."""
+    write_json(tmp_path / clock.FILE, {"wall": 50.0, "cpu": 30.0, "interrupted": 2, "running": True})
+    before = clock.cpu_seconds()
+    now = clock.Clock(tmp_path)
+    assert now.before == clock.Spent(50.0, 30.0, 3, False)
+    assert before <= now.cpu <= clock.cpu_seconds()
+    now.began -= 1000
+    now.cpu -= 100
+    spent = now.spent()
+    assert spent.wall == pytest.approx(1050, abs=30) and spent.cpu == pytest.approx(130, abs=30)
+    assert not spent.running and now.spent(running=True).running
+    with now:
+        there = read_json(tmp_path / clock.FILE)
+        assert there["running"] and there["interrupted"] == 3 and there["wall"] == pytest.approx(1050, abs=30)
+    assert read_json(tmp_path / clock.FILE)["running"] is False and not now.thread.is_alive()
+
+
+def test_cpu_seconds_of_children_and_of_the_system_count():
+    """Those of a child that has ended: what the kernel says of it, user and system."""
+    before, known = clock.cpu_seconds(), os.times()
+    code = "import os\nwhile os.times().system < 0.1 or os.times().user < 0.1: os.stat('/'), sum(range(9999))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    children = os.times().children_user - known.children_user, os.times().children_system - known.children_system
+    assert min(children) >= 0.1
+    assert clock.cpu_seconds() - before >= sum(children) - 0.02
+    assert clock.cpu_seconds() == pytest.approx(sum(os.times()[:4]), abs=0.05)
+
+
+def test_what_is_lost_of_a_killed_run_are_seconds():
+    assert 1 <= clock.EVERY <= 10
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), UserError("the disk is full")])
+def test_a_full_disk_does_not_end_the_training_by_way_of_its_clock(tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(clock, "write_json", full)
+    with clock.Clock(tmp_path) as now:
+        pass
+    assert now.spent().wall >= 0 and not (tmp_path / clock.FILE).exists()

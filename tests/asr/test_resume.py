@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tiny_training import batch_of, build, epoch, rows, train, write_place
 from training_driver import KILLS
 
+from kdasr.asr.resume import mend
+from kdasr.asr.worker import whole
+from kdasr.errors import UserError
 from kdasr.espnet import load_model
 from kdasr.files import read_json
 
@@ -113,3 +117,73 @@ def test_use_amp_without_a_gpu_is_float32(tmp_path):
     assert train(tmp_path, tmp_path / "plain") == 0
     amp, plain = (load_model(tmp_path / name)[0].state_dict() for name in ("amp", "plain"))
     assert_equal(amp, plain)
+
+
+BEST = [["valid", "acc", "max"], ["valid", "loss", "min"], ["train", "loss", "min"], ["valid", "cer", "min"]]
+
+
+def begun(out, epochs, killed_before):
+    """What ESPnet's trainer has written in epochs of these accuracies and losses, but for the last of its files."""
+    from espnet2.train.reporter import Reporter
+
+    reporter = Reporter()
+    out.mkdir()
+    (out / "config.yaml").write_text(yaml.safe_dump({"best_model_criterion": BEST}))
+    for number, (accuracy, loss) in enumerate(epochs, 1):
+        reporter.set_epoch(number)
+        for phase in ("train", "valid"):
+            with reporter.observe(phase) as observed:
+                observed.register({"acc": torch.tensor(accuracy), "loss": torch.tensor(loss)})
+                observed.next()
+        model = {"w": torch.full((2,), float(number))}
+        torch.save({"model": model, "reporter": reporter.state_dict()}, out / "checkpoint.pth")
+        if number < len(epochs) or killed_before == "links":
+            torch.save(model, out / f"{number}epoch.pth")
+        if number < len(epochs):
+            for link in ("latest.pth", "valid.acc.best.pth"):
+                (out / link).unlink(missing_ok=True)
+                (out / link).symlink_to(f"{number}epoch.pth")
+    return out
+
+
+@pytest.mark.parametrize("killed_before", ["weights", "links"])
+@pytest.mark.parametrize(
+    ("epochs", "best"),
+    [
+        ([(0.5, 3.0)], {"acc": 1, "loss": 1}),
+        ([(0.5, 3.0), (0.7, 2.0), (0.6, 1.0)], {"acc": 2, "loss": 3}),
+        ([(0.9, 1.0), (0.7, 2.0)], {"acc": 1, "loss": 1}),
+        ([(0.5, 3.0), (0.5, 4.0), (0.8, 3.5)], {"acc": 3, "loss": 1}),
+    ],
+)
+def test_what_a_kill_left_is_mended(tmp_path, epochs, best, killed_before):
+    out = begun(tmp_path / "m", epochs, killed_before)
+    last = len(epochs)
+    if killed_before == "links":  # what is there is left
+        torch.save({"w": torch.full((2,), 77.0)}, out / f"{last}epoch.pth")
+    mend(out)
+    written = 77.0 if killed_before == "links" else float(last)
+    assert weights(out / f"{last}epoch.pth")["w"].tolist() == [written] * 2
+    links = {path.name: str(path.readlink()) for path in out.iterdir() if path.is_symlink()}
+    assert links == {
+        "latest.pth": f"{last}epoch.pth",
+        "valid.acc.best.pth": f"{best['acc']}epoch.pth",
+        "valid.loss.best.pth": f"{best['loss']}epoch.pth",
+        "train.loss.best.pth": f"{best['loss']}epoch.pth",
+    }
+    there = {path.name: path.lstat().st_mtime_ns for path in out.glob("*epoch.pth")}
+    mend(out)  # nothing is left to do
+    assert {path.name: path.lstat().st_mtime_ns for path in out.glob("*epoch.pth")} == there
+
+
+def test_what_no_training_wrote_is_not_mended(tmp_path):
+    mend(tmp_path)
+    assert not list(tmp_path.iterdir())
+    torch.save({"model": {}}, tmp_path / "checkpoint.pth")
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    with pytest.raises(UserError, match=r"checkpoint\.pth or config\.yaml is not of a training of ESPnet's"):
+        mend(tmp_path)
+    whole(torch.save)({"model": {}}, tmp_path / "checkpoint.pth")
+    torch.save({"model": {"w": torch.ones(1)}}, tmp_path / "checkpoint.pth")
+    with pytest.raises(UserError, match=r"checkpoint\.pth: was changed after it was written"):
+        mend(tmp_path)
