@@ -123,3 +123,98 @@ def test_sampling_feeds_own_tokens():
     torch.testing.assert_close(logits_of(decoder, hs, lens, one), logits_of(decoder, hs, lens, other))
     decoder.eval()
     assert not torch.allclose(logits_of(decoder, hs, lens, one), logits_of(decoder, hs, lens, other))
+
+
+def test_dropout_is_on_embeddings_and_before_the_output():
+    """With a rate of one the output is its bias; with the output's taken away, embeddings do not matter."""
+    for layers in (1, 2):
+        decoder = AttentionDecoder(11, 6, hidden_size=8, num_layers=layers, dropout_rate=1.0).train()
+        hs, lens, ys = torch.randn(1, 9, 6), torch.tensor([9]), torch.tensor([[[10, 1, 2]]])
+        logits = logits_of(decoder, hs, lens, ys)
+        torch.testing.assert_close(logits[0, 0], decoder.output.bias.expand(3, 11))
+        prefixes = prefixes_of(ys, torch.ones(1, 1, dtype=torch.bool))
+        decoder.output = torch.nn.Sequential()  # what stands before it, seen with its own dropout undone
+        decoder.dropout = HalfOff()
+        one = decoder.forward_prefixes(hs, lens, prefixes)
+        decoder.embed.weight.data.normal_()
+        torch.testing.assert_close(decoder.forward_prefixes(hs, lens, prefixes), one)
+    assert AttentionDecoder(11, 6).dropout.p == 0.1 and AttentionDecoder(11, 6, dropout_rate=0.3).dropout.p == 0.3
+
+
+class HalfOff(torch.nn.Module):
+    """Drops all the first time that it is called, nothing the second time, and so on."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * 0 if self.calls % 2 else x
+
+
+def test_sampling_takes_the_own_token_as_often_as_asked(monkeypatch):
+    """Of each prefix of a tree the best token after its own parent, all units of its embedding or none."""
+    torch.manual_seed(3)
+    decoder = AttentionDecoder(11, 6, hidden_size=8, attention_size=4, sampling_probability=0.3, dropout_rate=0.0)
+    hs, lens = torch.randn(2, 9, 6), torch.tensor([9, 7])
+    ys = torch.tensor([[[10, 1, 2], [10, 1, 3], [10, 4, 2]], [[10, 5, 5], [10, 6, 5], [10, 7, 1]]])
+    prefixes = prefixes_of(ys, torch.ones(2, 3).bool())
+    advance, fed = decoder._advance, []
+
+    def told(embedded, state, memory):
+        fed.append(embedded[:, 0].detach().clone())
+        features = advance(embedded, state, memory)
+        given.append(features[0].detach()[:, 0])
+        return features
+
+    monkeypatch.setattr(decoder, "_advance", told)
+    own = of_target = 0
+    for _ in range(60):
+        given = []
+        fed.clear()
+        decoder.forward_prefixes(hs, lens, prefixes)
+        start = prefixes.sizes[0]
+        for step in (1, 2):
+            for row, embedding in enumerate(fed[step]):
+                node = start + row
+                above = int(prefixes.parent[node]) - (start - prefixes.sizes[step - 1])
+                best = int(decoder.output(given[step - 1][above]).argmax())
+                target = int(prefixes.tokens[node])
+                if best == target:
+                    continue
+                own += torch.equal(embedding, decoder.embed.weight[best])
+                of_target += torch.equal(embedding, decoder.embed.weight[target])
+            start += prefixes.sizes[step]
+    assert 0.25 < own / (own + of_target) < 0.35 and own + of_target > 400
+
+
+def test_the_centre_is_where_attention_looked_most(decoder):
+    align = torch.tensor([[[0.1, 0.7, 0.2], [0.5, 0.1, 0.4]]])
+    state = State(torch.zeros(1, 2, 2, 8), torch.zeros(1, 2, 2, 8), torch.zeros(1, 2, 6), align)
+    assert decoder.centre(state).tolist() == [[1, 0]]
+
+
+def test_behind_the_end_logits_are_zero(decoder):
+    hs, lens, ys = torch.randn(2, 9, 6), torch.tensor([9, 4]), torch.randint(0, 11, (2, 5))
+    logits, found = decoder(hs, lens, ys, torch.tensor([5, 2]))
+    assert logits[1, 2:].abs().max() == 0 and logits[1, :2].abs().min() > 0 and found.tolist() == [5, 2]
+    torch.testing.assert_close(logits[1, :2], decoder(hs[1:, :4], lens[1:], ys[1:, :2], torch.tensor([2]))[0][0])
+
+
+def test_attention_is_its_formula():
+    """e = w . tanh(key + query + location of the alignment around each frame), one frame after the other."""
+    decoder = AttentionDecoder(7, 3, hidden_size=4, attention_size=5, kernel_size=3).double().eval()
+    hs, lens = torch.randn(2, 6, 3).double(), torch.tensor([6, 4])
+    memory = decoder.remember(hs, lens)
+    align, top = torch.rand(2, 2, 6).double(), torch.randn(2, 2, 4).double()
+    context, found = decoder._attend(top, align, memory)
+    for b, length in enumerate(lens.tolist()):
+        for k in range(2):
+            energies = []
+            for s in range(length):
+                around = torch.tensor([align[b, k, s + d] if 0 <= s + d < 6 else 0.0 for d in (-1, 0, 1)]).double()
+                mixed = decoder.key(hs[b, s]) + decoder.query(top[b, k]) + decoder.location(around)
+                energies.append(decoder.energy(torch.tanh(mixed)))
+            expected = torch.softmax(torch.cat(energies), 0)
+            torch.testing.assert_close(found[b, k, :length], expected)
+            assert found[b, k, length:].tolist() == [0.0] * (6 - length)
+            torch.testing.assert_close(context[b, k], expected @ hs[b, :length])

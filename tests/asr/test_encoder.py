@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdasr.asr.encoder import BidirectionalLayer, ConvRNNEncoder, reversal
+from kdasr.asr.encoder import BidirectionalLayer, ConvRNNEncoder, padding, reversal
 
 
 @pytest.mark.parametrize("rnn_type", ["lstm", "gru"])
@@ -46,3 +46,27 @@ def test_sizes_of_the_paper():
         sizes[name] = sum(p.numel() for p in encoder.layers.parameters())
         assert sizes[name] == layers * (2 * (2 * 3 * hidden * hidden + 2 * 3 * hidden) + 2 * hidden)
     assert sizes["small"] / sizes["teacher"] < 0.1
+
+
+def test_dropout_stands_behind_the_projection_and_in_each_layer():
+    """With a rate of one nothing of the input is left: a layer is the norm of what it reads, and that is zero."""
+    encoder = ConvRNNEncoder(20, 8, 2, conv_channels=2, dropout_rate=1.0).train()
+    found, lens, _ = encoder(torch.randn(2, 20, 20), torch.tensor([20, 12]))
+    assert lens.tolist() == [5, 3] and found.abs().max() == 0  # nothing was projected, and what is zero has norm zero
+    layer = BidirectionalLayer(8, "gru", 1.0).train()
+    x = torch.randn(2, 5, 8)
+    torch.testing.assert_close(layer(x, reversal(torch.tensor([5, 3]), 5)), layer.norm(x))
+    assert encoder.output_size() == 8
+
+
+@pytest.mark.parametrize("strides", [(2, 2), (3, 1), (1, 1), (3, 2)])
+def test_lengths_are_rounded_up(strides):
+    encoder = ConvRNNEncoder(8, 4, 1, conv_channels=2, time_strides=strides).eval()
+    lens = torch.arange(1, 14)
+    _, found, _ = encoder(torch.randn(13, 13, 8), lens)
+    assert found.tolist() == [-(-(-(-size // strides[0])) // strides[1]) for size in lens.tolist()]
+
+
+def test_reversal_and_padding_by_hand():
+    assert reversal(torch.tensor([3, 1, 4]), 4).tolist() == [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]
+    assert padding(torch.tensor([0, 2, 3]), 3).tolist() == [[True] * 3, [False, False, True], [False] * 3]

@@ -10,7 +10,7 @@ import torch
 import yaml
 from tiny_training import TOKENS, train, write_place, write_tokens
 
-from kdasr.asr.init import layer_lists, match, place
+from kdasr.asr.init import describe, layer_lists, match, matched, place
 from kdasr.cli import main
 from kdasr.espnet import load_model, register
 from kdasr.files import read_json, write_json
@@ -231,3 +231,43 @@ def test_what_cannot_work_is_refused(root, tmp_path, capsys):
     assert "train the model first" in capsys.readouterr().err
     assert train(root, tmp_path / "a", "--mask", tmp_path / "mask.pth") == 1
     assert "kdasr prune" in capsys.readouterr().err
+
+
+def test_halves_are_rounded_up_and_there_is_no_layer_beyond_the_last():
+    assert [place(i, 3, 4, "spaced") for i in range(3)] == [0, 2, 3]  # 1.5 is 2
+    assert [place(i, 5, 3, "spaced") for i in range(5)] == [0, 1, 1, 2, 2]
+    assert matched(5, 3, "first") == [0, 1, 2] and matched(2, 2, "first") == [0, 1]
+    assert matched(4, 4, "spaced") == [0, 1, 2, 3]
+
+
+def test_what_is_copied_is_the_students_own_and_of_its_shape():
+    source = {
+        "a.weight": torch.ones(2, 3),
+        "b.weight": torch.ones(4),
+        "c": torch.ones(1),
+        "normalize.mean": torch.ones(1),
+    }
+    student = {"a.weight": torch.zeros(3, 2), "b.weight": torch.zeros(4), "d": torch.zeros(5)}
+    copied, report = match(student, source, "spaced")
+    assert list(copied) == ["b.weight"] and copied["b.weight"].data_ptr() != source["b.weight"].data_ptr()
+    copied["b.weight"].zero_()
+    assert source["b.weight"].tolist() == [1.0] * 4
+    assert report == {
+        "copied": 1, "of": 3, "values": 4, "of_values": 15, "lists": {}, "not_copied": ["a.weight", "d"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ([], None),
+        (list("abcde"), "  new: a, b, c, d, e"),
+        (list("abcdef"), "  new: a, b, c, d, e and 1 more"),
+        (list("abcdefgh"), "  new: a, b, c, d, e and 3 more"),
+    ],
+)
+def test_a_report_in_words(left, said):
+    report = {"copied": 2, "of": 9, "values": 1, "of_values": 3, "lists": {"x.layers": [0, 3]}, "not_copied": left}
+    lines = describe("exp/t", report)
+    assert lines[:2] == ["exp/t: 2 of 9 tensors taken, 33.3 % of the values", "  layers of x.layers: 0 3"]
+    assert lines[2:] == ([said] if said else [])

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kdasr.asr.model import unpack, unpack_rows
 from kdasr.asr.settings import Distillation
 from kdasr.asr.task import KDTask
+from kdasr.asr.teachers import Teachers
+from kdasr.asr.teachers import names as names_of
 from kdasr.errors import UserError
 from kdasr.espnet import load_model
 
@@ -285,12 +287,12 @@ TEACHERS = 2
 DECODERS = {"own": OWN, "transformer": {**OWN, **{key: STOCK[key] for key in STOCK if key.startswith("decoder")}}}
 
 
-def write_teacher(directory, seed):
+def write_teacher(directory, seed, **changes):
     """A model directory that `Teachers` loads; its features are normalised, as ESPnet does, in place."""
     args = vars(KDTask.get_parser().parse_args([]))
     directory.mkdir()
     np.savez(directory / "cmvn.npz", count=4, sum=np.full(20, 2.0), sum_square=np.full(20, 20.0))
-    args.update(OWN, token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"], input_size=20)
+    args.update(OWN, token_list=["<blank>", "<unk>", *"abcd", "<sos/eos>"], input_size=20, **changes)
     args.update(normalize="global_mvn", normalize_conf={"stats_file": str(directory / "cmvn.npz")})
     torch.manual_seed(seed)
     model = KDTask.build_model(argparse.Namespace(**args))
@@ -392,7 +394,8 @@ HYPOTHESIS = st.tuples(st.lists(st.integers(2, 5), min_size=1, max_size=4), st.i
 UTTERANCE = st.tuples(st.integers(8, 44), st.lists(HYPOTHESIS, min_size=1, max_size=3))
 
 
-@settings(max_examples=50)
+# An example is dear: a fault is shown as it was found, not by the smallest example.
+@settings(max_examples=50, phases=(Phase.explicit, Phase.generate))
 @given(
     batch=st.lists(UTTERANCE, min_size=2, max_size=3),
     kd=st.fixed_dictionaries(
@@ -461,3 +464,71 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(
     leaves = [student.encoder.project.weight, student.encoder.layers[0].norm.bias]
     for one, other in zip(*(torch.autograd.grad(x, leaves) for x in (loss, expected)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_teachers_are_loaded_once_and_never_trained(taught):
+    directories, models, students = taught
+    student = students["own"]
+    student.kd, student.teachers = Distillation(word_weight=0.5, teachers=tuple(map(str, directories))), ()
+    speech, lens, text = torch.randn(2, 30, 20), torch.tensor([30, 22]), torch.tensor([[2, 3], [4, 5]])
+    before = speech.clone()
+    student(speech, lens, text, torch.tensor([2, 2]))
+    (asked,) = student.teachers
+    loss, _, _ = student(speech, lens, text, torch.tensor([2, 2]))
+    loss.backward()
+    assert student.teachers == (asked,) and torch.equal(speech, before)
+    assert asked.weights == [0.5, 0.5] and asked.mean == "arithmetic"
+    for teacher, model in zip(asked.models, models, strict=True):
+        assert not teacher.training and all(p.grad is None and not p.requires_grad for p in teacher.parameters())
+        assert all(torch.equal(one, other) for one, other in zip(teacher.parameters(), model.parameters(), strict=True))
+    assert not [name for name in student.state_dict() if "teacher" in name]
+    heard = asked.listen(speech, lens)
+    for (encoded, frames), model in zip(heard, models, strict=True):
+        expected = model.encode(speech.clone(), lens)
+        torch.testing.assert_close(encoded, expected[0])
+        assert torch.equal(frames, expected[1])
+    names = ["exp/a", "exp/b/"]
+    assert names_of(names) == "a+b"
+
+
+def test_teachers_that_cannot_teach_are_refused(taught, tmp_path):
+    directories, _, students = taught
+    tokens = list(students["own"].token_list)
+    for other in ([*tokens[:-2], "e", tokens[-1]], tokens[:-1]):
+        with pytest.raises(UserError, match="t0: this teacher has another token list than its student"):
+            Teachers([str(directories[0])], "arithmetic", (), other)
+    lone = write_teacher(tmp_path / "ctc", 1, model_conf={"ctc_weight": 1.0})
+    with pytest.raises(UserError, match="ctc: this teacher has no attention decoder"):
+        Teachers([str(directories[0]), str(lone)], "arithmetic", (), tokens)
+    assert Teachers(directories, "geometric", (0.25, 0.75), tokens).weights == [0.25, 0.75]
+
+
+def test_frames_of_one_utterance_that_differ_are_refused_by_their_number():
+    student = build(OWN)
+    student.kd = Distillation(ctc_word_weight=0.5)
+    speech, lens = torch.randn(3, 60, 20), torch.tensor([60, 44, 30])
+    text = torch.tensor([[2], [2], [2]]), torch.tensor([1, 1, 1])
+    for theirs, said in (([15, 10, 8], "10 frames where the student has 11"), ([15, 11, 9], "9 frames where .* has 8")):
+        with pytest.raises(UserError, match=f"encodes {said}; they need the same frame rate"):
+            student(speech, lens, *text, kd_ctc=torch.zeros(3, 15, 4), kd_ctc_lengths=torch.tensor(theirs))
+
+
+@pytest.mark.parametrize("settings", [{"word_weight": 0.3}, {"ctc_word_weight": 0.3}])
+def test_of_either_branch_soft_targets_are_asked_for(settings):
+    student = build(OWN)
+    student.kd = Distillation(**settings)
+    given = {"kd_ctc": torch.zeros(1, 15, 4)} if "word_weight" in settings else {"kd_soft": torch.zeros(1, 3, 4)}
+    with pytest.raises(UserError, match="neither soft targets nor teachers"):
+        student(torch.randn(1, 60, 20), torch.tensor([60]), torch.tensor([[2, 4]]), torch.tensor([2]), **given)
+
+
+def test_in_validation_references_are_judged_alone(taught):
+    """Without hypotheses, whatever the student learns from: the loss of stock ESPnet, and its weight."""
+    directories, _, _ = taught
+    student = build(OWN).eval()
+    batch = torch.randn(2, 30, 20), torch.tensor([30, 22]), torch.tensor([[2, 3], [4, -1]]), torch.tensor([2, 1])
+    plain, stats, _ = student(*(one.clone() for one in batch))
+    student.kd = Distillation(word_weight=0.5, ctc_word_weight=0.5, teachers=tuple(map(str, directories)))
+    loss, judged, weight = student(*(one.clone() for one in batch))
+    assert torch.equal(loss, plain) and weight == 2 and student.teachers == ()
+    assert judged["acc"] == stats["acc"] and "loss_word" not in judged

@@ -201,3 +201,15 @@ def test_what_stands_for_projections_is_in_no_checkpoint():
     decoder = MunimDecoder(32, 128)
     assert sorted(decoder.state_dict()) == sorted(key for key, _ in decoder.named_parameters())
     assert not [key for key in decoder.state_dict() if key.startswith(("key", "query"))]
+
+
+def test_what_is_given_is_used(recwarn):
+    decoder = MunimDecoder(9, 8, 8, 2, 5, 3, 0.25, 0.75)
+    assert decoder.dropout.p == 0.25 and decoder.sampling_probability == 0.75 and decoder.kernel_size == 3
+    assert decoder.embed.weight.shape == (9, 5) and len(decoder.cells) == 2
+    default = MunimDecoder(9, 128)
+    assert (default.dropout.p, default.sampling_probability, default.kernel_size) == (0.4, 0.0, 15)
+    for layers, between in ((1, 0.0), (2, 0.3)):
+        encoder = MunimEncoder(30, 6, layers, 0.3)
+        assert encoder.rnn.dropout == between and encoder.dropout.p == 0.3
+    assert not [warning for warning in recwarn if "dropout" in str(warning.message)]

@@ -91,6 +91,11 @@ def test_any_decoder_gives_what_it_gives_after_whole_hypotheses(networks):
                 lens = torch.tensor([ys.size(1)])
                 alone, _ = model.decoder(encoded[b : b + 1, : frames[b]], frames[b : b + 1], ys, lens)
                 torch.testing.assert_close(logits[path[b, k, : len(tokens) + 1]], alone[0], rtol=1e-4, atol=1e-5)
-    assert (path.flatten()[place] >= -1).all()
+    # each place is a step that the logits of its own prefix stand behind
+    steps = [(path == node).flatten().nonzero()[:, 0].tolist() for node in range(len(logits))]
+    found = path.flatten()[place].tolist()
+    valid = [node for node in found if node >= 0]
+    assert sorted(set(valid)) == sorted({node for node in path.flatten().tolist() if node >= 0})
+    assert all(int(at) in steps[node] for at, node in zip(place, found, strict=True) if node >= 0)
     if networks["decoder"] != "rnn":
         assert len(logits) == 6 + 4

@@ -1,6 +1,12 @@
 """kd_conf: what it may hold."""
 
+import argparse
+import dataclasses
+import math
+
 import pytest
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
 
 from kdasr.asr.settings import Distillation, read_settings
 from kdasr.errors import UserError
@@ -39,3 +45,81 @@ def test_what_is_wrong_is_said(conf, said):
     with pytest.raises(UserError, match="kd_conf") as error:
         read_settings(conf)
     assert said in str(error.value)
+
+
+def test_the_defaults():
+    """No distillation; where there is some, KL at a temperature of one on all tokens, teachers alike."""
+    assert dataclasses.asdict(Distillation()) == {
+        "word_weight": 0.0, "temperature": 1.0, "divergence": "kl", "soft_k": 0, "teachers": (),
+        "ensemble": "arithmetic", "ensemble_weights": (), "ctc_word_weight": 0.0, "ctc_hyps": "all", "mask": "",
+        "targets": "", "teacher": "",
+    }  # fmt: skip
+
+
+TEACHERS = {"teachers": ["a", "b"]}
+# value: whether it may be
+EDGES = {
+    "word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "ctc_word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "temperature": {1e-9: True, 100: True, 0: False, -1: False, math.nan: False},
+    "divergence": {**dict.fromkeys(("kl", "reverse_kl", "js", "tv"), True), "KL": False, "": False},
+    "soft_k": {0: True, 1: True, 10**6: True, -1: False, 2.0: False, "3": False},
+    "ensemble": {"arithmetic": True, "geometric": True, "harmonic": False},
+    "ctc_hyps": {"all": True, "best": True, "first": False},
+    "ensemble_weights": {
+        (): True, (0.5, 0.5): True, (0.25, 0.75): True, (1, 0): False, (0.4, 0.5): False, (0.6, 0.5): False,
+        (1.0,): False, (0.2, 0.3, 0.5): False, (1.5, -0.5): False, (0.50005, 0.5): True, (0.4999, 0.4999): False,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_of_every_setting(name):
+    assert EDGES.keys() == {f.name for f in dataclasses.fields(Distillation)} - {
+        "teachers",
+        "mask",
+        "targets",
+        "teacher",
+    }
+    for value, right in EDGES[name].items():
+        if right:
+            assert getattr(read_settings(TEACHERS | {name: value}), name) == value
+        else:
+            with pytest.raises(UserError, match=f"kd_conf: {name} is "):
+                read_settings(TEACHERS | {name: value})
+
+
+def test_either_weight_looks_at_distributions():
+    assert [Distillation(**one).soft for one in ({"word_weight": 0.1}, {"ctc_word_weight": 0.1}, {"soft_k": 3})] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+class Other(ESPnetASRModel):
+    """A model of a kind of its own, which computes its loss itself."""
+
+
+@pytest.mark.parametrize("name", ["word_weight", "ctc_word_weight", "ctc_hyps", "soft_k", "mask", "targets", "teacher"])
+def test_a_model_of_another_kind_takes_a_mask_and_no_distillation(tmp_path, monkeypatch, name):
+    from kdasr.asr.task import KDTask
+    from kdasr.prune.mask import prunable
+
+    def built(cls, args):
+        model = Other.__new__(Other)
+        torch.nn.Module.__init__(model)
+        model.part = torch.nn.Linear(2, 2)
+        return model
+
+    monkeypatch.setattr(KDTask.__mro__[1], "build_model", classmethod(built))
+    kept = torch.tensor([[True, False], [False, True]])
+    torch.save({"part.weight": kept}, tmp_path / "mask.pth")
+    value = {"ctc_hyps": "best", "soft_k": 2, "mask": str(tmp_path / "mask.pth")}.get(name)
+    value = (0.5 if "weight" in name else "x") if value is None else value
+    args = argparse.Namespace(kd_conf={name: value})
+    if name in ("mask", "targets", "teacher"):
+        model = KDTask.build_model(args)
+        assert type(model) is Other
+        assert torch.equal(prunable(model)["part.weight"] != 0, kept) == (name == "mask")
+    else:
+        with pytest.raises(UserError, match="a Other cannot be distilled so; use `model: espnet`"):
+            KDTask.build_model(args)

@@ -59,3 +59,25 @@ def test_a_port_is_free():
 
     with socket.socket() as listener:
         listener.bind(("", free_port()))
+
+
+@pytest.mark.parametrize("given", ["1", "2", "4"])
+def test_a_job_has_to_have_exactly_the_nodes(given):
+    with pytest.raises(UserError, match=rf"this is a job of {given} node\(s\)"):
+        launcher(1, 3, JOB | {"SLURM_JOB_NUM_NODES": given}, "here", 1234)
+    words = launcher(2, 3, {"SLURM_JOB_NUM_NODES": "3"}, "here", 1234)
+    assert not any(word.startswith("--cpus-per-task") for word in words) and words[-1] == "--rdzv_id=0"
+    assert words[5:10] == [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--nnodes=3"]
+
+
+@pytest.mark.parametrize(("gpus", "more"), [(True, ["1", "nccl"]), (False, ["0", "gloo"])])
+def test_what_each_process_is_told(tmp_path, monkeypatch, gpus, more):
+    """A GPU each, or none, and how they speak to each other; the options of the training before that."""
+    code = "import sys, pathlib; pathlib.Path('told').write_text(' '.join(sys.argv[1:]))"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kdasr.asr.worker.launcher", lambda *_: [sys.executable, "-c", code])
+    train_together("exp/m", ["--seed", "3"], 4, 2, gpus)
+    assert (tmp_path / "told").read_text().split() == [
+        *["-m", "kdasr.asr.worker", "exp/m", "--seed", "3", "--ngpu", more[0]],
+        *["--multiprocessing_distributed", "false", "--dist_backend", more[1]],
+    ]
