@@ -65,7 +65,8 @@ def trained(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = checkpoints.load_weights(Path(directory) / MODEL)
     first = weights.get("layers.0.weight")
     fits = first is not None and first.dim() == 2 and (not about["layers"] or len(first) == about["hidden"])
-    if not fits or f"layers.{about['layers']}.bias" not in weights:
+    complete = f"layers.{about['layers']}.bias" in weights and len(weights) == 2 * (about["layers"] + 1)
+    if not fits or not complete:
         raise UserError(f"{directory}/{MODEL}: holds weights of another network than {RECORD} says; train it again")
     return about, weights
 

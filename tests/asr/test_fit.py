@@ -10,7 +10,7 @@ from kdasr.asr.fit import frames_needed, too_short
 from kdasr.asr.train import needed_frames
 from kdasr.data.tokens import load_tokens
 from kdasr.espnet import register
-from kdasr.files import read_json, read_table, write_table
+from kdasr.files import read_json, read_table, write_json, write_table
 
 WIDE = 24  # bins: what the deepest subsampling needs
 NETWORKS = {
@@ -69,7 +69,8 @@ def test_they_are_those_whose_loss_is_infinite(kind):
 
 
 def test_they_are_counted_before_the_training(tmp_path, capsys):
-    place = write_place(tmp_path)
+    place = write_place(tmp_path, max_epoch=1)
+    write_json(tmp_path / "m/seconds.json", {"wall": 1000.0, "cpu": 300.0, "interrupted": 1, "running": True})
     keys = list(read_table(place / "train/feats.scp"))
     texts = dict.fromkeys(keys, "AB") | {keys[3]: "A" * 40, keys[5]: "AB" * 30}
     write_table(place / "train/text", texts)
@@ -82,7 +83,11 @@ def test_they_are_counted_before_the_training(tmp_path, capsys):
     assert (
         f"2 of {len(keys)} utterances have more tokens than the encoder gives frames, as {keys[3]} (79 needed)" in said
     )
-    assert read_json(tmp_path / "m/kdasr.json")["ctc_unfit"] == 2
+    record, spent = read_json(tmp_path / "m/kdasr.json"), read_json(tmp_path / "m/seconds.json")
+    assert record["ctc_unfit"] == 2 and record["interrupted"] == 2
+    assert record["train_seconds"] == pytest.approx(spent["wall"], abs=0.2) and record["train_seconds"] > 1000
+    assert record["cpu_seconds"] == pytest.approx(spent["cpu"], abs=0.2) and 300 < record["cpu_seconds"] < 1000
+    assert (record["role"], record["label"], record["teacher"], record["seed"]) == ("teacher", "teacher", None, 1)
     # of targets, a hypothesis that is not the best one counts, too, unless CTC learns the best alone
     ids = read_table(place / "targets/hyps")
     lens = read_table(place / "targets/hyp_lens")
@@ -98,5 +103,24 @@ def test_they_are_counted_before_the_training(tmp_path, capsys):
     assert needed_frames(lists, tokens, "best") == {keys[2]: 1}
     config["model_conf"]["ctc_weight"] = 0.0
     (place / "c.yaml").write_text(yaml.safe_dump(config))
-    assert train(place, tmp_path / "attention") == 0
+    assert train(place, tmp_path / "attention", "--label", "mine", "--teacher", "T", "--seed", 4) == 0
+    record = read_json(tmp_path / "attention/kdasr.json")
+    assert (record["role"], record["label"], record["teacher"], record["seed"]) == ("student", "mine", "T", 4)
+    assert "ctc_unfit" not in record and "interrupted" not in record
     assert "more tokens than" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["own", "none"])
+def test_as_many_frames_as_it_needs_are_enough(kind):
+    """At every length, one more is too many; whoever else is asked for, and in the order that they stand in."""
+    model = built(**NETWORKS[kind])
+    lengths = {
+        frames: int(model.encode(torch.zeros(1, frames, WIDE), torch.tensor([frames]))[1][0]) for frames in range(1, 41)
+    }
+    frames = {f"{kind}{size}{more}": size for size in lengths for more in "+0"}
+    needed = {key: lengths[size] + (key[-1] == "+") for key, size in frames.items()}
+    assert too_short(model, WIDE, frames, needed) == [key for key in frames if key[-1] == "+"]
+    for key in (f"{kind}40+", f"{kind}1+", f"{kind}23+"):
+        assert too_short(model, WIDE, frames, {key: needed[key]}) == [key]
+        assert too_short(model, WIDE, frames, {key: needed[key] - 1}) == []
+    assert too_short(model, WIDE, frames, {}) == []

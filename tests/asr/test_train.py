@@ -5,6 +5,8 @@ import dataclasses
 import shutil
 from itertools import pairwise
 
+import kaldiio
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +15,16 @@ from tiny_training import write_place
 from kdasr import checkpoints
 from kdasr.asr import train
 from kdasr.asr.settings import Distillation
-from kdasr.asr.train import claim_settings, describe, distillation, espnet_options, prepare_data, updates
+from kdasr.asr.train import (
+    check_soft_targets,
+    claim_settings,
+    describe,
+    distillation,
+    espnet_options,
+    prepare_data,
+    soft_tables,
+    updates,
+)
 from kdasr.asr.worker import ours, whole
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
@@ -377,3 +388,23 @@ def test_the_noted_checksum_is_that_of_the_whole_file(tmp_path):
     assert (tmp_path / "a.pth").read_bytes() == b"short"
     checkpoints.check_noted(tmp_path / "a.pth")
     assert read_json(tmp_path / checkpoints.NOTES)["a.pth"] == [checkpoints.sha256(tmp_path / "a.pth")]
+
+
+@pytest.mark.parametrize(("name", "setting"), [("soft", "word_weight"), ("ctc", "ctc_word_weight")])
+def test_reverse_kl_needs_all_tokens_of_either_table(inputs, name, setting):
+    for kept in (3, 6, 7):
+        place = inputs / "targets" / name
+        kaldiio.save_ark(f"{place}.ark", {"train00": np.zeros((2, 2 * kept), np.float32)}, scp=f"{place}.scp")
+        for divergence in ("kl", "reverse_kl"):
+            args = parsed("--kd", f"{setting}=0.5", f"divergence={divergence}")
+            if divergence == "reverse_kl" and kept < 7:
+                with pytest.raises(UserError, match=rf"{name}\.scp: keeps {kept} of 7 tokens; reverse_kl needs all"):
+                    check_soft_targets(args, 7)
+            else:
+                check_soft_targets(args, 7)
+    assert soft_tables(parsed("--kd", f"{setting}=0.5")) == [name]
+    assert soft_tables(parsed("--kd", f"{setting}=0.5", "teachers=[teachers/1]")) == []
+    (inputs / f"targets/{name}.scp").unlink()
+    check_soft_targets(parsed("--kd", f"{setting}=0.5", "teachers=[teachers/1]"), 7)
+    with pytest.raises(UserError, match=f"has no {name}.scp to learn distributions from"):
+        check_soft_targets(parsed("--kd", f"{setting}=0.5"), 7)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.prune.mask import check_held, hold, non_zero, prunable, read_mask
 
@@ -180,3 +181,54 @@ def test_weights_that_grew_are_told(path):
         check_held(model, path, "exp/s")
     hold(model, path)
     assert check_held(model, path, "exp/s") == non_zero(model)
+
+
+def test_matrices_kernels_and_embeddings_are_prunable():
+    assert list(prunable(Net())) == [
+        "embed.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "conv.weight", "out.weight",
+    ]  # fmt: skip
+
+
+def test_non_zero_counts_all_parameters():
+    net = Net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+        net.out.weight[0, :2] = 0
+        net.norm.bias.fill_(0.0)
+    assert non_zero(net) == sum(one.numel() for one in net.parameters()) - 2 - 4
+
+
+@pytest.mark.parametrize("grown", [0, 1, 3])
+def test_how_many_weights_grew_is_told(path, grown):
+    net = Net()
+    hold(net, path)
+    name, kept = list(read_mask(path).items())[3]
+    with torch.no_grad():
+        gone = (~kept).nonzero()[:grown]
+        prunable(net)[name].index_put_(tuple(gone.t()), torch.tensor(-1e-30))
+        net.out.bias.fill_(0.0)  # a kept weight may be zero
+    if grown:
+        with pytest.raises(UserError, match=f"exp/s: {grown} pruned weights of {name} are not zero any more"):
+            check_held(net, path, "exp/s")
+    else:
+        assert check_held(net, path, "exp/s") == non_zero(net)
+
+
+def test_a_mask_that_was_changed_is_refused(path):
+    checkpoints.write_record(path.parent, {})
+    read_mask(path)
+    torch.save({name: ~one for name, one in torch.load(path, weights_only=True).items()}, path)
+    with pytest.raises(UserError, match=r"mask\.pth: was changed after the training ended"):
+        read_mask(path)
+
+
+def test_held_at_once_and_frozen_ones_too(path):
+    net = Net()
+    net.embed.weight.requires_grad_(False)
+    hold(net, path)
+    assert_held(net, path)
+    before = {name: one.clone() for name, one in net.state_dict().items()}
+    mask = read_mask(path)
+    for name, one in before.items():
+        assert torch.count_nonzero(one) == (int(mask[name].sum()) if name in mask else torch.count_nonzero(one)), name

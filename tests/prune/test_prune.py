@@ -1,5 +1,7 @@
 """`kdasr prune`: which weights go, by hand; and that what is written decodes, here and in stock ESPnet."""
 
+import argparse
+import statistics
 import sys
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 import search_models as models
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kdasr import checkpoints
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.espnet import load_model, register
 from kdasr.files import read_json, write_json
 from kdasr.prune.mask import non_zero, prunable, read_mask
-from kdasr.prune.prune import SCHEMES, choose
+from kdasr.prune.prune import SCHEMES, choose, describe, table
 
 # a: standard deviation 1 (of +-1 about 0), b: 10 times as large and as spread, 4 and 6 weights
 A = torch.tensor([[0.9, -1.1], [1.0, -1.0]])
@@ -182,3 +187,151 @@ def test_weights_that_are_no_numbers_are_named(tmp_path, capsys):
     torch.save(model.state_dict(), tmp_path / "m/valid.acc.ave.pth")
     assert prune(tmp_path / "m", tmp_path / "out") == 1
     assert "decoder.embed.weight holds values that are not numbers" in capsys.readouterr().err
+
+
+def written_out(weights, sparsity, scheme):
+    """Which of lists of numbers are kept: each list ranked by itself, or all of them; the first of equals go first."""
+    total = sum(map(len, weights))
+    if scheme == "uniform":
+        kept, before = [], 0
+        for values in weights:
+            pruned = round(sparsity * (before + len(values))) - round(sparsity * before)
+            order = sorted(range(len(values)), key=lambda i, values=values: abs(values[i]))
+            kept.append([i not in order[:pruned] for i in range(len(values))])
+            before += len(values)
+        return kept
+    ranks = []
+    for number, values in enumerate(weights):
+        sigma = statistics.pstdev(values) if scheme == "distribution" else 1.0
+        for i, value in enumerate(values):
+            ranks.append((abs(value) / sigma if sigma else float("inf") if value else 0.0, number, i))
+    gone = {(number, i) for _, number, i in sorted(ranks)[: round(sparsity * total)]}
+    return [[(number, i) not in gone for i in range(len(values))] for number, values in enumerate(weights)]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(
+    st.lists(
+        st.lists(st.sampled_from([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]), min_size=1, max_size=8),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 20),
+    st.sampled_from([0.0, 0.2, 0.25, 0.5]),
+)
+def test_every_scheme_is_its_rule(scheme, values, twentieths, spare):
+    """Signs, ties, zeros, classes of one value and spared ones."""
+    sparsity, total = twentieths / 20, sum(map(len, values))
+    weights = {f"w{number}": torch.tensor(one)[None] for number, one in enumerate(values)}
+    large = [len(one) >= spare * total for one in values]
+    pruned, there = (
+        round(sparsity * total),
+        sum(len(one) for one, is_large in zip(values, large, strict=True) if is_large),
+    )
+    if pruned > there:
+        with pytest.raises(
+            UserError, match=f"leaves {there:,} weights of {total:,} to prune {pruned:,} of; spare less"
+        ):
+            choose(weights, sparsity, scheme, spare)
+        return
+    found = choose(weights, sparsity, scheme, spare)
+    assert list(found) == list(weights) and sum(int((~one).sum()) for one in found.values()) == pruned
+    kept = iter(
+        written_out(
+            [one for one, is_large in zip(values, large, strict=True) if is_large],
+            sparsity if all(large) else pruned / max(there, 1),
+            scheme,
+        )
+    )
+    for (name, mask), one, is_large in zip(found.items(), values, large, strict=True):
+        assert mask[0].tolist() == (next(kept) if is_large else [True] * len(one)), name
+
+
+OPTIONS = {"sparsity": "0.5", "scheme": "uniform", "spare": "0.02", "model_file": "other.pth"}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_is_used_and_part_of_what_a_model_depends_on(tmp_path, name, capsys):
+    model = write_model(tmp_path / "m")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.flip(0))
+    torch.save(model.state_dict(), tmp_path / "m/other.pth")
+    assert prune(tmp_path / "m", tmp_path / "out") == 0
+    before = torch.load(tmp_path / "out/mask.pth", weights_only=True)
+    assert prune(tmp_path / "m", tmp_path / "out", f"--{name}", OPTIONS[name]) == 1
+    assert "other settings made it" in capsys.readouterr().err
+    assert prune(tmp_path / "m", tmp_path / "out2", f"--{name}", OPTIONS[name]) == 0
+    mask = torch.load(tmp_path / "out2/mask.pth", weights_only=True)
+    assert any(not torch.equal(mask[key], before[key]) for key in before)
+    source = tmp_path / "m" / (OPTIONS[name] if name == "model_file" else "valid.acc.ave.pth")
+    dense, sparse = (torch.load(path, weights_only=True) for path in (source, tmp_path / "out2/valid.acc.ave.pth"))
+    for key, one in dense.items():
+        assert torch.equal(one * mask[key] if key in mask else one, sparse[key]), key
+    record = read_json(tmp_path / "out2/kdasr.json")
+    assert record["non_zero"] == sum(int(sparse[key].count_nonzero()) for key, _ in model.named_parameters())
+    assert record["non_zero"] < record["parameters"] == sum(one.numel() for one in model.parameters())
+    torch.save({key: one * 2 for key, one in dense.items()}, source)  # another model at the same place
+    assert prune(tmp_path / "m", tmp_path / "out2", f"--{name}", OPTIONS[name]) == 1
+    assert "holds another model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spare", ["1", "-0.1", "nan"])
+def test_a_share_to_spare_out_of_range_is_refused(tmp_path, spare, capsys):
+    write_model(tmp_path / "m")
+    assert prune(tmp_path / "m", tmp_path / "o", "--spare", spare) == 1
+    assert "--spare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_one_weight_that_is_no_number_is_enough(tmp_path, value, capsys):
+    model = write_model(tmp_path / "m")
+    with torch.no_grad():
+        model.ctc.ctc_lo.weight[-1, -1] = value
+    torch.save(model.state_dict(), tmp_path / "m/valid.acc.ave.pth")
+    assert prune(tmp_path / "m", tmp_path / "out") == 1
+    assert "ctc.ctc_lo.weight holds values that are not numbers" in capsys.readouterr().err
+
+
+def test_damaged_tokens_are_not_copied(tmp_path, capsys):
+    write_model(tmp_path / "m")
+    checkpoints.write_record(tmp_path / "m", read_json(tmp_path / "m/kdasr.json"))
+    with (tmp_path / "m/tokens/tokens.txt").open("a") as stream:
+        stream.write("more\n")
+    assert prune(tmp_path / "m", tmp_path / "out") == 1
+    assert "tokens.txt: was changed after the training ended" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("info", "label", "expected"),
+    [
+        ({"role": "student", "teacher": "T", "label": "a"}, "", ("T", "a, pruned 12.5 %")),
+        ({"role": "teacher", "teacher": None, "label": "a"}, "mine", ("m", "mine")),
+        ({"role": "teacher", "teacher": "T"}, "", ("m", "m, pruned 12.5 %")),
+        (None, "", ("m", "m, pruned 12.5 %")),
+    ],
+)
+def test_what_the_report_is_told(tmp_path, info, label, expected):
+    (tmp_path / "m").mkdir()
+    if info:
+        write_json(
+            tmp_path / "m/kdasr.json", {**info, "parameters": 1, "seed": 4, "settings": {"old": 1}, "sparsity": 0}
+        )
+    args = argparse.Namespace(model=str(tmp_path / "m"), sparsity=0.125, scheme="blind", spare=0.25, label=label)
+    record = describe(args, {"parameters": 40, "non_zero": 30}, {"new": 1})
+    assert (record["teacher"], record["label"]) == expected and record["role"] == "student"
+    assert (record["parameters"], record["non_zero"], record["settings"]) == (40, 30, {"new": 1})
+    assert (record["sparsity"], record["scheme"], record["spare"]) == (0.125, "blind", 0.25)
+    assert record.get("seed") == (4 if info else None)
+
+
+def test_the_table_by_hand():
+    mask = {"a": torch.tensor([[True, False], [False, False]]), "long.name": torch.ones(1000, 3, dtype=torch.bool)}
+    assert table(mask, 4000, 1000) == [
+        "parameter  weights     kept",
+        "a                4   25.0 %",
+        "long.name    3,000  100.0 %",
+        "1,000 of 4,000 parameters are not zero (4.0 times fewer)",
+    ]
+    assert table(mask, 10, 0)[-1] == "0 of 10 parameters are not zero (none left)"
