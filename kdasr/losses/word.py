@@ -25,14 +25,15 @@ def word_loss(
         logits: (R, V) of the student.
         ids: (R, J) tokens.
         logq: (R, J) their log-probabilities by the teacher, at a temperature of one, up to a constant a row.
-        weights: (R,) how much a row counts.
+        weights: (R,) how much a row counts; of a row of weight 0 nothing is looked at.
         temperature: T, of both.
         divergence: one of kl, reverse_kl, js, tv.
 
     Raises:
         UserError: as `word_losses`.
     """
-    return (weights * word_losses(logits, ids, logq, temperature, divergence)).sum()
+    used = weights > 0  # (R,) others may be padding, which may be infinitely far from the student
+    return (weights[used] * word_losses(logits[used], ids[used], logq[used], temperature, divergence)).sum()
 
 
 def word_losses(

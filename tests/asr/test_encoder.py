@@ -70,3 +70,11 @@ def test_lengths_are_rounded_up(strides):
 def test_reversal_and_padding_by_hand():
     assert reversal(torch.tensor([3, 1, 4]), 4).tolist() == [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]
     assert padding(torch.tensor([0, 2, 3]), 3).tolist() == [[True] * 3, [False, False, True], [False] * 3]
+
+
+def test_padding_that_no_utterance_needs_is_cut():
+    encoder = ConvRNNEncoder(8, 4, 1, conv_channels=2).eval()
+    x, lens = torch.randn(2, 40, 8), torch.tensor([17, 9])
+    found, frames, _ = encoder(x, lens)
+    assert frames.tolist() == [5, 3] and found.shape == (2, 5, 4)
+    torch.testing.assert_close(found, encoder(x[:, :17], lens)[0])

@@ -114,6 +114,7 @@ def test_convolution_stacks_and_sequentials_are_no_layers():
         def __init__(self, layers):
             super().__init__()
             self.convs = torch.nn.ModuleList(torch.nn.Conv1d(2, 2, 3) for _ in range(layers))
+            self.norms = torch.nn.ModuleList(torch.nn.BatchNorm1d(2) for _ in range(layers))
             self.stack = torch.nn.Sequential(*[torch.nn.Linear(2, 2), torch.nn.ReLU()] * layers)
             self.mixed = torch.nn.ModuleList([torch.nn.GRUCell(2, 2), torch.nn.LayerNorm(2)])
             self.blocks = torch.nn.ModuleList(block() for _ in range(layers))
@@ -194,11 +195,13 @@ def test_what_starts_from_a_model_says_its_epochs(root, tmp_path, monkeypatch, c
     terminal.touch()
     monkeypatch.setenv("KDASR_PROGRESS", str(terminal))
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    own = torch.save, torch.load
     assert train(root, tmp_path / "out", "--init", root / "teacher") == 0
     assert len(re.findall(r"INFO: \d+epoch results: \[train\]", capsys.readouterr().err)) == 1
     (line,) = terminal.read_text().splitlines()
     assert line.startswith(f"  {tmp_path / 'out'}: epoch 1 of 1, validation acc ")
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
+    assert (torch.save, torch.load) == own
 
 
 def test_nothing_to_take_is_refused(root, tmp_path, capsys):

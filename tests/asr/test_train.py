@@ -408,3 +408,26 @@ def test_reverse_kl_needs_all_tokens_of_either_table(inputs, name, setting):
     check_soft_targets(parsed("--kd", f"{setting}=0.5", "teachers=[teachers/1]"), 7)
     with pytest.raises(UserError, match=f"has no {name}.scp to learn distributions from"):
         check_soft_targets(parsed("--kd", f"{setting}=0.5"), 7)
+
+
+def test_several_sets_are_trained_on_together(inputs, capsys):
+    """Of each its own text and frames; who has no text is left out, and counted."""
+    args = parsed("--train", "train", "valid", "--valid", "train", "--kd", "soft_k=0")
+    args.targets = None
+    rows = (inputs / "train/text").read_text().splitlines()
+    (inputs / "train/text").write_text("\n".join(rows[1:]) + "\n")
+    lists = prepare_data(args, inputs / "exp/m")
+    assert "1 of 9 utterances have no text, left out" in capsys.readouterr().out
+    expected = {}
+    for part in ("train", "valid"):
+        frames = read_table(inputs / part / "utt2num_frames")
+        expected |= {key: f"{frames[key]},8" for key in read_table(inputs / part / "text")}
+    assert len(expected) == 8 and read_table(lists / "train/speech_shape") == expected
+    assert read_table(lists / "valid/text") == read_table(inputs / "train/text")
+    assert (inputs / "exp/m/cmvn.npz").read_bytes() == (inputs / "train/cmvn.npz").read_bytes()
+    np.savez(inputs / "train/cmvn.npz", count=1, sum=np.zeros(9), sum_square=np.ones(9))
+    with pytest.raises(UserError, match=r"cmvn\.npz: is of other features than train/feats\.scp"):
+        prepare_data(args, inputs / "exp/m")
+    (inputs / "valid/utt2num_frames").write_text("valid00 20\n")
+    with pytest.raises(UserError, match="train: valid01 has text, and no features or frames"):
+        prepare_data(args, inputs / "exp/m")

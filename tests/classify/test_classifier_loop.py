@@ -105,6 +105,7 @@ def test_each_epoch_sees_every_example_once_and_the_rate_goes_on(tmp_path, monke
     update, set_rate = loop.update, loop.set_rate
     monkeypatch.setattr(loop, "update", lambda chosen: (seen.append(chosen.tolist()), update(chosen))[1])
     monkeypatch.setattr(loop, "set_rate", lambda share: (done.append(share), set_rate(share))[1])
+    assert loop.optimizer.defaults["betas"] == (0.9, 0.99)
     loop.run()
     assert [len(one) for one in seen] == [8, 8, 7] * 3  # of 23 in batches of 10 at most
     for epoch in range(3):

@@ -132,3 +132,17 @@ def test_what_the_teacher_excludes_is_no_trouble(divergence):
     value = word_losses(logits, None, logq, 2.0, divergence)
     value.sum().backward()
     assert torch.isfinite(value).all() and torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_rows_of_weight_zero_are_not_looked_at(divergence):
+    """Padding may hold anything: the same token V times, no numbers; neither value nor gradient knows of it."""
+    logits = torch.randn(3, 4, requires_grad=True)
+    ids, logq = most_probable(torch.randn(3, 4).log_softmax(-1), 0)
+    expected = word_loss(logits[[0, 2]], ids[[0, 2]], logq[[0, 2]], torch.tensor([0.5, 2.0]), 2.0, divergence)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    for behind in (0.0, -math.inf, math.nan):
+        ids[1], logq[1] = 0, behind
+        found = word_loss(logits, ids, logq, torch.tensor([0.5, 0.0, 2.0]), 2.0, divergence)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(torch.autograd.grad(found, logits)[0], gradient)
