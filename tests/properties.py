@@ -7,11 +7,14 @@ Usually these are the same ones everywhere, so that a red run says something abo
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 TIMES = int(os.environ.get("KDASR_EXAMPLES", "1"))
 # No verdict depends on how busy the machine is.
 SETTINGS = {"derandomize": TIMES == 1, "deadline": None, "print_blob": True}
+# A failing example is made as small as possible, unless one only wants to know that there is one (tools/mutants.py).
+if os.environ.get("KDASR_SHRINK") == "0":
+    SETTINGS["phases"] = (Phase.explicit, Phase.generate)
 SETTINGS["suppress_health_check"] = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 

@@ -4,7 +4,7 @@
   make mutants                                               # all of them: the table, and who survived
   tools/venv/bin/python tools/mutants.py --random 20         # what CI runs; the seed is printed
   tools/venv/bin/python tools/mutants.py --random 20 --seed 7
-  tools/venv/bin/python tools/mutants.py --only losses       # one list, or every mistake whose file or words contain it
+  tools/venv/bin/python tools/mutants.py --only losses       # one list, or a file or folder, or words of a mistake
   tools/venv/bin/python tools/mutants.py --list              # what there is; runs nothing
 
 The mistakes are in tests/mutants/*.yaml, a file for each part of the code:
@@ -19,17 +19,18 @@ The mistakes are in tests/mutants/*.yaml, a file for each part of the code:
       harmless: why no test can notice it               # optional; it may survive then
 
 Each mistake is made in a copy of the working tree (files that git knows or would add), and its tests are run there
-until the first fails. Before that, the same tests are run without any mistake: they have to pass. A mistake that no
-test notices survives; exit status 1 when one survives that is not listed as harmless, when a mistake cannot be made
-(its text is not there once) or breaks the module that it is in, and when a harmless one is noticed.
+until the first fails: in a child of this process, which has imported torch and pytest for all. Before that, the same
+tests are run without any mistake: they have to pass. A mistake that no test notices survives; exit status 1 when one
+survives that is not listed as harmless, when a mistake cannot be made (its text is not there once) or breaks the module
+that it is in, and when a harmless one is noticed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
-import queue
 import random
 import shutil
 import signal
@@ -38,9 +39,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import yaml
 
@@ -51,7 +51,9 @@ KEYS = {"mistake", "file", "from", "to", "tests", "harmless"}
 # five minutes.
 PASSED, FAILED = 0, 1
 PATIENCE, LEAST_PATIENCE = 10, 300.0
-PYTEST = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:warnings")
+# A failing example need not be made small (KDASR_SHRINK, tests/properties.py): one failure is enough.
+PYTEST = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "--disable-warnings")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "KDASR_SHRINK": "0"}
 
 
 class Mistake(NamedTuple):
@@ -153,36 +155,71 @@ def copy_of_tree(folder: Path) -> Path:
     return tree
 
 
-def run_tests(tree: Path, tests: Sequence[str], patience: float) -> tuple[int | None, str, float]:
-    """Run tests in a copy: pytest's exit status (None: did not end in time), its last lines, and seconds."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *PYTEST, *tests],
-        cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate(timeout=patience)
-        status: int | None = process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        status = None
-    return status, "\n".join(output.splitlines()[-12:]), time.monotonic() - began
+class Tests:
+    """Tests that run in a copy, in a child process of its own session."""
+
+    def __init__(self, tree: Path, tests: Sequence[str]) -> None:
+        self.began = time.monotonic()
+        self.output = tree.parent / "output.txt"
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            child(tree, tests, self.output)
+
+    def status(self, patience: float) -> int | None:
+        """Pytest's exit status; None while they run. Those that run longer than `patience` are ended: they failed."""
+        pid, ended = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            status = os.waitstatus_to_exitcode(ended)
+        elif time.monotonic() - self.began < patience:
+            return None
+        else:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            status = FAILED
+        with contextlib.suppress(ProcessLookupError):  # what they left running
+            os.killpg(self.pid, signal.SIGKILL)
+        return status
+
+    def said(self) -> str:
+        """Their last lines."""
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-12:])
 
 
-def outcome(mistake: Mistake, tree: Path, patience: float) -> tuple[str, str]:
-    """Make the mistake, run its tests, and take it back: `killed`, `survived` or `broken`, and pytest's last lines."""
-    path = tree / mistake.file
-    right = path.read_text()
-    path.write_text(mistake.text(tree))
+def child(tree: Path, tests: Sequence[str], output: Path) -> NoReturn:
+    """Run pytest here, as if it had been started in the copy, and end this process."""
+    status = 3
     try:
-        status, output, _ = run_tests(tree, mistake.tests, patience)
+        os.setsid()
+        with open(output, "wb") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        os.chdir(tree)
+        os.environ |= {**ENVIRONMENT, "PYTHONPATH": str(tree)}
+        sys.dont_write_bytecode = True
+        sys.path[:] = [
+            str(tree),
+            *(path for path in sys.path if Path(path or ".").resolve() not in (ROOT, ROOT / "tools")),
+        ]
+        sys.modules.pop("mutants", None)
+        sys.argv = ["pytest"]
+        import pytest
+
+        status = int(pytest.main([*PYTEST, *tests]))
     finally:
-        path.write_text(right)
-    if status in (FAILED, None):
-        return "killed", output
-    return ("survived" if status == PASSED else "broken"), output
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def warm_up() -> None:
+    """Import what all tests need and no mistake can be in, so that the children need not."""
+    import hypothesis  # noqa: F401
+    import numpy as np  # noqa: F401
+    import pytest  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def table(mistakes: Sequence[Mistake], ends: dict[Mistake, str]) -> str:
@@ -202,13 +239,10 @@ def table(mistakes: Sequence[Mistake], ends: dict[Mistake, str]) -> str:
 
 
 def chosen(mistakes: list[Mistake], only: Sequence[str], number: int, seed: int) -> list[Mistake]:
-    """Those whose list, file or words are asked for; of these, a random number (0: all), in the lists' order."""
+    """Those whose list or file, or else whose words, are asked for; of these a random number (0: all)."""
     if only:
-        mistakes = [
-            mistake
-            for mistake in mistakes
-            if any(word == mistake.area or word in mistake.file or word in mistake.words for word in only)
-        ]
+        named = [one for one in mistakes if any(word == one.area or one.file.startswith(word) for word in only)]
+        mistakes = named or [one for one in mistakes if any(word in one.words for word in only)]
     if number and number < len(mistakes):
         mistakes = sorted(random.Random(seed).sample(mistakes, number), key=mistakes.index)
     return mistakes
@@ -222,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="WORD",
-        help="a list's name, or part of a file's name or of a mistake's words",
+        help="a list's name, a file or folder, or words of a mistake",
     )
     parser.add_argument("--random", type=int, default=0, metavar="N", help="draw N of them (default: all)")
     parser.add_argument("--seed", type=int, help="of that draw (default: drawn, and printed)")
@@ -257,41 +291,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
     """Run them all; print progress, the table and what does not hold. Returns the exit status."""
+    os.environ |= ENVIRONMENT
+    warm_up()
     with tempfile.TemporaryDirectory(prefix="kdasr-mutants-") as folder:
-        trees: queue.Queue[Path] = queue.Queue()
+        trees = []
         for number in range(jobs):
             (Path(folder) / str(number)).mkdir()
-            trees.put(copy_of_tree(Path(folder) / str(number)))
+            trees.append(copy_of_tree(Path(folder) / str(number)))
         tests = without_parts({test for mistake in mistakes for test in mistake.tests})
         print(f"mutants.py: the tests without a mistake ({len(tests)} files, folders or tests)", flush=True)
-        tree = trees.get()
-        status, output, seconds = run_tests(tree, tests, 3600)
-        trees.put(tree)
+        control = Tests(trees[0], tests)
+        while (status := control.status(3600)) is None:
+            time.sleep(0.05)
         if status != PASSED:
-            print(f"mutants.py: they do not pass, so that they cannot notice a mistake:\n{output}", file=sys.stderr)
+            print(
+                f"mutants.py: they do not pass, so that they cannot notice a mistake:\n{control.said()}",
+                file=sys.stderr,
+            )
             return 1
-        patience = max(LEAST_PATIENCE, PATIENCE * seconds)
-
-        def one(mistake: Mistake) -> tuple[str, str]:
-            tree = trees.get()
-            try:
-                return outcome(mistake, tree, patience)
-            finally:
-                trees.put(tree)
-
-        ends: dict[Mistake, str] = {}
-        outputs: dict[Mistake, str] = {}
-        began = time.monotonic()
-        with ThreadPoolExecutor(jobs) as pool:
-            runs = {pool.submit(one, mistake): mistake for mistake in mistakes}
-            for done, run in enumerate(as_completed(runs), 1):
-                mistake = runs[run]
-                ends[mistake], outputs[mistake] = run.result()
-                left = (time.monotonic() - began) / done * (len(mistakes) - done) / 60
-                said = f"{done}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words}"
-                print(f"{said} ({left:.0f} min left)", flush=True)
-                if verbose and ends[mistake] == "killed":
-                    print(f"    {noticed_by(outputs[mistake])}", flush=True)
+        patience = max(LEAST_PATIENCE, PATIENCE * (time.monotonic() - control.began))
+        ends, outputs = outcomes(mistakes, trees, patience, verbose)
     print("\n" + table(mistakes, ends))
     faults = 0
     for mistake in mistakes:
@@ -306,6 +325,47 @@ def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
             print(f"mutants.py: {said}: listed as harmless, but {noticed_by(outputs[mistake])}", file=sys.stderr)
             faults += 1
     return int(faults > 0)
+
+
+def outcomes(
+    mistakes: Sequence[Mistake], trees: Sequence[Path], patience: float, verbose: bool
+) -> tuple[dict[Mistake, str], dict[Mistake, str]]:
+    """What became of each mistake (`killed`, `survived` or `broken`), and the last lines of its tests.
+
+    Args:
+        mistakes: those to make, as many at a time as there are trees.
+        trees: copies of the working tree; in the end they are as they were.
+        patience: seconds that tests may take.
+        verbose: whether it is printed which test noticed a mistake.
+    """
+    ends: dict[Mistake, str] = {}
+    outputs: dict[Mistake, str] = {}
+    began, waiting, free = time.monotonic(), list(mistakes), list(trees)
+    running: list[tuple[Mistake, Path, str, Tests]] = []
+    while waiting or running:
+        while waiting and free:
+            mistake, tree = waiting.pop(0), free.pop()
+            path = tree / mistake.file
+            right = path.read_text()
+            path.write_text(mistake.text(tree))
+            running.append((mistake, tree, right, Tests(tree, mistake.tests)))
+        time.sleep(0.02)
+        for one in list(running):
+            mistake, tree, right, tests = one
+            status = tests.status(patience)
+            if status is None:
+                continue
+            running.remove(one)
+            (tree / mistake.file).write_text(right)
+            free.append(tree)
+            ends[mistake] = {PASSED: "survived", FAILED: "killed"}.get(status, "broken")
+            outputs[mistake] = tests.said()
+            left = (time.monotonic() - began) / len(ends) * (len(mistakes) - len(ends)) / 60
+            said = f"{len(ends)}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words}"
+            print(f"{said} ({left:.0f} min left)", flush=True)
+            if verbose and ends[mistake] == "killed":
+                print(f"    {noticed_by(outputs[mistake])}", flush=True)
+    return ends, outputs
 
 
 def without_parts(tests: set[str]) -> list[str]:

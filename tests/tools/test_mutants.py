@@ -1,5 +1,7 @@
 """tools/mutants.py: the committed mistakes can be made, and only a test that fails of one counts as noticing it."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,25 +43,39 @@ def test_every_committed_mistake_can_be_made():
     assert sum("slurm" in one.file for one in every) >= 10
 
 
+RUN = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, "{tools}")
+import mutants
+given = [mutants.Mistake(*one[:5], tuple(one[5]), one[6]) for one in json.loads(sys.argv[1])]
+ends = mutants.outcomes(given, [Path("copy")], 10.0, False)[0]
+print(json.dumps([ends[one] for one in given]))
+"""
+
+
+def outcomes(mistakes, tree):
+    """What became of each, in a program of its own: here pytest runs already."""
+    (tree / "copy").mkdir()
+    for path in (*tree.glob("*.py"), *tree.glob("*.toml")):
+        path.rename(tree / "copy" / path.name)
+    words = [sys.executable, "-c", RUN.replace("{tools}", str(ROOT / "tools")), json.dumps(mistakes)]
+    done = subprocess.run(words, cwd=tree, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def test_what_a_failing_test_notices_is_killed_and_the_code_is_as_it_was(tree):
-    ends = [
-        mutants.outcome(one, tree, 60.0)[0]
-        for one in (
-            mistake("a > b", "a < b"),
-            mistake("a > b", "a >= b"),  # the same for all that the test asks
-            mistake("a > b", "a > b", tests=("test_gone.py",)),
-            mistake("larger", "smaller"),  # the test cannot be imported
-        )
+    endless = "    while larger(1, 2) != 2:\n        pass\n"
+    (tree / "test_hangs.py").write_text(TEST.replace("    assert", f"{endless}    assert"))
+    mistakes = [
+        mistake("a > b", "a < b"),
+        mistake("a > b", "a >= b"),  # the same for all that the test asks
+        mistake("a > b", "a > b ", tests=("test_gone.py",)),
+        mistake("larger", "smaller"),  # the test cannot be imported
+        mistake("a > b", "a < b", tests=("test_hangs.py",)),
     ]
-    assert ends == ["killed", "survived", "broken", "broken"]
-    assert (tree / "code_of.py").read_text() == CODE
-
-
-def test_a_test_that_hangs_has_noticed(tree):
-    (tree / "test_it.py").write_text(
-        TEST.replace("    assert", "    while larger(1, 2) != 2:\n        pass\n    assert")
-    )
-    assert mutants.outcome(mistake("a > b", "a < b"), tree, 3.0)[0] == "killed"
+    assert outcomes(mistakes, tree) == ["killed", "survived", "broken", "broken", "killed"]
+    assert (tree / "copy/code_of.py").read_text() == CODE
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,7 @@ def test_mistakes_that_cannot_be_made_are_named(tree, right, said):
         mistake(right, "a >").text(tree)
 
 
-def test_the_table_counts_and_the_exit_status_is_that_of_real_survivors(tmp_path, monkeypatch, capsys):
+def test_the_table_counts_and_the_exit_status_is_that_of_real_survivors(monkeypatch, capsys):
     every = [mistake(f"{number}", f"{number} wrong", area=area) for number, area in enumerate("aab")]
     every.append(mistake("3", "3 wrong", area="b", harmless="it is a comment"))
     ends = dict(zip(every, ["killed", "survived", "killed", "survived"], strict=True))
@@ -86,9 +102,25 @@ def test_the_table_counts_and_the_exit_status_is_that_of_real_survivors(tmp_path
         "",
         "2 of 3 plausible mistakes were noticed: 66.7 %",
     ]
+    passed = [0]
+
+    class Control:
+        began = 0.0
+
+        def __init__(self, *_):
+            pass
+
+        def status(self, _):
+            return passed[0]
+
+        def said(self):
+            return "FAILED"
+
+    monkeypatch.setattr(mutants, "warm_up", lambda: None)
     monkeypatch.setattr(mutants, "copy_of_tree", lambda folder: folder)
-    monkeypatch.setattr(mutants, "run_tests", lambda *_: (0, "", 1.0))
-    monkeypatch.setattr(mutants, "outcome", lambda one, *_: (ends[one], "FAILED test_it.py::test_larger"))
+    monkeypatch.setattr(mutants, "Tests", Control)
+    noticed = dict.fromkeys(every, "FAILED test_it.py::test_larger")
+    monkeypatch.setattr(mutants, "outcomes", lambda *_: (ends, noticed))
     assert mutants.campaign(every, 2, False) == 1
     assert "survived: a: code_of.py: 1 wrong\n" in capsys.readouterr().out
     ends[every[1]] = "killed"
@@ -98,7 +130,11 @@ def test_the_table_counts_and_the_exit_status_is_that_of_real_survivors(tmp_path
     assert mutants.campaign(every, 2, False) == 1
     assert "listed as harmless, but FAILED test_it.py::test_larger" in capsys.readouterr().err
     ends[every[3]] = "survived"
-    monkeypatch.setattr(mutants, "run_tests", lambda *_: (1, "FAILED", 1.0))  # they fail without a mistake
+    ends[every[0]] = "broken"
+    assert mutants.campaign(every, 2, False) == 1
+    assert "its tests cannot be run" in capsys.readouterr().err
+    ends[every[0]] = "killed"
+    passed[0] = 1  # they fail without a mistake
     assert mutants.campaign(every, 2, False) == 1
     assert "so that they cannot notice a mistake" in capsys.readouterr().err
 
@@ -111,6 +147,9 @@ def test_a_draw_is_random_and_its_seed_gives_it_again():
     assert mutants.chosen(every, [], 20, 7) == mutants.chosen(every, [], 20, 7)
     assert mutants.chosen(every, [], 0, 7) == every
     assert [one.words for one in mutants.chosen(every, ["99"], 0, 7)] == ["99"]
+    assert len(mutants.chosen(every, ["code"], 0, 7)) == len(mutants.chosen(every, ["code_"], 0, 7)) == 100
+    assert mutants.chosen(every, ["cod"], 0, 7) == every  # a file may be named by its beginning
+    assert mutants.chosen(every, ["ode"], 0, 7) == []
 
 
 def test_lists_with_unknown_keys_or_tests_are_refused(tmp_path):
