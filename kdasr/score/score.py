@@ -80,7 +80,8 @@ def score(
     files["per_spk"] = kaldi.per_speaker({name.decode(): one for name, one in speakers.items()}).encode()
     result = _result(everything, counts, len(speakers), aligned, rules, command)
     with only_writer(out):
-        (out / "score.json").unlink(missing_ok=True)
+        for name in ("score.json", "against.json"):  # a comparison is that of the score that is replaced
+            (out / name).unlink(missing_ok=True)
         trn.write_trn(out / "ref.trn", sides.ref)
         trn.write_trn(out / "hyp.trn", sides.hyp)
         if check and timed:

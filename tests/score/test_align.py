@@ -1,4 +1,5 @@
 import jiwer
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +39,11 @@ def test_counts_add_up():
     assert one == Counts(1, 1, 1, 1, 1, 1)
     assert total([one, two]) == tally(["CSDI", "CC"]) == Counts(3, 1, 1, 1, 2, 1)
     assert (one.words, one.errors, one.wer, one.ser) == (3, 3, 100.0, 100.0)
-    assert Counts().wer == 0.0
+    assert Counts().wer == Counts().ser == 0.0
+    assert Counts(ins=2, sentences=1, wrong_sentences=1).wer == 0.0  # of no word there is no rate
+    many = Counts(cor=70, sub=16, del_=8, ins=4, sentences=10, wrong_sentences=7)
+    assert (many.words, many.errors) == (94, 28)
+    assert (many.wer, many.ser) == (pytest.approx(100 * 28 / 94), 70.0)
 
 
 spellings = st.sampled_from([["a", "A", "b", "É", "é", "*", "日"], ["a", "Ab", "aB", "x*", "x", "", "**", "*"]])
@@ -71,7 +76,7 @@ def least_cost(ref, hyp):
 words = st.lists(st.sampled_from("abcd"), max_size=9)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=8))
 def test_paths_are_valid_and_cheapest_and_the_batch_equals_the_single(pairs):
     refs, hyps = [list(side) for side in zip(*pairs, strict=True)]
@@ -85,7 +90,7 @@ def test_paths_are_valid_and_cheapest_and_the_batch_equals_the_single(pairs):
         assert align_all([ref], [hyp]) == [operations]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=8), words)
 def test_errors_are_never_below_jiwers_and_equal_when_they_need_no_trade(ref, hyp):
     ours = count(align_all([ref], [hyp])[0])
@@ -107,3 +112,30 @@ def test_long_and_short_utterances_share_batches_without_harm(monkeypatch):
     whole = align_all(refs, hyps)
     monkeypatch.setattr("kdasr.score.align.CELLS", 50)
     assert align_all(refs, hyps) == whole
+
+
+def test_gains_of_long_alignments_do_not_overflow():
+    """Each match gains 3: of so many words the sum is just beyond what 16 bits hold."""
+    words = 10_930
+    assert 3 * words > 2**15
+    assert align_all([["a"] * words], [["a"] * words]) == ["C" * words]
+
+
+@pytest.mark.parametrize("words", [127, 128, 254, 255, 256, 257, 65_600])
+def test_every_number_of_different_words_is_told_apart(words):
+    """Words are compared as numbers of no more bytes than need be: none may be taken for another one or for none."""
+    vocabulary = [f"w{number}" for number in range(words)]
+    refs = [vocabulary[start : start + 50] for start in range(0, words, 50)]
+    assert len(refs) > 2
+    hyps = [[*ref[1:], "other"] for ref in refs]
+    assert align_words(refs, refs) == align_all(refs, refs) == ["C" * len(ref) for ref in refs]
+    assert set(align_words(refs, hyps)) == {"D" + "C" * (len(ref) - 1) + "I" for ref in refs}
+
+
+@given(st.lists(st.tuples(words, words), min_size=2, max_size=6), st.randoms(use_true_random=False))
+def test_the_order_of_utterances_is_kept(pairs, generator):
+    refs, hyps = [list(side) for side in zip(*pairs, strict=True)]
+    order = list(range(len(pairs)))
+    generator.shuffle(order)
+    found = align_all(refs, hyps)
+    assert align_all([refs[k] for k in order], [hyps[k] for k in order]) == [found[k] for k in order]

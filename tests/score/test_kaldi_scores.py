@@ -36,6 +36,15 @@ def test_operations_are_read_as_written(tmp_path):
     [
         ("", "holds no utterance"),
         ("u1 op C S\nu1 #csid 2 0 0 0\n", r"per_utt:2: u1: its counts are not those of its op line"),
+        ("u1 op C I\nu1 #csid 1 0 0 1\n", r"per_utt:2: u1: its counts are not those of its op line"),
+        ("u1 op C X\nu1 #csid 1 0 0 0\n", r"per_utt:2: u1: expected C, S, D and I on its op line"),
+        ("u1 #csid 0 0 0\n", r"per_utt:1: u1: expected four counts after '#csid', found '0 0 0'"),
+        ("u1 #csid 0 0 0 1 0\n", r"per_utt:1: u1: expected four counts"),
+        ("u1 #csid 0 0 0 -1\n", r"per_utt:1: u1: expected four counts"),
+        ("u1 #csid 0 0 0 0\nu2 ref a\n", r"per_utt:2: the file ends within an utterance"),
+        ("u1 #csid 0 0 0 0\nu2 ref a\nu2 hyp a\nu2 op C\n", r"per_utt:4: the file ends within an utterance"),
+        ("u1 #csid 0 0 0 0\n\n", r"per_utt:2: expected 'UTTERANCE ref|hyp|op|#csid ...', found ''"),
+        ("u1 wer C\n", r"per_utt:1: expected 'UTTERANCE"),
     ],
 )
 def test_what_is_no_per_utt_is_refused(tmp_path, text, message):
@@ -45,7 +54,7 @@ def test_what_is_no_per_utt_is_refused(tmp_path, text, message):
 
 
 def test_speakers_have_counts_and_percentages():
-    lines = per_speaker({"440": count("CCCSDI"), "4a1": count("CC")}).splitlines()
+    lines = per_speaker({"4a1": count("CC"), "440": count("CCCSDI")}).splitlines()
     assert [line.split() for line in lines] == [
         ["SPEAKER", "id", "#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err"],
         ["440", "raw", "1", "5", "3", "1", "1", "1", "3", "1"],
@@ -56,6 +65,22 @@ def test_speakers_have_counts_and_percentages():
         ["SUM", "sys", "2", "7", "71.43", "14.29", "14.29", "14.29", "42.86", "50.00"],
     ]
     assert len({len(line) for line in lines}) == 1
+    long = per_speaker({"a speaker of a long name": count("CCS"), "b": count("SD")}).splitlines()
+    assert len({len(line) for line in long}) == 1
+    assert [line.split()[-7:] for line in long if " sys" in line] == [
+        ["3", "66.67", "33.33", "0.00", "0.00", "33.33", "100.00"],
+        ["2", "0.00", "50.00", "0.00", "50.00", "100.00", "100.00"],
+        ["5", "40.00", "40.00", "0.00", "20.00", "60.00", "100.00"],
+    ]
+
+
+def test_words_are_centred_with_the_odd_blank_to_the_left():
+    lines = per_utterance("u", ("abcd", "a", "bc"), ("x", "abcde"), "SSD").splitlines()
+    assert lines[:3] == [
+        "u ref  abcd    a     bc",
+        "u hyp    x   abcde  ***",
+        "u op     S     S     D ",
+    ]
 
 
 def test_a_speaker_without_words_has_no_percentages():

@@ -1,3 +1,4 @@
+import math
 import random
 import re
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from kdasr.score import sclite
 from kdasr.score.align import align_all
@@ -42,14 +44,38 @@ def test_statistic_by_hand():
 def test_systems_that_are_alike_or_differ_without_spread():
     assert matched_pairs(["CC", "S"], ["CC", "S"]) == Matched(1, (1, 1), 0.0, 0.0, 0.0, 1.0)
     assert matched_pairs(["S", "S"], ["S", "S"]).p == 1.0
-    assert matched_pairs(["S", "S"], ["C", "C"]).p == 0.0
+    assert matched_pairs(["S", "S"], ["C", "C"]) == Matched(2, (2, 0), 1.0, 0.0, math.inf, 0.0)
+    assert matched_pairs(["C", "C"], ["S", "S"]) == Matched(2, (0, 2), -1.0, 0.0, -math.inf, 0.0)
     assert matched_pairs([], []) == Matched(0, (0, 0), 0.0, 0.0, 0.0, 1.0)
+    # one segment has a difference, but no spread to measure it by
+    assert matched_pairs(["DD"], ["CC"]) == Matched(1, (2, 0), 2.0, 0.0, 0.0, 1.0)
+    assert not matched_pairs(["DD"], ["CC"]).significant and not matched_pairs(["S", "S"], ["S", "S"]).significant
+
+
+def test_significant_is_below_five_percent():
+    verdicts = [Matched(9, (9, 9), 0.0, 1.0, 0.0, p).significant for p in (0.0, 0.0499, 0.05, 0.0501, 1.0)]
+    assert verdicts == [True, True, False, False, False]
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=9))
+def test_statistic_is_the_mean_over_its_standard_error(pairs):
+    """An utterance whose words are each wrong in one of the systems is one segment."""
+    sides = [["S" * one[side] + "C" * (max(one) - one[side]) for one in pairs] for side in (0, 1)]
+    found = matched_pairs(*sides)
+    differences = [a - b for a, b in pairs if a or b]
+    assert found.segments == len(differences)
+    assert found.errors == (sum(a for a, _ in pairs), sum(b for _, b in pairs))
+    if len(set(differences)) > 1:
+        z = sum(differences) / len(differences) / stats.sem(differences)
+        assert (found.z, found.p) == pytest.approx((z, 2 * stats.norm.sf(abs(z))))
+        assert (found.mean, found.sd) == pytest.approx((stats.tmean(differences), stats.tstd(differences)))
 
 
 operations = st.lists(st.tuples(st.sampled_from("CCCSD"), st.sampled_from("CCCSD")), max_size=20)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(operations, st.randoms(use_true_random=False))
 def test_all_errors_are_in_segments_and_exchange_turns_the_sign(pairs, generator):
     sides = []

@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import models, write_data, write_model
 
 from kdasr.cli import main
-from kdasr.files import read_json, write_table
+from kdasr.files import read_json, write_json, write_table
 from kdasr.score.perplexity import costs
+from kdasr.shards import digest
 
 LENGTHS = [30, 9, 24, 17, 27]
 TEXTS = ["abc", "a", "badge", "", "def aZ"]  # of characters of the list, an empty one, one with an unknown token
@@ -104,6 +105,37 @@ def test_a_second_run_computes_nothing_until_the_text_changes(tmp_path, capsys):
     assert read_json(tmp_path / "model/ppl/data.json")["tokens"] == 15
 
 
+def test_what_a_perplexity_was_computed_of_is_told_and_compared(tmp_path, capsys):
+    """Whatever of model and text is another one now, what is there is not taken for it."""
+    place(tmp_path)
+    assert ppl(tmp_path) == 0
+    out = tmp_path / "model/ppl/data.json"
+    result = read_json(out)
+    stamps = {"model": "model/valid.acc.ave.pth", "config": "model/config.yaml", "text": "data/text"}
+    assert {key: digest(tmp_path / file) for key, file in stamps.items()} == {key: result[key] for key in stamps}
+    assert result["token_list"] not in ("", result["config"])
+    for key in (*stamps, "token_list"):
+        for old in ({**result, key: "0" * 16}, {name: value for name, value in result.items() if name != key}):
+            write_json(out, {**old, "ppl": -1.0})
+            capsys.readouterr()
+            assert ppl(tmp_path) == 0
+            assert "computed already" not in capsys.readouterr().out and read_json(out) == result, key
+
+
+def test_another_checkpoint_of_the_directory(tmp_path):
+    model, _ = place(tmp_path)
+    assert ppl(tmp_path) == 0
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter *= 2
+    torch.save(model.state_dict(), tmp_path / "model/other.pth")
+    out = tmp_path / "other.json"
+    assert ppl(tmp_path, "--model_file", "other.pth", "--out", out) == 0
+    found = read_json(tmp_path / "model/ppl/data.json"), read_json(out)
+    assert found[0]["model"] != found[1]["model"] == digest(tmp_path / "model/other.pth")
+    assert abs(found[0]["nll"] - found[1]["nll"]) > 0.01
+
+
 def test_utterances_too_short_to_be_encoded_are_counted(tmp_path, capsys):
     write_model(tmp_path / "model", "transformer")
     write_data(tmp_path / "data", models.features([3, 40]))
@@ -126,4 +158,34 @@ def test_bad_input_is_told(tmp_path, capsys):
     (tmp_path / "data/text").touch()
     assert ppl(tmp_path) == 1
     assert "was trained with CTC alone" in capsys.readouterr().err
+    for option, value in (("--batch_frames", 0), ("--batch_frames", -1), ("--ngpu", -1)):
+        assert ppl(tmp_path, option, value) == 1
+        assert "--batch_frames: expected 1 or more, and --ngpu 0 or more" in capsys.readouterr().err
+    assert not (tmp_path / "model/ppl").exists()
+
+
+@pytest.mark.parametrize("favour", [5.0, 100.0, 1000.0])
+def test_a_high_perplexity_is_told_up_to_what_a_number_holds(tmp_path, favour):
+    """A decoder that says <eos> whatever it hears: of the 20 tokens the 15 others have `favour` less."""
+    model, _ = place(tmp_path, "location_lstm")
+    with torch.no_grad():
+        model.decoder.output.weight.zero_()
+        model.decoder.output.bias.zero_()[model.eos] = favour
+    torch.save(model.state_dict(), tmp_path / "model/valid.acc.ave.pth")
+    assert ppl(tmp_path) == 0
+    result = read_json(tmp_path / "model/ppl/data.json")
+    of_eos = math.log1p((len(models.TOKENS) - 1) * math.exp(-favour))
+    assert (result["tokens"], result["nll"]) == (20, pytest.approx(20 * of_eos + 15 * favour, rel=1e-6))
+    assert result["ppl"] == pytest.approx(math.exp(min(result["nll"] / 20, 700)))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_is_no_perplexity(tmp_path, capsys, value):
+    model, _ = place(tmp_path)
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.fill_(value)
+    torch.save(model.state_dict(), tmp_path / "model/valid.acc.ave.pth")
+    assert ppl(tmp_path) == 1
+    assert "gives references no probability that is a number; train again" in capsys.readouterr().err
     assert not (tmp_path / "model/ppl").exists()

@@ -89,7 +89,7 @@ wild = st.text(st.characters(codec="utf-8", exclude_characters=" \t\n\r\v\f"), m
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.lists(wild, max_size=4), st.lists(wild, max_size=4)), min_size=1, max_size=4))
 @pytest.mark.parametrize("chars", [False, True])
 def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs):
@@ -102,7 +102,7 @@ def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs)
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.text(st.sampled_from("aBé-_1"), min_size=1, max_size=5), min_size=1, max_size=5, unique_by=str.lower),
     st.sampled_from(sclite.ID_FORMS),
@@ -188,3 +188,50 @@ def test_an_sclite_that_is_named_but_absent_is_said_so(monkeypatch):
 def test_rounding_is_half_away_from_zero():
     values = (0.25, 33.35, 66.66666, 0.0, -0.25, -12.34)
     assert [sclite.rounded(value, 1) for value in values] == [0.3, 33.4, 66.7, 0.0, -0.3, -12.3]
+
+
+def program(path, text="exit 0"):
+    """A program that does what this line of shell says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("echo report; exit 3", "failed with status 3 ()"),
+        ("echo report; echo Error: no alignment >&2", "failed with status 0 (Error: no alignment)"),
+        ("printf '1\\n2\\n3\\n4\\n' >&2; exit 1", "failed with status 1 (2 3 4)"),
+    ],
+)
+def test_an_sclite_that_fails_is_not_believed(text, said, tmp_path):
+    with pytest.raises(UserError) as raised:
+        sclite.run_real(program(tmp_path / "sclite", text), tmp_path)
+    assert said in str(raised.value) and str(raised.value).startswith(f"{tmp_path}: {tmp_path}/sclite ")
+    assert sclite.run_real(program(tmp_path / "sclite", "echo a warning >&2; echo report"), tmp_path) == b"report\n"
+
+
+def test_the_real_sclite_is_looked_for_in_its_places_in_order(tmp_path, monkeypatch):
+    for name in ("SCLITE", "KALDI_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    monkeypatch.setattr(sclite, "PLACES", (f"{tmp_path}/usual/sclite", f"{tmp_path}/other/sclite"))
+    assert sclite.find() is None
+    monkeypatch.setenv("KALDI_ROOT", f"{tmp_path}/kaldi")
+    assert sclite.find() is None
+    (tmp_path / "usual/sclite").mkdir(parents=True)  # a directory is no program, nor is a file that may not be run
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/sclite").touch(0o644)
+    assert sclite.find() is None
+    for place in ("kaldi/tools/sctk/bin/sclite", "other/sclite"):  # each comes before those that were there
+        assert sclite.find() != program(tmp_path / place) == sclite.find()
+    (tmp_path / "usual/sclite").rmdir()
+    wrapped = program(tmp_path / "sctk/sclite")
+    for place, text in (("usual/sclite", ""), ("bin/sctk", f"echo {tmp_path}/sctk"), ("bin/sclite", "")):
+        made = program(tmp_path / place, text)
+        assert sclite.find() == (wrapped if text else made)
+    monkeypatch.setenv("SCLITE", program(tmp_path / "mine"))
+    assert sclite.find() == f"{tmp_path}/mine"

@@ -1,12 +1,19 @@
 import json
 import random
+import shlex
+import shutil
+from dataclasses import fields, replace
 
 import jiwer
 import pytest
 
 from kdasr import __version__
 from kdasr.cli import main
+from kdasr.errors import UserError
 from kdasr.score import sclite
+from kdasr.score.against import against, told
+from kdasr.score.intervals import interval
+from kdasr.score.rules import Rules
 
 REF = "s1-a THE CAT SAT <NOISE>\ns1-b *ON* THE :MAT\ns2-c OH\n"
 HYP = "s1-a the BAT SAT DOWN\ns1-b ON MAT\ns2-c\n"
@@ -327,3 +334,179 @@ def test_against_another_system(files, capsys):
     assert "none: holds no finished score" in capsys.readouterr().err
     assert score(files, "--case_sensitive", "--against", f"{files}/other") == 1
     assert "was scored by other rules" in capsys.readouterr().err
+
+
+LINES = ["s1-a a b c d e\n", "s1-b f G h i j k l\n", "s2-c m n o\n", "s2-d p\n"]
+
+
+def test_rates_interval_and_signature_stand_in_the_file_and_are_printed(files, capsys):
+    """Four utterances, one of them wrong: sclite's costs make 6 errors of it, the least number is 5; 16 words."""
+    (files / "ref").write_text("".join(LINES))
+    (files / "hyp").write_text("".join(["s1-a d e x y z\n", "s1-b F g h i j k l\n", *LINES[2:]]))
+    assert score(files) == 0
+    result = json.loads((files / "out/score.json").read_text())
+    low, high = interval([6, 0, 0, 0], [5, 7, 3, 1])
+    assert low < high
+    assert (result["wer"], result["ser"], result["jiwer"]) == (37.5, 25.0, 31.25)
+    assert result["interval95"] == [round(low, 4), round(high, 4)]
+    assert (result["counts"]["sentences"], result["counts"]["speakers"]) == (4, 2)
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        f"95 % interval {low:.2f} to {high:.2f}, bootstrap over utterances",
+        "Levenshtein (jiwer) 31.25",
+        result["signature"],
+    ]
+    assert score(files, "--case_sensitive") == 0
+    result = json.loads((files / "out/score.json").read_text())
+    assert (result["wer"], result["ser"], result["jiwer"]) == (50.0, 50.0, 43.75)  # F and g are wrong, too
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--wsj_filter", "--case_sensitive"],
+        ["--type", "cer", "--nlsyms", "nlsyms"],
+        ["--chars"],
+        ["--repairs", "repairs", "--optional", "--fragments", "--id-form", "spu_id"],
+    ],
+)
+def test_the_recorded_command_makes_the_same_score_again(files, options, monkeypatch):
+    monkeypatch.chdir(files)
+    (files / "repairs").write_text("BAT CAT\n")
+    assert score(files, *options) == 0
+    made = {path.name: path.read_bytes() for path in (files / "out").iterdir() if path.suffix != ".sgml"}
+    shutil.rmtree(files / "out")
+    program, *words = shlex.split(json.loads(made["score.json"])["command"])
+    assert program == "kdasr" and main(words) == 0
+    assert {path.name: path.read_bytes() for path in (files / "out").iterdir() if path.suffix != ".sgml"} == made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--wsj_filter"], ["--nlsyms", "nlsyms"], ["--repairs", "repairs"], ["--repairs", "repairs", "--wsj_filter"], []],
+)
+def test_filters_do_to_trn_files_what_they_do_to_texts(files, options, monkeypatch):
+    """Repairs are of the hypothesis alone, and come before the filter."""
+    monkeypatch.chdir(files)
+    (files / "repairs").write_text("BAT CAT\nMAT :M*AT\nTHE WRONG\nWHAT <NOISE>\n")
+    (files / "hyp").write_text(HYP.replace("DOWN", "WHAT"))
+    found = []
+    for ending in ("", ".trn"):
+        for name, text in (("ref", REF), ("hyp", (files / "hyp").read_text())):
+            lines = (line.partition(" ")[::2] for line in text.splitlines())
+            (files / f"{name}.trn").write_text("".join(f"{words} ({key[:2]}-{key})\n" for key, words in lines))
+        words = ["--ref", f"ref{ending}", "--hyp", f"hyp{ending}", *([] if ending else ["--utt2spk", "utt2spk"])]
+        assert main(["score", *words, "--dir", f"out{ending}", *options]) == 0
+        result = json.loads((files / f"out{ending}/score.json").read_text())
+        found.append([result["counts"], result["signature"], (files / f"out{ending}/hyp.trn.pra").read_bytes()])
+    assert found[0] == found[1]
+    hyp, ref = ((files / f"out/{name}.trn").read_text() for name in ("hyp", "ref"))
+    assert ref.startswith("THE CAT SAT")
+    assert hyp.startswith("the CAT SAT" if "repairs" in options else "the BAT SAT")
+    if options == ["--repairs", "repairs", "--wsj_filter"]:
+        assert hyp.splitlines()[:2] == ["the CAT SAT (s1-s1-a)", "ON MAT (s1-s1-b)"]
+
+
+def test_each_rule_that_may_change_a_rate_is_in_the_signature():
+    other = {"type": "cer", "nlsyms": frozenset({"<N>"}), "repairs": {"a": "b"}}
+    changed = {one.name: replace(Rules(), **{one.name: other.get(one.name, True)}) for one in fields(Rules)}
+    assert set(changed) >= {"chars", "wsj_filter", "case_sensitive", "optional", "fragments", "id_form", *other}
+    unlike = [Rules(), *(rules for name, rules in changed.items() if name != "id_form")]
+    assert len({rules.signature for rules in unlike}) == len(unlike)
+    assert replace(Rules(), id_form="wsj").signature == Rules().signature
+    assert replace(Rules(), repairs={"a": "b", "c": "d"}).signature != changed["repairs"].signature
+    every = replace(Rules(), **{name: getattr(rules, name) for name, rules in changed.items() if name != "id_form"})
+    assert "|nlsyms:rm|filter:wsj+repairs1+optional+fragments|" in every.signature
+    names = {name: rules.name for name, rules in changed.items() if rules.name == "cer"}
+    assert set(names) == {"type", "chars"}
+    words = {name for name, rules in changed.items() if rules.changes_words}
+    assert words == {"type", "nlsyms", "wsj_filter", "repairs"}
+
+
+def compared(**changes):
+    """What `against` gives, of two systems that are alike but for changes such as matched_p=0.01."""
+    result = {"against": "x", "type": "wer", "rate": [10.0, 10.0]}
+    result["bootstrap"] = {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    result["matched"] = {"segments": 3, "mean": 0.0, "z": 0.0, "p": 1.0}
+    for name, value in changes.items():
+        part, _, key = name.partition("_")
+        result[part][key] = value
+    return told(result).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("p", "mean", "verdict"),
+    [
+        (1.0, 0.0, "no significant difference"),
+        (0.05, -1.0, "no significant difference"),
+        (0.0499, -1.0, "significantly fewer errors"),
+        (0.0499, 1.0, "significantly more errors"),
+        (0.0, 0.25, "significantly more errors"),
+    ],
+)
+def test_the_verdict_is_that_of_the_matched_pairs(p, mean, verdict):
+    for other in (0.0, 1.0):
+        line = compared(matched_p=p, matched_mean=mean, bootstrap_p=other, bootstrap_difference=-mean)[2]
+        assert line.endswith(f": {verdict} at the 5 % level") and f" {mean:+.3f} errors a segment" in line
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0, "< 0.0005"), (0.00049, "< 0.0005"), (0.0005, "0.001"), (0.04, "0.040")])
+def test_small_p_is_told_as_an_upper_end(p, text):
+    assert f", p {text} (paired" in compared(bootstrap_p=p)[1]
+    assert f", p {text}: " in compared(matched_p=p)[2]
+
+
+def rewritten(path, change):
+    """A copy of a score directory whose per_utt is changed, by utterance."""
+    copy = path.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(path, copy)
+    lines = (path / "per_utt").read_text().splitlines(keepends=True)
+    (copy / "per_utt").write_text("".join(change(["".join(lines[k : k + 4]) for k in range(0, len(lines), 4)])))
+    return copy
+
+
+def test_systems_are_compared_utterance_by_utterance_by_name(files):
+    (files / "ref").write_text("".join(LINES))
+    (files / "hyp").write_text("s1-a a b c d e\ns1-b f g h x x k l\ns2-c m n o\ns2-d x\n")
+    assert score(files) == 0
+    ours = (files / "out").rename(files / "ours")
+    (files / "hyp").write_text("s1-a d e x y z\ns1-b f g h i j k l\ns2-c m n x\ns2-d p\n")
+    assert score(files) == 0
+    found = against(ours, files / "out")
+    assert found["rate"] == [18.75, 43.75] and found["bootstrap"]["difference"] == -25.0
+    assert found["matched"]["errors"] == (3, 7)
+    turned = rewritten(files / "out", lambda utterances: utterances[::-1])
+    assert {**against(ours, turned), "against": ""} == {**found, "against": ""}
+    back = against(files / "out", ours)
+    assert (back["rate"], back["bootstrap"]["difference"]) == ([43.75, 18.75], 25.0)
+    assert back["bootstrap"]["p"] == pytest.approx(found["bootstrap"]["p"])
+    assert (back["matched"]["z"], back["matched"]["p"]) == (-found["matched"]["z"], found["matched"]["p"])
+
+
+def test_other_utterances_or_references_are_not_compared(files):
+    (files / "ref").write_text("".join(LINES))
+    (files / "hyp").write_text("".join(LINES))
+    assert score(files) == 0
+    whole = files / "out"
+    lacking = rewritten(whole, lambda utterances: utterances[:2] + utterances[3:])
+    for pair in ((whole, lacking), (lacking, whole)):
+        with pytest.raises(UserError, match="copy/per_utt: lacks utterance s2-c; only scores of one set"):
+            against(*pair)
+    other = rewritten(whole, lambda utterances: [*utterances[:3], "s2-d op C C\ns2-d #csid 2 0 0 0\n"])
+    with pytest.raises(UserError, match=r"copy/per_utt: s2-d has 2 reference words, 1 in .*one reference"):
+        against(whole, other)
+
+
+def test_each_other_system_is_compared_and_no_old_comparison_stays(files, capsys):
+    for name in ("one", "two"):
+        assert score(files) == 0
+        (files / "out").rename(files / name)
+    assert score(files, "--against", f"{files}/one", "--against", f"{files}/two") == 0
+    said = capsys.readouterr().out
+    found = json.loads((files / "out/against.json").read_text())["compared"]
+    assert [one["against"] for one in found] == [f"{files}/one", f"{files}/two"]
+    assert said.index(f"against {files}/one: ") < said.index(f"against {files}/two: ")
+    assert said.count("no significant difference") == 2  # from itself
+    assert score(files) == 0
+    assert not (files / "out/against.json").exists()  # it would be that of another score

@@ -189,3 +189,46 @@ def test_ids_that_sclite_would_confuse_are_refused():
     assert len(trn_ids(["X", "x"], {"x": "s", "X": "s"}, "utt2spk", True)) == 2
     with pytest.raises(UserError, match="rename the utterance"):
         trn_ids(["x(1)"], {"x(1)": "s"}, "utt2spk", False)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "日", "𝄞"])
+def test_lengths_are_of_bytes_and_the_longest_is_taken(tmp_path, letter):
+    """Of one byte to four: what is just short enough is read, a byte more refused, in words, alternations and ids."""
+    size = len(letter.encode())
+
+    def text(length):
+        return letter * (length // size) + "a" * (length % size)
+
+    path = tmp_path / "x.trn"
+    for length in (500, 501, 1000, 1999, 2000):
+        assert unusual([text(length)]) == ""
+        path.write_text(f"b {text(length)} (s-1)\n")
+        assert read_trn(path)[0].words == ("b", text(length))
+    for length in (2001, 2004):
+        assert "more than 2000 bytes" in unusual([text(length)]) and unusual(["b", text(length)])
+        path.write_text(f"b {text(length)} (s-1)\n")
+        with pytest.raises(UserError, match="more than 2000 bytes"):
+            read_trn(path)
+    way = text(2000 - len("{ a / }") - 1)
+    path.write_text(f"{{ a / {way} }} (s-1)\n")
+    assert read_trn(path)[0].words == (Alternation((("a",), (way,))),)
+    path.write_text(f"{{ a / {way}a }} (s-1)\n")
+    with pytest.raises(UserError, match="alternatives of more than 2000 bytes"):
+        read_trn(path)
+    for length, fits in ((400, True), (401, False)):
+        path.write_text(f"a (s-{text(length - 2)})\n")
+        if fits:
+            assert len(read_trn(path)[0].id.encode()) == 400
+            assert list(trn_ids([text(398)], {text(398): "s"}, "utt2spk", False).values()) == [f"s-{text(398)}"]
+        else:
+            with pytest.raises(UserError, match="longer than 400 bytes"):
+                read_trn(path)
+            with pytest.raises(UserError, match="longer than 400 bytes"):
+                trn_ids([text(399)], {text(399): "s"}, "utt2spk", False)
+
+
+def test_alternations_may_be_three_deep():
+    found = parse("{ a / { b / { c / d } } }", "x:1")
+    assert [str(word) for word in found] == ["{ a / { b / { c / d } } }"]
+    with pytest.raises(UserError, match="more than 3 deep"):
+        parse("{ a / { b / { c / { d } } } }", "x:1")
