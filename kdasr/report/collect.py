@@ -68,6 +68,12 @@ class System:
         return str(self.info.get("label") or self.name)
 
     @property
+    def seed(self) -> str:
+        """Its seed as it is shown, a dash if it does not say."""
+        seed = self.info.get("seed")
+        return "-" if seed is None else str(seed)
+
+    @property
     def network(self) -> str:
         """What utils/kd_train.sh calls its network, if not the recipe's usual one: long of "long: Word-KD"."""
         name, named, _ = self.label.partition(": ")

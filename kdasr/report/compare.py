@@ -212,7 +212,7 @@ def labels(every: list[System]) -> dict[str, list[System]]:
 def seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
     """(seed, WER) of those that have one."""
     scored = [(one, one.scored.get(key)) for one in members]
-    return [(str(one.info.get("seed", NONE)), s.wer["wer"]) for one, s in scored if s and s.wer.get("wer") is not None]
+    return [(one.seed, s.wer["wer"]) for one, s in scored if s and s.wer.get("wer") is not None]
 
 
 def _compared(first: list[System], second: list[System], key: tuple[str, str]) -> Paired | None:

@@ -188,9 +188,11 @@ def _sentence(members: Sequence[System], teachers: Sequence[System], answers: Se
     rate = mean(members, key)
     if not teachers:
         return f"{rate:.2f} % WER on {key[1]}; there is no teacher beside it to compare with."
-    facts = " and ".join(one.answer for one in answers if one.question != "How good?")
     theirs = "the teacher has" if len(teachers) == 1 else f"{len(teachers)} teachers have"
-    return f"{facts} than its teacher, at {rate:.2f} % WER where {theirs} {mean(teachers, key):.2f} %."
+    ending = f"{rate:.2f} % WER where {theirs} {mean(teachers, key):.2f} %."
+    # what of the teacher is not known is compared with nothing
+    facts = [one.answer for one in answers if one.question != "How good?" and one.bars[0].who == "teacher"]
+    return f"{' and '.join(facts)} than its teacher, at {ending}" if facts else ending
 
 
 def _cautions(

@@ -77,6 +77,7 @@ def render(every: list[System], found: list[Against], texts: browser.Texts, abou
     import jinja2
 
     main = main_key(every)
+    nbest = _nbest(about.exp)  # before any picture is drawn in vain, as it reads files that may be damaged
     data, told = browser.gather(every, texts)
     keys = sorted({key for one in every for key in one.scored}, key=lambda key: (key[1], key[0] != "greedy", key[0]))
     data["keys"] = [{"tag": tag, "set": name} for tag, name in keys]
@@ -113,7 +114,7 @@ def render(every: list[System], found: list[Against], texts: browser.Texts, abou
         modes=mode_table(every),
         modes_note=MODES,
         curves=_curves(every),
-        nbest=_nbest(about.exp),
+        nbest=nbest,
         scores=_scores(every),
         data=data,
         told=[*told, *([clips.told] if clips.told else [])],
@@ -197,7 +198,7 @@ def _curves(every: list[System]) -> list[tuple[str, str, str]]:
     pictures = []
     for place, (key, (title, what)) in enumerate(curves.SHOWN.items()):
         lines = [
-            plots.Line(names.index(one.label), curve.points[key], f"{one.label}, seed {one.info.get('seed', NONE)}")
+            plots.Line(names.index(one.label), curve.points[key], f"{one.label}, seed {one.seed}")
             for one, curve in read
             if curve.points.get(key)
         ]
@@ -221,7 +222,7 @@ def _with_matched_pairs(every: list[System], found: list[Against], texts: browse
             theirs, other = texts.get((system.name, key)), mine.get(system.info.get("seed"))
             if theirs and other and {k: v.ref for k, v in theirs.items()} == {k: v.ref for k, v in other.items()}:
                 result = matched_pairs([v.operations for v in theirs.values()], [other[k].operations for k in theirs])
-                values.append(f"{system.info.get('seed', NONE)}: {result.p:.4f}")
+                values.append(f"{system.seed}: {result.p:.4f}")
         row.append(", ".join(values) or NONE)
     return table
 
