@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_compare import scored, system, teachers
 from test_report_table import REFERENCES, SEQUENCE, exp, write_decode, write_model  # noqa: F401 - a fixture
 
 from kdasr.report import (
@@ -181,3 +182,166 @@ def test_what_a_gpu_decoded_is_timed_by_the_clock_in_a_column_of_its_own(exp):  
     head, teacher, *_ = table.main_table(every)
     assert teacher[head.index("RTF beam GPU")] == "0.050" and teacher[head.index("RTF beam")] == "-"
     assert "by the clock" in table.legend(every)
+
+
+def shown_of(*systems):
+    every = collect.in_order(list(systems))
+    return headline.headline(every, compare.against_references(every))
+
+
+def timed(rate, seconds, name="test", **more):
+    """A set of 100 words, decoded in so many seconds for a hundred of audio."""
+    return scored([rate, 0], [50, 50], "beam", name, cpu_seconds=seconds, audio_seconds=100.0, **more)
+
+
+def test_figures_of_the_headline_are_of_its_set_and_search():
+    """The other set is decoded by other speeds, and its gap is another one."""
+    sets = (("dev", 10), ("test", 1))
+
+    def decoded(name, label, rates, seconds, **info):
+        return system(name, label, *(timed(r, seconds * f, s) for r, (s, f) in zip(rates, sets, strict=True)), **info)
+
+    every = [decoded("teacher", "teacher", (10, 10), 8.0, role="teacher", teacher=None, parameters=1000)]
+    for seed in (1, 2):
+        every += [decoded(f"ref{seed}", "on references", (40, 20), 1.0, seed=seed)]
+        every += [decoded(f"kd{seed}", "taught", (20, 11 + seed), 1.0 + seed, seed=seed)]
+    shown = shown_of(*every)
+    assert shown.key == ("beam", "test")
+    # seeds take 0.02 and 0.03 seconds a second: 0.08 / 0.025
+    assert (
+        shown.sentence
+        == "10.0 × smaller and 3.2 × faster than its teacher, at 12.50 % WER where the teacher has 10.00 %."
+    )
+    good = shown.answers[2]
+    # of 10 points 7.5 are made up for; over seeds of 12 and 13, and of 20 twice, the interval is Student's with one
+    # degree of freedom: 7.5 +- 12.706 * 0.5
+    assert good.answer == "75 % of the gap closed"
+    assert good.told == (
+        "WER on test, beam; the gap between references alone and the teacher, 95 % interval 11 to 139 %"
+    )
+    assert [(bar.low, bar.high) for bar in good.bars][1] == (
+        pytest.approx(12.5 - 12.7062 * 0.5, abs=1e-3), pytest.approx(12.5 + 12.7062 * 0.5, abs=1e-3),
+    )  # fmt: skip
+    assert good.most == 99.0  # the end of the teacher's interval, not of a bar
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "answer"),
+    [
+        (2.0, 8.0, "4.0 × faster"),
+        (8.0, 8.0, "1.0 × faster"),
+        (8.0, 2.0, "4.0 × slower"),
+        (1.0, 19.9, "19.9 × faster"),
+        (1.0, 20.0, "20 × faster"),
+        (80.0, 2.0, "40 × slower"),
+    ],
+)
+def test_faster_or_slower(student, teacher, answer):
+    big = system("teacher", "teacher", timed(5, teacher), role="teacher", teacher=None, parameters=1000)
+    shown = shown_of(big, system("kd", "taught", timed(9, student)))
+    assert shown.sentence.startswith(f"10.0 × smaller and {answer} than its teacher, at 9.00 % WER")
+    assert [bar.value for bar in shown.answers[1].bars] == [pytest.approx(teacher / 100), pytest.approx(student / 100)]
+
+
+def test_what_is_not_known_of_a_teacher_is_compared_with_nothing():
+    known, unknown = timed(5, 8.0), scored([5, 0], [50, 50])
+    student = system("kd", "taught", timed(9, 2.0))
+    about = {"role": "teacher", "teacher": None}
+    ending = "9.00 % WER where the teacher has 5.00 %."
+    for sets, parameters, facts in (
+        (known, None, "4.0 × faster than its teacher, at "),
+        (unknown, 1000, "10.0 × smaller than its teacher, at "),
+        (unknown, None, ""),
+    ):
+        shown = shown_of(system("teacher", "teacher", sets, parameters=parameters, **about), student)
+        assert shown.sentence == facts + ending
+        assert len(shown.answers) == 3
+    alone = shown_of(student)
+    assert alone.sentence == "9.00 % WER on test; there is no teacher beside it to compare with."
+    assert [one.answer for one in alone.answers] == ["100", "50 × real time", "9.00 % WER"]
+
+
+@pytest.mark.parametrize(("words", "small"), [(1, True), (1999, True), (2000, False), (2001, False)])
+def test_a_small_set_has_fewer_than_two_thousand_words(words, small):
+    told = [one for one in shown_of(system("kd", "taught", scored([0], [words]))).cautions if "small set" in one]
+    assert told == ([f"A small set: {words:,} words, so one error is {100 / words:.2f} points."] if small else [])
+
+
+@pytest.mark.parametrize(("ours", "theirs", "one_seed"), [(1, 1, True), (1, 2, True), (2, 1, True), (2, 2, False)])
+def test_one_seed_on_either_side_is_said(ours, theirs, one_seed):
+    every = teachers([[1, 1]], [50, 50])
+    for name, label, count in (("kd", "taught", ours), ("ref", "references", theirs)):
+        every += [system(f"{name}{seed}", label, scored([9, seed], [50, 50]), seed=seed) for seed in range(count)]
+    assert any(one.startswith("One seed on one side") for one in shown_of(*every).cautions) == one_seed
+
+
+def test_the_best_student_is_of_the_least_mean_and_its_rivals_are_counted():
+    every = teachers([[1, 1]], [50, 50])
+    for label, rates in (("a", (9, 13)), ("b", (10, 11)), ("c", (8, 14)), ("d references", (1, 1))):
+        every += [
+            system(f"{label}{seed}", label, scored([rate, 0], [50, 50]), seed=seed) for seed, rate in enumerate(rates)
+        ]
+    every.append(system("lucky", "single", scored([2, 0], [50, 50])))
+    shown = shown_of(*every)
+    assert shown.student == "b"
+    assert shown.cautions[0].startswith("The best of 3 kinds of student, picked by this very figure")
+    for rules, told in ((("s", "s"), False), (("s", "other"), True)):
+        pair = [
+            system(name, name, scored([5, 0], [50, 50], signature=one)) for name, one in zip("xy", rules, strict=True)
+        ]
+        cautions = shown_of(*pair).cautions
+        assert any(one.startswith("Scores on test, beam were made by different rules") for one in cautions) == told
+
+
+def test_the_longest_bar_or_interval_is_the_end_of_the_picture():
+    bars = [headline.Bar("student", 3.0, "", 1.0, 8.0), headline.Bar("teacher", 5.0, "")]
+    assert headline.Answer("", "", "", bars).most == 8.0
+    assert headline.Answer("", "", "", [*bars, headline.Bar("references", 9.0, "", 8.5, 8.9)]).most == 9.0
+
+
+def test_cells_of_seeds_and_of_labels():
+    """Two seeds unlike in all they measured; a label's cells are means, a seed's its own."""
+
+    def decoded(name, label, rate, cer, seconds, **info):
+        one = timed(rate, seconds)
+        one.cer.update(cer=cer, interval95=[cer - 1, cer + 2])
+        return system(name, label, one, **info)
+
+    about = {"role": "teacher", "teacher": None, "parameters": 1000}
+    every = [decoded("teacher", "teacher", 5, 2.0, 8.0, train_seconds=7200.0, **about)]
+    for seed, (rate, cer, seconds, cpu, wall) in enumerate([(9, 4.0, 2.0, 100, 7190), (13, 6.0, 3.0, 140, 7250)], 1):
+        times = {"cpu_seconds": cpu, "train_seconds": wall, "seed": seed}
+        every += [decoded(f"kd{seed}", "taught", rate, cer, seconds, **times)]
+        every += [decoded(f"ref{seed}", "references", 22, 9.0, seconds, seed=seed)]
+    every = collect.in_order(every)
+    found, row = cells(every, "taught")
+    assert {title: (cell.text, cell.below, cell.value) for title, cell in found.items()} == {
+        "× smaller": ("10.0", "10.0 on disk", 10.0),
+        "WER test beam": ("11.00 ± 2.83", "[-14.4, 36.4]", 11.0),
+        # 11 of 17 points, Student's interval over the two seeds: +- 12.706 * 2 points
+        "gap closed test beam": ("0.65", "[-0.85, 2.14] noise", pytest.approx(11 / 17)),
+        "CER test beam": ("5.00 ± 1.41", "", 5.0),
+        "RTF beam, CPU": ("0.0250", "40 × real time", pytest.approx(0.025)),
+        "parameters": ("100", "", 100),
+        "MB on disk": ("0.0", "", 400),
+        "training CPU time": ("2 min", "2.0 h by the clock", 120.0),
+    }
+    second = dict(zip(found, row.seeds[1].cells, strict=True))
+    assert {title: (cell.text, cell.below) for title, cell in second.items()} == {
+        "× smaller": ("10.0", "10.0 on disk"),
+        "WER test beam": ("13.00", "[0.0, 99.0]"),
+        "gap closed test beam": ("-", ""),  # a share is a label's
+        "CER test beam": ("6.00", "[5.0, 8.0]"),
+        "RTF beam, CPU": ("0.0300", "33 × real time"),
+        "parameters": ("100", ""),
+        "MB on disk": ("0.0", ""),
+        "training CPU time": ("2 min", "2.0 h by the clock"),
+    }
+    _, one = cells(every, "teacher")
+    assert (one.below, one.seeds) == ("seed 1", ())
+    assert one.cells[-1].below == "2.0 h by the clock" and one.cells[-1].text == ""
+    for seeds, kind in (((1, 2), "2 seeds"), ((1, 1), "2 runs"), ((1, 2, 1), "3 runs"), ((None, 1), "2 seeds")):
+        group = [system(f"m{k}", "x", scored([1], [5]), seed=seed) for k, seed in enumerate(seeds)]
+        assert overview.overview(group, [])[1][0].below == kind
+    beyond = compare.Against("taught", "test", "beam", compare.Paired(-1, -2, -0.5, 0.01), None, (0.5, 0.25, 1.0))
+    assert overview._gap(beyond).below == "[0.25, 1.00]"
