@@ -111,3 +111,43 @@ def test_nothing_to_report_and_no_file(tmp_path, capsys):
     assert "--figures" in capsys.readouterr().err
     assert main(["report", "--figures", str(tmp_path / "f"), "--out", str(tmp_path / "R.md")]) == 1
     assert "no such file" in capsys.readouterr().err
+
+
+def test_utterances_are_in_one_order_and_those_that_a_system_lacks_stay_lacking(tmp_path):
+    """Two systems that decoded parts of a set, in other orders; what they measured comes back as it was."""
+
+    def system(name, utterances):
+        key = "beam", "test"
+        info = {"label": name, "command": "x", "settings": {"a": 1}, "seed": 1}
+        wer = {"wer": 5.0, "command": "y", "signature": "s"}
+        one = collect.Scored(*key, {"command": "kept"}, wer, {}, utterances)
+        return collect.System(name, info, 7, {key: one}, {"test": {"ppl": 2.0}})
+
+    some = system("b", {"u3": (0, 3), "u1": (2, 4)}), system("a", {"u2": (1, 5), "u3": (3, 3)}), system("c", {})
+    figures.write(some, tmp_path / "f.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert list(lines[0]["sets"]["test"].items()) == [("u1", 4), ("u2", 5), ("u3", 3)]
+    assert [line["name"] for line in lines[1:]] == ["a", "b", "c"]
+    assert [line["scored"][0]["errors"] for line in lines[1:]] == [[None, 1, 3], [2, None, 0], []]
+    for line in lines[1:]:
+        assert line["info"] == {"label": line["name"], "seed": 1}
+        assert line["scored"][0]["wer"] == {"wer": 5.0, "signature": "s"}
+    back = {one.name: one for one in figures.read(tmp_path / "f.jsonl")}
+    assert set(back) == {"a", "b", "c"}
+    for one in some:
+        found = back[one.name].scored["beam", "test"]
+        assert found.utterances == one.scored["beam", "test"].utterances
+        assert (back[one.name].bytes, back[one.name].ppl) == (7, {"test": {"ppl": 2.0}})
+
+
+def test_a_report_of_the_file_alone_leaves_it_as_it_is(exp, tmp_path):  # noqa: F811
+    path, out = tmp_path / "f.jsonl", tmp_path / "R.md"
+    figures.write(collect.systems(exp), path)
+    path.write_text(path.read_text().replace(", ", ",  "))  # as no one of ours writes it
+    before = path.read_bytes()
+    assert main(["report", "--figures", str(path), "-o", str(out)]) == 0
+    assert path.read_bytes() == before
+    assert out.read_text().endswith(f"kdasr report --figures {path} -o {out}\n```\n")
+    assert main(["report", str(exp), "--figures", str(path), "-o", str(out)]) == 0
+    assert path.read_bytes() != before
+    assert out.read_text().endswith(f"kdasr report {exp} --figures {path} -o {out}\n```\n")

@@ -299,3 +299,82 @@ def test_figures_come_from_what_kdasr_score_writes(tmp_path):
     average = next(line for line in (out / "result.txt").read_text().splitlines() if "Sum/Avg" in line)
     assert row == ["decode_beam/test", *average.replace("|", " ").split()[1:]]
     assert table.main_table([system])[1][5].startswith(f"{result['wer']:.2f} [")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"), (0.0, "0 s"), (59.6, "60 s"), (119.9, "120 s"), (120, "2 min"), (149, "2 min"), (151, "3 min"),
+        (7199, "120 min"), (7200, "2.0 h"), (9000.0, "2.5 h"), (360000, "100.0 h"),
+    ],
+)  # fmt: skip
+def test_durations_are_told_in_seconds_minutes_or_hours(seconds, text):
+    assert table.duration(seconds) == text
+
+
+def test_espnets_table_has_the_figures_of_sclites_sum_line():
+    """Percentages round as sclite's do, halves away from zero: 1 of 16 is 6.3, 5 of 16 is 31.3."""
+    counts = {"sentences": 8, "wrong_sentences": 3, "words": 16, "cor": 13, "sub": 2, "del": 1, "ins": 4, "errors": 7}
+    words = {"wer": {"counts": counts}, "cer": {"counts": counts | {"words": 20, "cor": 17}}}
+    keys = ("beam", "b"), ("greedy", "a"), ("beam", "a")
+    scored = {key: collect.Scored(*key, {}, words["wer"], words["cer"], {}) for key in keys}
+    scored["other", "a"] = collect.Scored("other", "a", {}, {}, {}, {})
+    system = collect.System("m", {}, None, scored)
+    head, *rows = table.espnet_table(system, "wer")
+    assert head == ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
+    figures = ["8", "16", "81.3", "12.5", "6.3", "25.0", "43.8", "37.5"]
+    assert rows == [[f"decode_{name}", *figures] for name in ("beam/a", "beam/b", "greedy/a")]
+    assert table.espnet_table(system, "cer")[1][2:] == ["20", "85.0", "10.0", "5.0", "20.0", "35.0", "37.5"]
+
+
+def test_columns_of_figures_are_set_to_the_right():
+    rows = [["a", "b", "c", "d", "e"], ["1", "-", "+1", "1.0 ± 2", "x"], ["2", "3", "-1", "no", "4"]]
+    assert [table.figures_in(rows, column) for column in range(5)] == [True, True, True, False, False]
+    assert not table.figures_in(rows[:1], 0)
+    assert table.markdown(rows).splitlines()[1] == "|---|---:|---:|---|---|"
+    assert table.plain([["system", "x"], ["a", "10"], ["long name", "9"]]).splitlines() == [
+        "system      x",
+        "a          10",
+        "long name   9",
+    ]
+
+
+def test_each_set_and_search_has_its_own_columns():
+    """Error rates, intervals and speeds that are all unlike."""
+    scored = {}
+    for number, key in enumerate([("beam", "b"), ("greedy", "b"), ("beam", "a"), ("greedy", "a")], 1):
+        rates = {kind: {kind: 10.0 * number + more} for kind, more in (("wer", 1), ("cer", 2))}
+        rates["wer"]["interval95"] = [number, 90.0 + number]
+        decode = {"cpu_seconds": 5.0 * number, "audio_seconds": 100.0}
+        scored[key] = collect.Scored(*key, decode, rates["wer"], rates["cer"], {})
+    info = {"parameters": 1234567, "seed": 3, "train_seconds": 90}
+    head, row = table.main_table([collect.System("m", info, 2_500_000, scored)])
+    assert dict(zip(head, row, strict=True)) == {
+        "system": "m", "seed": "3", "parameters": "1,234,567", "of teacher": "-", "MB": "2.5",
+        "a greedy WER": "41.00 [4.00, 94.00]", "a greedy CER": "42.00",
+        "a beam WER": "31.00 [3.00, 93.00]", "a beam CER": "32.00",
+        "b greedy WER": "21.00 [2.00, 92.00]", "b greedy CER": "22.00",
+        "b beam WER": "11.00 [1.00, 91.00]", "b beam CER": "12.00",
+        "RTF greedy": "0.150", "RTF beam": "0.100", "training": "90 s",
+    }  # fmt: skip
+    assert len(set(head)) == len(head)
+
+
+def test_a_recipes_command_stands_instead_of_those_that_were_recorded(exp, tmp_path):
+    recorded = ["kdasr score --type wer", "kdasr score --type cer"]
+    for words, wanted in (
+        ([], recorded),
+        (["--command", "./run.sh", "--command", "./more.sh"], ["./run.sh", "./more.sh"]),
+    ):
+        assert main(["report", str(exp), "-o", str(tmp_path / "R.md"), *words]) == 0
+        text = (tmp_path / "R.md").read_text().partition("## Commands\n\n```\n")[2]
+        assert text.splitlines()[:-1] == [*wanted, f"kdasr report {exp} -o {tmp_path / 'R.md'}"]
+
+
+def test_commands_are_those_of_models_decodings_and_scores_each_once():
+    def system(*commands):
+        of_model, decode, wer, cer = ({"command": one} if one else {} for one in commands)
+        return collect.System("m", of_model, None, {("t", "s"): collect.Scored("t", "s", decode, wer, cer, {})})
+
+    every = [system("a", "c", "d", None), system("b", "c", "e", "d"), system(None, None, "", "f")]
+    assert provenance.recorded_commands(every) == ["a", "b", "c", "d", "e", "f"]
