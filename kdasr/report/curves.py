@@ -46,7 +46,7 @@ def read(directory: Path) -> Curve:
     for epoch, values in sorted(epochs.items()):
         at = values.get(("train", "total_count"), float(epoch))
         for key in SHOWN:
-            if key in values and max(abs(at), abs(values[key])) < LARGEST:  # which nan is not, either
+            if key in values and abs(at) < LARGEST and abs(values[key]) < LARGEST:  # which nan is not, either
                 curve.points.setdefault(key, []).append((at, values[key]))
     return curve
 

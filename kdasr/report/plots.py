@@ -93,10 +93,11 @@ def costs(points: Sequence[Point], across: str, up: str, prefix: str) -> str:
                 va="top",
                 fontsize=7,
             )
-        xs, ys = [one.x for one in points], [one.y for one in points]
+        xs = [one.x for one in points]
         axes.set_xlim(min(xs) / 1.5, max(xs) * 1.35)
-        room = 0.12 * (max(ys) - min(ys) or max(ys) or 1)
-        axes.set_ylim(max(0, min(ys) - 1.5 * room), max(ys) + room)
+        lowest, highest = min(one.y - (one.sd or 0) for one in points), max(one.y + (one.sd or 0) for one in points)
+        room = 0.12 * (highest - lowest or highest or 1)
+        axes.set_ylim(max(0, lowest - 1.5 * room), highest + room)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))

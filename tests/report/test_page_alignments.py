@@ -138,3 +138,38 @@ def test_a_large_set_keeps_what_changed_most():
     assert kept[0] == "u000" and {"u007", "u050"} <= set(kept) and kept == sorted(kept)
     assert 5 < len(kept) < 15 and len(json.dumps(data)) < whole / 4
     assert told[0].startswith(f"test: the {len(kept)} of 100 utterances")
+
+
+def test_sets_share_the_room_by_their_size_in_bytes():
+    """Two sets of as many utterances, one in letters of three bytes: each keeps the same part of what it has."""
+    every, read = [], {}
+    for name, texts in (("one", "aaaa bbbb"), ("two", "aaaa bbbb")):
+        scored = {}
+        for part in ("dev", "test"):
+            lines = {
+                f"{part}{k:03d}": (texts, texts)
+                if part == "dev"
+                else (texts.replace("a", "日").replace("b", "本"),) * 2
+                for k in range(100)
+            }
+            read[name, ("beam", part)] = found = {key: aligned(*pair) for key, pair in lines.items()}
+            counts = {key: (one.errors, len(one.ref)) for key, one in found.items()}
+            scored["beam", part] = collect.Scored("beam", part, {}, {"wer": 1.0}, {}, counts)
+        every.append(collect.System(name, {"label": name, "seed": 1}, None, scored))
+    whole, told = browser.gather(every, read)
+    assert [len(one["ids"]) for one in whole["sets"]] == [100, 100] and told == []
+    size = len(json.dumps(whole, ensure_ascii=False).encode())
+    for part in (0.25, 0.5, 0.75):
+        data, told = browser.gather(every, read, room=int(size * part))
+        made = len(json.dumps(data, ensure_ascii=False).encode())
+        assert made == pytest.approx(size * part, rel=0.2), part
+        kept = [len(one["ids"]) for one in data["sets"]]
+        assert abs(kept[0] - kept[1]) <= 3 and len(told) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8))
+def test_most_changed_is_ordered_by_distance_then_errors_then_name(pairs):
+    errors = [{f"u{k}": pair[side] for k, pair in enumerate(pairs)} for side in (0, 1)]
+    order = most_changed(errors, errors[0])
+    keys = [(-abs(a - b), -max(a, b), name) for name in order for a, b in [(errors[0][name], errors[1][name])]]
+    assert keys == sorted(keys) and len(order) == len(pairs)

@@ -232,3 +232,9 @@ def test_alternations_may_be_three_deep():
     assert [str(word) for word in found] == ["{ a / { b / { c / d } } }"]
     with pytest.raises(UserError, match="more than 3 deep"):
         parse("{ a / { b / { c / { d } } } }", "x:1")
+
+
+def test_of_symbols_that_begin_alike_the_longer_one_is_taken():
+    for symbols in (["<N>", "<N>>", "<"], ["<", "<N>>", "<N>"]):
+        assert char_tokens(["a<N>>b", "<N>c", "<d", "*."], [*symbols, "", "*."]) == [*"ab", "<space>", "c", "<space>",
+                                                                                 "d", "<space>"]  # fmt: skip
