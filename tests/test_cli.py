@@ -1,6 +1,7 @@
 """The command: help is quick and complete, errors are one sentence."""
 
 import errno
+import io
 import os
 import shutil
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from kdasr import __version__
 from kdasr.cli import VERBS, main, underscored
-from kdasr.errors import refusal
+from kdasr.errors import UserError, exit_status, forgiving_output, refusal
 
 
 def test_help_lists_every_verb(capsys):
@@ -28,21 +30,137 @@ def test_help_of_each_verb_has_examples(verb, capsys):
     assert f"kdasr {verb} " in shown.partition("examples")[2]
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_imports_nothing_heavy(verb):
+def test_help_imports_nothing_heavy():
     """What takes seconds to import stays out of --help (measured in modules, not in seconds)."""
     code = (
-        f"import sys; from kdasr.cli import main\ntry: main({[*verb.split(), '--help']!r})\nexcept SystemExit: pass\n"
-        "print(sorted(sys.modules.keys() & {'torch', 'espnet2', 'scipy', 'librosa', 'kaldiio', 'soundfile'}))"
+        "import sys; from kdasr.cli import VERBS, main\nheavy = {}\n"
+        "for verb in VERBS:\n"
+        "    try: main([*verb.split(), '--help'])\n"
+        "    except SystemExit: pass\n"
+        "    heavy[verb] = sorted(sys.modules.keys() & "
+        "{'torch', 'espnet2', 'scipy', 'librosa', 'kaldiio', 'soundfile'})\n"
+        "print([verb for verb in heavy if heavy[verb]], len(heavy))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "[]"
+    assert answer.stdout.splitlines()[-1] == f"[] {len(VERBS)}"
 
 
 def test_unknown_verb_and_no_verb(capsys):
     assert main(["distil"]) == 2
-    assert "'distil'" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert shown.err.endswith("\nkdasr: there is no verb 'distil'\n") and shown.out == ""
     assert main([]) == 2
+    assert capsys.readouterr().out.startswith(f"kdasr {__version__}: ")
+    for word in ("-h", "--help", "help"):
+        assert main([word]) == 0
+        assert capsys.readouterr().out.startswith(f"kdasr {__version__}: ")
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"kdasr {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_of_two_words_is_its_own(verb, capsys):
+    """`nbest verify` is not `nbest` with an argument; help is of the very verb."""
+    with pytest.raises(SystemExit):
+        main([*verb.split(), "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: kdasr {verb} [-h]")
+
+
+def test_options_are_not_abbreviated(capsys):
+    words = ["score", "--ref", "r", "--hyp", "h", "--dir", "d"]
+    for short in (["--util", "x"], ["--wsj"], ["--case-sens"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, *short])
+        assert stopped.value.code == 2
+        assert f"unrecognized arguments: {short[0].replace('--case-sens', '--case_sens')}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (None, 0, ""),
+        (UserError("a: is wrong; mend it"), 1, "kdasr x: a: is wrong; mend it\n"),
+        (KeyboardInterrupt(), 130, "kdasr x: interrupted; what was finished stays, run it again to go on\n"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
+        (MemoryError(), 1, "kdasr x: the memory does not suffice; give it less at a time, or more memory\n"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), 1, "kdasr x: a: is a directory; a directory stands "
+         "where a file is to be; remove it or name another place\n"),
+    ],
+)  # fmt: skip
+def test_each_end_of_a_command_has_its_status(error, status, said, capsys):
+    def work():
+        if error is not None:
+            raise error
+        return 7  # is no status
+
+    assert exit_status(work, "kdasr x") == status
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", said)
+
+
+@pytest.mark.parametrize("error", [ValueError("a"), OSError(errno.EIO, "Input/output error", "disc"), OSError("no")])
+def test_what_is_our_own_fault_is_not_hidden(error):
+    def work():
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        exit_status(work, "kdasr x")
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "said"),
+    [
+        (errno.EEXIST, "a", "a: file exists; a file stands where a directory is to be; remove it or name another "
+         "place"),
+        (errno.ENOTDIR, "a", "a: not a directory; a file stands where a directory is to be; remove it or name another "
+         "place"),
+        (errno.ENOENT, "a", "a: no such file or directory; check the name"),
+        (errno.EPERM, "a", "a: operation not permitted; change its permissions or name another place"),
+        (errno.EROFS, "a", "a: read-only file system; name another place"),
+        (errno.ENAMETOOLONG, "a", "a: file name too long; give a shorter name"),
+        (errno.ENOSPC, "a", "a: no space left on device; free some room and run again"),
+        (errno.EDQUOT, "a", "a: disk quota exceeded; free some room and run again"),
+        (errno.ENOSPC, None, "a file or the output cannot be written (no space left on device); free some room and run "
+         "again"),
+        (errno.EDQUOT, None, "a file or the output cannot be written (disk quota exceeded); free some room and run "
+         "again"),
+        (errno.EIO, None, "a file or the output cannot be written (input/output error); free some room and run again"),
+        (errno.EIO, "a", None),
+        (errno.ENOENT, None, None),
+        (errno.EBADF, "a", None),
+    ],
+)  # fmt: skip
+def test_a_refusal_has_the_remedy_of_its_reason(number, name, said):
+    assert refusal(OSError(number, os.strerror(number), name)) == said
+
+
+def test_a_letter_that_the_terminal_has_not_is_shown_as_a_number(monkeypatch):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="latin-1") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    forgiving_output()
+    for stream in streams.values():
+        stream.write("é 日")
+        stream.flush()
+        assert stream.buffer.getvalue() == b"\xe9 \\u65e5"
+        stream.close()
+    forgiving_output()  # closed ones are left alone
+
+
+def test_output_that_is_lost_is_told_of(monkeypatch, capsys):
+    """Onto a full disk, and into a pipe that nobody reads."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["--version"]) == 1
+    said = "kdasr: standard output cannot be written (No space left on device); give it another place\n"
+    assert capsys.readouterr().err == said
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["--version"]) == 141
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_is_one_sentence_without_traceback(tmp_path):
@@ -107,8 +225,10 @@ def test_what_no_user_can_mend_keeps_its_traceback(monkeypatch, tmp_path):
 
 
 def test_options_may_be_spelled_with_hyphens():
-    words = ["--id-form", "--x-y=a-b", "--plain", "a-b", "-o", "--"]
-    assert [underscored(word) for word in words] == ["--id_form", "--x_y=a-b", "--plain", "a-b", "-o", "--"]
+    words = ["--id-form", "--x-y=a-b", "--plain", "a-b", "-o", "--", "--a-b-c", "--a-b=c-d=e-f", "-a-b", ""]
+    assert [underscored(word) for word in words] == [
+        "--id_form", "--x_y=a-b", "--plain", "a-b", "-o", "--", "--a_b_c", "--a_b=c-d=e-f", "-a-b", "",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
