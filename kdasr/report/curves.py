@@ -30,7 +30,6 @@ class Curve:
     """One training run: a list of (update or epoch, value) for each (phase, key)."""
 
     points: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
-    first: int = 1  # epoch
 
 
 def read(directory: Path) -> Curve:
@@ -42,7 +41,7 @@ def read(directory: Path) -> Curve:
     epochs = from_log(directory / "log" / "train.log")
     if (epochs and min(epochs) > 1) or not epochs:
         epochs = from_checkpoint(directory / "checkpoint.pth") | epochs
-    curve = Curve(first=min(epochs, default=1))
+    curve = Curve()
     for epoch, values in sorted(epochs.items()):
         at = values.get(("train", "total_count"), float(epoch))
         for key in SHOWN:
