@@ -14,8 +14,10 @@ KEY = "beam", "test"
 
 
 def scored(errors, words, tag="beam", name="test", signature="s", **more):
-    """A set that was decoded: errors and reference words of its utterances."""
-    wer = {"wer": 100 * sum(errors) / sum(words), "signature": signature, "counts": {"words": sum(words)}}
+    """A set that was decoded: errors (all substitutions) and reference words of its utterances."""
+    counts = {"sentences": len(errors), "wrong_sentences": sum(map(bool, errors)), "del": 0, "ins": 0}
+    counts |= {"words": sum(words), "cor": sum(words) - sum(errors), "sub": sum(errors), "errors": sum(errors)}
+    wer = {"wer": 100 * sum(errors) / sum(words), "signature": signature, "counts": counts}
     utterances = {f"u{k}": pair for k, pair in enumerate(zip(errors, words, strict=True))}
     return collect.Scored(tag, name, more, wer | {"interval95": [0.0, 99.0]}, {}, utterances)
 
@@ -207,6 +209,9 @@ def test_keys_are_not_mixed_up():
     every += [decoded("kd1", "taught", 5), decoded("kd2", "taught", 8, seed=2), decoded("kd3", "taught", 5, greedy)]
     every[-1].info["seed"] = 10
     found = against_references(every)
+    order = [("a", "greedy"), ("a", "beam"), ("b", "greedy"), ("b", "beam")]
+    assert [(one.label, one.set, one.tag) for one in found] == [("taught", *key) for key in order]
+    assert [row[:3] for row in compare.comparison(found)[1:]] == [["taught", *key] for key in order]
     gaps = {(one.set, one.tag): one.gap[0] for one in found}
     assert gaps == {
         ("a", "greedy"): pytest.approx(15 / 21),
@@ -227,7 +232,7 @@ def test_keys_are_not_mixed_up():
     assert table["taught", "a", "greedy"][2] == "1: 13.00, 2: 16.00, 10: 13.00"
     assert table["taught", "b", "beam"] == ["8.50 ± 2.12", "-10.56 to 27.56", "1: 7.00, 2: 10.00"]
     assert table["on references", "b", "beam"] == ["22.00", "-", "1: 22.00"]
-    assert not [key for key in table if key[0] == "big"]
+    assert list(table) == [(label, *key) for label in ("on references", "taught") for key in order]
 
 
 def test_modes_are_of_their_own_set_and_search():

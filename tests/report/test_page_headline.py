@@ -1,5 +1,6 @@
 """The page's first lines: what the headline says, which point is best, and the table of systems."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -212,7 +213,10 @@ def test_figures_of_the_headline_are_of_its_set_and_search():
         shown.sentence
         == "10.0 × smaller and 3.2 × faster than its teacher, at 12.50 % WER where the teacher has 10.00 %."
     )
-    good = shown.answers[2]
+    small, fast, good = shown.answers
+    assert small.told == "parameters; 0.0 MB on disk, the teacher 0.0 MB"
+    assert fast.told == "CPU seconds to decode a second of audio, beam"
+    assert [(bar.who, bar.text) for bar in fast.bars] == [("teacher", "0.0800 s"), ("student", "0.0250 s")]
     # of 10 points 7.5 are made up for; over seeds of 12 and 13, and of 20 twice, the interval is Student's with one
     # degree of freedom: 7.5 +- 12.706 * 0.5
     assert good.answer == "75 % of the gap closed"
@@ -345,3 +349,39 @@ def test_cells_of_seeds_and_of_labels():
         assert overview.overview(group, [])[1][0].below == kind
     beyond = compare.Against("taught", "test", "beam", compare.Paired(-1, -2, -0.5, 0.01), None, (0.5, 0.25, 1.0))
     assert overview._gap(beyond).below == "[0.25, 1.00]"
+
+
+def test_what_is_said_of_sizes_and_of_a_gpu():
+    def decoded(name, label, seconds, size, **info):
+        one = scored([5, 0], [50, 50], "beam", "test", device="cuda:0", wall_seconds=seconds, cpu_seconds=1.0,
+                     audio_seconds=100.0)  # fmt: skip
+        return dataclasses.replace(system(name, label, one, **info), bytes=size)
+
+    about = {"role": "teacher", "teacher": None, "parameters": 2000, "non_zero": 1500}
+    teacher = decoded("teacher", "teacher", 4.0, 25_000_000, **about)
+    shown = shown_of(teacher, decoded("kd", "taught", 2.0, 3_140_000, non_zero=50))
+    small, fast, _ = shown.answers
+    assert (small.answer, small.told) == (
+        "30 × smaller", "parameters that are not zero; 3.1 MB on disk, the teacher 25.0 MB",
+    )  # fmt: skip
+    assert [bar.text for bar in small.bars] == ["1,500", "50"]
+    assert fast.told == "seconds by the clock, on a GPU, to decode a second of audio, beam"
+    assert [bar.text for bar in fast.bars] == ["0.0400 s", "0.0200 s"]
+    shown = shown_of(dataclasses.replace(teacher, bytes=None), decoded("kd", "taught", 2.0, 3_140_000))
+    assert shown.answers[0].told == "parameters; 3.1 MB on disk"
+
+
+def test_intervals_of_one_run_and_of_several():
+    def with_interval(name, rate, *ends, **info):
+        one = scored([rate, 0], [50, 50])
+        one.wer["interval95"] = list(ends) or None
+        return system(name, "x", one, **info)
+
+    key = ("beam", "test")
+    assert headline.interval([with_interval("a", 5, 4.0, 7.5)], key) == (4.0, 7.5)
+    assert headline.interval([with_interval("a", 5)], key) == (None, None)
+    assert (
+        headline.interval([], key) == headline.interval([with_interval("a", 5, 4.0, 7.5)], ("x", "y")) == (None, None)
+    )
+    low, high = headline.interval([with_interval("a", 5, 4.0, 7.5), with_interval("b", 6, 1.0, 9.0, seed=2)], key)
+    assert (low, high) == (pytest.approx(5.5 - 12.7062 * 0.5, abs=1e-3), pytest.approx(5.5 + 12.7062 * 0.5, abs=1e-3))

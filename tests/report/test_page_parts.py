@@ -1,11 +1,13 @@
 """What the page is made of, each part by hand: whose figures a picture, a table and the browser's beginning have."""
 
 import math
+import re
 
 import pytest
 from report_inputs import aligned
 from test_compare import scored, system
 
+from kdasr.files import write_json
 from kdasr.report import collect, page, plots
 from kdasr.report.compare import against_references
 
@@ -124,3 +126,58 @@ def test_audio_is_of_the_main_set_first_and_of_what_changed_most(tmp_path, monke
     for less in (about(), about(audio=["x"])):
         told = data if not less.audio else data | {"first": {}}
         assert page._clips(every, told, ("beam", "test"), less).uris == {}
+
+
+def test_targets_are_told_with_their_settings_and_warnings(tmp_path):
+    measured = {"wer_1best": 12.346, "wer_targets": 9.5}
+    summary = {"utterances": 1200, "hypotheses_read": 24000, "targets": 5500, "measured": measured}
+    summary |= {"dropped": {"long": 3, "empty": 12}, "of_low_weight": 7, "mean_best_weight": 0.6, "warning": "few"}
+    told = {"settings": {"select": "best", "k": 5}, "summary": summary}
+    write_json(tmp_path / "b/targets_y/targets.json", {"settings": {}, "summary": {"utterances": 3}})
+    write_json(tmp_path / "a/targets_x/targets.json", told)
+    found = page._nbest(str(tmp_path))
+    assert found["targets"] == [
+        ["targets", "teacher", "selection", "utterances", "hypotheses read", "targets", "left out", "of low weight",
+         "mean best weight", "WER of the teacher's best", "of the targets"],
+        ["x", "a", "best, 5 best", "1,200", "24,000", "5,500", "12 empty, 3 long", "7", "0.6", "12.35", "9.50"],
+        ["y", "b", "-, - best", "3", "-", "-", "none", "-", "-", "-", "-"],
+    ]  # fmt: skip
+    assert found["warnings"] == ["x: few"] and found["picture"] == ""
+
+
+def test_bars_columns_and_cautions_of_the_page():
+    """Bars and whiskers are parts of the longest; cells know by what they are sorted and when they are shown."""
+    keys = [("greedy", "a"), ("beam", "a"), ("beam", "b")]
+    every = []
+    for name, label, rate, parameters, role in (
+        ("teacher", "teacher", 10, 1000, "teacher"), ("kd", "taught", 20, 250, "student"),
+    ):  # fmt: skip
+        sets = [scored([rate + place], [100], *key) for place, key in enumerate(keys)]
+        for place, one in enumerate(sets):
+            one.wer["interval95"] = [rate - 15.0, rate + 30.0 + place]
+        teacher = None if role == "teacher" else "teacher"
+        every.append(system(name, label, *sets, role=role, parameters=parameters, teacher=teacher))
+    text = page.render(every, [], {}, page.About("T", ["note <1>"], ["e: `1`"], ["c"])).decode()
+    # 1000 and 250 parameters; rates of b, the last of the test sets: 12 and 22 %, intervals -5 to 42 and 5 to 52 %
+    assert re.findall(r'class="fill (\w+)" style="width:([\d.]+)%"', text) == [
+        ("teacher", "100.00"), ("student", "25.00"), ("student", "42.31"), ("teacher", "23.08"),
+    ]  # fmt: skip
+    assert re.findall(r'class="whisker" style="left:([\d.]+)%;width:([\d.]+)%"', text) == [
+        ("9.62", "90.38"), ("0.00", "80.77"),
+    ]  # fmt: skip
+    (row,) = re.findall(r'<tr data-series="1">(.*?)</tr>', text, re.DOTALL)
+    cells = re.findall(r'<td class="num"(?: data-keys="([\d ]+)")? data-v="([\d.]*)">([^<]*)', row)
+    assert [(shown.split(), value, said) for shown, value, said in cells] == [
+        ([], "4.0", "4.0"),
+        (["0"], "20.0", "20.00"), (["0"], "", "-"), (["1"], "21.0", "21.00"), (["1"], "", "-"),
+        (["2"], "22.0", "22.00"), (["2"], "", "-"),
+        ([], "250", "250"), ([], "1000", "0.0"), ([], "", "-"),
+    ]  # fmt: skip
+    heads = re.findall(r'<th scope="col" class="num"(?: data-keys="([\d ]+)")?>([^<]*)', text.partition("</thead>")[0])
+    assert [(shown.split(), title.strip()) for shown, title in heads] == [
+        (shown, title) for (shown, _, _), title in zip(
+            [(one[0].split(), *one[1:]) for one in cells],
+            ["× smaller", *["WER", "CER"] * 3, "parameters", "MB", "training"], strict=True)
+    ]  # fmt: skip
+    cautions = text.partition('class="cautions"')[2].partition("</aside>")[0]
+    assert cautions.index("<strong>note &lt;1&gt;</strong>") < cautions.index("A small set: 100 words")

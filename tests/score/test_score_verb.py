@@ -510,3 +510,62 @@ def test_each_other_system_is_compared_and_no_old_comparison_stays(files, capsys
     assert said.count("no significant difference") == 2  # from itself
     assert score(files) == 0
     assert not (files / "out/against.json").exists()  # it would be that of another score
+
+
+def test_what_does_not_go_with_a_kind_of_file_is_refused(files, capsys):
+    (files / "r.stm").write_text("f 1 ann 0.0 2.0 the cat\n")
+    (files / "h.ctm").write_text("f 1 0.0 0.5 the\n")
+    (files / "r.trn").write_text("the cat (a-1)\n")
+    (files / "h.trn").write_text("the (a-1)\n")
+    (files / "repairs").write_text("BAT CAT\n")
+    kinds = {"trn": ("r.trn", "h.trn"), "stm": ("r.stm", "h.ctm")}
+    alike = "expected two trn files (.trn), an .stm with a .ctm, or two Kaldi texts"
+    for ref, hyp, options, said in (
+        (*kinds["trn"], ["--type", "cer"], ".trn files take --chars for characters"),
+        (*kinds["stm"], ["--type", "cer"], ".stm files take --chars for characters"),
+        (*kinds["stm"], ["--wsj_filter"], "segments take no filters"),
+        (*kinds["stm"], ["--nlsyms", f"{files}/nlsyms"], "segments take no filters"),
+        (*kinds["stm"], ["--repairs", f"{files}/repairs"], "segments take no filters"),
+        (*kinds["stm"], ["--utt2spk", f"{files}/utt2spk"], "is for Kaldi texts; leave it out with .stm files"),
+        ("r.trn", "h.ctm", [], alike), ("r.stm", "h.trn", [], alike), ("ref", "h.ctm", [], alike),
+        ("r.stm", "hyp", [], alike), ("h.ctm", "r.stm", [], alike),
+    ):  # fmt: skip
+        assert (
+            main(["score", "--ref", f"{files}/{ref}", "--hyp", f"{files}/{hyp}", "--dir", f"{files}/o", *options]) == 1
+        )
+        assert said in capsys.readouterr().err
+    assert not (files / "o").exists()
+    for name, (ref, hyp) in kinds.items():
+        out = files / name
+        assert main(["score", "--ref", f"{files}/{ref}", "--hyp", f"{files}/{hyp}", "--dir", str(out)]) == 0
+        assert (out / "hyp.trn.sgml").exists() == (name == "trn")  # of segments it would tell more than is known
+        assert (out / "per_utt").read_text().startswith({"trn": "a-1 ref", "stm": "ann-000 ref"}[name])
+
+
+def test_a_word_is_repaired_into_one(files, capsys):
+    for text, line in (("a b\na c\n", 2), ("a b\nc\n", 2), ("a b c\n", 1), ("\n", 1)):
+        (files / "repairs").write_text(text)
+        assert score(files, "--repairs", f"{files}/repairs") == 1
+        assert f"repairs:{line}: expected 'WRONG RIGHT', each word once" in capsys.readouterr().err
+
+
+def test_a_difference_from_sclite_is_told_by_its_first_line(files, monkeypatch, capsys):
+    """An sclite whose .raw differs in the fifth line from what this one has written."""
+    assert score(files) == 0
+    lines = (files / "out/hyp.trn.raw").read_bytes().split(b"\n")
+    theirs = b"\n".join([*lines[:4], b"OTHER", *lines[5:]])
+    for name in ("sys", "raw", "pra", "dtl", "sgml"):
+        text = theirs if name == "raw" else (files / f"out/hyp.trn.{name}").read_bytes()
+        (files / f"real.{name}").write_bytes(text)
+    program = files / "sclite"
+    program.write_text(
+        f'#!/bin/bash\nfor x in sys raw pra dtl sgml; do cp {files}/real.$x "${{@: -1}}/hyp.trn.$x"; done\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("SCLITE", str(program))
+    assert score(files, "--check") == 1
+    said = f"out/hyp.trn.raw:5: differs from {program} (sclite b'OTHER', kdasr {lines[4]!r}); please report it"
+    assert said in capsys.readouterr().err
+    (files / "real.raw").write_bytes(b"\n".join(lines))
+    assert score(files, "--check") == 0
+    assert f"out: equal to {program} (sys raw pra dtl sgml)" in capsys.readouterr().err
