@@ -286,3 +286,16 @@ def test_sizes_are_of_weights_that_are_not_zero():
         "400 of 1,000", "3,000", "100", "20 of 100", "100", "-", "0 of 100",
     ]  # fmt: skip
     assert [compare.weights(one) for one in every] == [400, 3000, 100, 20, 100, None, 0]
+
+
+def test_the_gap_is_that_to_the_teachers_of_the_students_that_were_scored():
+    """Of two students one lacks the set: its teacher, though scored there, has taught nothing that is compared."""
+    words = [50, 50]
+    every = teachers([[10, 0], [0, 0]], words)
+    every += [system("ref", "references", scored([40, 0], words))]
+    every += [system("kd1", "taught", scored([20, 0], words), teacher=every[0].name)]
+    every += [system("kd2", "taught", scored([1, 0], words, name="dev"), teacher=every[1].name, seed=2)]
+    (one,) = against_references(every)
+    assert one.gap[0] == pytest.approx(20 / 30)
+    every[-1].scored["beam", "test"] = scored([20, 0], words)
+    assert against_references(every)[-1].gap[0] == pytest.approx(20 / 35)
