@@ -43,65 +43,6 @@ def teachers(rows, words, label="teacher"):
     ]
 
 
-@st.composite
-def exps(draw):
-    """Words of the utterances; errors of some teachers; of each network and label, of some seeds."""
-    words = draw(st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(any))
-    errors = st.lists(st.integers(0, 9), min_size=len(words), max_size=len(words))
-
-    def seeds(most=3):
-        return draw(st.lists(errors, min_size=1, max_size=most))
-
-    return (
-        words,
-        seeds(2),
-        {network: (seeds(), seeds(), seeds()) for network in ("", "long: ")[: draw(st.integers(1, 2))]},
-    )
-
-
-@settings(max_examples=100)
-@given(exps(), st.integers(0, 2))
-def test_differences_are_of_means_over_seeds_to_the_same_networks_student_on_references(drawn, way):
-    """Labels may say what they will: roles and records decide who is a teacher, and whose."""
-    words, of_teachers, networks = drawn
-    on_references = ("student on references", "a teacher on references", "references")[way]
-    taught = ("student on 5-best", "references, then 5-best", "teacher twice")[way], "student, 1-best"
-    every = teachers(of_teachers, words, ("teacher", "student", "large, on references")[way])
-    wanted = {}
-    for network, (base, first, second) in networks.items():
-        every += runs(f"{network}ref", network + on_references, base, words)
-        for label, rows in zip(taught, (first, second), strict=True):
-            members = runs(f"{network}{label}", network + label, rows, words)
-            for place, one in enumerate(members):
-                one.info["teacher"] = every[place % len(of_teachers)].name
-            every += members
-            wanted[network + label] = base, rows
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 200)
-        found = {one.label: one for one in against_references(collect.in_order(every[::-1]))}
-        results = {
-            label: paired(np.mean(base, axis=0), np.mean(rows, axis=0), words) for label, (base, rows) in wanted.items()
-        }
-    assert set(found) == set(wanted)
-    for label, (base, rows) in wanted.items():
-        one = found[label]
-        assert (one.set, one.tag) == ("test", "beam")
-        assert one.result == results[label]
-        rates = [[100 * sum(errors) / sum(words) for errors in side] for side in (base, rows)]
-        assert one.result.difference == pytest.approx(np.mean(rates[1]) - np.mean(rates[0]))
-        assert one.apart == (pytest.approx(seeds_apart(*rates)) if min(map(len, rates)) > 1 else None)
-        theirs = [100 * sum(of_teachers[place % len(of_teachers)]) / sum(words) for place in range(len(rows))]
-        gap = np.mean(rates[0]) - np.mean(theirs)
-        if abs(gap - 1.0) < 1e-9:
-            continue  # rounding decides
-        if gap < 1.0:
-            assert one.gap is None
-        else:
-            ends = one.apart or (one.result.low, one.result.high)
-            expected = [-one.result.difference / gap, -ends[1] / gap, -ends[0] / gap]
-            assert one.gap == pytest.approx(expected) and one.gap[1] <= one.gap[2]
-
-
 @pytest.mark.parametrize(
     ("base", "theirs", "apart", "wanted"),
     [
@@ -299,3 +240,62 @@ def test_the_gap_is_that_to_the_teachers_of_the_students_that_were_scored():
     assert one.gap[0] == pytest.approx(20 / 30)
     every[-1].scored["beam", "test"] = scored([20, 0], words)
     assert against_references(every)[-1].gap[0] == pytest.approx(20 / 35)
+
+
+@st.composite
+def exps(draw):
+    """Words of the utterances; errors of some teachers; of each network and label, of some seeds."""
+    words = draw(st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(any))
+    errors = st.lists(st.integers(0, 9), min_size=len(words), max_size=len(words))
+
+    def seeds(most=3):
+        return draw(st.lists(errors, min_size=1, max_size=most))
+
+    return (
+        words,
+        seeds(2),
+        {network: (seeds(), seeds(), seeds()) for network in ("", "long: ")[: draw(st.integers(1, 2))]},
+    )
+
+
+@settings(max_examples=100)
+@given(exps(), st.integers(0, 2))
+def test_differences_are_of_means_over_seeds_to_the_same_networks_student_on_references(drawn, way):
+    """Labels may say what they will: roles and records decide who is a teacher, and whose."""
+    words, of_teachers, networks = drawn
+    on_references = ("student on references", "a teacher on references", "references")[way]
+    taught = ("student on 5-best", "references, then 5-best", "teacher twice")[way], "student, 1-best"
+    every = teachers(of_teachers, words, ("teacher", "student", "large, on references")[way])
+    wanted = {}
+    for network, (base, first, second) in networks.items():
+        every += runs(f"{network}ref", network + on_references, base, words)
+        for label, rows in zip(taught, (first, second), strict=True):
+            members = runs(f"{network}{label}", network + label, rows, words)
+            for place, one in enumerate(members):
+                one.info["teacher"] = every[place % len(of_teachers)].name
+            every += members
+            wanted[network + label] = base, rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "RESAMPLES", 200)
+        found = {one.label: one for one in against_references(collect.in_order(every[::-1]))}
+        results = {
+            label: paired(np.mean(base, axis=0), np.mean(rows, axis=0), words) for label, (base, rows) in wanted.items()
+        }
+    assert set(found) == set(wanted)
+    for label, (base, rows) in wanted.items():
+        one = found[label]
+        assert (one.set, one.tag) == ("test", "beam")
+        assert one.result == results[label]
+        rates = [[100 * sum(errors) / sum(words) for errors in side] for side in (base, rows)]
+        assert one.result.difference == pytest.approx(np.mean(rates[1]) - np.mean(rates[0]))
+        assert one.apart == (pytest.approx(seeds_apart(*rates)) if min(map(len, rates)) > 1 else None)
+        theirs = [100 * sum(of_teachers[place % len(of_teachers)]) / sum(words) for place in range(len(rows))]
+        gap = np.mean(rates[0]) - np.mean(theirs)
+        if abs(gap - 1.0) < 1e-9:
+            continue  # rounding decides
+        if gap < 1.0:
+            assert one.gap is None
+        else:
+            ends = one.apart or (one.result.low, one.result.high)
+            expected = [-one.result.difference / gap, -ends[1] / gap, -ends[0] / gap]
+            assert one.gap == pytest.approx(expected) and one.gap[1] <= one.gap[2]

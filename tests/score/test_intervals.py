@@ -70,44 +70,6 @@ def test_an_interval_that_holds_zero_or_ends_there_is_noise(low, high, beyond):
     assert Paired(0.0, low, high, 0.5).beyond_noise == beyond
 
 
-def every_resample(columns):
-    """The rates, in percent and in order, of all U ** U equally likely resamples of U utterances that have words."""
-    utterances = len(columns)
-    drawn = np.indices((utterances,) * utterances).reshape(utterances, -1)  # (U, U ** U)
-    errors, words = np.asarray(columns)[drawn].sum(axis=0).T
-    return np.sort(100.0 * errors[words > 0] / words[words > 0])
-
-
-def assert_quantile(value, rates, share):
-    """At most `share` of the exact rates lie below a value, and at least as many at or below it, give or take luck."""
-    assert np.mean(rates < value - 1e-9) < share + 0.012
-    assert np.mean(rates <= value + 1e-9) > share - 0.012
-
-
-utterances = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=5)
-
-
-@settings(max_examples=100)
-@given(utterances, st.sampled_from([0, 100]), st.sampled_from([400, 1 << 18]), st.sampled_from([0.5, 0.8, 0.95]))
-def test_intervals_and_p_are_those_of_all_resamples_however_they_are_drawn(rows, worth, block, level):
-    first, second, words = zip(*rows, strict=True)
-    if not any(words):
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "WORTH", worth)  # 0: alike utterances are drawn together, 100: never
-        patch.setattr(intervals, "BLOCK", block)  # few or all resamples at a time
-        found, alone = paired(first, second, words), interval(first, words, level=level)
-    rates = every_resample([(b - a, n) for a, b, n in rows])
-    observed = 100.0 * (sum(second) - sum(first)) / sum(words)
-    assert found.difference == pytest.approx(observed)
-    assert_quantile(found.low, rates, 0.025)
-    assert_quantile(found.high, rates, 0.975)
-    assert found.p == pytest.approx(min(1.0, 2 * min(np.mean(rates <= 0), np.mean(rates >= 0))), abs=0.04)
-    rates = every_resample([(a, n) for a, _, n in rows])
-    assert_quantile(alone[0], rates, (1 - level) / 2)
-    assert_quantile(alone[1], rates, (1 + level) / 2)
-
-
 def test_p_is_twice_the_rarer_tail_with_the_sample_itself_among_those_counted():
     assert paired([1] * 9, [0] * 9, [5] * 9).p == pytest.approx(2 / 10_001)  # no resample turns the sign round
     assert paired([0] * 9, [1] * 9, [5] * 9).p == pytest.approx(2 / 10_001)
@@ -164,3 +126,41 @@ def test_spreads_are_scipys(first, second):
     else:
         expected = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
         assert found == pytest.approx((expected.low, expected.high))
+
+
+def every_resample(columns):
+    """The rates, in percent and in order, of all U ** U equally likely resamples of U utterances that have words."""
+    utterances = len(columns)
+    drawn = np.indices((utterances,) * utterances).reshape(utterances, -1)  # (U, U ** U)
+    errors, words = np.asarray(columns)[drawn].sum(axis=0).T
+    return np.sort(100.0 * errors[words > 0] / words[words > 0])
+
+
+def assert_quantile(value, rates, share):
+    """At most `share` of the exact rates lie below a value, and at least as many at or below it, give or take luck."""
+    assert np.mean(rates < value - 1e-9) < share + 0.012
+    assert np.mean(rates <= value + 1e-9) > share - 0.012
+
+
+utterances = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=5)
+
+
+@settings(max_examples=100)
+@given(utterances, st.sampled_from([0, 100]), st.sampled_from([400, 1 << 18]), st.sampled_from([0.5, 0.8, 0.95]))
+def test_intervals_and_p_are_those_of_all_resamples_however_they_are_drawn(rows, worth, block, level):
+    first, second, words = zip(*rows, strict=True)
+    if not any(words):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "WORTH", worth)  # 0: alike utterances are drawn together, 100: never
+        patch.setattr(intervals, "BLOCK", block)  # few or all resamples at a time
+        found, alone = paired(first, second, words), interval(first, words, level=level)
+    rates = every_resample([(b - a, n) for a, b, n in rows])
+    observed = 100.0 * (sum(second) - sum(first)) / sum(words)
+    assert found.difference == pytest.approx(observed)
+    assert_quantile(found.low, rates, 0.025)
+    assert_quantile(found.high, rates, 0.975)
+    assert found.p == pytest.approx(min(1.0, 2 * min(np.mean(rates <= 0), np.mean(rates >= 0))), abs=0.04)
+    rates = every_resample([(a, n) for a, _, n in rows])
+    assert_quantile(alone[0], rates, (1 - level) / 2)
+    assert_quantile(alone[1], rates, (1 + level) / 2)
