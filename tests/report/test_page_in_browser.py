@@ -222,7 +222,18 @@ def test_orders_search_and_more(page, inputs):
     assert found == sorted(found, reverse=True) and found[0] == max(wrong for wrong, _ in errors[1].values())
     choose(page, "order", "loses")
     change = [errors[1][name][0] - errors[0][name][0] for name in shown(page)]
-    assert change == sorted(change, reverse=True)
+    assert change == sorted(change, reverse=True) and change[0] > change[-1]
+    better, worse = (sum(sign * (errors[1][name][0] - errors[0][name][0]) > 0 for name in order) for sign in (-1, 1))
+    balance = f"30 utterances: B is better on {better}, worse on {worse}, equal on {30 - better - worse}. Errors: "
+    assert page.find_element("id", "balance").text.startswith(balance) and better != worse
+    choose(page, "order", "gains")
+    assert [errors[1][name][0] - errors[0][name][0] for name in shown(page)] == sorted(
+        errors[1][name][0] - errors[0][name][0] for name in order
+    )[:20]
+    choose(page, "order", "worst-a")
+    assert [errors[0][name][0] for name in shown(page)] == sorted((errors[0][name][0] for name in order), reverse=True)[
+        :20
+    ]
     choose(page, "order", "id")
     assert shown(page) == sorted(order)[:20]
     write(page, "find", "u017")
@@ -262,6 +273,9 @@ def test_frequent_errors_are_counted(page, inputs):
     side = alignments.read(next(one for one in every if one.name == "kd1").scored["beam", "test"])
     extra = sum(op == "I" and word == "extra" for one in side.values() for op, word in inserted(one))
     assert extra > 1 and found["extra put in"][1] == extra
+    rows = list(zip(counts[::3], counts[1::3], counts[2::3], strict=True))
+    assert len(rows) == 15 and all(b - a == change for a, b, change in rows)
+    assert [max(a, b) for a, b, _ in rows] == sorted((max(a, b) for a, b, _ in rows), reverse=True)
 
 
 def inserted(one):
