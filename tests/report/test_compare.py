@@ -242,6 +242,32 @@ def test_the_gap_is_that_to_the_teachers_of_the_students_that_were_scored():
     assert against_references(every)[-1].gap[0] == pytest.approx(20 / 35)
 
 
+@pytest.mark.parametrize(
+    ("label", "parameters", "base"),
+    [
+        ("taught", 100, "references"),
+        ("taught", 200, "references"),  # the name comes before the size
+        ("long: taught", 100, "long: references"),
+        ("long: taught", 300, "long: references"),
+        ("wide: taught", 200, "long: references"),  # of no name's own: the one of its size
+        ("wide: taught", 100, "references"),
+        ("wide: taught", 300, "references"),  # or else the first
+    ],
+)
+def test_the_base_is_of_the_networks_name_or_else_of_its_size(label, parameters, base):
+    every = [
+        system("teacher", "teacher references", role="teacher", parameters=parameters),
+        system("a", "references"),
+        system("b", "references", seed=2),
+        system("c", "long: references", parameters=200),
+        system("d", "pruned, references", parameters=parameters, non_zero=5),
+    ]
+    members = [system("m", label, parameters=parameters)]
+    found = compare.base_of([*every, *members], members)
+    assert [one.name for one in found] == (["a", "b"] if base == "references" else ["c"])
+    assert compare.base_of(members, members) == []
+
+
 @st.composite
 def exps(draw):
     """Words of the utterances; errors of some teachers; of each network and label, of some seeds."""
