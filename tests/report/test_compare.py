@@ -176,6 +176,13 @@ def test_keys_are_not_mixed_up():
     assert list(table) == [(label, *key) for label in ("on references", "taught") for key in order]
 
 
+def test_runs_of_a_label_are_those_of_its_most_decoded_set():
+    sets = scored([1], [2], "greedy", "a"), scored([1], [2], "beam", "a"), scored([1], [2], "greedy", "b")
+    every = [system("x1", "x", *sets[:2]), system("x2", "x", sets[1], seed=2), system("x3", "x", sets[1], seed=3)]
+    every += [system("y1", "y", sets[0]), system("y2", "y", sets[2], seed=2), system("z", "z")]
+    assert [row[:2] for row in compare.summary_table(every, [])[1:]] == [["x", "3"], ["y", "1"]]
+
+
 def test_modes_are_of_their_own_set_and_search():
     every = [
         system(
