@@ -98,6 +98,13 @@ def test_beyond_noise_is_what_neither_interval_holds_zero_of(ends, apart):
     assert not Against("x", "test", "beam", None, apart).beyond_noise
 
 
+def test_a_row_of_the_comparison_by_hand():
+    one = Against("x", "test", "beam", Paired(-1.5, -2.25, -0.5, 0.0123), (-3.0, 0.25), (0.5, 0.125, 0.875))
+    assert compare.comparison([one])[1] == [
+        "x", "test", "beam", "-1.50", "-2.25 to -0.50", "0.0123", "-3.00 to +0.25", "no", "0.50 [0.12, 0.88]",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("rows", [[[1, 2, 3, 0]], [[1, 2, 3, 0]] * 2, [[1, 2, 3, 0], [0, 2, 5, 1], [3, 3, 3, 3]]])
 def test_two_equal_systems_are_not_beyond_noise(rows):
     words = [5, 6, 7, 8]

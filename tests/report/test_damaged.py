@@ -49,6 +49,16 @@ def test_what_is_of_its_shape_passes():
     shape.check(value, expected | {"m": [Maybe(COUNT)]}, "f")
 
 
+@pytest.mark.parametrize("kind", [WHOLE, COUNT, NUMBER, AMOUNT])
+def test_numbers_have_a_largest_size_and_some_may_be_negative(kind):
+    largest = int(shape.LARGEST)
+    signed = kind in (WHOLE, NUMBER)
+    taken = {0: True, largest: True, largest + 1: False, -1: signed, -largest: signed, -largest - 1: False}
+    taken |= {0.5: kind in (NUMBER, AMOUNT), -0.5: kind == NUMBER}
+    for value, fits in taken.items():
+        assert shape._fits(value, kind) == fits, value
+
+
 def said_of(capsys, words):
     """The one line of an error, that names a file and what to do."""
     capsys.readouterr()
