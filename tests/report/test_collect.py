@@ -41,6 +41,7 @@ def test_words_and_characters_have_scores_of_their_own(tmp_path):
         write_score(path / f"score_{kind}", errors, 10, kind)
     for hidden in (".tmp", "empty"):
         (path.parent / hidden).mkdir()
+    (path.parent / ".tmp/decode.json").write_text("{}")  # of a decoding that has not ended
     (path.parent / "file").write_text("")
     one = collect.systems(tmp_path)[0]
     assert list(one.scored) == [("beam", "test")]
@@ -69,16 +70,17 @@ def test_a_real_time_factor_is_of_all_seconds_of_what_was_asked_for():
 
 
 @settings(max_examples=100)
-@given(st.permutations(range(9)))
+@given(st.permutations(range(10)))
 def test_systems_are_in_one_order_however_they_are_found(order):
     made = [
         *teachers([[1], [1]], [5], "zzz"),
+        system("t", "long: teacher", role="teacher"),
         *(system(f"r{seed}", "references", seed=seed) for seed in (2, 10, None)),
         system("a", "a student, references and more", seed=1),
         system("b", "student, pruned, references", seed=0, non_zero=5),
         *(system(name, label, seed=1) for name, label in (("d", "long: references"), ("c", "long: a student"))),
     ]
-    assert len(made) == 9
+    assert len(made) == 10
     assert collect.in_order([made[place] for place in order]) == made
 
 
