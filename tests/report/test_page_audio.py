@@ -78,3 +78,6 @@ def test_clips_fill_the_room_to_the_last_letter(tmp_path):
         assert "".join(made.uris) == kept
         assert made.told.startswith(f"Audio of {len(kept)} of 3 utterances (0.0 MB)")
         assert ("--audio_mb" in made.told) == (len(kept) < 3)
+    assert sizes["a"] < sizes["b"] < sizes["c"]
+    made = audio.clips(["c", "b", "a"], known, sizes["c"] + sizes["b"] - 1)
+    assert list(made.uris) == ["c"]  # a would fit, but changed less than b

@@ -204,18 +204,19 @@ def test_the_front_goes_right_from_each_point_and_then_down():
 
 
 def test_a_deviation_is_a_bar_of_its_size_on_both_sides():
-    sds = [None, 0.5, 1.0, 0.0]
+    sds = [None, 0.5, 1.0, 0.0, 4.0]
     text = plots.costs([plots.Point(k, 10 + k, 4 + 2 * k, "a", sd) for k, sd in enumerate(sds)], "x", "y", "p-")
     bars = {}
-    for k in range(4):
+    for k in range(5):
         upright = [one for one in paths(text, f"stroke: {svg.themed(svg.colour(k))};") if len(one) == 2]
         bars[k] = [sorted(y for _, y in one) for one in upright if one[0][0] == one[1][0] and k]
-    assert {k: len(found) for k, found in bars.items()} == {0: 0, 1: 1, 2: 1, 3: 0}
-    (one,), (two,) = bars[1], bars[2]
+    assert {k: len(found) for k, found in bars.items()} == {0: 0, 1: 1, 2: 1, 3: 0, 4: 1}
+    (one,), (two,), (last,) = bars[1], bars[2], bars[4]
     # 5.5 to 6.5, and 7 to 9
     scale = sum(one) / 2 - sum(two) / 2  # of 2 points
     assert one[1] - one[0] == pytest.approx(scale / 2, rel=0.01)
     assert two[1] - two[0] == pytest.approx(scale, rel=0.01)
+    assert last[1] - last[0] == pytest.approx(4 * scale, rel=0.01)  # none of it is beyond the picture
 
 
 def test_lines_end_where_they_are_said_to_end():

@@ -221,9 +221,10 @@ def test_networks_of_one_size_are_told_apart_by_name(exp):
 
 def test_the_verb_writes_the_file_and_prints_the_table(exp, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
-    assert main(["report", str(exp), "--out", str(out), "--note", "embedded corpus: says nothing"]) == 0
+    notes = ["--note", "embedded corpus: says nothing", "--note", "and more"]
+    assert main(["report", str(exp), "--out", str(out), *notes]) == 0
     text = out.read_text()
-    assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\n## Summary\n")
+    assert text.startswith("# RESULTS\n\nembedded corpus: says nothing\n\nand more\n\n## Summary\n")
     assert "- numpy: `" in text and "- python: `3" in text and "- CPU: `" in text
     assert f"kdasr report {exp} -o {out}\n" in text
     printed = capsys.readouterr().out.splitlines()
