@@ -34,6 +34,8 @@ from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Each, Maybe, 
         ({"a": [None]}, {"a": [NUMBER]}, "f: 'a[0]' is None, expected a number; mend it"),
         ({"a": {"k": None}}, {"a": Each(COUNT)}, "f: has no 'a.k'; mend it"),
         ({"a": "x" * 99}, {"a": [TEXT]}, f"f: 'a' is '{'x' * 56}..., expected a list; mend it"),
+        ({"a": "x" * 58}, {"a": [TEXT]}, f"f: 'a' is '{'x' * 58}', expected a list; mend it"),
+        ({"a": "x" * 59}, {"a": [TEXT]}, f"f: 'a' is '{'x' * 56}..., expected a list; mend it"),
         ([], {}, "f: what it holds is a list, expected an object; mend it"),
     ],
 )

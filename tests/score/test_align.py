@@ -41,6 +41,9 @@ def test_counts_add_up():
     assert (one.words, one.errors, one.wer, one.ser) == (3, 3, 100.0, 100.0)
     assert Counts().wer == Counts().ser == 0.0
     assert Counts(ins=2, sentences=1, wrong_sentences=1).wer == 0.0  # of no word there is no rate
+    ends = {"": 0, "C": 0, "CC": 0, "I": 1, "CI": 1, "CD": 1, "S": 1, "ICCI": 1}
+    assert {one: count(one).wrong_sentences for one in ends} == ends
+    assert tally(list(ends)).wrong_sentences == total(map(count, ends)).wrong_sentences == 5
     many = Counts(cor=70, sub=16, del_=8, ins=4, sentences=10, wrong_sentences=7)
     assert (many.words, many.errors) == (94, 28)
     assert (many.wer, many.ser) == (pytest.approx(100 * 28 / 94), 70.0)

@@ -79,6 +79,18 @@ def test_p_is_twice_the_rarer_tail_with_the_sample_itself_among_those_counted():
     assert paired([2, 0], [0, 1], [5, 5]).p == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize("block", [1, 300, 7777, 1 << 18])
+@pytest.mark.parametrize("worth", [0, 100])
+def test_all_resamples_are_drawn_block_by_block(block, worth, monkeypatch):
+    """None turns the sign round, so that p tells their number; and every one has a rate."""
+    monkeypatch.setattr(intervals, "WORTH", worth)
+    monkeypatch.setattr(intervals, "BLOCK", block)
+    monkeypatch.setattr(intervals, "RESAMPLES", 500)
+    sums = intervals._resampled(np.array([[1.0, 5.0], [2.0, 5.0]]), 0)
+    assert sums.shape == (500, 2) and set(sums[:, 1]) == {10.0} and set(sums[:, 0]) == {2.0, 3.0, 4.0}
+    assert paired([1, 2], [0, 0], [5, 5]).p == pytest.approx(2 / 501)
+
+
 def test_another_seed_draws_other_resamples():
     generator = np.random.default_rng(4)
     for size in (30, 3000):  # drawn one by one, and those that are alike together

@@ -235,3 +235,30 @@ def test_the_real_sclite_is_looked_for_in_its_places_in_order(tmp_path, monkeypa
         assert sclite.find() == (wrapped if text else made)
     monkeypatch.setenv("SCLITE", program(tmp_path / "mine"))
     assert sclite.find() == f"{tmp_path}/mine"
+
+
+@pytest.mark.parametrize(
+    ("widths", "stops"),
+    [
+        ([2] * 1500, [992, 1982, 2972, 3000]),  # the first line begins with 6 columns of a label, the others with 9
+        ([1] * 994, [994]),
+        ([1] * 995, [993, 995]),
+        ([2000, 3, 2000], [2000, 4003]),  # the very last is not given back
+        ([2000, 3, 2000, 1], [2000, 2003, 4003, 4004]),
+        ([], []),
+    ],
+)
+def test_long_alignments_go_on_in_further_lines(widths, stops):
+    assert sclite._stops(widths) == stops
+
+
+@needs_sclite
+def test_lines_of_long_alignments_end_where_sclites_do(tmp_path):
+    generator = random.Random(5)
+    sides = [[], []]
+    for number in range(12):
+        longest = generator.choice([1, 2, 4])
+        for side in sides:
+            words = ("a" * generator.randint(1, longest) for _ in range(1100 + number))
+            side.append(Line(f"s-{number}", tuple(words)))
+    assert reports(*sides, kinds=("pra", "prf")) == real_reports(*sides, tmp_path, kinds=("pra", "prf"))

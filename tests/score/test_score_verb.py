@@ -572,3 +572,17 @@ def test_a_difference_from_sclite_is_told_by_its_first_line(files, monkeypatch, 
     (files / "real.raw").write_bytes(b"\n".join(lines))
     assert score(files, "--check") == 0
     assert f"out: equal to {program} (sys raw pra dtl sgml)" in capsys.readouterr().err
+
+
+def test_reports_that_long_words_damage_are_not_asked_of_sclite(files, monkeypatch, capsys):
+    for name in ("ref", "hyp"):
+        (files / name).write_text(f"s1-a {'w' * 1000} a\ns1-b b\n")
+    assert score(files) == 0
+    (files / "out").rename(files / "made")
+    program = files / "sclite"
+    program.write_text(f'#!/bin/bash\necho "$@" >{files}/asked\ncp {files}/made/hyp.trn.* "${{@: -1}}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("SCLITE", str(program))
+    assert score(files, "--check") == 0
+    assert capsys.readouterr().err.endswith("(sys raw dtl)\n")
+    assert " -o sum rsum dtl -O " in (files / "asked").read_text()
