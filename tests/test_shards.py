@@ -3,8 +3,9 @@
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.files import read_json
@@ -47,7 +48,7 @@ def test_jobs_share_the_missing_shards():
         parse_share("1/3", merge=True)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(number=st.integers(0, 12), size=st.integers(1, 13), parts=st.integers(1, 5), there=st.sets(st.integers(0, 12)))
 def test_every_key_is_in_one_shard_and_every_shard_is_one_jobs(number, size, parts, there):
     keys = [str(n) for n in range(number)]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.asr.model import unpack, unpack_rows
 from kdasr.asr.settings import Distillation
@@ -421,7 +422,7 @@ def drawn(random):
 
 
 # An example is dear: a fault is shown as it was found, not by the smallest example.
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@examples(40)
 @given(seed=st.integers(0, 2**32))
 def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(taught, seed):
     random = Random(seed)

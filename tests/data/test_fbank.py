@@ -5,8 +5,9 @@ import re
 import kaldi_native_fbank as knf
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.data import fbank as module
 from kdasr.data.fbank import FLOOR, fbank, mel_weights, num_frames, tables
@@ -140,7 +141,7 @@ def test_number_of_frames(samples, frames):
     assert fbank(np.zeros(samples, dtype=np.int16)).shape == (frames, 80)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(samples=st.integers(0, 30000), rate=st.sampled_from([8000, 11025, 16000, 22050]), seed=st.integers(0, 9))
 def test_any_length_has_its_frames_and_each_frame_is_its_own(samples, rate, seed):
     signal = speechlike(samples, rate, seed)

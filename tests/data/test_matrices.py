@@ -7,8 +7,9 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.data.matrices import check_archives, check_heads, read_matrix, write_ark
 from kdasr.data.places import ENDS_LATE, parse, parse_table
@@ -90,7 +91,7 @@ def test_every_kind_is_read_as_kaldiio_reads_it_or_not_at_all(tmp_path, kind, sh
                 call()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.integers(1, 4),
     st.integers(1, 4),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.data import spectrogram as module
 from kdasr.data.spectrogram import num_bins, spectrogram
@@ -86,7 +87,7 @@ def test_number_of_frames(samples, frames):
     assert spectrogram(np.zeros(samples, dtype=np.int16)).shape == (frames, 161)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(samples=st.integers(0, 30000), rate=st.sampled_from([8000, 11025, 16000]), seed=st.integers(0, 9))
 def test_any_length_has_its_frames_and_each_frame_is_its_own(samples, rate, seed):
     signal = noise(samples, seed)

@@ -5,8 +5,9 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.data.sphere import encode_shorten, parse_header, read_sphere, write_sphere
 from kdasr.errors import UserError
@@ -44,7 +45,7 @@ def test_lossless_round_trip(tmp_path, name, coding):
     np.testing.assert_array_equal(samples, SIGNALS[name])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(st.tuples(st.integers(1, 700), st.integers(0, 15), st.integers(-32768, 32767)), min_size=1, max_size=6),
     st.integers(0, 2**32 - 1),

@@ -6,8 +6,9 @@ import pickle
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.data import tokens as tokens_module
@@ -123,7 +124,7 @@ def test_sentencepiece_equals_espnets(kind, long_text, tmp_path):
 LETTERS = Tokens("char", ["<blank>", "<unk>", "<space>", *"ABC<N>'é", "<NOISE>", "<sos/eos>"], ["<NOISE>"])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.sampled_from([*"ABC<N>'é ", "<NOISE>"])).map("".join))
 def test_round_trip_of_characters(line):
     ids = LETTERS.encode(line)
@@ -131,7 +132,7 @@ def test_round_trip_of_characters(line):
     assert all(0 < number < len(LETTERS) - 1 for number in ids)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.text(), st.sets(st.sampled_from(["<A>", "<B>", "[C]", ".*", "NOISE"])))
 def test_any_text_splits_as_espnet_splits_it(line, nlsyms):
     from espnet2.text.char_tokenizer import CharTokenizer
@@ -146,7 +147,7 @@ def pieces(long_text):
     return build([long_text], "bpe", 60)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.sampled_from(["THE", "BANKS", "COMPANY'S", "<NOISE>", "ABC", "HORSE"])))
 def test_round_trip_of_sentencepiece(pieces, words):
     known = [word for word in words if set(word) <= set("".join(pieces.list)) or word == "<NOISE>"]

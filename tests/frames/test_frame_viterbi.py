@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.frames import grams
 from kdasr.frames.states import START
@@ -60,7 +61,7 @@ def enumerated(states, counts, tokens, table, log_probs, weights):
     return max(found)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.sampled_from(
         [("ab", 1, 6), ("abc", 1, 4), ("ab", 2, 7), ("ab", 3, 7), ("abc", 3, 8), ("abc", 2, 5), ("abc", 3, 2)]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.errors import UserError
@@ -378,7 +379,7 @@ def cost_of(lists, errors, weights):
     return total
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.integers(0, 10**6))
 def test_one_model_and_the_length_are_searched_through(seed):
     """All pairs of their values: no fewer errors anywhere, and of equal ones the smallest weights."""
@@ -400,7 +401,7 @@ def test_one_model_and_the_length_are_searched_through(seed):
             assert rate == pytest.approx(cost_of(lists, errors, {**found, name: value}), abs=0.01)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(0, 10**6))
 def test_no_weight_alone_makes_it_better(seed):
     lists, errors = lists_of(np.random.default_rng(seed), 9, ["score", "a", "b", "length"])

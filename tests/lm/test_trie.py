@@ -5,8 +5,9 @@ import argparse
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.espnet import name
@@ -96,7 +97,7 @@ def test_batches_end_with_utterances():
 some_lists = st.lists(st.lists(st.lists(st.integers(1, 4), max_size=6), min_size=1, max_size=8), min_size=1, max_size=4)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(some_lists)
 def test_a_batch_is_its_utterances(lists):
     networks = [AwdNetwork(network())]
@@ -108,7 +109,7 @@ def test_a_batch_is_its_utterances(lists):
     assert work.tree == len(prefixes)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(some_lists, st.randoms(use_true_random=False))
 def test_permuted_hypotheses_have_permuted_scores(lists, random):
     """Exactly: it is the same tree."""
@@ -138,7 +139,7 @@ def joined(model, hyps, history):
     return scores, len(heard) + 1
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(some_lists, st.integers(1, 3))
 def test_joined_histories_are_those_of_the_first_hypothesis(lists, history):
     model = network()

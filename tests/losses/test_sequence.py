@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
 
@@ -143,7 +144,7 @@ def trees(draw):
     return logp, path, targets, counts / counts.sum(1, keepdim=True)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(trees(), st.sampled_from([0.0, 0.1, 0.5]))
 def test_losses_of_trees_are_written_out(tree, smoothing):
     """Utterance by utterance, hypothesis by hypothesis, step by step, target by target."""
@@ -172,7 +173,7 @@ def test_losses_of_trees_are_written_out(tree, smoothing):
         assert accuracy(logp, path, targets, weights).item() == pytest.approx(right / counted)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6), st.lists(st.tuples(st.lists(st.integers(1, 3), max_size=3), st.integers(0, 3)))),

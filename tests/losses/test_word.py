@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.losses import DIVERGENCES
@@ -81,7 +82,7 @@ def test_mixed():
     assert mixed(torch.tensor(4.0), torch.tensor(8.0), 0.25).item() == 5.0
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     divergence=st.sampled_from(DIVERGENCES),
     temperature=st.sampled_from([0.5, 1.0, 2.0, 7.0]),

@@ -1,8 +1,9 @@
 """Filters: each fault by its name, at its limit and just within it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.nbest.filters import Limits, fault, repeats
 from kdasr.nbest.select import Reference
@@ -134,7 +135,7 @@ def slowly(words, longest=4):
     return most
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.sampled_from("ab"), max_size=14) | st.lists(st.sampled_from("abcde"), max_size=20))
 def test_repeats_are_those_that_one_counts(words):
     assert repeats(words) == slowly(words)

@@ -4,8 +4,9 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.nbest.select import (
@@ -300,7 +301,7 @@ def plainly(hyps, how, said):
     return {place: weight for place, weight in {first: total, **mixed}.items() if weight}
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     # few values, so that scores, errors and tokens are often equal
     st.lists(

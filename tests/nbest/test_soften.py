@@ -11,9 +11,10 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nbest_models import nbest, write_data, write_model
+from properties import examples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 import search_models as models
@@ -251,7 +252,7 @@ def test_weights_of_teachers_sum_to_one(place, weights, good, capsys):
     assert good or "expected 2 numbers above 0 that sum to 1" in capsys.readouterr().err
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(1, 6)), min_size=1, max_size=12),
     st.integers(1, 400),

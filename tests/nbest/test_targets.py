@@ -8,8 +8,9 @@ import math
 import kaldiio
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from target_inputs import TOKENS, Place, hyp, record, softened, write_archive, write_tokens
 
 from kdasr.files import read_json, read_table, write_json
@@ -305,7 +306,7 @@ def test_other_options_make_the_targets_again(place, capsys):
     assert "0.333333333 0.333333333 0.333333333" in (place.out / "weights").read_text()  # a refused run changes nothing
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.floats(1e-9, 1), min_size=1, max_size=60))
 def test_written_weights_sum_to_one(tmp_path_factory, masses):
     out = tmp_path_factory.mktemp("w") / "targets"

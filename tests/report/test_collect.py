@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from test_compare import scored, system, teachers
 from test_report_table import REFERENCES, write_decode, write_model, write_score
 
@@ -69,7 +70,7 @@ def test_a_real_time_factor_is_of_all_seconds_of_what_was_asked_for():
     assert real_time_factor(one, "other") is None and real_time_factor(one, "beam", True) is None
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.permutations(range(10)))
 def test_systems_are_in_one_order_however_they_are_found(order):
     made = [

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.report import collect, compare, headline, overview
 from kdasr.report.compare import Against, against_references, share
@@ -298,7 +299,7 @@ def exps(draw):
     )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(exps(), st.integers(0, 2))
 def test_differences_are_of_means_over_seeds_to_the_same_networks_student_on_references(drawn, way):
     """Labels may say what they will: roles and records decide who is a teacher, and whose."""

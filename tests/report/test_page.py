@@ -4,8 +4,9 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from report_inputs import aligned, make_exp, tone
 from test_report_table import exp  # noqa: F401 - a fixture
 
@@ -91,7 +92,7 @@ def plain_markup():
 hostile = st.one_of(st.sampled_from(NASTY), st.text(min_size=1, max_size=12))
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.lists(hostile, min_size=8, max_size=8))
 def test_no_text_can_change_the_markup(plain_markup, texts):
     texts = [f"{place}{text}x" for place, text in enumerate(texts)]  # no two alike, none blank

@@ -1,7 +1,8 @@
 import jiwer
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.score.align import Counts, align, align_all, align_words, count, normal, numbered, pair, tally, total
 
@@ -79,7 +80,7 @@ def least_cost(ref, hyp):
 words = st.lists(st.sampled_from("abcd"), max_size=9)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=8))
 def test_paths_are_valid_and_cheapest_and_the_batch_equals_the_single(pairs):
     refs, hyps = [list(side) for side in zip(*pairs, strict=True)]
@@ -93,7 +94,7 @@ def test_paths_are_valid_and_cheapest_and_the_batch_equals_the_single(pairs):
         assert align_all([ref], [hyp]) == [operations]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=8), words)
 def test_errors_are_never_below_jiwers_and_equal_when_they_need_no_trade(ref, hyp):
     ours = count(align_all([ref], [hyp])[0])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
 from kdasr.score import intervals
@@ -121,7 +122,7 @@ def test_seeds_apart_is_welchs_interval():
 rates = st.lists(st.integers(0, 400).map(lambda value: value / 8), min_size=2, max_size=6)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(rates, rates)
 def test_spreads_are_scipys(first, second):
     for values in (first, second):
@@ -157,7 +158,7 @@ def assert_quantile(value, rates, share):
 utterances = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=5)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(utterances, st.sampled_from([0, 100]), st.sampled_from([400, 1 << 18]), st.sampled_from([0.5, 0.8, 0.95]))
 def test_intervals_and_p_are_those_of_all_resamples_however_they_are_drawn(rows, worth, block, level):
     first, second, words = zip(*rows, strict=True)

@@ -5,8 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
 from kdasr.score import sclite
@@ -57,7 +58,7 @@ def test_significant_is_below_five_percent():
     assert verdicts == [True, True, False, False, False]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=9))
 def test_statistic_is_the_mean_over_its_standard_error(pairs):
     """An utterance whose words are each wrong in one of the systems is one segment."""
@@ -75,7 +76,7 @@ def test_statistic_is_the_mean_over_its_standard_error(pairs):
 operations = st.lists(st.tuples(st.sampled_from("CCCSD"), st.sampled_from("CCCSD")), max_size=20)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(operations, st.randoms(use_true_random=False))
 def test_all_errors_are_in_segments_and_exchange_turns_the_sign(pairs, generator):
     sides = []

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 from drawn_texts import networks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.score import detail, sclite
@@ -136,7 +137,7 @@ files = st.one_of(
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=150)
+@examples(150)
 @given(
     st.tuples(files, files),
     st.booleans(),

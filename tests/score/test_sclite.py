@@ -3,8 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.score import detail, sclite
@@ -89,7 +90,7 @@ wild = st.text(st.characters(codec="utf-8", exclude_characters=" \t\n\r\v\f"), m
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100)
 @given(st.lists(st.tuples(st.lists(wild, max_size=4), st.lists(wild, max_size=4)), min_size=1, max_size=4))
 @pytest.mark.parametrize("chars", [False, True])
 def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs):
@@ -102,7 +103,7 @@ def test_wild_words_are_scored_as_sclite_does_or_refused(tmp_path, chars, pairs)
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100)
 @given(
     st.lists(st.text(st.sampled_from("aBé-_1"), min_size=1, max_size=5), min_size=1, max_size=5, unique_by=str.lower),
     st.sampled_from(sclite.ID_FORMS),
@@ -252,7 +253,7 @@ def test_long_alignments_go_on_in_further_lines(widths, stops):
     assert sclite._stops(widths) == stops
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_lines_of_long_alignments_end_where_sclites_do(tmp_path):
     generator = random.Random(5)
     sides = [[], []]

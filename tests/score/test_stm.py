@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 from drawn_texts import recordings
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.score import detail, sclite, stm
@@ -190,7 +191,7 @@ def files(draw):
 
 
 @pytest.mark.needs("sclite")
-@settings(max_examples=100)
+@examples(100)
 @given(files(), st.booleans(), st.sampled_from(["\n", "\n", "\n", ""]))
 def test_any_files_are_scored_as_sclite_does_or_refused_by_name(tmp_path_factory, texts, case_sensitive, end):
     paths = written(tmp_path_factory.mktemp("any"), *(text.encode(errors="replace").decode() + end for text in texts))

@@ -9,8 +9,9 @@ import logging
 
 import pytest
 import torch
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from properties import examples
 from toy_search import Plain, Table, Toy, spelt, stock_search, toy_model, toy_scorer
 
 from kdasr.espnet import name
@@ -90,7 +91,7 @@ def searches(draw):
     return vocab, lengths, options
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     drawn=searches(),
     seed=st.integers(0, 1000),
@@ -136,7 +137,7 @@ def espnets_decoder(kind, vocab, seed):
     return decoder
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(drawn=searches(), kind=st.sampled_from(list(DECODERS)), seed=st.integers(0, 3), slots=st.integers(1, 3))
 def test_any_search_with_espnets_decoders(drawn, kind, seed, slots):
     vocab, lengths, options = drawn
@@ -155,7 +156,7 @@ def at_the_edge(ends, others=(0.0,), maxlenratio=0.0):
 QUARTERS = [-0.5, -1.25, -9.0, -9.75, -10.0, -10.5, -10.75, -10.75, -12.0, -20.0, -41.0]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     ends=st.lists(st.sampled_from(QUARTERS), min_size=4, max_size=12),
     others=st.lists(st.sampled_from([0.0, -0.25, -1.0]), min_size=1, max_size=10),

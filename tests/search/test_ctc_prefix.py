@@ -9,8 +9,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.espnet import name
 from kdasr.search import ctc as ctc_module
@@ -75,7 +76,7 @@ def test_scores_are_the_sums_over_all_paths(prefix):
     assert float(scores[BLANK]) < -1e9
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     lengths=st.lists(st.integers(1, 4), min_size=1, max_size=2),
     vocab=st.integers(3, 4),

@@ -8,8 +8,9 @@ import functools
 import pytest
 import search_models as models
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.espnet import register
 from kdasr.search.encode import Encoder
@@ -124,7 +125,7 @@ def same(got, expected):
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-@settings(max_examples=4, deadline=None)
+@examples(4)
 @given(lengths=st.lists(st.integers(1, 90), min_size=2, max_size=6))
 def test_a_batch_is_its_utterances(kind, lengths):
     model = build(kind)

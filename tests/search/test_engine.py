@@ -12,8 +12,9 @@ import search_models as models
 import soundfile
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.models import Source, find_models
@@ -23,7 +24,7 @@ from kdasr.search.grid import Found, Hypothesis
 from kdasr.search.options import SearchOptions
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.integers(0, 50), max_size=20))
 def test_buckets_hold_all_by_length(lengths):
     cut = list(buckets(lengths))

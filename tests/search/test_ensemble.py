@@ -11,8 +11,9 @@ import pytest
 import search_models as models
 import torch
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import examples
 from toy_search import recording, spelt, toy_model, toy_scorer
 
 from kdasr.cli import main
@@ -175,7 +176,7 @@ def test_equals_the_slow_computation_with_other_weights(options):
     assert_slow(build("other frame rates"), [22, 17], options, lm)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     lengths=st.lists(st.lists(st.integers(1, 6), min_size=3, max_size=3), min_size=1, max_size=3),
     count=st.integers(1, 3),

@@ -8,8 +8,9 @@ import random
 import pytest
 import search_models as models
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.search.one_by_one import OneByOne
@@ -75,7 +76,7 @@ def test_a_batch_of_any_size_and_order_equals_each_utterance_alone(kind):
                 assert (mine.stop, mine.steps) == (expected.stop, expected.steps)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     seed=st.integers(0, 1000),
     beam=st.integers(2, 9),

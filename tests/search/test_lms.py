@@ -7,8 +7,9 @@ import pytest
 import search_models as models
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.espnet import load_lm, name
@@ -162,7 +163,7 @@ def test_company_changes_nothing(kind, lm, look, refill, monkeypatch):
     same(found(model, network, encoded, options, slots=3, refill=refill), alone)
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(
     data=st.data(),
     kind=st.sampled_from(["location_lstm", "transformer", "kdasr"]),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import search_models as models
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.espnet import name
 from kdasr.search import rnn_decoders
@@ -54,7 +55,7 @@ def follow(scorer, hs, lengths, tokens, parents):
 
 
 @pytest.mark.parametrize("atype", KINDS)
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(data=st.data())
 def test_any_family_tree_equals_espnets_decoder(atype, data):
     native = decoder(atype, data.draw(st.integers(0, 50), label="seed"), **KINDS[atype])

@@ -7,8 +7,9 @@ import random
 import pytest
 import search_models as models
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from toy_search import Table, toy_model, toy_scorer
 
 from kdasr.errors import UserError
@@ -98,7 +99,7 @@ def test_who_is_as_long_as_the_grid_sits_down():
     assert (watch.steps, watch.rows, watch.alive) == (9, 72, 64)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     data=st.data(),
     kind=st.sampled_from(KINDS),

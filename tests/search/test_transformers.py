@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import search_models as models
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.espnet import name
 from kdasr.search import transformers
@@ -69,7 +70,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-@settings(max_examples=15)
+@examples(15)
 @given(data=st.data())
 def test_any_tree_and_company_equals_espnets_own(kind, data):
     make, native, conf = NETWORKS[kind]

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "utils"))
 
@@ -75,7 +76,7 @@ def test_options_of_a_site_are_for_slurm_py_alone():
         jobs.parse(["-", "true"], known=None)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6), min_size=1, max_size=4))
 def test_the_command_that_is_shown_can_be_pasted_into_a_shell(words):
     shown = jobs.shown(words)

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 PARSE = Path(__file__).resolve().parents[2] / "utils/parse_options.sh"
 
@@ -91,7 +92,7 @@ def test_values_are_literal(script, value):
     assert not (script.parent / "pwned").exists()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12).filter(lambda t: t[:2] != "--"))
 def test_any_value_is_literal(script, value):
     done = subprocess.run(["bash", script, "--train_set", value], capture_output=True, timeout=20)

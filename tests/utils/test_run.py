@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from slurm_lab import gone
 
 RUN = Path(__file__).resolve().parents[2] / "utils/run.py"
@@ -58,7 +59,7 @@ def test_arguments_reach_the_program_word_for_word(tmp_path, word):
     assert not (tmp_path / "x").exists()
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(words=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8), max_size=3))
 def test_any_arguments(tmp_path_factory, words):
     log = tmp_path_factory.mktemp("any") / "x.log"
