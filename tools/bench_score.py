@@ -7,8 +7,9 @@ Examples:
   tools/venv/bin/python tools/bench_score.py --times 5 --profile
 
 Both sides read two trn files, align, and write .sys .raw .pra .dtl .sgml; they take turns, and the table has the
-median of each figure. Each is started anew every time, as by a user, so that the start of Python counts. Wall is what the targets are about; CPU seconds (of the process and its children) say how much
-of it is due to other work on the machine. A ratio above 1 says that kdasr is faster.
+median of each figure. Each is started anew every time, as by a user, so that the start of Python counts. Wall is what
+the targets are about; CPU seconds (of the process and its children) say how much of it is due to other work on the
+machine. A ratio above 1 says that kdasr is faster.
 """
 
 # ruff: noqa: E402 (the number of threads has to be set before numpy is imported)
