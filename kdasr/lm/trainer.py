@@ -198,7 +198,7 @@ class Loop:
         ppl = perplexity([network], valid, VALID_STREAMS, progress=False).ppl
         if not self.history or ppl < min(self.history):
             checkpoints.save(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
-        before = self.history[: len(self.history) - self.settings.patience]
+        before = self.history[: max(0, len(self.history) - self.settings.patience)]
         averaged = self.average is not None
         self.history.append(ppl)
         self.epoch += 1

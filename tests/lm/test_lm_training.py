@@ -1,11 +1,15 @@
 """Training, perplexity, stored targets and dynamic evaluation of small language models."""
 
+import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.cli import main
 from kdasr.lm import trainer
@@ -104,6 +108,33 @@ def test_a_pieces_loss_and_gradient_are_those_of_the_whole(objective, monkeypatc
         torch.testing.assert_close(mine, p.grad, rtol=1e-3, atol=1e-6)
 
 
+DROPS = dict.fromkeys(("input", "hidden", "output", "latent", "embed", "weight"), 0.4)
+
+
+def test_a_pieces_loss_and_gradient_with_every_dropout(monkeypatch):
+    """The same draws, once in slices of three rows and once in whole matrices; x is dropped, raw is not."""
+    torch.manual_seed(0)
+    model = AwdLstm(11, **(SMALL | {"layers": 2})).train()
+    model.drop = dict(DROPS)
+    words, target = torch.randint(11, (2, 4, 5))
+    settings = LmSettings(activation=0.7, temporal=0.4)
+    monkeypatch.setattr("kdasr.lm.piece.SLICE", 3 * model.experts * 11)
+    torch.manual_seed(1)
+    loss, nll, after = backward(model, words, target, model.zero(4), settings)
+    found = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    torch.manual_seed(1)
+    x, state, raw = model.hidden(words, model.zero(4))
+    hard = -model.log_probs(x.flatten(0, 1), model.latent_mask(4, 5))[range(20), target.flatten()]
+    assert loss == nll == pytest.approx(hard.mean().item(), rel=1e-5)
+    assert not torch.equal(x, raw) and not after[0][0].requires_grad
+    torch.testing.assert_close(after, [(h.detach(), c.detach()) for h, c in state])
+    extra = 0.7 * (x**2).mean() + 0.4 * ((raw[:, 1:] - raw[:, :-1]) ** 2).mean()
+    (hard.mean() + extra).backward()
+    for mine, p in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(mine, p.grad, rtol=1e-3, atol=1e-6)
+
+
 # ----------------------------------------------------------------------------------------------- perplexity
 
 
@@ -152,6 +183,60 @@ def test_dynamic_evaluation_by_hand():
         logp, _ = model(inputs[:, 5:], [(h.detach(), c.detach()) for h, c in state])
         second = -logp[0, range(5), ids[5:]].mean()
     assert found.nll == pytest.approx(5 * (first + second).item(), rel=1e-4)
+
+
+def test_dynamic_evaluation_of_many_pieces_by_hand(monkeypatch):
+    """Every gradient taken anew: the mean squares over the training text, then piece after piece with its decay."""
+    ids = np.random.default_rng(0).integers(0, 11, 23)  # the last piece has three words
+    train = np.random.default_rng(1).integers(0, 11, 118)  # 20 streams of 6; the last one ends with 2 of filling
+    model, other = network(1), network(1)
+    monkeypatch.setattr("kdasr.lm.dynamic.TRAIN_STEPS", 3)
+    rate, decay = 0.05, 0.4
+    found = dynamic_perplexity(model, ids, train, rate, decay)
+
+    def gradient(words, target, state):
+        logp, after = other(words, state)
+        loss = -logp.flatten(0, 1)[range(target.numel()), target.flatten()].mean()
+        grads = torch.autograd.grad(loss, list(other.parameters()))
+        return loss.item(), grads, [(h.detach(), c.detach()) for h, c in after]
+
+    words, target = torch.tensor([10, *train[:-1], 10, 10]).view(20, 6), torch.tensor([*train, -1, -1]).view(20, 6)
+    state, squares = other.zero(20), [torch.zeros_like(p) for p in other.parameters()]
+    for start, stop in ((0, 3), (3, 4)):  # columns with filling are left out
+        _, grads, state = gradient(words[:, start:stop], target[:, start:stop], state)
+        squares = [total + g**2 / 2 for total, g in zip(squares, grads, strict=True)]
+    for mine, square in zip(mean_squares(model, train), squares, strict=True):
+        torch.testing.assert_close(mine, square, rtol=1e-4, atol=1e-9)
+    mean = torch.cat([s.sqrt().flatten() for s in squares]).mean()
+    first = [p.detach().clone() for p in other.parameters()]
+    keep = [(decay * s.sqrt() / mean).clamp(max=1) for s in squares]
+    assert any((k == 1).any() for k in keep) and any(((k < 1) & (k > 0)).any() for k in keep)
+    before, nll, state = torch.tensor([[10, *ids[:-1]]]), 0.0, other.zero(1)
+    for start in range(0, 23, 5):
+        gold = torch.from_numpy(ids[start : start + 5])[None]
+        loss, grads, state = gradient(before[:, start : start + 5], gold, state)
+        nll += loss * gold.numel()
+        with torch.no_grad():
+            for p, p0, s, k, g in zip(other.parameters(), first, squares, keep, grads, strict=True):
+                p += k * (p0 - p) - rate * g / (s.sqrt() + 1e-5)
+    assert found.tokens == 23 and found.nll == pytest.approx(nll, rel=1e-4)
+
+
+def test_the_weights_are_back_after_dynamic_evaluation_that_failed(monkeypatch):
+    model = network(1)
+    before = [p.detach().clone() for p in model.parameters()]
+    plain, calls = backward, []
+
+    def stopping(*args):
+        calls.append(1)
+        if len(calls) == 4:  # one piece of training text, three of the text
+            raise KeyboardInterrupt
+        return plain(*args)
+
+    monkeypatch.setattr("kdasr.lm.dynamic.backward", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        dynamic_perplexity(model, np.tile([1, 2, 3], 20), np.tile([1, 2], 30), 0.05, 0.1)
+    assert all((p == first).all() and p.grad is None for p, first in zip(model.parameters(), before, strict=True))
 
 
 def test_dynamic_evaluation_helps_on_a_text_of_its_own_kind():
@@ -246,10 +331,10 @@ def test_a_trained_model_knows_its_grammar_and_says_what_it_is(corpus):
 def test_killed_anywhere_and_resumed_the_weights_are_the_same(corpus, tmp_path, monkeypatch):
     for teachers in ([], ["--teachers", str(corpus / "teacher1")]):
         name = "b" if teachers else "a"
-        dropout = ["drop_embed=0.1", "drop_hidden=0.2"]
+        dropout = ["drop_embed=0.1", "drop_hidden=0.2", "epochs=5", "average_after=2"]
         assert lm_train(corpus, tmp_path / f"whole_{name}", *teachers, settings=dropout) == 0
         plain, calls = trainer.Loop.piece, []
-        for limit in (3, 25, 40):  # in the first epoch, of some 17 pieces; in the second; in the fourth
+        for limit in (3, 25, 30):  # in the first epoch, of some 17 pieces; in the second; in the fourth
 
             def stopping(self, limit=limit):
                 calls.append(1)
@@ -268,6 +353,173 @@ def test_killed_anywhere_and_resumed_the_weights_are_the_same(corpus, tmp_path, 
         assert [line.rsplit(",", 1)[0] for line in logs[0].splitlines()] == [
             line.rsplit(",", 1)[0] for line in logs[1].splitlines()
         ]
+
+
+IDS = np.random.default_rng(5).integers(0, 11, 4 * 61 + 3)  # three words are left over
+
+
+def loop_of(tmp_path, ids=IDS, model=None, teacher=None, **changes):
+    return trainer.Loop(model or network(1), LmSettings(**({"streams": 4} | changes)), ids, teacher, tmp_path)
+
+
+@pytest.mark.parametrize("steps", [5, 12, 30])
+def test_lengths_of_pieces_and_their_rates_are_the_papers(tmp_path, steps):
+    """Merity et al. 2018, section 5: N(steps, 5), of half the mean once in 20; the rate goes by the length."""
+    model = AwdLstm(11, embed=2, hidden=2, last=2, layers=1, experts=1)
+    loop = loop_of(tmp_path, np.zeros(4000, int), model, steps=steps, rate=0.5, streams=1, weight_decay=0.0)
+    state, kinds = torch.get_rng_state(), set()
+    found = []
+    while loop.position < 4000:
+        found.append(loop.piece())
+        assert loop.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * found[-1] / steps)
+    assert sum(found) == 4000
+    torch.set_rng_state(state)
+    for place, length in enumerate(found):
+        half = torch.rand(()).item() < 0.05
+        drawn = int((steps / 2 if half else steps) + 5 * torch.randn(()).item())
+        bounded = min(max(5, drawn), steps + 10)
+        kinds.add((half, (drawn > steps + 10) - (drawn < 5)))
+        assert length == bounded or (place == len(found) - 1 and length < bounded)
+    assert {(False, 0), (False, 1), (False, -1) if steps < 30 else (True, 0)} <= kinds
+
+
+@pytest.mark.parametrize("objective", ["", "trust"])
+@pytest.mark.parametrize("clip", [0.05, 100.0])
+def test_an_epoch_is_a_step_of_sgd_a_piece(tmp_path, objective, clip):
+    """rate length / steps (g min(1, clip / |g|) + decay w), the state going on from piece to piece."""
+    teacher = OnlineTeachers([network(2)]) if objective else None
+    changes = {"objective": objective} if objective else {}
+    loop = loop_of(tmp_path, teacher=teacher, steps=9, rate=0.7, clip=clip, weight_decay=0.01, patience=5, **changes)
+    other, beside = network(1), OnlineTeachers([network(2)])
+    beside.restart(4)
+    words, target = (torch.from_numpy(side) for side in streams(IDS[:244], 4, 10))
+    state, begin, sums, norms = other.zero(4), 0, [0.0, 0.0], []
+    while begin < 61:
+        length = loop.piece()
+        piece, gold = words[:, begin : begin + length], target[:, begin : begin + length]
+        beside.read(piece)
+        mean, nll, state = backward(other, piece, gold, state, loop.settings, beside if objective else None)
+        norms.append(math.sqrt(sum(float(p.grad.square().sum()) for p in other.parameters())))
+        with torch.no_grad():
+            for p in other.parameters():
+                p -= 0.7 * length / 9 * (p.grad * min(1.0, clip / (norms[-1] + 1e-6)) + 0.01 * p)
+        other.zero_grad()
+        begin += length
+        sums = [sums[0] + mean * length, sums[1] + nll * length]
+        assert loop.position == begin and loop.sums == pytest.approx(sums, rel=1e-4)
+        for mine, p in zip(loop.model.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(mine, p, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(loop.state, state, rtol=1e-4, atol=1e-5)
+    assert len(norms) > 4 and (min(norms) > clip if clip < 1 else max(norms) < clip)
+    line = loop.end_epoch(IDS)
+    assert line.startswith(f"epoch 1: loss {sums[0] / 61:.4f}, training perplexity {math.exp(sums[1] / 61):.2f}, ")
+    assert (sums[0] != sums[1]) == bool(objective)
+    states = loop.state + (loop.teacher.states[0] if teacher else [])  # the next epoch begins anew
+    assert (loop.position, loop.sums) == (0, [0.0, 0.0]) and all((h == 0).all() and (c == 0).all() for h, c in states)
+
+
+def same(one, other):
+    """Whether two parts of a training are equal: numbers, tensors, and what holds them."""
+    if isinstance(one, torch.nn.Module):
+        return same(one.state_dict(), other.state_dict())
+    if isinstance(one, OnlineTeachers):
+        return same(one.states, other.states)
+    if isinstance(one, torch.optim.Optimizer):
+        return True  # SGD without momentum; its rate is set at each piece
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_checkpoint_has_all_of_a_training(tmp_path, averaged):
+    """Whatever a loop holds; then both go on alike."""
+    changes = {"patience": 0 if averaged else 5, "steps": 8, "rate": 0.3, "objective": "kl"}
+    torch.manual_seed(3)
+    loop = loop_of(tmp_path, teacher=OnlineTeachers([network(2)]), **changes)
+    for _ in range(2):
+        while loop.position < 61:
+            loop.piece()
+        loop.end_epoch(IDS)
+    loop.seconds = 2.5
+    loop.piece()
+    loop.piece()
+    loop.save()
+    drawn = torch.get_rng_state()
+    loop.model.zero_grad()
+    torch.manual_seed(4)
+    other = loop_of(tmp_path, model=network(7), teacher=OnlineTeachers([network(2)]), **changes)
+    assert torch.equal(torch.get_rng_state(), drawn) and len(other.history) == 2
+    assert {"average", "epoch", "history", "position", "seconds", "state", "sums", "teacher"} <= vars(loop).keys()
+    assert [name for name in vars(loop) if not same(vars(loop)[name], vars(other)[name])] == []
+    loop.piece()
+    torch.set_rng_state(drawn)
+    other.piece()
+    assert [name for name in vars(loop) if not same(vars(loop)[name], vars(other)[name])] == []
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_the_model_that_is_kept_is_the_best_so_far(tmp_path, averaged):
+    """Better than every epoch before; as good is not better. Once averaging has begun, the average counts."""
+    loop = loop_of(tmp_path, patience=0 if averaged else 5, steps=8, rate=0.5)
+    for _ in range(3):
+        loop.piece()
+    network_now = loop.average.module if averaged else loop.model
+    assert not averaged or not torch.equal(network_now.out.bias, loop.model.out.bias)
+    ppl = perplexity([network_now.eval()], IDS, trainer.VALID_STREAMS, progress=False).ppl
+    for history, kept in (([], True), ([ppl - 1, ppl + 1], False), ([ppl], False), ([ppl + 1, ppl + 2], True)):
+        (tmp_path / trainer.MODEL).unlink(missing_ok=True)
+        loop.history, loop.sums, loop.position = list(history), [1.0, 1.0], 1
+        assert (", averaged, " in loop.end_epoch(IDS)) == averaged
+        assert loop.history == [*history, pytest.approx(ppl)]
+        assert (tmp_path / trainer.MODEL).exists() == kept
+        if kept:
+            stored = torch.load(tmp_path / trainer.MODEL)
+            assert all(torch.equal(stored[f"lm.{name}"], value) for name, value in network_now.state_dict().items())
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.integers(1, 4), max_size=9),
+    st.integers(1, 5),
+    st.integers(0, 4),
+    st.integers(0, 3),
+    st.integers(0, 12),
+    st.booleans(),
+)
+def test_when_averaging_begins_and_training_ends(history, patience, stop, average_after, epochs, averaged):
+    """Algorithm 1 of Merity et al. 2018: worse than the best of all epochs but the last `patience`; by counting."""
+    loop = object.__new__(trainer.Loop)
+    loop.settings = LmSettings(patience=patience, stop=stop, average_after=average_after, epochs=epochs)
+    loop.history, loop.epoch, loop.average = list(map(float, history)), len(history), object() if averaged else None
+    best = next((place for place, ppl in enumerate(history) if ppl == min(history)), 0)
+    since = len(history) - 1 - best if history else 0
+    assert loop.done() == (len(history) >= epochs or (averaged and stop > 0 and since >= stop))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.booleans(), max_size=8), st.integers(0, 6), st.integers(0, 9))
+def test_averaging_begins_by_the_papers_rule(tmp_path_factory, better, patience, average_after):
+    """Epochs before were better than this one or not."""
+    changes = {"steps": 8, "patience": patience, "average_after": average_after}
+    loop = trainer.Loop(
+        AwdLstm(11, embed=2, hidden=2, last=2, layers=1, experts=1),
+        LmSettings(streams=4, **changes), IDS[:40], None, tmp_path_factory.mktemp("loop"),
+    )  # fmt: skip
+    assert (loop.average is not None) == (patience == 0)
+    loop.history, loop.epoch, loop.sums, loop.position = (
+        [1.0 if one else 99.0 for one in better],
+        len(better),
+        [1.0] * 2,
+        1,
+    )
+    loop.end_epoch(IDS[:40])
+    by_rule = patience == 0 or any(better[: max(0, len(better) - patience)])
+    assert (loop.average is not None) == (by_rule or len(better) + 1 == average_after)
 
 
 def test_averaging_begins_when_nothing_improves(tmp_path):
@@ -354,6 +606,75 @@ def test_what_is_wrong_is_said(corpus, tmp_path, capsys):
     assert "was begun with another settings" in capsys.readouterr().err
     assert lm_train(corpus, tmp_path / "wild", settings=["rate=1e30", "clip=1e30"]) == 1
     assert "the loss is" in capsys.readouterr().err
+
+
+def changed_settings():
+    """Every setting with another value that may be."""
+    others = {bool: lambda value: not value, int: lambda value: value + 1, float: lambda value: value / 2 + 0.01}
+    named = {"objective": "kl"}
+    for field in dataclasses.fields(LmSettings):
+        yield f"{field.name}={named.get(field.name) or others[type(field.default)](field.default)}"
+
+
+def test_a_training_goes_on_with_all_that_it_was_begun_with_alone(corpus, tmp_path, capsys):
+    """Each setting, option and file is changed, one at a time: refused by its name, whatever it is."""
+    for name in ("words", "teacher1", "teacher2"):
+        shutil.copytree(corpus / name, tmp_path / name)
+    for name in ("train.txt", "valid.txt"):
+        shutil.copy(corpus / name, tmp_path)
+    (tmp_path / "soft").mkdir()
+    (tmp_path / "soft/soft.json").write_text("{}")
+    base = {
+        "--conf": None, "--words": "words", "--train": "train.txt", "--valid": "valid.txt", "--seed": "1",
+        "--teachers": ["teacher1", "teacher2"], "--init": "teacher1", "--out": "out",
+    }  # fmt: skip
+
+    def call(options, *more):
+        words = []
+        for option, value in options.items():
+            values = value if isinstance(value, list) else [value] if value else []
+            words += [option, *(str(tmp_path / one) if one != "1" and one != "2" else one for one in values)] * bool(
+                values
+            )
+        return main(["lm", "train", *words, *more])
+
+    assert call(base, "--set", *SET, "epochs=1") == 0
+    (tmp_path / "out/kdasr.json").unlink()
+    (tmp_path / "out/settings.json").write_text(
+        json.dumps(
+            json.loads((tmp_path / "out/settings.json").read_text()) | {"settings": dataclasses.asdict(LmSettings())}
+        )
+    )
+    changes = list(changed_settings())
+    assert len(changes) == len(dataclasses.fields(LmSettings)) > 20
+    for change in changes:
+        assert call(base, "--set", change) == 1, change
+        assert "out: was begun with another settings" in capsys.readouterr().err, change
+    for name, changed in {
+        "seed": {"--seed": "2"},
+        "train": {"--train": "valid.txt"},
+        "valid": {"--valid": "train.txt"},
+        "init": {"--init": "teacher2"},
+        "teachers": {"--teachers": ["teacher2", "teacher1"]},
+        "soft": {"--teachers": None, "--soft": "soft"},
+    }.items():
+        assert call(base | changed) == 1, name
+        said = capsys.readouterr().err
+        assert f"out: was begun with another {name}" in said or (name == "soft" and "another teachers" in said), name
+    for name, changed in {"init": {"--init": None}, "teachers": {"--teachers": ["teacher1"]}}.items():
+        assert call(base | changed) == 1
+        assert f"out: was begun with another {name}" in capsys.readouterr().err
+    for name, path in {"words": "words/tokens.txt", "train": "train.txt", "valid": "valid.txt"}.items():
+        kept = (tmp_path / path).read_bytes()
+        (tmp_path / path).write_bytes(kept + b"x\n")
+        assert call(base) == 1
+        assert f"out: was begun with another {name}" in capsys.readouterr().err
+        (tmp_path / path).write_bytes(kept)
+    made = json.loads((tmp_path / "out/settings.json").read_text())
+    targets = base | {"--teachers": None, "--soft": "soft"}
+    (tmp_path / "out/settings.json").write_text(json.dumps(made | {"teachers": [], "soft": "0123"}))
+    assert call(targets) == 1
+    assert "out: was begun with another soft (0123, now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
