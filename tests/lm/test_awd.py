@@ -117,6 +117,59 @@ def test_variational_dropout_is_alike_for_all_words(model):
     assert set(mask.unique().tolist()) == {0.0, 2.0} and (mask == mask[:, :1]).all()
 
 
+SHARES = {"input": 0.2, "hidden": 0.3, "output": 0.4, "latent": 0.5, "embed": 0.15, "weight": 0.6}
+
+
+@pytest.mark.parametrize("kinds", [*([one] for one in SHARES), list(SHARES)])
+def test_every_dropout_is_the_papers(model, kinds):
+    """The same masks drawn here, in the order of the network, and cells written out: where each of them applies."""
+    model.drop = dict.fromkeys(SHARES, 0.0) | {kind: SHARES[kind] for kind in kinds}
+    words = torch.tensor([[3, 1, 4, 1], [9, 3, 0, 3]])
+    torch.manual_seed(5)
+    x, state, raw = model.train().hidden(words, model.zero(2))
+    logp = model.log_probs(x.flatten(0, 1), model.latent_mask(2, 4)).view(2, 4, -1)
+
+    torch.manual_seed(5)
+
+    def mask(kind, *shape):
+        return torch.empty(shape).bernoulli_(1 - SHARES[kind]) / (1 - SHARES[kind]) if kind in kinds else 1.0
+
+    table = model.embed.weight * mask("embed", 11, 1)
+    seen = [table[words[:, step]] for step in range(4)]
+    locked = mask("input", 2, 1, 6)
+    for number, layer in enumerate(model.layers):
+        seen = [one * locked if isinstance(locked, float) else one * locked[:, 0] for one in seen]
+        recurrent, size = layer.weight_hh_l0, layer.hidden_size
+        if "weight" in kinds:
+            recurrent = recurrent * torch.nn.functional.dropout(torch.ones_like(recurrent), SHARES["weight"])
+        h = c = torch.zeros(2, size)
+        for step in range(4):
+            gates = seen[step] @ layer.weight_ih_l0.T + layer.bias_ih_l0 + h @ recurrent.T + layer.bias_hh_l0
+            i, f, g, o = gates.chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            seen[step] = h
+        torch.testing.assert_close(state[number], (h, c), rtol=1e-4, atol=1e-5)
+        locked = mask("output" if number == 2 else "hidden", 2, 1, size)
+    torch.testing.assert_close(raw, torch.stack(seen, 1), rtol=1e-4, atol=1e-5)
+    seen = torch.stack(seen, 1) * locked
+    torch.testing.assert_close(x, seen, rtol=1e-4, atol=1e-5)
+    vectors = (torch.tanh(model.latent(seen)) * mask("latent", 2, 1, 24)).view(2, 4, 4, 6)
+    mixture = torch.softmax(vectors @ model.embed.weight.T + model.out.bias, -1)  # (B, T, K, V)
+    expected = (torch.softmax(seen @ model.prior.weight.T, -1)[..., None] * mixture).sum(2).log()
+    torch.testing.assert_close(logp, expected, rtol=1e-4, atol=1e-5)
+    model.eval()  # nothing is dropped
+    torch.testing.assert_close(model(words, None)[0][0], by_hand(model, words[0]), rtol=1e-4, atol=1e-4)
+    assert model.latent_mask(2, 4) is None
+
+
+def test_words_of_their_own_in_the_output_unless_tied():
+    tied, apart = (AwdLstm(11, **SMALL, tie=tie) for tie in (True, False))
+    assert sum(p.numel() for p in apart.parameters()) - sum(p.numel() for p in tied.parameters()) == 11 * 6
+    assert apart.out.weight is not apart.embed.weight and apart.out.weight.abs().max() <= 0.1
+    assert (apart.out.bias == 0).all() and (tied.out.bias == 0).all()
+
+
 def test_embedding_dropout_takes_whole_words(model):
     torch.manual_seed(1)
     words = torch.arange(11).repeat(2)

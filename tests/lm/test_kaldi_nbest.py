@@ -63,6 +63,38 @@ def test_numbered_parts_are_one_archive(tmp_path):
         read_kaldi(tmp_path / "parts")
 
 
+def test_hypotheses_and_parts_stand_in_the_order_of_their_numbers(tmp_path):
+    """Twelve of each: 10 comes after 9."""
+    for part in range(1, 13):
+        rows = [(f"u{part}-{n}", f"w{n}", 10.0, 1.0, 1.0) for n in (12, 3, 10, 1, 2, *range(4, 10), 11)]
+        write(tmp_path / f"archives.{part}", rows)
+    lists, *_ = read_kaldi(tmp_path)
+    assert lists.ids == [f"u{part}" for part in range(1, 13)] and lists.sizes.tolist() == [12] * 12
+    assert lists.texts == [f"w{n}" for n in range(1, 13)] * 12
+
+
+def test_a_given_scale_leaves_the_costs_as_they_are(tmp_path):
+    """Also where the lists do not stand in their order; utterances are not compared with one another."""
+    rows = [("u-1", "a", 100.0, 2.0, 5.0), ("u-2", "b", 130.0, 1.0, 4.0), ("v-1", "c", 50.0, 1.0, 1.0)]
+    lists, scale, how = read_kaldi(write(tmp_path / "kaldi", rows), 0.01)
+    assert lists.scores["score"].tolist() == pytest.approx([-8.0, -6.3, -2.5]) and (scale, how) == (0.01, "given")
+    lists, scale, how = read_kaldi(tmp_path / "kaldi")
+    assert (scale, how) == (pytest.approx(1 / 12), "that of the lists' order")
+    assert (
+        scale_of_order(np.array([10.0, 0.0]), np.array([5.0, 1.0]), Lists(["u", "v"], np.array([1, 1]), ["a", "b"]))
+        == 1 / 12
+    )
+
+
+def test_costs_have_room_for_their_last_digits(tmp_path):
+    """1e-5 of the graph's costs and 1e-6 of the acoustic ones, of both hypotheses; no more."""
+    lists = Lists(["u"], np.array([2]), ["a", "b"])
+    for acoustic, graph, over in ((1e6, 0.0, 2.0), (0.0, 1e5, 2.0), (1e6, 1e5, 4.0)):
+        for off, found in ((0.9 * over, 1 / 12), (1.1 * over, None)):
+            first, second = np.array([acoustic, acoustic]), np.array([graph + off, graph])
+            assert scale_of_order(first, second, lists) == found, (acoustic, graph, off)
+
+
 def random_rows(rng, scale, ties):
     """Lists of 500 of three utterances in the order of their costs, which are near each other, or equal."""
     rows = []

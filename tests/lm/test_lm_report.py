@@ -58,6 +58,34 @@ def test_students_are_compared_with_those_on_labels_alone(exp):
     assert row[4] == "yes"
 
 
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [((60.0, 61.0), "yes"), ((100.0, 101.0), "yes"), ((78.0, 83.0), "no"), ((90.0, 70.0), "no"), ((60.0,), "one seed")],
+)
+def test_a_difference_is_beyond_noise_if_its_interval_leaves_out_zero(exp, figures, verdict):
+    """Either way; labels alone have 79 and 81."""
+    for seed, ppl in enumerate(figures, 1):
+        put(exp, f"student_b_s{seed}", ppl, parameters=185, label="student, adaptive", seed=seed)
+    rows = {row[0]: row for row in versus(read(exp))}
+    mean = sum(figures) / len(figures)
+    assert rows["student, adaptive"][2] == f"{mean / 80:.3f}" and rows["student, adaptive"][4] == verdict
+    if verdict == "one seed":
+        assert rows["student, adaptive"][3] == "-"
+    else:
+        low, high = (float(end) for end in rows["student, adaptive"][3].split(" to "))
+        assert (low + high) / 2 == pytest.approx(mean - 80, abs=0.01) and (low > 0 or high < 0) == (verdict == "yes")
+    labels = [row[0] for row in table(read(exp))[1:]]  # labels alone before what is named before it
+    assert labels == ["first pass", "ensemble", "teacher", "student, ce", "student, adaptive", "student, trust"]
+
+
+def test_perplexities_stand_before_error_rates(tmp_path):
+    put(tmp_path, "a_s1", 60.0, {"dev": 8.0}, label="a")
+    put(tmp_path, "b_s1", 60.0, {"a": 8.0}, label="b")
+    write_json(tmp_path / "b_s1/ppl/zz.json", {"ppl": 5.0})
+    heads = table(read(tmp_path))[0][4:]
+    assert heads == ["valid ppl", "zz ppl", "dev teacher WER", "a teacher WER"]
+
+
 def test_weights_stand_beside_the_rates(exp, capsys):
     assert tuning(read(exp))[1:] == [
         ["student, trust", str(seed), "dev teacher", "score 1 lm 0.25", "10.00", f"{6 + seed:.2f}", "2.50"]

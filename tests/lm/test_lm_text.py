@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.cli import main
 from kdasr.errors import UserError
@@ -30,6 +32,55 @@ def test_a_stream_ends_every_line(text):
     words, target = streams(found.ids[:12], 4, 9)  # each word with the one before it
     assert target.tolist() == [[3, 5, 2], [9, 3, 1], [2, 8, 3], [7, 9, 4]]
     assert words.tolist() == [[9, 3, 5], [2, 9, 3], [1, 2, 8], [3, 7, 9]]
+
+
+def test_rare_words_share_their_class_by_their_counts(text):
+    words = build([text], min_count=3)  # sat 3; the 3; a, cat, dog, mat, on 1
+    assert words.rare == dict.fromkeys(["a", "cat", "dog", "mat", "on"], 1)
+    words = Words(["<blank>", "<unk>", "<rnn_unk>", "the", "<sos/eos>"], {"cat": 3, "dog": 1})
+    assert {word: np.exp(share) for word, share in words.log_share.items()} == pytest.approx({"cat": 0.75, "dog": 0.25})
+    text.write_text("the cat bit dog the\n")
+    found = read_stream(text, words)
+    assert found.ids.tolist() == [3, 2, 1, 2, 3, 4] and found.unknown == 1  # a rare word is known
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_streams_hold_each_token_once_after_the_one_before_it(tokens, count):
+    ids = np.arange(tokens)
+    words, target = streams(ids, count, 99)
+    size, length = words.shape
+    assert length == -(-tokens // count) and size <= count and size * length - tokens < length
+    assert words.dtype == target.dtype == np.int64
+    assert target.ravel().tolist() == [*ids, *[-1] * (size * length - tokens)]
+    assert words.ravel().tolist() == [99, *ids[:-1], *[99] * (size * length - tokens)]
+
+
+def test_a_share_of_unknown_words_is_of_all_tokens_and_the_limit_is_allowed(text):
+    """Two of eight tokens, ends of lines among them; <unk> in the text is known to be so."""
+    words = Words(["<blank>", "<unk>", "a", "<sos/eos>"])
+    text.write_text("a <unk> <unk>\na b\nc\n")
+    assert read_stream(text, words, 2 / 9).unknown == 4
+    with pytest.raises(UserError, match=r"train\.txt:2: b is not among the 4 words of the vocabulary, as 22\.2 %"):
+        read_stream(text, words, 2 / 9 - 1e-9)
+
+
+def test_a_vocabulary_is_known_by_all_it_was_made_from(text, tmp_path, capsys):
+    more = tmp_path / "more.txt"
+    more.write_text("a b\n")
+    base = {"--text": [str(text), str(more)], "--size": ["6"], "--min_count": ["2"]}
+
+    def call(options):
+        words = [word for name, values in options.items() for word in (name, *values)]
+        return main(["lm", "words", *words, "--out", str(tmp_path / "words")])
+
+    assert call(base) == 0
+    others = [{"--text": [str(more), str(text)]}, {"--text": [str(text)]}, {"--size": ["7"]}, {"--min_count": ["1"]}]
+    for changed in others:
+        assert call(base | changed) == 1, changed
+        assert "made from another text or with other options" in capsys.readouterr().err
+    more.write_text("a c\n")
+    assert call(base) == 1
 
 
 def test_a_directory_is_read_as_written(text, tmp_path, capsys):

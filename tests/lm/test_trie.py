@@ -89,6 +89,21 @@ def test_work_is_counted_by_hand():
     assert score_lists(networks, []) == ([], (0, 0))
 
 
+def test_a_batch_has_as_many_hypotheses_as_the_states_of_two_levels_allow(monkeypatch):
+    """Of (8 + 8 + 5) hidden and as many cells, four bytes each; of two models, of both."""
+    one = [AwdNetwork(network())]
+    node = 2 * (8 + 8 + 5) * 4
+    for networks, size in ((one, node), (one * 2, 2 * node)):
+        monkeypatch.setattr(trie, "STATES", 2 * size * 7)
+        assert trie.most_hypotheses(networks) == 7
+        monkeypatch.setattr(trie, "STATES", 2 * size * 7 - 1)
+        assert trie.most_hypotheses(networks) == 6
+        monkeypatch.setattr(trie, "STATES", 1)
+        assert trie.most_hypotheses(networks) == 1
+    monkeypatch.setattr(trie, "STATES", 1 << 60)
+    assert trie.most_hypotheses(one) == 1 << 16
+
+
 def test_batches_end_with_utterances():
     assert list(batches([3, 3, 9, 1, 1, 4], 6)) == [(0, 2), (2, 3), (3, 6)]
     assert list(batches([], 6)) == []
