@@ -1,5 +1,6 @@
 """Training, perplexity, stored targets and dynamic evaluation of small language models."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -8,19 +9,21 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdasr.cli import main
+from kdasr.data.tokens import Tokens
 from kdasr.lm import trainer
 from kdasr.lm.awd import AwdLstm
 from kdasr.lm.dynamic import dynamic_perplexity, mean_squares
-from kdasr.lm.model import load
+from kdasr.lm.model import load, load_all, save_config
 from kdasr.lm.perplexity import perplexity
 from kdasr.lm.piece import OnlineTeachers, backward
 from kdasr.lm.settings import LmSettings, read_settings
 from kdasr.lm.soft import StoredTeacher, storage, store
-from kdasr.lm.text import streams
+from kdasr.lm.text import Words, load_vocabulary, read_stream, streams
 from kdasr.losses import OBJECTIVES
 from kdasr.losses.trust import trust
 
@@ -296,6 +299,82 @@ def test_draws_follow_the_distribution(tmp_path):
     assert not (tmp_path / "logq.npy").exists()
 
 
+def test_draws_are_made_anew_for_each_word_and_by_their_seed(tmp_path):
+    """With replacement: a word may be there twice. As many of each word as its probabilities say, over all tokens."""
+    ids = np.random.default_rng(3).integers(0, 11, 400).astype(np.int32)
+    teacher, drawn = network(1), []
+    for number, seed in enumerate((7, 7, 8)):
+        (tmp_path / str(number)).mkdir()
+        store([teacher], ids, 8, seed, tmp_path / str(number))
+        drawn.append(np.load(tmp_path / str(number) / "ids.npy"))
+    assert (drawn[0] == drawn[1]).all() and (drawn[0] != drawn[2]).any()
+    assert any(len(set(row)) < 8 for row in drawn[0].tolist())
+    p = teacher(torch.from_numpy(streams(ids, 1, 10)[0]), None)[0][0].exp().mean(0).detach().numpy()
+    np.testing.assert_allclose(np.bincount(drawn[0].ravel(), minlength=11) / 3200, p, atol=0.035)  # 4 deviations
+
+
+def test_pieces_and_slices_change_nothing_that_is_stored(tmp_path, monkeypatch):
+    ids = np.random.default_rng(3).integers(0, 11, 40).astype(np.int32)
+    teachers = [network(1), network(2)]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+        store(teachers, ids, 4, None, tmp_path / name)
+        monkeypatch.setattr("kdasr.lm.soft.STEPS", 7)
+        monkeypatch.setattr("kdasr.lm.piece.SLICE", 3 * teachers[0].experts * 11)
+    for name in ("ids", "gold", "best", "logq"):
+        whole, cut = (np.load(tmp_path / kind / f"{name}.npy") for kind in ("whole", "cut"))
+        assert whole.dtype == cut.dtype
+        np.testing.assert_allclose(whole.astype(float), cut.astype(float), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("words", [40_000, 65_536, 65_537])
+def test_numbers_of_all_words_fit_where_they_are_stored(tmp_path, words):
+    model = AwdLstm(words, embed=1, hidden=1, last=1, layers=1, experts=1).eval()
+    store([model], np.array([words - 1], dtype=np.int32), words, None, tmp_path)
+    assert (np.sort(np.load(tmp_path / "ids.npy")[0].astype(int)) == np.arange(words)).all()
+
+
+def test_stored_targets_are_known_by_all_they_were_made_from(corpus, tmp_path, capsys):
+    out = str(tmp_path / "soft")
+    teachers = [str(corpus / "teacher1"), str(corpus / "teacher2")]
+    base = {
+        "--teachers": teachers,
+        "--text": [str(corpus / "valid.txt")],
+        "--kept": ["3"],
+        "--draws": [],
+        "--seed": ["4"],
+    }
+
+    def call(options):
+        return main(["lm", "soft", *(word for key, values in options.items() for word in (key, *values)), "--out", out])
+
+    assert call(base) == call(base) == 0
+    plain = {key: value for key, value in base.items() if key != "--draws"}
+    for changed in (
+        base | {"--teachers": teachers[::-1]},
+        base | {"--teachers": teachers[:1]},
+        base | {"--text": [str(corpus / "train.txt")]},
+        base | {"--kept": ["4"]},
+        base | {"--seed": ["5"]},
+        plain,
+    ):
+        capsys.readouterr()
+        assert call(changed) == 1, changed
+        assert "soft: holds other targets" in capsys.readouterr().err
+    from kdasr.errors import UserError
+
+    words = load(corpus / "teacher1")[1]
+    (tmp_path / "other.txt").write_text("x\n")
+    for text, listed, said in (
+        (tmp_path / "other.txt", words, "targets of another text"),
+        (corpus / "valid.txt", words[1:], "targets over 11 words, but the student has 10"),
+        (corpus / "valid.txt", [*words, "x"], "targets over 11 words, but the student has 12"),
+    ):
+        with pytest.raises(UserError, match=said):
+            StoredTeacher(out, text, listed, torch.device("cpu"))
+    StoredTeacher(out, corpus / "valid.txt", words, torch.device("cpu"))
+
+
 def test_storage_is_told_before():
     told = "storing 85 bytes a token (20 x 2 for words, 20 x 2 for their probabilities, 5 for the text's), 79.0 MB"
     assert storage(929_589, 20, 10_000, draws=False).startswith(told)
@@ -312,6 +391,64 @@ def stored_teacher(directory, text):
 
 
 # --------------------------------------------------------------------------------------------------- training
+
+
+def test_dynamic_evaluation_has_the_rate_and_decay_of_the_command_line(corpus, tmp_path):
+    model, words = load(corpus / "teacher1")
+    ids, train = (
+        read_stream(corpus / f"{name}.txt", load_vocabulary(corpus / "words")).ids for name in ("valid", "train")
+    )
+    found = set()
+    for rate, decay in ((0.01, 0.0), (0.01, 0.9), (0.03, 0.9)):
+        command = ["--model", str(corpus / "teacher1"), "--text", str(corpus / "valid.txt"), "--out", str(tmp_path)]
+        command += ["--dynamic", str(corpus / "train.txt"), "--dynamic_rate", str(rate), "--dynamic_decay", str(decay)]
+        assert main(["lm", "ppl", *command]) == 0
+        told = json.loads((tmp_path / "valid_dynamic.json").read_text())
+        expected = dynamic_perplexity(model, ids, train, rate, decay)
+        assert told["nll"] == pytest.approx(expected.nll, rel=1e-5) and told["ppl"] == pytest.approx(expected.ppl)
+        assert told["ppl"] == pytest.approx(math.exp(told["nll"] / 60)) and told["tokens"] == 60
+        found.add(round(told["ppl"], 5))
+    assert len(found) == 3
+
+
+def test_perplexity_of_several_models_and_a_text_with_unknown_words(corpus, tmp_path):
+    """12 lines of five tokens and one of three, of which two words are unknown; both models are asked."""
+    (tmp_path / "x.txt").write_text((corpus / "valid.txt").read_text() + "elk owl\n")
+    models = [str(corpus / "teacher1"), str(corpus / "teacher2")]
+    assert main(["lm", "ppl", "--model", *models, "--text", str(tmp_path / "x.txt"), "--out", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "x.json").read_text())
+    ids = read_stream(tmp_path / "x.txt", load_vocabulary(corpus / "words")).ids
+    inputs = torch.tensor([[10, *ids[:-1]]])
+    p = sum(load(one)[0](inputs, None)[0][0].exp() for one in models) / 2
+    assert told["nll"] == pytest.approx(-p[range(63), ids].log().double().sum().item(), rel=1e-5)
+    assert (told["tokens"], told["unknown"], told["models"]) == (63, 2, models)
+
+
+def test_models_of_other_words_of_the_same_number_are_not_averaged(corpus, tmp_path):
+    from kdasr.errors import UserError
+
+    shutil.copytree(corpus / "teacher2", tmp_path / "other")
+    config = (tmp_path / "other/config.yaml").read_text()
+    (tmp_path / "other/config.yaml").write_text(config.replace("- cat\n", "- fox\n"))
+    assert len(load_all([str(corpus / "teacher1"), str(corpus / "teacher2")])[0]) == 2
+    with pytest.raises(UserError, match="other: has another vocabulary than .*teacher1; name models of one"):
+        load_all([str(corpus / "teacher1"), str(tmp_path / "other")])
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "bpe"])
+def test_the_configuration_says_what_tokens_are(tmp_path, kind):
+    listed = ["<blank>", "<unk>", "a", "<sos/eos>"]
+    vocabulary = Words(listed) if kind == "word" else Tokens(kind, listed, [])
+    (tmp_path / "words").mkdir()
+    args = argparse.Namespace(seed=4, words=tmp_path / "words")
+    save_config(tmp_path, args, LmSettings(embed=7), vocabulary)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert (config["token_type"], config["token_list"], config["seed"]) == (kind, listed, 4)
+    both = config["lm_conf"] | config["optimisation"]
+    assert both == dataclasses.asdict(LmSettings(embed=7)) and len(both) == len(config["lm_conf"]) + len(
+        config["optimisation"]
+    )
+    AwdLstm(4, **config["lm_conf"])
 
 
 def weights(directory):
@@ -675,6 +812,66 @@ def test_a_training_goes_on_with_all_that_it_was_begun_with_alone(corpus, tmp_pa
     (tmp_path / "out/settings.json").write_text(json.dumps(made | {"teachers": [], "soft": "0123"}))
     assert call(targets) == 1
     assert "out: was begun with another soft (0123, now" in capsys.readouterr().err
+
+
+def test_defaults_are_those_of_the_papers_command():
+    """Of github.com/zihangdai/mos for Penn Treebank, but for the batch split and the seed."""
+    command = (
+        "--dropouti 0.4 --dropoutl 0.29 --dropouth 0.225 --dropout 0.4 --dropoute 0.1 --wdrop 0.5 --batch_size 12 "
+        "--lr 20.0 --epoch 1000 --nhid 960 --nhidlast 620 --emsize 280 --n_experts 15 --nlayers 3 --bptt 70 --clip 0.25 "
+        "--alpha 2 --beta 1 --wdecay 1.2e-6 --nonmono 5"
+    ).split()
+    names = {
+        "dropouti": "drop_input", "dropoutl": "drop_latent", "dropouth": "drop_hidden", "dropout": "drop_output",
+        "dropoute": "drop_embed", "wdrop": "drop_weight", "batch_size": "streams", "lr": "rate", "epoch": "epochs",
+        "nhid": "hidden", "nhidlast": "last", "emsize": "embed", "n_experts": "experts", "nlayers": "layers",
+        "bptt": "steps", "clip": "clip", "alpha": "activation", "beta": "temporal", "wdecay": "weight_decay",
+        "nonmono": "patience",
+    }  # fmt: skip
+    given = {
+        names[key.removeprefix("--")]: float(value) for key, value in zip(command[::2], command[1::2], strict=True)
+    }
+    rest = {
+        "tie": True,
+        "average_after": 0,
+        "stop": 0,
+        "objective": "trust",
+        "alpha": 0.1,
+        "power": 1,
+        "temperature": 1,
+    }
+    assert dataclasses.asdict(LmSettings()) == given | rest
+
+
+WHOLE = ("embed", "hidden", "last", "layers", "experts", "streams", "epochs")
+LEAST = {  # the smallest value that may be, and one that may not
+    **dict.fromkeys(WHOLE, (1, 0)),
+    "steps": (5, 4),
+    **dict.fromkeys(("rate", "clip", "temperature", "power"), (1e-9, 0.0)),
+    **dict.fromkeys(("patience", "average_after", "stop"), (0, -1)),
+    **dict.fromkeys(("weight_decay", "activation", "temporal", "alpha"), (0.0, -1e-9)),
+    **dict.fromkeys((f"drop_{kind}" for kind in DROPS), (0.0, -1e-9)),
+}
+
+
+def test_every_number_has_a_least_value():
+    from kdasr.errors import UserError
+
+    numbers = {field.name for field in dataclasses.fields(LmSettings) if not isinstance(field.default, str | bool)}
+    assert LEAST.keys() == numbers
+    for name, (least, less) in LEAST.items():
+        beside = ["experts=2"] if name != "experts" else ["last=280"]
+        assert getattr(read_settings(None, [*beside, f"{name}={least}"]), name) == least
+        with pytest.raises(UserError, match=f"--set: {name} is {less}, expected"):
+            read_settings(None, [*beside, f"{name}={less}"])
+    for kind in DROPS:
+        assert read_settings(None, [f"drop_{kind}=0.999"])
+        with pytest.raises(UserError, match=f"drop_{kind} is 1.0, expected a share from 0 to below 1"):
+            read_settings(None, [f"drop_{kind}=1.0"])
+    for field in dataclasses.fields(LmSettings):
+        if isinstance(field.default, float):
+            with pytest.raises(UserError, match=f"{field.name} is inf, expected a finite number"):
+                read_settings(None, [f"{field.name}=.inf"])
 
 
 @pytest.mark.parametrize(
