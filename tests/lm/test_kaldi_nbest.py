@@ -145,6 +145,19 @@ def test_a_new_model_takes_the_place_of_the_old_one_as_in_kaldi(tmp_path):
     assert read_json(tmp_path / "out2" / "rescore.json")["acoustic_scale"] == 0.1
 
 
+def test_a_given_scale_goes_before_that_of_other_weights(tmp_path):
+    rows = [("u-1", "a", 10.0, 5.0, 0.0), ("u-2", "b", 10.0, 4.0, 0.0)]
+    nbest = ["--nbest", str(write(tmp_path / "kaldi", rows))]
+    (tmp_path / "w.json").write_text('{"weights": {"score": 1}, "acoustic_scale": 0.25}')
+    for words, scale in ((["--acoustic_scale", "0.5"], 0.5), ([], 0.25)):
+        out = tmp_path / str(scale)
+        assert main(["rescore", *nbest, "--weights", str(tmp_path / "w.json"), *words, "--out", str(out)]) == 0
+        assert read_json(out / "weights.json")["acoustic_scale"] == scale
+        assert read_json(out / "rescore.json")["acoustic_scale"] == scale
+    changed = ["--weights", str(tmp_path / "w.json"), "--acoustic_scale", "0.4", "--out", str(tmp_path / "0.5")]
+    assert main(["rescore", *nbest, *changed]) == 1
+
+
 def test_lists_in_the_order_of_no_scale(tmp_path, capsys):
     rows = [("u-1", "a", 10.0, 5.0, 0.0), ("u-2", "b", 10.0, 4.0, 0.0)]
     write(tmp_path / "kaldi", rows)

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from properties import examples
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_lines, read_table, write_json
+from kdasr.lm.mixture import Mixture, encode, load_mixture
 from kdasr.lm.model import load
-from kdasr.lm.weights import Lists, parse_grids, parse_weights, tune
+from kdasr.lm.rescore import given_weights
+from kdasr.lm.text import Words
+from kdasr.lm.weights import Lists, Tuned, parse_grids, parse_weights, told, tune
 from kdasr.nbest import archive
 from kdasr.shards import claim
 
@@ -32,7 +36,7 @@ VOCABULARY = ["the", "cat", "dog", "sat", "ran", "here", "there"]
 REFS = {"u1": "the cat sat here", "u2": "the dog ran there", "u3": "a fox ran here", "u4": "the dog"}
 
 
-def write_archive(directory, lists=HYPS, normalize=False):
+def write_archive(directory, lists=HYPS, normalize=False, shards=1):
     """An archive of these hypotheses; a list is put in the search's order first."""
     records = []
     for key, hyps in lists.items():
@@ -44,9 +48,11 @@ def write_archive(directory, lists=HYPS, normalize=False):
             rows[0]["scores"] = {}
         records.append({"id": key, "frames": 100, "hyps": rows, "duplicates": 0, "stop": "end detected"})
     search = {"nbest": max(map(len, lists.values())), "normalize_length": normalize}
-    sizes = {"utterances": len(lists), "shards": 1, "shard_size": len(lists)}
+    size = -(-len(lists) // shards)
+    sizes = {"utterances": len(lists), "shards": shards, "shard_size": size}
     claim(directory, {"keys": archive.keys_digest(lists), **sizes, "search": search, "model": "0123"})
-    archive.write_shard(directory, 0, records, STATS)
+    for shard in range(shards):
+        archive.write_shard(directory, shard, records[shard * size : (shard + 1) * size], STATS)
     return str(directory)
 
 
@@ -158,6 +164,49 @@ def test_scores_and_totals(root, tmp_path, lms):
     assert record["changed"] == sum(hyps[0]["place"] > 1 for hyps in found.values())
 
 
+def test_all_scores_are_a_token_where_the_search_normalised(root, tmp_path):
+    """By tokens, the end of the sentence among them, which is what the search divided by: here a token a letter."""
+    lists = {"u1": [("the cat sat here", -2.0), ("the owl sat here", -2.5), ("the cat", -4.0)]}
+    nbest, out = write_archive(tmp_path / "nbest", lists, normalize=True), tmp_path / "out"
+    weights = {"score": 0.5, "decoder": 0.25, "lm": 2.0, "length": 1.5}
+    words = ["--lm", f"lm={root}/lm1", "--weights", *(f"{key}={value}" for key, value in weights.items())]
+    assert rescore("--nbest", nbest, *words, "--out", out) == 0
+    score = dict(lists["u1"])
+    for hyp in read_out(out)["u1"]:
+        text = hyp["text"]
+        whole = {"score": score[text], "decoder": 2 * score[text], "lm": alone([root / "lm1"], text)}
+        whole["length"] = len(text.split())
+        expected = {name: value / (len(text) + 1) for name, value in whole.items()}
+        assert hyp["scores"] == pytest.approx(expected, abs=1e-4)
+        assert hyp["total"] == pytest.approx(sum(weights[name] * expected[name] for name in weights), abs=1e-4)
+
+
+def test_shares_of_a_class_are_part_of_a_vocabulary(root, tmp_path):
+    """Models of the same words, whose rare words are counted otherwise, give no word one probability."""
+    shutil.copytree(root / "lm1", tmp_path / "lm")
+    about = read_json(tmp_path / "lm/tokens/tokens.json")
+    write_json(tmp_path / "lm/tokens/tokens.json", {key: value for key, value in about.items() if key != "sha256"})
+    rare = tmp_path / "lm/tokens/rare.txt"
+    rare.write_text(rare.read_text().replace("owl 1", "owl 2"))
+    assert len(load_mixture(Mixture("m", (str(root / "lm1"), str(root / "lm2"))))[0]) == 2
+    with pytest.raises(UserError, match=r"--lm .*/lm: has another vocabulary than .*lm1"):
+        load_mixture(Mixture("m", (str(root / "lm1"), str(tmp_path / "lm"))))
+
+
+def test_more_than_half_unknown_is_refused_by_the_first_that_has_such_words():
+    """Of the first hypothesis of each utterance; rare words are known, each with its share."""
+    words = Words(["<blank>", "<unk>", "<rnn_unk>", "the", "<sos/eos>"], {"owl": 3, "elk": 1})
+    mixture = Mixture("m", ("exp/lm",))
+    lists = Lists(["u1", "u2"], np.array([1, 2]), ["the owl", "cat dog", "the elk owl the cat"])
+    ids, share, unknown = encode(lists, words, mixture, "nbest")
+    assert [one.tolist() for one in ids] == [[3, 2], [1, 1], [3, 2, 2, 3, 1]]
+    assert share == pytest.approx([np.log(0.75), 0, np.log(0.75 * 0.25)])
+    assert unknown == (9, 3, 3)
+    lists.texts[1] = "cat dog fox"
+    with pytest.raises(UserError, match="nbest: u2: most of 'cat dog fox' and of the other best hypotheses is unknown"):
+        encode(lists, words, mixture, "nbest")
+
+
 def test_a_language_model_mends_what_the_search_got_wrong(root, tmp_path, capsys):
     """Tuned on these lists; the weights are those of the least WER on the grid, and give it on the other call."""
     dev, test = tmp_path / "dev", tmp_path / "test"
@@ -250,6 +299,79 @@ def test_a_second_call_does_nothing(root, tmp_path, capsys):
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
     assert rescore(*common, "--weights", "lm1=0.25") == 1
     assert "out: was made with another weights; remove the directory" in capsys.readouterr().err
+
+
+def test_a_result_is_known_by_all_it_was_made_from(root, tmp_path, capsys):
+    """Each file and option is changed, one at a time: refused by its name."""
+    for name in ("lm1", "lm2"):
+        shutil.copytree(root / name, tmp_path / name)
+    write_archive(tmp_path / "nbest", shards=2)
+    write_refs(tmp_path / "ref")
+    (tmp_path / "nlsyms").write_text("<A>\n")
+    write_json(tmp_path / "w.json", {"weights": {"length": 0.5}})
+    base = {
+        "--nbest": ["nbest"], "--lm": ["lm={root}/lm1+{root}/lm2"], "--weights": ["w.json", "score=0.9"],
+        "--tune": ["ref"], "--nlsyms": ["nlsyms"], "--grid": ["lm=0:1:0.5", "length=0:1:0.5"], "--wsj_filter": [],
+        "--history": ["2"],
+    }  # fmt: skip
+
+    def call(options):
+        words = [word for name, values in options.items() for word in (name, *values)]
+        words = [word.format(root=tmp_path) for word in words]
+        return rescore(
+            *(tmp_path / word if (tmp_path / word).exists() else word for word in words), "--out", tmp_path / "out"
+        )
+
+    def refused(options, what):
+        capsys.readouterr()
+        assert call(options) == 1, (options, what)
+        assert f"out: was made with another {what}; remove the directory" in capsys.readouterr().err
+
+    assert call(base) == call(base) == 0
+    for name, what, values in (
+        ("--lm", "lm", ["lm={root}/lm2+{root}/lm1"]),
+        ("--lm", "lm", ["lm={root}/lm1"]),
+        ("--lm", "lm", ["x={root}/lm1+{root}/lm2"]),
+        ("--weights", "weights", ["score=0.9"]),
+        ("--weights", "weights", ["w.json", "score=0.8"]),
+        ("--weights", "weights", ["score=0.9", "w.json"]),
+        ("--grid", "grid", ["lm=0:1:0.5", "length=0:1:0.25"]),
+        ("--history", "history", ["3"]),
+    ):
+        refused(base | {name: values}, what)
+    for name in ("--nlsyms", "--wsj_filter"):
+        refused({key: value for key, value in base.items() if key != name}, name[2:])
+    refused({key: value for key, value in base.items() if key not in ("--grid", "--tune")}, "tune")
+    checkpoints = [f"{name}/valid.loss.best.pth" for name in ("lm1", "lm2")]
+    shards = [str(path.relative_to(tmp_path)) for path in archive_files(tmp_path / "nbest")]
+    assert len(shards) == 2
+    for path, what in (
+        *dict.fromkeys(checkpoints, "lm").items(), *dict.fromkeys(shards, "nbest").items(),
+        ("w.json", "weights"), ("ref", "tune"), ("nlsyms", "nlsyms"),
+    ):  # fmt: skip
+        kept = (tmp_path / path).read_bytes()
+        (tmp_path / path).write_bytes(kept + b" ")
+        refused(base, what)
+        (tmp_path / path).write_bytes(kept)
+    made = read_json(tmp_path / "out/rescore.json")
+    write_json(tmp_path / "out/rescore.json", made | {"made_from": made["made_from"] | {"acoustic_scale": 0.1}})
+    refused(base, "acoustic_scale")
+    write_json(tmp_path / "out/rescore.json", made)
+    assert call(base) == 0
+
+
+def archive_files(directory):
+    return [archive.shard_path(directory, shard) for shard in range(archive.read_manifest(directory)["shards"])]
+
+
+def test_later_weights_go_over_earlier_ones_and_those_over_the_score(tmp_path):
+    names = ["score", "lm", "length"]
+    file = tmp_path / "w.json"
+    write_json(file, {"weights": {"lm": 0.5, "length": 1}})
+    assert given_weights([], names) == {"score": 1.0}
+    assert given_weights(["lm=0.1"], names) == {"score": 1.0, "lm": 0.1}
+    assert given_weights(["lm=0.1", str(file)], names) == {"score": 1.0, "lm": 0.5, "length": 1.0}
+    assert given_weights([str(file), "lm=0", "score=2"], names) == {"score": 2.0, "lm": 0.0, "length": 1.0}
 
 
 def test_an_interrupted_call_leaves_nothing(root, tmp_path, monkeypatch):
@@ -417,6 +539,55 @@ def test_equal_totals_keep_their_order():
     assert lists.best(total).tolist() == [1, 4]
     assert lists.ranking(total).tolist() == [1, 2, 0, 3, 4, 5]
     assert lists.total({}).tolist() == [0] * 6
+
+
+def test_a_score_that_does_not_count_may_be_infinite():
+    scores = {"score": np.array([1.0, 2.0]), "lm": np.array([-np.inf, 0.0]), "length": np.array([3.0, 4.0])}
+    lists = Lists(["a"], np.array([2]), ["x"] * 2, scores)
+    assert lists.total({"score": 1.0, "lm": 0.0}).tolist() == [1.0, 2.0]
+    assert lists.total({"score": 1.0, "lm": 0.5}).tolist() == [-np.inf, 2.0]
+    assert lists.total({"score": 2.0, "length": -1.0, "other": 5.0}).tolist() == [-1.0, 0.0]
+
+
+def test_of_equally_good_weights_those_nearest_to_zero_are_taken():
+    """Nothing changes the errors: each weight is the value of its grid nearest to zero, whatever its sign."""
+    lists, errors = Lists(["a"], np.array([1]), ["x"], {"score": np.zeros(1), "lm": np.zeros(1)}), np.array([3])
+    lists.add("length", np.zeros(1))
+    for grid, nearest in (([-1.0, -0.5, 0.5, 1.0], 0.5), ([-2.0, -0.25, 1.0], 0.25), ([0.5, 1.0], 0.0)):
+        tuned = tune(lists, errors, 6, {"score": 1.0, "lm": 3.0}, {"lm": grid})
+        assert abs(tuned.weights["lm"]) == (nearest or 0.5)
+        assert (tuned.errors, tuned.before, tuned.oracle) == (3, 3, 3)
+    start = {"score": 1.0, "lm": 0.25, "length": 1.0}
+    assert tune(lists, errors, 6, start, {"lm": [-0.25, 0.25], "length": [-1.0, 1.0]}).weights == start
+
+
+def test_a_weight_at_either_end_of_its_grid_is_told():
+    table = {"lm": [(-1.0, 30.0), (0.0, 20.0), (1.0, 20.0), (2.0, 10.0)], "length": [(0.0, 10.0), (1.0, 12.5)]}
+    for weight, end in ((-1.0, True), (0.0, False), (1.0, False), (2.0, True)):
+        tuned = Tuned({"lm": weight, "length": 0.0}, 2, 6, 1, 20, table)
+        shown = told(tuned, 4)
+        assert "4 utterances, 20 words: 30.00 % before, 10.00 % after, 5.00 % at best (oracle)" in shown
+        assert (f"lm {weight:g} is the end of its grid" in shown) == end and "length 0 is the end" not in shown
+        assert [" ".join(line.split()) for line in shown.splitlines()[1:4]] == [
+            "lm -1 30.00" + " -1 is taken" * (weight == -1),
+            "lm 0 to 1 20.00" + f" {weight:g} is taken" * (weight in (0, 1)),
+            "lm 2 10.00" + " 2 is taken" * (weight == 2),
+        ]
+
+
+@settings(max_examples=100)
+@given(st.integers(-50, 50), st.integers(1, 1003), st.sampled_from([0.05, 0.1, 0.25, 1.0, 0.3]))
+def test_grids_go_from_the_first_value_to_the_last(first, count, step):
+    last = first + (count - 1) * step
+    word = f"lm={first}:{last:.10g}:{step}"
+    if not 2 <= count <= 1001:
+        with pytest.raises(UserError, match="expected from 2 to 1000 values"):
+            parse_grids([word], ["lm"])
+        return
+    grid = parse_grids([word], ["lm"])["lm"]
+    assert len(grid) == count
+    assert grid == pytest.approx([first + k * step for k in range(count)], abs=1e-9)
+    assert not any(str(value) == "-0.0" for value in grid)
 
 
 def test_options_are_read():
