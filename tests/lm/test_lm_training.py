@@ -503,13 +503,14 @@ def loop_of(tmp_path, ids=IDS, model=None, teacher=None, **changes):
 def test_lengths_of_pieces_and_their_rates_are_the_papers(tmp_path, steps):
     """Merity et al. 2018, section 5: N(steps, 5), of half the mean once in 20; the rate goes by the length."""
     model = AwdLstm(11, embed=2, hidden=2, last=2, layers=1, experts=1)
-    loop = loop_of(tmp_path, np.zeros(4000, int), model, steps=steps, rate=0.5, streams=1, weight_decay=0.0)
+    size = 130 * steps
+    loop = loop_of(tmp_path, np.zeros(size, int), model, steps=steps, rate=0.5, streams=1, weight_decay=0.0)
     state, kinds = torch.get_rng_state(), set()
     found = []
-    while loop.position < 4000:
+    while loop.position < size:
         found.append(loop.piece())
         assert loop.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * found[-1] / steps)
-    assert sum(found) == 4000
+    assert sum(found) == size
     torch.set_rng_state(state)
     for place, length in enumerate(found):
         half = torch.rand(()).item() < 0.05
@@ -517,7 +518,7 @@ def test_lengths_of_pieces_and_their_rates_are_the_papers(tmp_path, steps):
         bounded = min(max(5, drawn), steps + 10)
         kinds.add((half, (drawn > steps + 10) - (drawn < 5)))
         assert length == bounded or (place == len(found) - 1 and length < bounded)
-    assert {(False, 0), (False, 1), (False, -1) if steps < 30 else (True, 0)} <= kinds
+    assert {(False, 0), (False, 1)} <= kinds and any(half for half, _ in kinds)
 
 
 @pytest.mark.parametrize("objective", ["", "trust"])
