@@ -8,7 +8,9 @@ two encoder frames, 4 frames with the usual subsampling.
 
     score = sum over frames of (log p(state | x) - prior_weight log p(state)) + lm_weight ln P(tokens) + insertion L
 
-with L tokens, and </s> among what P counts. Everything is done for all histories at once, a frame at a time.
+with L tokens, and </s> among what P counts. Of equally good paths, going back from the end: histories in the order of
+their numbers; a token is left from its last state rather than from the silence after it; and a state was there already
+rather than entered. Everything is done for all histories at once, a frame at a time.
 
 | axis | meaning |
 |---|---|

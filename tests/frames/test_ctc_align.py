@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
@@ -57,6 +57,41 @@ def test_best_path_is_the_best_of_all_paths(frames, ids, seed, forbidden):
     path = path_of(found, ids, frames)
     assert spelt(path) == ids
     assert score(logp, path) == pytest.approx(max(score(logp, one) for one in paths))
+
+
+@settings(max_examples=150)
+@given(st.integers(1, 6), st.lists(st.sampled_from([0, 2]), min_size=1, max_size=3), st.integers(0, 10**6))
+def test_of_equally_probable_paths_that_of_the_rule_is_found(frames, ids, seed):
+    """The end is the last token rather than the blank after it; going back, a state stays as long as it can."""
+    logp = np.random.default_rng(seed).integers(-1, 1, (frames, 3)).astype(float)
+    row = [BLANK, *(one for token in ids for one in (token, BLANK))]
+
+    def ways(state, frame):
+        """Best score of paths that are in a state at a frame, and of these the one of the rule."""
+        if frame == 0:
+            return (logp[0, row[state]], [state]) if state < 2 else (-np.inf, [])
+        skips = 2 if state % 2 and state > 1 and row[state] != row[state - 2] else 1
+        best, path = max(
+            (ways(state - step, frame - 1) for step in range(min(skips, state) + 1)), key=lambda found: found[0]
+        )
+        return best + logp[frame, row[state]], [*path, state]
+
+    ends = [ways(state, frames - 1) for state in (len(row) - 2, len(row) - 1)]
+    best, path = max(ends, key=lambda found: found[0])
+    found = best_path(logp, ids, BLANK)
+    if best == -np.inf:
+        assert found is None
+        return
+    places = [[frame for frame, state in enumerate(path) if state == 2 * number + 1] for number in range(len(ids))]
+    assert found.tolist() == [[one[0], one[-1]] for one in places]
+
+
+def test_a_token_that_cannot_be_has_a_path_nevertheless():
+    logp = np.full((3, 3), -np.inf)
+    logp[:, BLANK] = 0.0
+    logp[1, 2] = -5.0
+    assert best_path(logp, [2], BLANK).tolist() == [[1, 1]]
+    assert best_path(logp, [0], BLANK).shape == (1, 2)
 
 
 def test_spans_of_a_path_by_hand():
@@ -148,6 +183,27 @@ def test_a_second_run_does_nothing_and_another_model_or_text_is_refused(place, c
     write_table(root / "data/text", {f"utt{n}": "b" for n in range(5)})
     with pytest.raises(UserError, match="another text"):
         run(root)
+
+
+def test_an_alignment_is_known_by_all_it_was_made_from(place):
+    """Weights, configuration, tokens, features and text: the first that is another one is named."""
+    root, _, _ = place
+    run(root)
+    made = read_json(root / "ali/align.json")
+    keys = ("model", "config", "token_list", "text", "inputs")
+    assert len({made[key] for key in keys}) == 5 and all(isinstance(made[key], str) for key in keys)
+    for key in keys:
+        write_json(root / "ali/align.json", {**made, key: "0123"})
+        with pytest.raises(UserError, match=f"ali: was made with another {key}; remove"):
+            run(root)
+    write_json(root / "ali/align.json", made)
+    for path, what in (("data/feats.scp", "inputs"), ("model/valid.acc.ave.pth", "model")):
+        kept = (root / path).read_bytes()
+        (root / path).write_bytes(kept + b"\n")
+        with pytest.raises(UserError, match=f"ali: was made with another {what}"):
+            run(root)
+        (root / path).write_bytes(kept)
+    run(root)
 
 
 def test_bad_input_is_told(place):

@@ -1,6 +1,7 @@
 """`kdasr frames data` and `load`: against plain loops over the features."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -114,6 +115,53 @@ def test_a_frame_alone_is_its_own_window(place):
         frames.inputs(torch.arange(49)), windows(normal(matrices, ORDER), ORDER, 0, 0), rtol=1e-3, atol=1e-3
     )
     assert torch.equal(data.load(root / "out").inputs(torch.arange(49))[:, 12:15], frames.inputs(torch.arange(49)))
+
+
+def test_frames_are_known_by_all_they_were_made_from(place):
+    """Each number, and each directory, is changed, one at a time."""
+    root, _ = place
+    numbers = dict(zip(NUMBERS[::2], NUMBERS[1::2], strict=True)) | {"--positions": 3}
+    assert {name[2:] for name in numbers} == set(data.DEFAULTS)
+    for name, value in numbers.items():
+        changed = numbers | {name: value + 1}
+        with pytest.raises(UserError, match=f"out: was made with another {name[2:]}; remove"):
+            run(root, *(word for pair in changed.items() for word in pair))
+    features(root / "feats_other", seed=3)
+    (root / "feats_other/feats.scp").write_text((root / "feats_other/feats.scp").read_text() + "\n")
+    for name, options in (("feats", {"feats": "feats_other"}), ("alignment", {"ali": "ali_other"})):
+        alignment(root / "ali_other", {**ALIGNED, "utt3": [(3, "A")]})
+        with pytest.raises(UserError, match=f"out: was made with another {name}; remove"):
+            run(root, *NUMBERS, **options)
+    run(root, "--like", root / "out", out="test")
+    with pytest.raises(UserError, match="test: was made with another like; remove"):
+        run(root, *NUMBERS, out="test")
+    about = read_json(root / "out/frames.json")
+    write_json(root / "out/frames.json", {**about, "silence": 0.0})
+    with pytest.raises(UserError, match="test: was made with another like; remove"):
+        run(root, "--like", root / "out", out="test")
+
+
+def test_every_number_may_be_its_least(place):
+    root, matrices = place
+    least = {"--left": 0, "--right": 0, "--positions": 1, "--min_count": 1, "--reach": 0}
+    run(root, *(word for pair in least.items() for word in pair), out="least")
+    frames = data.load(root / "least")
+    assert (frames.left, frames.right, frames.states.positions) == (0, 0, 1) and frames.skipped == ["utt1"]
+    spikes = [(name, frame) for name in ORDER for frame, _ in ALIGNED[name]]
+    assert int((frames.labels > 0).sum()) == len(spikes)  # a frame of each token
+    about = read_json(root / "least/frames.json")
+    joined = np.concatenate([matrices[name] for name in ORDER]).astype(np.float64)
+    assert about["mean"] == pytest.approx(joined.mean(0)) and about["std"] == pytest.approx(joined.std(0))
+
+
+def test_a_share_that_an_utterance_just_is_takes_no_other(place):
+    frames = data.load(place[0] / "out")
+    even = dataclasses.replace(
+        frames, names=["a", "b", "c", "d"], sizes=[8] * 4, starts=frames.starts[:32], labels=frames.labels[:32],
+        tokens={name: [] for name in "abcd"},
+    )  # fmt: skip
+    for share, utterances in ((0.25, 1), (0.26, 2), (0.5, 2), (0.75, 3), (0.76, 4), (1.0, 4)):
+        assert {len(even.only(share, seed).names) for seed in range(5)} == {utterances}
 
 
 def test_like_takes_states_normalisation_and_numbers(place):

@@ -1,5 +1,6 @@
 """The decoder against an enumeration of every path; what its weights do."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -79,6 +80,83 @@ def test_the_best_of_all_paths(size, seed, lm_weight, prior_weight, insertion):
     best, sequence = enumerated(states, counts, tokens, table, log_probs, weights)
     assert score == pytest.approx(best)
     assert said == sequence
+
+
+def slowly(states, tokens, table, acoustic, weights):
+    """Viterbi in loops with the whole path in each state, by the rule for equal scores."""
+    border, positions = len(tokens), states.positions
+    paths = {(positions, border, border): (0.0, [])}  # (position, token before, token) -> score, tokens said
+    none = (-np.inf, [])
+
+    def leaving(left, token):
+        """From the token rather than from the silence after it."""
+        ends = [paths.get((place, left, token), none) for place in (positions - 1, positions)]
+        return max(ends, key=lambda found: found[0])
+
+    for emission in acoustic:
+        new = {}
+        for left in range(border + 1):
+            for token in range(border):
+                first = states.of([*tokens, START][left], tokens[token])
+                entered = []  # by the token before the last one, in its order
+                for before in range(border + 1):
+                    score, said = leaving(before, left)
+                    cost = weights.lm_weight * table[before, left, token] + weights.insertion
+                    entered.append((score + cost, [*said, token]))
+                sources = [max(entered, key=lambda found: found[0])]
+                sources += [paths.get((place, left, token), none) for place in range(positions)]
+                for place in range(positions):  # staying rather than moving
+                    best = max(paths.get((place, left, token), none), sources[place], key=lambda found: found[0])
+                    new[place, left, token] = (best[0] + emission[first + place], best[1])
+                stay = paths.get((positions, left, token), none)
+                best = max(stay, paths.get((positions - 1, left, token), none), key=lambda found: found[0])
+                new[positions, left, token] = (best[0] + emission[0], best[1])
+        score, said = paths[positions, border, border]
+        new[positions, border, border] = (score + emission[0], said)
+        paths = new
+    ends = []
+    for left in range(border + 1):
+        for token in range(border + 1):
+            score, said = leaving(left, token)
+            ends.append((score + weights.lm_weight * table[left, token, border], said))
+    return max(ends, key=lambda found: found[0])
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from([("ab", 1, 5), ("abc", 1, 4), ("ab", 2, 6), ("abc", 2, 5)]),
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 1.0, 2.0]),
+    st.sampled_from([0.0, 0.5]),
+    st.sampled_from([-1.0, 0.0, 1.0]),
+)
+def test_equally_good_paths_are_told_apart_by_the_rule(size, seed, lm_weight, prior_weight, insertion):
+    """Whole numbers everywhere, so that many paths are equally good."""
+    tokens, positions, frames = size
+    states, _, _, _, _ = case(tokens, positions, frames, seed)
+    generator = np.random.default_rng(seed)
+    table = generator.integers(-2, 1, [len(tokens) + 1] * 3).astype(float)
+    log_probs = generator.integers(-1, 1, (frames, len(states))).astype(float)
+    graph = build(states, [1] * len(states), tokens, table)
+    log_priors = generator.integers(-2, 1, len(states)).astype(float)
+    graph = dataclasses.replace(graph, log_priors=log_priors)
+    weights = Weights(lm_weight, prior_weight, insertion)
+    expected, said = slowly(states, tokens, table, log_probs - prior_weight * log_priors, weights)
+    assert decode(graph, log_probs, weights) == (said, expected)
+
+
+def test_scores_are_in_double_precision():
+    """Log probabilities of half precision, a weight that single precision does not hold."""
+    states, counts, tokens, table, log_probs = case("abc", 3, 200, 1)
+    graph, weights = build(states, counts, tokens, table), Weights(0.0, 0.1, -1e6)  # nothing but silence
+    half = log_probs.astype(np.float16)
+    said, score = decode(graph, half, weights)
+    expected = sum(float(one) for one in half[:, 0]) - 200 * 0.1 * float(graph.log_priors[0])
+    assert said == [] and score == pytest.approx(expected, rel=1e-12)
+
+
+def test_defaults_of_the_weights():
+    assert Weights() == Weights(lm_weight=1.0, prior_weight=0.5, insertion=0.0)
 
 
 def test_what_is_there_is_found():
