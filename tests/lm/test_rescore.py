@@ -72,7 +72,7 @@ def root(tmp_path_factory):
         f"{key}={value}" for key, value in {"embed": 8, "hidden": 12, "last": 10, "layers": 1, "experts": 2}.items()
     ]
     sets += [f"drop_{kind}=0" for kind in ("input", "hidden", "output", "latent", "embed", "weight")]
-    sets += ["activation=0", "temporal=0", "streams=4", "steps=8", "rate=10", "clip=1", "epochs=30"]
+    sets += ["activation=0", "temporal=0", "streams=4", "steps=8", "rate=10", "clip=1", "epochs=10"]
     for seed in "12":
         files = ["--train", text, "--valid", text, "--words", words, "--out", str(root / f"lm{seed}")]
         assert main(["lm", "train", *files, "--seed", seed, "--set", *sets]) == 0
