@@ -1,6 +1,7 @@
 """`kdasr frames decode` on predictions made from labels: words, weights, tuning, processes, and what is refused."""
 
 import argparse
+import dataclasses
 import shutil
 
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json, write_table
 from kdasr.frames import decode
+from kdasr.frames.data import load
+from kdasr.frames.grams import count
 from kdasr.frames.states import build, label
 from kdasr.frames.viterbi import Weights
+from kdasr.frames.viterbi import build as build_graph
+from kdasr.score.rules import Rules
 from kdasr.shards import digest
 
 WORDS = ["ace", "bad", "cab", "dab", "fed"]
@@ -153,6 +158,111 @@ def test_the_search_ends_where_no_weight_alone_does_better():
     assert "lm_weight: 0 60.00, 2 30.00, 4 0.00, 6 30.00" in decode.told(tuned, found)
     assert "end of its grid" not in decode.told(tuned, found)
     assert "lm_weight 6 is the end of its grid" in decode.told(tuned, Weights(6, 0, 2))
+
+
+def test_of_equally_good_weights_those_nearest_to_zero_are_taken():
+    """Nothing changes the words; and a weight changes with the ones that are found, round after round."""
+    found, tuned = decode.tune(
+        lambda _weights: {"u": "x"}, {"u": ["x"]}, Weights(3.0, 1.0, 2.0),
+        {"lm_weight": [-1.0, -0.5, 2.0], "prior_weight": [0.5, 0.25], "insertion": [-2.0, 1.0]},
+    )  # fmt: skip
+    assert found == Weights(-0.5, 0.25, 1.0) and (tuned["wer_before"], tuned["wer"]) == (0, 0)
+
+
+def test_the_graph_is_of_the_training_set(root):
+    """Whatever tokens and counts the set that is decoded has."""
+    data, train = load(root / "easy"), load(root / "train")
+    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
+    odd = dataclasses.replace(data, counts=list(range(len(data.counts))), tokens={"u": ["a", "a", "a", "b"]})
+    first, second = decode.prepare(args, data, train).graph, decode.prepare(args, odd, train).graph
+    grams = count(train.tokens.values())
+    for graph in (first, second):
+        expected = build_graph(train.states, train.counts, grams.tokens, grams.table())
+        for name in ("classes", "log_priors", "table"):
+            assert np.array_equal(getattr(graph, name), getattr(expected, name))
+    other = dataclasses.replace(train, counts=[7, *train.counts[1:]])
+    assert not np.array_equal(decode.prepare(args, data, other).graph.log_priors, first.log_priors)
+
+
+def test_a_table_that_just_fits_is_made(root, monkeypatch):
+    data, train = load(root / "easy"), load(root / "train")
+    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
+    kinds = len({token for one in train.tokens.values() for token in one})
+    monkeypatch.setattr(decode, "MOST", 8 * (kinds + 1) ** 3)
+    assert len(decode.prepare(args, data, train).tokens) == kinds
+    monkeypatch.setattr(decode, "MOST", 8 * (kinds + 1) ** 3 - 1)
+    with pytest.raises(UserError, match=f"train: has {kinds} tokens, too many"):
+        decode.prepare(args, data, train)
+
+
+def test_weights_given_go_before_those_of_a_file(root, tmp_path):
+    write_json(tmp_path / "w.json", {"weights": {"lm_weight": 3, "prior_weight": 0.25}})
+    parser = argparse.ArgumentParser()
+    decode.add_arguments(parser)
+    base = [str(one) for one in options(root, "easy", "x")]
+    for words, expected in (
+        ([], Weights()),
+        (["--weights", str(tmp_path / "w.json")], Weights(3.0, 0.25, 0.0)),
+        (["--weights", str(tmp_path / "w.json"), "--lm_weight", "0", "--insertion", "-1"], Weights(0.0, 0.25, -1.0)),
+        (["--prior_weight", "0"], Weights(1.0, 0.0, 0.0)),
+    ):
+        assert decode.given_weights(parser.parse_args(base + words)) == expected
+
+
+def test_hours_and_seconds_are_of_what_was_decoded(root, tmp_path):
+    """45 utterances in shards of 20, 20 and 5; of one process there are no others' seconds."""
+    data, train = load(root / "easy"), load(root / "train")
+    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
+    task = decode.prepare(args, data, train)
+    told = []
+    for shard in range(3):
+        names = task.names[20 * shard : 20 * shard + 20]
+        hours = decode.decode_some(task, Weights(), str(tmp_path), shard, names, told.append)
+        assert hours == pytest.approx(sum(data.sizes[20 * shard : 20 * shard + 20]) / 360_000)
+    assert told == pytest.approx([size / 360_000 for size in data.sizes])
+    assert decode.decode_all(task, Weights(), 1)[1] == 0.0
+
+
+def test_references_are_counted_as_the_score_counts_them(tmp_path):
+    write_table(tmp_path / "refs", {"a": "one <NOISE> (uh) TWO", "b": "x", "c": "y"})
+    found = decode.references(str(tmp_path / "refs"), ["a", "b"], "predictions")
+    assert found == {name: Rules().tokens(words.split()) for name, words in (("a", "one <NOISE> (uh) TWO"), ("b", "x"))}
+
+
+def test_a_decoding_is_known_by_all_it_was_made_from(root, tmp_path, monkeypatch):
+    """Each file and option is changed, one at a time: refused by its name."""
+    for name in ("easy", "train", "predict_easy", "noisy"):
+        shutil.copytree(root / name, tmp_path / name)
+    shutil.copy(root / "easy.text", tmp_path / "refs")
+    grid = ["--grid", "lm_weight=0:1:1", "insertion=0:1:1", "prior_weight=0:1:1"]
+    base = [*options(tmp_path, "easy", tmp_path / "out"), "--tune", tmp_path / "refs", *grid]
+
+    def stopped(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(decode, "tune", stopped)  # what it is known by stands there before anything is decoded
+        call(*base)
+    made = read_json(tmp_path / "out/settings.json")
+    assert set(made) == {"predictions", "train", "weights", "tune", "grid"}
+    write_json(tmp_path / "out/decode.json", {})
+    call(*base)
+
+    def refused(what, *words):
+        with pytest.raises(UserError, match=f"out: was begun with another {what} "):
+            call(*words)
+
+    refused("grid", *base[:-1], "prior_weight=0:1:0.5")
+    refused("weights", *base, "--insertion", "0.5")
+    refused("tune", *options(tmp_path, "easy", tmp_path / "out"))
+    for path, what in (("refs", "tune"), ("train/tokens", "train"), ("train/frames.json", "train")):
+        kept = (tmp_path / path).read_bytes()
+        (tmp_path / path).write_bytes(kept + b"\n" if path != "refs" else kept.replace(b"bad", b"dab"))
+        refused(what, *base)
+        (tmp_path / path).write_bytes(kept)
+    settings = read_json(tmp_path / "predict_easy/settings.json")
+    write_json(tmp_path / "predict_easy/settings.json", settings | {"seed": 0})
+    refused("predictions", *base)
 
 
 @pytest.mark.parametrize(

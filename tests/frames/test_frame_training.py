@@ -1,15 +1,21 @@
 """Framewise models: training, predictions of one and of several, soft targets, shares, specialists; refused."""
 
+import dataclasses
+
 import kaldiio
 import numpy as np
 import pytest
 import torch
 
 from kdasr.classify import loop as training
+from kdasr.classify import specialists
+from kdasr.classify.settings import NetSettings
 from kdasr.cli import main
 from kdasr.files import read_json, write_json, write_table
 from kdasr.frames.data import load
-from kdasr.frames.predict import load_predictions
+from kdasr.frames.predict import fitting, load_predictions, of_data
+from kdasr.frames.settings import FrameSettings
+from kdasr.frames.train import accuracy, batches
 
 SET = ["hidden=16", "layers=2", "epochs=6", "batch=40", "rate=0.01"]
 TOKENS = "ABCD"
@@ -134,6 +140,131 @@ def test_a_share_takes_its_own_soft_targets(root, monkeypatch):
         assert torch.equal(seen["soft"][row], every[place]) and seen["labels"][row] == whole.labels[place]
 
 
+def changed_settings(kind):
+    """Every setting with another value that may be."""
+    for field in dataclasses.fields(kind):
+        yield f"{field.name}={field.default + 1 if isinstance(field.default, int) else field.default / 2 + 0.01}"
+
+
+def test_a_training_goes_on_with_all_that_it_was_begun_with_alone(root, tmp_path, capsys):
+    """Each setting, option and directory is changed, one at a time: refused by its name."""
+    out = tmp_path / "out"
+    base = {
+        "--data": root / "train", "--valid": root / "dev", "--soft": root / "ensemble", "--share": 0.5, "--seed": 1,
+        "--out": out,
+    }  # fmt: skip
+
+    def call(options, *more):
+        return main(["frames", "train", *(str(word) for pair in options.items() for word in pair), *more])
+
+    def refused(what, *words):
+        assert call(*words) == 1, (what, words)
+        assert f"out: was begun with another {what} (" in capsys.readouterr().err, (what, words)
+
+    assert call(base, "--set", *SET, "epochs=1") == 0
+    (out / "kdasr.json").unlink()
+    made = read_json(out / "settings.json")
+    write_json(out / "settings.json", made | {"settings": dataclasses.asdict(FrameSettings())})
+    changes = list(changed_settings(FrameSettings))
+    assert len(changes) == len(dataclasses.fields(FrameSettings)) > 8
+    for change in changes:
+        refused("settings", base, "--set", change)
+    refused("seed", base | {"--seed": 2})
+    refused("share", base | {"--share": 1})
+    refused("soft", {name: value for name, value in base.items() if name != "--soft"})
+    refused("valid", base | {"--valid": root / "train"})
+    assert predict(root, ["base_s2", "base_s1"], "train", "other_ensemble") == 0
+    capsys.readouterr()
+    refused("soft", base | {"--soft": root / "other_ensemble"})
+    without = {name: value for name, value in base.items() if name != "--soft"}
+    write_json(out / "settings.json", {**made, "soft": None, "settings": dataclasses.asdict(FrameSettings())})
+    refused("data", without | {"--data": root / "dev"})
+
+
+def test_predictions_are_known_by_all_they_were_made_from(root, tmp_path, capsys):
+    def call(models, data, *more):
+        named = [str(root / "exp" / one) for one in models]
+        words = ["--models", *named, "--data", str(root / data), "--out", str(tmp_path / "out"), *more]
+        return main(["frames", "predict", *words])
+
+    assert call(["base_s1", "base_s2"], "dev", "--mean", "geometric") == 0
+    dev = load(root / "dev")
+    inputs = dev.inputs(torch.arange(len(dev.labels)))
+    mean = (network(root, "base_s1")(inputs).log() + network(root, "base_s2")(inputs).log()) / 2
+    found = load_predictions(tmp_path / "out").float()
+    torch.testing.assert_close(found, mean.log_softmax(1), rtol=1e-2, atol=1e-2)
+    arithmetic = (network(root, "base_s1")(inputs) + network(root, "base_s2")(inputs)) / 2
+    assert (found - arithmetic.log()).abs().max() > 0.1  # so that the two kinds of mean can be told apart
+    for models, data, mean_kind, what in (
+        (["base_s1"], "dev", "geometric", "models"),
+        (["base_s2", "base_s1"], "dev", "geometric", "models"),
+        (["base_s1", "base_s2"], "train", "geometric", "data"),
+        (["base_s1", "base_s2"], "dev", "arithmetic", "mean"),
+    ):
+        assert call(models, data, "--mean", mean_kind) == 1
+        assert f"out: was begun with another {what} (" in capsys.readouterr().err
+    first = of_data(tmp_path / "out", root / "dev")["name"]
+    assert predict(root, ["base_s1"], "dev", "one_of_dev") == 0
+    assert of_data(root / "one_of_dev", root / "dev")["name"] != first
+
+
+def test_a_network_of_fewer_states_is_refused(root, tmp_path, capsys):
+    """Windows as it was trained with, but states of another training set."""
+    frames_dir(tmp_path, "other", 4, 5, "--left", "2", "--right", "1", "--min_count", "1", "--positions", "2")
+    models = ["--models", str(root / "exp/base_s1"), "--data", str(tmp_path / "other"), "--out", str(tmp_path / "y")]
+    assert main(["frames", "predict", *models]) == 1
+    assert "takes 24 values a frame and tells 9 states apart" in capsys.readouterr().err
+
+
+def test_frames_are_read_a_part_at_a_time(root, monkeypatch):
+    """Parts that do not go into the frames evenly: all of them, in order."""
+    dev = load(root / "dev")
+    monkeypatch.setattr("kdasr.frames.train.READ", 77)
+    parts = list(batches(dev))
+    assert [len(labels) for _, labels in parts] == [77] * 6 + [18]
+    assert torch.equal(torch.cat([x for x, _ in parts]), dev.inputs(torch.arange(480)))
+    assert torch.equal(torch.cat([y for _, y in parts]), dev.labels)
+    record = read_json(root / "exp/base_s1/kdasr.json")
+    model = fitting(root / "exp/base_s1", root / "dev", dev)
+    assert round(accuracy(model, dev), 3) == record["valid_accuracy"]
+
+
+def test_what_a_record_says_of_a_share_is_of_the_share(root):
+    """Its utterances by the seed, and the accuracy on them; from labels there is no temperature."""
+    whole, chosen = load(root / "train"), []
+    for seed in ("4", "5"):
+        assert train(root, f"share_s{seed}", "--share", "0.2", "--seed", seed, settings=["epochs=2"]) == 0
+        record, part = read_json(root / f"exp/share_s{seed}/kdasr.json"), whole.only(0.2, int(seed))
+        inputs = part.inputs(torch.arange(len(part.labels)))
+        right = (network(root, f"share_s{seed}")(inputs).argmax(1) == part.labels).float().mean().item()
+        assert record["train_accuracy"] == pytest.approx(100 * right, abs=1e-3)
+        assert (record["share"], record["frames"], record["seed"]) == (0.2, 8 * 48, int(seed))
+        assert record["temperature"] is None and record["soft_weight"] is None and record["label"] == f"share_s{seed}"
+        chosen.append(tuple(part.names))
+    assert chosen[0] != chosen[1]
+
+
+def test_groups_are_found_in_frames_evenly_spaced(root, monkeypatch):
+    seen = {}
+
+    def noted(args, general, train, said_of_train, test, said):
+        seen.update(train=said_of_train, test=said)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdasr.classify.specialists.beside", noted)
+    monkeypatch.setattr("kdasr.frames.specialists.GROUPED", 300)  # of 1920: every sixth
+    words = ["--data", str(root / "train"), "--test", str(root / "dev"), "--generalist", str(root / "exp/base_s1")]
+    assert main(["frames", "specialists", *words, "--out", str(root / "special_noted")]) == 130
+    for part, chosen in (("train", torch.arange(0, 1920, 6)), ("test", torch.arange(480))):
+        inputs = load(root / {"test": "dev"}.get(part, part)).inputs(chosen)
+        torch.testing.assert_close(seen[part].softmax(1), network(root, "base_s1")(inputs), rtol=1e-3, atol=1e-4)
+
+
+def test_defaults_are_those_of_the_recipe():
+    expected = {"hidden": 512, "layers": 4, "epochs": 10, "batch": 256, "temperature": 2.0, "soft_weight": 0.667}
+    assert dataclasses.asdict(FrameSettings()) == dataclasses.asdict(NetSettings()) | expected
+
+
 def test_killed_and_resumed_equals_uninterrupted_frames(root, monkeypatch, capsys):
     settings = ["drop_hidden=0.3"]
     assert train(root, "whole_s1", settings=settings) == 0
@@ -157,7 +288,11 @@ def test_killed_and_resumed_equals_uninterrupted_frames(root, monkeypatch, capsy
     assert "trained already" in capsys.readouterr().out
 
 
-def test_specialists_of_states(root, capsys):
+def test_specialists_of_states(root, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        specialists, "beside", lambda *args, plain=specialists.beside: told.append(plain(*args)) or told[0]
+    )
     words = ["--data", str(root / "train"), "--test", str(root / "dev"), "--generalist", str(root / "exp/base_s1")]
     assert (
         main(["frames", "specialists", *words, "--groups", "2", "--batch", "40", "--out", str(root / "special")]) == 0
@@ -169,6 +304,7 @@ def test_specialists_of_states(root, capsys):
     alone = int((network(root, "base_s1")(dev.inputs(torch.arange(480))).argmax(1) == dev.labels).sum())
     assert (found["alone"], found["tested"]) == (alone, 480)
     assert found["together"] > 0.4 * 480  # chance is a ninth
+    assert found["together"] == 480 - told[0]["together"] and found["alone"] == 480 - told[0]["alone"]
     assert f"{alone} right by the generalist alone" in capsys.readouterr().out
 
 
