@@ -255,9 +255,11 @@ def test_a_decoding_is_known_by_all_it_was_made_from(root, tmp_path, monkeypatch
     refused("grid", *base[:-1], "prior_weight=0:1:0.5")
     refused("weights", *base, "--insertion", "0.5")
     refused("tune", *options(tmp_path, "easy", tmp_path / "out"))
-    for path, what in (("refs", "tune"), ("train/tokens", "train"), ("train/frames.json", "train")):
+    for path, what, ending in (
+        ("refs", "tune", b""), ("train/tokens", "train", b" a\n"), ("train/frames.json", "train", b" \n"),
+    ):  # fmt: skip
         kept = (tmp_path / path).read_bytes()
-        (tmp_path / path).write_bytes(kept + b"\n" if path != "refs" else kept.replace(b"bad", b"dab"))
+        (tmp_path / path).write_bytes(kept.replace(b"bad", b"dab") if path == "refs" else kept[:-1] + ending)
         refused(what, *base)
         (tmp_path / path).write_bytes(kept)
     settings = read_json(tmp_path / "predict_easy/settings.json")

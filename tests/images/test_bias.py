@@ -1,7 +1,11 @@
 """Bias corrections against trying every offset, and by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.images.bias import best_offset, crossed, on_all, wrong_with
 
@@ -58,3 +62,45 @@ def test_halves_do_not_see_themselves():
     generator = np.random.default_rng(1)
     logits, labels = generator.normal(size=(30, 3)), generator.integers(0, 3, 30)
     assert on_all(logits, labels, [0]).errors < crossed(logits, labels, [0]).errors
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 8), st.sampled_from([[0], [1, 2], [0, 2]]), st.integers(0, 10**6), st.integers(-3, 3))
+def test_of_the_best_offsets_that_of_the_rule_is_taken(images, classes, seed, low):
+    """Margins are whole numbers, many of them equal: zero, or the middle of the best interval nearest to it."""
+    generator = np.random.default_rng(seed)
+    labels, logits = generator.integers(0, 3, images), generator.integers(-3, 4, (images, 3)).astype(float)
+    logits[:, classes] += low
+    before = logits.copy()
+    others = [number for number in range(3) if number not in classes]
+    margins = sorted(set(logits[:, others].max(1) - logits[:, classes].max(1)))
+    ends = [-np.inf, *margins, np.inf]
+    found = []  # of each interval: errors, whether zero is out of it, how near it is, its offset
+    for first, last in itertools.pairwise(ends):
+        inside = last - 1 if first == -np.inf else first + 1 if last == np.inf else (first + last) / 2
+        near = min(abs(first), abs(last))
+        found.append((errors(logits, labels, classes, inside), not first < 0 < last, near, inside))
+    best = min(found)
+    nearest = {0.0} if not best[1] else {one[3] for one in found if one[:3] == best[:3]}
+    offset = best_offset(logits, labels, classes)
+    assert offset in nearest
+    assert (logits == before).all()
+    assert wrong_with(logits, labels, classes, offset).sum() == best[0] and (logits == before).all()
+
+
+def test_each_half_has_the_other_halfs_number():
+    """Seven images: four and three, drawn by the seed."""
+    generator = np.random.default_rng(3)
+    logits, labels = generator.normal(size=(7, 3)), generator.integers(0, 3, 7)
+    drawn = set()
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(7)
+        halves = [order[:4], order[4:]]
+        offsets = tuple(best_offset(logits[half], labels[half], [1]) for half in halves)
+        found = crossed(logits, labels, [1], seed)
+        assert found.offsets == offsets
+        for half, offset in zip(halves, offsets[::-1], strict=True):
+            assert (found.wrong[half] == wrong_with(logits[half], labels[half], [1], offset)).all()
+        assert found.errors == found.wrong.sum()
+        drawn.add(offsets)
+    assert len(drawn) > 1

@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdasr.cli import main
-from kdasr.images.data import load, name_of
+from kdasr.images.data import Images, load, name_of, shifts
 
 
 def test_the_last_images_held_out(tmp_path, capsys):
@@ -33,3 +35,30 @@ def test_images_that_move_are_drawn_anew(tmp_path):
     expected = {padded[down : down + 8, right : right + 8].tobytes() for down in range(3) for right in range(3)}
     assert {one.numpy().tobytes() for one in found} == expected  # every move occurs, and no other
     assert torch.equal(images.moving(0)(chosen), images.inputs(chosen))
+
+
+def test_parts_of_some_classes_alone():
+    labels = torch.tensor([3, 7, 3, 1, 0])
+    images = torch.arange(5 * 4, dtype=torch.uint8).view(5, 2, 2)
+    found = Images(images, labels).only([3, 0])
+    assert found.labels.tolist() == [3, 3, 0] and torch.equal(found.images, images[[0, 2, 4]])
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 3))
+@settings(max_examples=100)
+def test_shifts_are_windows_of_a_padded_image(count, height, width, reach):
+    images = torch.randint(1, 256, (count, height, width), dtype=torch.uint8)
+    found = shifts(images, reach)
+    padded = np.pad(images.numpy(), ((0, 0), (reach, reach), (reach, reach)))
+    assert found.shape == (count, 2 * reach + 1, 2 * reach + 1, height, width)
+    for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        expected = padded[:, down : down + height, right : right + width]
+        assert (found[:, down, right].numpy() == expected).all()
+    assert torch.equal(found[:, reach, reach], images)
+
+
+def test_images_that_move_do_so_each_by_itself():
+    images = Images(torch.arange(1, 10, dtype=torch.uint8).view(1, 3, 3).repeat(6, 1, 1), torch.zeros(6))
+    torch.manual_seed(0)
+    moved = images.moving(2)(torch.arange(6))
+    assert len({one.numpy().tobytes() for one in moved}) > 3

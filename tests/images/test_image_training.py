@@ -1,6 +1,8 @@
 """Training on labels and soft targets, resumed and refused; specialists; the report, on made images."""
 
+import dataclasses
 import re
+import shutil
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -11,11 +13,13 @@ from torch.nn import functional as F
 from kdasr.classify import loop as training
 from kdasr.classify.nets import Classifier
 from kdasr.cli import main
+from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.images import trainer
 from kdasr.images.data import Images
 from kdasr.images.report import read
 from kdasr.images.settings import ImageSettings
+from kdasr.images.train import transfer_classes
 
 SET = ["hidden=24", "epochs=6", "batch=40", "rate=0.01"]
 
@@ -104,6 +108,128 @@ def test_transfer_sets_without_classes(root, capsys):
         assert said in capsys.readouterr().err
 
 
+def noted(monkeypatch):
+    """What the next trainings' loops begin with; they end at once."""
+    seen = {}
+
+    def begin(loop, model, settings, inputs, labels, soft, *_):
+        seen.update(model=model, inputs=inputs, labels=labels, soft=soft, settings=settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Loop, "__init__", begin)
+    return seen
+
+
+def test_a_training_begins_with_its_images_targets_and_weights(root, monkeypatch):
+    """Soft targets by the image, also where classes are left out; images that move; weights by the seed."""
+    arrays, seen = np.load(root / "images.npz"), noted(monkeypatch)
+    logits = torch.from_numpy(np.load(root / "exp/teacher_s1/logits.npz")["train"])
+    weights = []
+    for seed, jitter, only in (("1", 0, [7, 2]), ("1", 1, [2]), ("2", 0, list(range(10)))):
+        words = ["--teachers", str(root / "exp/teacher_s1"), "--only", *map(str, only), "--seed", seed]
+        assert train(root, "noted_s1", *words, settings=[f"jitter={jitter}"]) == 130
+        (root / "exp/noted_s1/settings.json").unlink()
+        chosen = torch.from_numpy(np.isin(arrays["train_labels"], only))
+        images = torch.from_numpy(arrays["train_images"])[chosen]
+        assert seen["labels"].tolist() == arrays["train_labels"][chosen].tolist()
+        torch.testing.assert_close(seen["soft"], logits[chosen].log_softmax(1))
+        given = seen["inputs"](torch.zeros(300, dtype=torch.long))
+        assert len({one.numpy().tobytes() for one in given}) == (1 + 2 * jitter) ** 2
+        if not jitter:
+            assert torch.equal(seen["inputs"](torch.arange(len(images))), images.flatten(1))
+        x, layers = images[:5].flatten(1).float() / 255, list(seen["model"].layers)
+        for layer in layers[:-1]:
+            x = layer(x).relu()
+        torch.testing.assert_close(seen["model"](images[:5].flatten(1)), layers[-1](x), rtol=1e-4, atol=1e-6)
+        weights.append(layers[0].weight.detach().clone())
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_logits_are_of_every_image_whatever_was_learnt_from(root):
+    assert train(root, "only12_s1", "--only", "1", "2", settings=["epochs=2"]) == 0
+    arrays, found = np.load(root / "images.npz"), np.load(root / "exp/only12_s1/logits.npz")
+    weights = torch.load(root / "exp/only12_s1/model.pth")
+    for part in ("train", "test"):
+        x = torch.from_numpy(arrays[f"{part}_images"]).flatten(1).float() / 255
+        for layer in range(3):
+            x = x @ weights[f"layers.{layer}.weight"].T + weights[f"layers.{layer}.bias"]
+            x = x.relu() if layer < 2 else x
+        np.testing.assert_allclose(found[part], x.numpy(), rtol=1e-3, atol=1e-4)
+    record = read_json(root / "exp/only12_s1/kdasr.json")
+    assert record["errors"] == int((found["test"].argmax(1) != arrays["test_labels"]).sum())
+    assert (record["temperature"], record["soft_weight"], record["teachers"], record["images"]) == (None, None, [], 80)
+
+
+def test_a_training_goes_on_with_all_that_it_was_begun_with_alone(root, tmp_path, capsys, monkeypatch):
+    """Each setting, option and file is changed, one at a time: refused by its name."""
+    shutil.copy(root / "images.npz", tmp_path)
+    teachers = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        logits = np.load(root / "exp/teacher_s1/logits.npz")["train"] + (name == "b")
+        np.savez(tmp_path / name / "logits.npz", train=logits)
+        teachers.append(str(tmp_path / name))
+    base = {
+        "--data": [str(tmp_path / "images.npz")], "--teachers": teachers, "--mean": ["geometric"], "--seed": ["1"],
+        "--without": ["3"],
+    }  # fmt: skip
+
+    def call(options, *more):
+        words = [word for name, values in options.items() for word in (name, *values)]
+        return main(["images", "train", *words, "--out", str(tmp_path / "out"), *more])
+
+    def refused(what, *words):
+        assert call(*words) == 1, (what, words)
+        assert f"out: was begun with another {what} (" in capsys.readouterr().err, (what, words)
+
+    noted(monkeypatch)
+    assert call(base) == 130
+    capsys.readouterr()
+    for field in dataclasses.fields(ImageSettings):
+        value = field.default + 1 if isinstance(field.default, int) else field.default / 2 + 0.01
+        refused("settings", base, "--set", f"{field.name}={value}")
+    refused("seed", base | {"--seed": ["2"]})
+    refused("classes", base | {"--without": ["4"]})
+    refused("classes", {name: values for name, values in base.items() if name != "--without"})
+    refused("mean", base | {"--mean": ["arithmetic"]})
+    refused("teachers", base | {"--teachers": teachers[::-1]})
+    refused("teachers", base | {"--teachers": teachers[:1]})
+    arrays = dict(np.load(tmp_path / "images.npz"))
+    np.savez(tmp_path / "images.npz", **arrays | {"test_labels": arrays["test_labels"][::-1]})
+    refused("data", base)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_classes_are_left_out_or_taken_alone(number):
+    others = [one for one in range(10) if one != number]
+    assert transfer_classes([number], None) == others and transfer_classes(None, [number]) == [number]
+    assert transfer_classes(None, [9, number]) == sorted({9, number})
+    assert transfer_classes(None, None) == list(range(10)) and transfer_classes(others, None) == [number]
+    for wrong in (-1, 10):
+        with pytest.raises(UserError, match=f"class {wrong}, expected 0 to 9"):
+            transfer_classes([number, wrong], None)
+        with pytest.raises(UserError, match=f"class {wrong}, expected 0 to 9"):
+            transfer_classes(None, [number, wrong])
+
+
+def test_specialists_have_what_belongs_to_them(root, monkeypatch):
+    seen = {}
+
+    def asked(args, general, train, seen_of_train, test, said):
+        seen.update(general=general, train=train, seen=seen_of_train, test=test, said=said)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdasr.classify.specialists.beside", asked)
+    words = ["--data", str(root / "images.npz"), "--generalist", str(root / "exp/teacher_s1")]
+    assert main(["images", "specialists", *words, "--out", str(root / "asked")]) == 130
+    logits, weights = np.load(root / "exp/teacher_s1/logits.npz"), torch.load(root / "exp/teacher_s1/model.pth")
+    assert (seen["seen"].numpy() == logits["train"]).all() and (seen["said"].numpy() == logits["test"]).all()
+    assert (len(seen["train"].labels), len(seen["test"].labels)) == (400, 200)
+    general = seen["general"]
+    assert (general.largest, general.hidden, general.layers, general.name) == (255, 24, 2, "teacher")
+    assert all(torch.equal(weights[name], general.weights[name]) for name in weights)
+
+
 def test_killed_and_resumed_equals_uninterrupted(root, monkeypatch, capsys):
     settings = ["drop_input=0.1", "drop_hidden=0.3", "max_norm=1", "jitter=1"]
     teacher = ["--teachers", str(root / "exp/teacher_s1")]
@@ -137,6 +263,10 @@ def test_an_ensemble_teaches_its_mean(root):
     each = [torch.from_numpy(np.load(f"{name}/logits.npz")["train"]).softmax(1) for name in names]
     torch.testing.assert_close(found.exp(), (each[0] + each[1]) / 2)
     torch.testing.assert_close(trainer.teacher_of(names[:1], "geometric", 400).exp(), each[0])
+    geometric = (each[0] * each[1]).sqrt()
+    geometric /= geometric.sum(1, keepdim=True)
+    torch.testing.assert_close(trainer.teacher_of(names, "geometric", 400).exp(), geometric, rtol=1e-3, atol=1e-5)
+    assert (geometric - found.exp()).abs().max() > 0.01
     assert trainer.teacher_of([], "arithmetic", 400) is None
 
 

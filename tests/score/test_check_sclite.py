@@ -48,3 +48,46 @@ def test_ids_are_of_the_form_asked_for_and_differ():
         names = check_sclite.ids(random.Random(2), 500, id_form)
         assert len({name.lower() for name in names}) == 500
         assert not any(sclite.unusual_id(name, id_form) for name in names)
+
+
+def test_realistic_errors_are_as_many_as_asked_for():
+    """Six in ten substitutions, two deletions and two insertions: all errors are `rate` of the words."""
+    words = [f"w{k}" for k in range(20_000)]
+    for rate in (0.1, 0.4):
+        found = check_sclite.heard(random.Random(1), words, {word: ["sub"] for word in words}, ["ins"], rate)
+        counts = {kind: found.count(kind) / 20_000 for kind in ("sub", "ins")}
+        kept = len(found) / 20_000 - sum(counts.values())
+        assert counts["sub"] == pytest.approx(0.6 * rate, rel=0.1) and counts["ins"] == pytest.approx(
+            0.2 * rate, rel=0.1
+        )
+        assert 1 - kept - counts["sub"] == pytest.approx(0.2 * rate, rel=0.15)
+
+
+@pytest.mark.parametrize("count", [1, 7, 230])
+def test_random_sets_have_as_many_pairs_as_asked_for(count):
+    for seed in range(5):
+        sets = list(check_sclite.random_sets(random.Random(seed), count))
+        assert sum(map(len, sets)) == count and all(0 < len(one) <= 200 for one in sets)
+
+
+@needs_sclite
+def test_lines_that_one_side_has_more_and_differences_of_any_set_count(monkeypatch, capsys, tmp_path):
+    """kdasr's reports of the first combination lack their last line; all others are equal."""
+    plain, calls = check_sclite.reports, []
+
+    def shorter(*args):
+        calls.append(args)
+        found = plain(*args)
+        return (
+            {kind: text[:-1].rpartition(b"\n")[0] + b"\n" for kind, text in found.items()} if len(calls) == 1 else found
+        )
+
+    monkeypatch.setattr(check_sclite, "reports", shorter)
+    monkeypatch.setattr(sys, "argv", ["check_sclite.py", "--pairs", "1", "--keep", str(tmp_path)])
+    assert check_sclite.main() == 1
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    wrong = [int(row[8]) for row in rows]
+    assert wrong[0] > 0 and not any(wrong[1:])
+    assert [path.name for path in tmp_path.iterdir()] == ["0-0"]
+    alike = [(args[1], args[2], args[3]) for args in calls]  # case, ids, characters
+    assert len(set(alike)) == 12 and len({words for args in calls for one in args[0] for words in [tuple(one.ref)]}) > 1

@@ -56,6 +56,9 @@ def test_it_is_light():
     [
         ("202511", "202511 (shared parts in espnet.nets)"),
         ("202609.post2", "202609.post2 (shared parts in espnet2.legacy.nets; Python 3.12)"),
+        ("202609", "202609 (shared parts in espnet2.legacy.nets; Python 3.12)"),
+        ("202510", "202510 (shared parts in espnet.nets; older than kdasr is tested with)"),
+        ("202608", "202608 (shared parts in espnet.nets)"),
         ("202611", "202611 (shared parts in espnet2.legacy.nets; Python 3.12)"),
         ("202402", "202402 (shared parts in espnet.nets; older than kdasr is tested with)"),
         ("0.10.7", "0.10.7 (kdasr knows 202511 and later)"),
@@ -86,8 +89,60 @@ def test_where_sclite_is_looked_for(tmp_path, monkeypatch):
     own = program(tmp_path / "own/my-sclite")
     assert find({"PATH": str(tmp_path / "bin"), "SCLITE": own}) == own
     assert find({"PATH": str(tmp_path / "bin"), "SCLITE": "/nowhere"}) == on_path
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("")
+    for name in ("folder", "plain"):  # neither can be run
+        assert find({"PATH": str(tmp_path / "bin"), "SCLITE": str(tmp_path / name)}) == on_path
 
 
 def test_help():
     code, lines, _ = run(words=["--help"])
     assert code == 0 and any("Exit status" in line for line in lines)
+    code, again, _ = run(words=["--hlep"])
+    assert code == 2 and again == lines
+
+
+def listed(monkeypatch, capsys, environment=None, **changes):
+    """The list in this process, with other surroundings; its exit status, lines and errors."""
+    for name, value in changes.items():
+        monkeypatch.setattr(check_install, name, value)
+    monkeypatch.setattr(check_install.os, "environ", environment or {"PATH": "/nowhere"})
+    monkeypatch.setattr(sys, "argv", ["check_install.py"])
+    status = check_install.main()
+    shown = capsys.readouterr()
+    return status, shown.out.splitlines(), shown.err
+
+
+def test_only_what_is_required_fails(monkeypatch, capsys):
+    """Each package is missing in turn, and a Python that is too old."""
+    packages = {"a": ("everything", True), "b": ("the tests", False)}
+    for missing, status in (("", 0), ("a", 1), ("b", 0), ("ab", 1)):
+        found = listed(
+            monkeypatch, capsys, PACKAGES=packages, version=lambda name, gone=missing: "" if name in gone else "1.2"
+        )
+        assert found[0] == status and found[2] == ("kdasr cannot run without a\n" if status else "")
+        assert ("[ ] a: required: everything (tools/install.sh)" in found[1]) == ("a" in missing)
+        assert ("[ ] b: it would give the tests (pip install b)" in found[1]) == ("b" in missing)
+    status, lines, err = listed(monkeypatch, capsys, OLDEST_PYTHON=(9, 9), version=lambda name: "1")
+    python = ".".join(map(str, sys.version_info[:3]))
+    remedy = "PYTHON=python3.12 tools/install.sh"
+    assert lines[0] == f"[ ] Python 9.9 or newer: required: this is {python} ({remedy})"
+    assert status == 1 and err == "kdasr cannot run without Python 9.9 or newer\n"
+
+
+def test_a_cluster_is_looked_for_where_programs_are(monkeypatch, capsys, tmp_path):
+    path = program(tmp_path / "bin/sbatch")
+    for folder, line in (
+        ("bin", f"[x] SLURM: {path}"),
+        ("empty", "[ ] SLURM: it would give jobs on a cluster (cmd.sh)"),
+    ):
+        environment = {"PATH": str(tmp_path / folder)}
+        _, lines, _ = listed(monkeypatch, capsys, environment, PACKAGES={})
+        assert any(one.startswith(line) for one in lines)
+
+
+def test_what_is_required_is_what_kdasr_imports():
+    required = {name for name, (_, needed) in check_install.PACKAGES.items() if needed}
+    assert required == {
+        "numpy", "scipy", "torch", "espnet", "kaldiio", "soundfile", "sentencepiece", "PyYAML", "tqdm",
+    }  # fmt: skip
