@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import shutil
@@ -620,23 +621,19 @@ def test_the_model_that_is_kept_is_the_best_so_far(tmp_path, averaged):
             assert all(torch.equal(stored[f"lm.{name}"], value) for name, value in network_now.state_dict().items())
 
 
-@settings(max_examples=100)
-@given(
-    st.lists(st.integers(1, 4), max_size=9),
-    st.integers(1, 5),
-    st.integers(0, 4),
-    st.integers(0, 3),
-    st.integers(0, 12),
-    st.booleans(),
-)
-def test_when_averaging_begins_and_training_ends(history, patience, stop, average_after, epochs, averaged):
-    """Algorithm 1 of Merity et al. 2018: worse than the best of all epochs but the last `patience`; by counting."""
-    loop = object.__new__(trainer.Loop)
-    loop.settings = LmSettings(patience=patience, stop=stop, average_after=average_after, epochs=epochs)
-    loop.history, loop.epoch, loop.average = list(map(float, history)), len(history), object() if averaged else None
-    best = next((place for place, ppl in enumerate(history) if ppl == min(history)), 0)
-    since = len(history) - 1 - best if history else 0
-    assert loop.done() == (len(history) >= epochs or (averaged and stop > 0 and since >= stop))
+def test_when_training_ends():
+    """After the last epoch; or when averaging has begun and `stop` epochs have passed since the best one."""
+    loop, ended = object.__new__(trainer.Loop), set()
+    for length, stop, more, averaged in itertools.product(range(6), range(4), (-1, 0, 1, 5), (False, True)):
+        for history in itertools.product([1.0, 2.0], repeat=length):
+            loop.settings = LmSettings(stop=stop, epochs=length + more)
+            loop.history, loop.epoch, loop.average = list(history), length, object() if averaged else None
+            best = history.index(min(history)) if history else -1
+            since = length - 1 - best if history else 0
+            by_stop = averaged and stop > 0 and since >= stop
+            assert loop.done() == (more <= 0 or by_stop), (history, stop, more, averaged)
+            ended.add((more <= 0, by_stop))
+    assert len(ended) == 4
 
 
 @settings(max_examples=20)

@@ -18,7 +18,7 @@ from kdasr.errors import UserError
 from kdasr.files import read_json, read_lines, read_table, write_json
 from kdasr.lm.mixture import Mixture, encode, load_mixture
 from kdasr.lm.model import load
-from kdasr.lm.rescore import given_weights
+from kdasr.lm.rescore import given_weights, summary
 from kdasr.lm.text import Words
 from kdasr.lm.weights import Lists, Tuned, parse_grids, parse_weights, told, tune
 from kdasr.nbest import archive
@@ -362,6 +362,17 @@ def test_a_result_is_known_by_all_it_was_made_from(root, tmp_path, capsys):
 
 def archive_files(directory):
     return [archive.shard_path(directory, shard) for shard in range(archive.read_manifest(directory)["shards"])]
+
+
+def test_a_summary_counts_steps_and_unknown_words():
+    """A step more than words for each of the hypotheses; shares are of words."""
+    lm = {"steps": 1250, "tree": 500, "words": 1000, "unknown": 25}
+    record = {"lms": {"lm": lm, "none": dict.fromkeys(lm, 0)}, "weights": {"score": 1, "lm": 0.5, "length": 0}}
+    assert summary("out", record | {"changed": 3, "utterances": 8}).splitlines() == [
+        "lm: 1,250 steps in 500 (2.5 to one), 2.50 % of the words unknown",
+        "none: 0 steps in 0 (0.0 to one), 0.00 % of the words unknown",
+        "out: the best hypothesis of 3 of 8 utterances changed; score=1 lm=0.5",
+    ]
 
 
 def test_later_weights_go_over_earlier_ones_and_those_over_the_score(tmp_path):
