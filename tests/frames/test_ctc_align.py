@@ -91,7 +91,9 @@ def test_a_token_that_cannot_be_has_a_path_nevertheless():
     logp[:, BLANK] = 0.0
     logp[1, 2] = -5.0
     assert best_path(logp, [2], BLANK).tolist() == [[1, 1]]
-    assert best_path(logp, [0], BLANK).shape == (1, 2)
+    for frames, ids in ((3, [0]), (3, [2, 0]), (5, [2, 2, 0]), (4, [0, 2])):
+        path = path_of(best_path(np.full((frames, 3), -np.inf), ids, BLANK), ids, frames)
+        assert spelt(path) == ids
 
 
 def test_spans_of_a_path_by_hand():

@@ -115,3 +115,10 @@ def test_mnist_itself():
     assert found["train_images"].shape == (60000, 28, 28) and found["test_images"].shape == (10000, 28, 28)
     assert np.bincount(found["test_labels"])[3] == 1010  # as the paper says
     assert round(found["train_images"].mean() / 255, 4) == 0.1307
+
+
+def test_test_images_of_another_shape_are_refused(four):
+    """Though they have as many pixels."""
+    (four / "t10k-images.idx3-ubyte").write_bytes(idx(np.zeros((1, 3, 2))))
+    with pytest.raises(UserError, match=r"training images are \(2, 3\), test images \(3, 2\)"):
+        read_mnist(four)

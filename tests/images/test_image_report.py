@@ -90,8 +90,11 @@ def test_the_picture_shows_means_and_seeds(tmp_path, monkeypatch):
     drawn = {line.get_label(): line for line in second.lines}
     assert drawn["distilled"].get_xydata().tolist() == [[2, 7], [8, 4]] and "on labels" not in drawn
     assert [axes.get_title() for axes in (first, second)] == ["2x800", "2x30"]
+    draw(tmp_path / "x.svg", lines, {"2x30": 11.0, "2x800": 145.0, "2x5": 1.0}, None)
+    found = [next(list(x.get_ydata()) for x in axes.lines if x.get_label() == "on labels") for axes in kept[1].axes]
+    assert found == [[145, 145], [11, 11]]
     draw(tmp_path / "x.svg", lines, {}, None)
-    assert {line.get_label() for line in kept[1].axes[0].lines if line.get_label()[0] != "_"} == {"distilled"}
+    assert {line.get_label() for line in kept[2].axes[0].lines if line.get_label()[0] != "_"} == {"distilled"}
 
 
 def biased(low, labels, amount):

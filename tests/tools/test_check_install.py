@@ -137,8 +137,16 @@ def test_a_cluster_is_looked_for_where_programs_are(monkeypatch, capsys, tmp_pat
         ("empty", "[ ] SLURM: it would give jobs on a cluster (cmd.sh)"),
     ):
         environment = {"PATH": str(tmp_path / folder)}
+        (found,) = [one for one in check_install.items(environment) if one.name == "SLURM"]
+        assert found.found == (path if folder == "bin" else "")
         _, lines, _ = listed(monkeypatch, capsys, environment, PACKAGES={})
         assert any(one.startswith(line) for one in lines)
+
+
+def test_a_driver_without_torch_is_told(monkeypatch):
+    monkeypatch.setattr(check_install.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert check_install.cuda() == ("", "there is a driver, but no torch")
 
 
 def test_what_is_required_is_what_kdasr_imports():
