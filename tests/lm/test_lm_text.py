@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.errors import UserError
@@ -44,7 +45,7 @@ def test_rare_words_share_their_class_by_their_counts(text):
     assert found.ids.tolist() == [3, 2, 1, 2, 3, 4] and found.unknown == 1  # a rare word is known
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.integers(1, 40), st.integers(1, 12))
 def test_streams_hold_each_token_once_after_the_one_before_it(tokens, count):
     ids = np.arange(tokens)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.data.tokens import Tokens
@@ -636,7 +637,7 @@ def test_when_training_ends():
     assert len(ended) == 4
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.booleans(), max_size=8), st.integers(0, 6), st.integers(0, 9))
 def test_averaging_begins_by_the_papers_rule(tmp_path_factory, better, patience, average_after):
     """Epochs before were better than this one or not."""
