@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import models, write_data, write_model
@@ -59,7 +60,7 @@ def test_best_path_is_the_best_of_all_paths(frames, ids, seed, forbidden):
     assert score(logp, path) == pytest.approx(max(score(logp, one) for one in paths))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.integers(1, 6), st.lists(st.sampled_from([0, 2]), min_size=1, max_size=3), st.integers(0, 10**6))
 def test_of_equally_probable_paths_that_of_the_rule_is_found(frames, ids, seed):
     """The end is the last token rather than the blank after it; going back, a state stays as long as it can."""

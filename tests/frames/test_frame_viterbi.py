@@ -122,7 +122,7 @@ def slowly(states, tokens, table, acoustic, weights):
     return max(ends, key=lambda found: found[0])
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     st.sampled_from([("ab", 1, 5), ("abc", 1, 4), ("ab", 2, 6), ("abc", 2, 5)]),
     st.integers(0, 10**6),

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.images.bias import best_offset, crossed, on_all, wrong_with
 
@@ -64,7 +65,7 @@ def test_halves_do_not_see_themselves():
     assert on_all(logits, labels, [0]).errors < crossed(logits, labels, [0]).errors
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.integers(1, 8), st.sampled_from([[0], [1, 2], [0, 2]]), st.integers(0, 10**6), st.integers(-3, 3))
 def test_of_the_best_offsets_that_of_the_rule_is_taken(images, classes, seed, low):
     """Margins are whole numbers, many of them equal: zero, or the middle of the best interval nearest to it."""

@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from kdasr.cli import main
 from kdasr.images.data import Images, load, name_of, shifts
@@ -45,7 +46,7 @@ def test_parts_of_some_classes_alone():
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 3))
-@settings(max_examples=100)
+@examples(100)
 def test_shifts_are_windows_of_a_padded_image(count, height, width, reach):
     images = torch.randint(1, 256, (count, height, width), dtype=torch.uint8)
     found = shifts(images, reach)

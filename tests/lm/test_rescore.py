@@ -586,7 +586,7 @@ def test_a_weight_at_either_end_of_its_grid_is_told():
         ]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.integers(-50, 50), st.integers(1, 1003), st.sampled_from([0.05, 0.1, 0.25, 1.0, 0.3]))
 def test_grids_go_from_the_first_value_to_the_last(first, count, step):
     last = first + (count - 1) * step

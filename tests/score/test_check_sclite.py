@@ -70,7 +70,7 @@ def test_random_sets_have_as_many_pairs_as_asked_for(count):
         assert sum(map(len, sets)) == count and all(0 < len(one) <= 200 for one in sets)
 
 
-@needs_sclite
+@pytest.mark.needs("sclite")
 def test_lines_that_one_side_has_more_and_differences_of_any_set_count(monkeypatch, capsys, tmp_path):
     """kdasr's reports of the first combination lack their last line; all others are equal."""
     plain, calls = check_sclite.reports, []
