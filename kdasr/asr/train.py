@@ -98,8 +98,7 @@ def run(args: argparse.Namespace) -> None:
     if "," in args.out:
         raise UserError(f"--out {args.out}: ESPnet cannot take a path with a comma; name another directory")
     settings = describe(args)
-    made_as(features_of(args))
-    check_made(features_of(args), out)
+    check_features(args, out)
     with only_writer(out):
         record = read_json(out / "kdasr.json") if (out / "kdasr.json").exists() else None
         if record is not None:
@@ -156,6 +155,13 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"{args.mask}: no such file; prune a model first (kdasr prune)")
         settings["mask"] = digest(args.mask)
     return settings
+
+
+def check_features(args: argparse.Namespace, out: Path) -> None:
+    """UserError if the sets have features of several kinds, or of another than a model that is there."""
+    places = features_of(args)
+    made_as(places)
+    check_made(places, out)
 
 
 def features_of(args: argparse.Namespace) -> dict[str, Place]:

@@ -272,6 +272,7 @@ MADE = {"config": "a", "seed": 1, "train": ["b"], "valid statistics": [None], "h
 def test_a_finished_model_and_a_begun_one_are_of_their_settings_alone(tmp_path, name, monkeypatch, capsys):
     """Another value is refused, and a setting more or fewer; but of older records some say nothing."""
     monkeypatch.setattr(train, "describe", lambda args: args.settings)
+    monkeypatch.setattr(train, "check_features", lambda *_: None)  # there are none
     fewer = {key: value for key, value in MADE.items() if key != name}
     for made, now in ((MADE, MADE | {name: "other"}), (MADE, fewer), (fewer, MADE)):
         older = made is fewer and name in train.LATER
