@@ -92,7 +92,7 @@ class Mistake(NamedTuple):
 
 def read(path: Path) -> list[Mistake]:
     """The mistakes of one list. Raises ValueError for what is missing or misspelt."""
-    table = yaml.safe_load(path.read_text())
+    table = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     mistakes = []
     for entry in table["mistakes"]:
         unknown = set(entry) - KEYS

@@ -99,7 +99,7 @@ def test_cpu_seconds_of_children_and_of_the_system_count():
     code = "import os\nwhile os.times().system < 0.05 or os.times().user < 0.05: os.stat('/')"
     subprocess.run([sys.executable, "-c", code], check=True)
     children = os.times().children_user - known.children_user, os.times().children_system - known.children_system
-    assert min(children) >= 0.05
+    assert min(children) >= 0.0499  # differences of hundredths
     assert clock.cpu_seconds() - before >= sum(children) - 0.02
     assert clock.cpu_seconds() == pytest.approx(sum(os.times()[:4]), abs=0.05)
 

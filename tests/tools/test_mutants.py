@@ -45,6 +45,7 @@ def test_every_committed_mistake_can_be_made():
 
 RUN = """
 import json, sys
+import hypothesis, pytest  # once for all
 from pathlib import Path
 sys.path.insert(0, "{tools}")
 import mutants
@@ -65,8 +66,8 @@ def outcomes(mistakes, tree):
 
 
 def test_what_a_failing_test_notices_is_killed_and_the_code_is_as_it_was(tree):
-    endless = "    while larger(1, 2) != 2:\n        pass\n"
-    (tree / "test_hangs.py").write_text(TEST.replace("    assert", f"{endless}    assert"))
+    endless = "    while larger(1, 2) != 2:\n        time.sleep(0.1)\n"
+    (tree / "test_hangs.py").write_text("import time\n" + TEST.replace("    assert", f"{endless}    assert"))
     mistakes = [
         mistake("a > b", "a < b"),
         mistake("a > b", "a >= b"),  # the same for all that the test asks
