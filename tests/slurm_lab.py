@@ -41,7 +41,7 @@ class Lab:
         self.environment = {**os.environ, "KDASR_SLURM_LAB": folder, "SLURM_CONF": f"{folder}/slurm.conf"}
 
     def script(self, *words):
-        done = subprocess.run([SCRIPT, *words], env=self.environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([SCRIPT, *words], env=self.environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -61,7 +61,7 @@ class Lab:
 
     def slurm(self, *words):
         """What one of SLURM's commands says."""
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=600)
         return done.stdout + done.stderr
 
     def in_queue(self, job):
@@ -84,7 +84,7 @@ class Lab:
         )
 
     def until_idle(self, node):
-        for _ in range(120):
+        for _ in range(1200):
             if self.slurm("sinfo", "-h", "-p", "cpu", "-n", node, "-o", "%t").strip() in ("idle", "mix"):
                 return
             time.sleep(0.5)
@@ -130,13 +130,13 @@ def time_limit(slurm, tmp_path_factory):
     ended(begun.process)
 
 
-def ended(process, seconds=150):
+def ended(process, seconds=600):
     """Status, stdout and stderr of slurm.py when it has ended."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
 
-def until_says(process, words, seconds=90):
+def until_says(process, words, seconds=600):
     """The line of stderr in which slurm.py says this."""
     timer = threading.Timer(seconds, process.kill)
     timer.start()
@@ -155,7 +155,7 @@ def body(log):
     ]
 
 
-def wait_for(path, seconds=60):
+def wait_for(path, seconds=600):
     """The words of a file that a job writes."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -172,7 +172,7 @@ def job_of(cwd):
 
 
 def gone(pid):
-    for _ in range(400):
+    for _ in range(24000):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except FileNotFoundError:

@@ -549,7 +549,7 @@ def stages(recipe, *words):
     from stand_in import UTILS
 
     words = [UTILS / "kd.sh", "--early_students", "false", "--stop_stage", "5", *words]
-    done = subprocess.run(words, cwd=recipe, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, cwd=recipe, capture_output=True, text=True, timeout=600, check=False)
     return done.stdout + done.stderr
 
 
@@ -629,7 +629,7 @@ def test_slurm_conf_is_read_by_no_shell(marker, monkeypatch, line):
     programs(marker.parent / "programs", monkeypatch, sbatch="exit 1", squeue="")
     Path("slurm.conf").write_text(f"command sbatch\noption time=* --time $0\n{line.replace('M', str(marker))}\n")
     words = [sys.executable, UTILS / "slurm.py", "--config", "slurm.conf", "--mem", "1G", "x.log", "true"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode != 0 and not marker.exists(), done.stderr
 
 
@@ -641,5 +641,5 @@ def test_scripts_for_data_directories_run_nothing(shop, marker, script):
     strangers.replaced("feats/cmvn.npz", strangers.npz, marker)
     strangers.spoil_entry(Path("feats/feats.scp"), f"touch {marker} |")
     name, *words = script.split()
-    subprocess.run([sys.executable, UTILS / name, *words], capture_output=True, timeout=60, check=False)
+    subprocess.run([sys.executable, UTILS / name, *words], capture_output=True, timeout=600, check=False)
     assert not marker.exists()

@@ -384,7 +384,7 @@ def test_kill_9_ends_the_workers_and_a_rerun_goes_on(tmp_path):
         "2",
     ]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not list((tmp_path / "out").glob(".feats.*.tmp")) and time.monotonic() < deadline:
         time.sleep(0.05)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -177,7 +177,7 @@ def test_thousands_of_utterances_take_seconds(tmp_path):
     write_targets(tmp_path / "t", many, {"settings": {"tokens": "abc"}}, ((key, matrix(305, 5)) for key in many))
     before = time.process_time()
     tables = check_targets(tmp_path / "t", "abc", V, dict.fromkeys(many, ""))
-    assert len(tables["hyps"]) == 3000 and time.process_time() - before < 10
+    assert len(tables["hyps"]) == 3000 and time.process_time() - before < 60  # it takes two
     assert kaldiio.load_mat(tables["soft.scp"]["u02999"].entry()).shape == (305, 10)
 
 

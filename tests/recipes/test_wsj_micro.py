@@ -21,7 +21,7 @@ pytestmark = pytest.mark.recipe
 
 def test_a_stage_before_its_time_is_refused(recipe):
     process = run(recipe, "--stage", "nbest")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "run stage" in output and "Traceback" not in output
 

@@ -90,7 +90,7 @@ def test_a_submission_that_is_killed_and_given_again_ends_as_the_local_run(local
     assert [after for _, _, after, _ in jobs] == ["", *[job for _, job, *_ in jobs[:-1]]]
     assert status(chain, capsys)["score"] == "waiting"
     again = run(chain, *SUBMIT, environment=slurm.environment)
-    refusal, _ = again.communicate(timeout=60)
+    refusal, _ = again.communicate(timeout=600)
     assert again.returncode == 1 and "of an earlier submission is" in refusal and "Traceback" not in refusal
     states = until(lambda: (s := status(chain, capsys)) and not {"waiting", "running"} & {*s.values()} and s)
     assert states == dict.fromkeys(STAGES, "done")

@@ -20,7 +20,7 @@ for ((i = 0; i < $#; i++)); do
 done
 out="${o[out]:-}"
 mkdir() { [ -d "$2" ] || command mkdir "$@"; } # half of this program's time would go there
-if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 30; fi
+if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 900; fi
 if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
 case "$verb" in
     data_folds)
@@ -106,7 +106,7 @@ def kd(recipe, *words, status=0, **environment):
     calls.unlink(missing_ok=True)
     done = subprocess.run(
         [UTILS / "kd.sh", "--early_students", "false", "--students", "refs nbest extra control", *words],
-        cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
+        cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr, calls.read_text().splitlines() if calls.exists() else []
@@ -118,7 +118,7 @@ def script(recipe, path, *words, **environment):
     made.unlink(missing_ok=True)
     done = subprocess.run(
         [path, *words], cwd=recipe, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL, text=True, timeout=120,
+        stdin=subprocess.DEVNULL, text=True, timeout=600,
     )  # fmt: skip
     calls = [line.split("\x1f") for line in made.read_text().splitlines()] if made.exists() else []
     return done.returncode, done.stdout, calls

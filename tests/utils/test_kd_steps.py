@@ -29,7 +29,9 @@ pid_t waitpid(pid_t pid, int *status, int options) {
 def bash(script: str, **variables: object) -> str:
     """What the script prints, in a shell with these variables."""
     environment = os.environ | {name: str(value) for name, value in variables.items()}
-    return subprocess.run(["bash", "-c", script], env=environment, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    return subprocess.run(
+        ["bash", "-c", script], env=environment, stdout=subprocess.PIPE, text=True, timeout=600
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def steps(script: str, cwd: Path | None = None) -> tuple[int, list[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     return done.returncode, [line.split(") ", 1)[-1] for line in done.stdout.splitlines()]
 

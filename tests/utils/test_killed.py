@@ -85,7 +85,7 @@ def started(words, cwd, mark, ready, **environment):
         words, cwd=cwd, env={**os.environ, **environment, MARK: mark}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals,
     )  # fmt: skip
-    for _ in range(800):
+    for _ in range(24000):
         written = (cwd / "written").read_text().splitlines() if (cwd / "written").exists() else []
         if len({line.split()[0] for line in written}) == ready and (cwd / "data.pid").exists():
             return process
@@ -129,7 +129,7 @@ def test_stage_1_killed_in_the_middle(recipe, who, number, mark):
     chosen = victims(who, process, mark, recipe)
     assert chosen
     send(chosen, number)
-    status = process.wait(timeout=20)
+    status = process.wait(timeout=600)
     assert status != 0
     (recipe / "quick").touch()
     kd(recipe, "--stop_stage", "1", RUN="run.py")  # at once: it waits for what is left of the killed run
@@ -144,7 +144,7 @@ def test_with_run_py_and_keeper_killed_the_job_holds_the_lock(recipe, mark):
     (recipe / "local/data.sh").write_text(DATA)
     process = started([UTILS / "kd.sh", "--stop_stage", "1"], recipe, mark, 4, RUN="run.py")
     send([process.pid, *victims("both", process, mark, recipe)], signal.SIGKILL)
-    process.wait(timeout=20)
+    process.wait(timeout=600)
     left = marked(mark)
     assert left
     assert subprocess.run(["flock", "-n", recipe / "exp/.lock", "true"]).returncode == 1
@@ -167,7 +167,7 @@ def test_kdasr_that_a_stage_calls_itself_ends_with_the_run(recipe, who, mark):
         time.sleep(0.025)
     (job,) = found
     os.kill(process.pid if who == "shell" else parent(parent(job)), signal.SIGKILL)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=600) != 0
     assert gone(job)
     output, _ = kd(recipe, "--students", "refs", "--stage", "10")
     assert "| the table |" in output and marked(mark) == []
@@ -186,5 +186,5 @@ worker.train_together("out", [], 2, 1, gpus=False)
         assert process.poll() is None
         time.sleep(0.025)
     process.kill()
-    process.wait(20)
+    process.wait(600)
     assert all(gone(pid) for pid in (tmp_path / "pids").read_text().split())

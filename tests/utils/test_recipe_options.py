@@ -31,7 +31,7 @@ def call(tmp_path):
         place = tmp_path / "egs" / recipe
         (place / "handed.txt").unlink(missing_ok=True)
         done = subprocess.run(
-            [place / script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            [place / script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600,
             env={name: value for name, value in os.environ.items() if name != "PARSE_OPTIONS_KNOWN"},
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
@@ -158,7 +158,7 @@ def test_the_grid_of_all_objectives(tmp_path, words, rows):
     """Teachers and hypotheses of all rows first; main rows of all seeds, others of the first; a table of the main."""
     (tmp_path / "run.sh").write_text(SHOW)
     (tmp_path / "run.sh").chmod(0o755)
-    subprocess.run([UTILS / "grid.sh", *words], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([UTILS / "grid.sh", *words], cwd=tmp_path, check=True, timeout=600)
     set_there = dict(section(UTILS / "grid.sh"))
     main, others, seeds = rows or (set_there[name].strip('"') for name in ("main", "others", "seeds"))
     calls = [line.split("\x1f")[1:-1] for line in (tmp_path / "handed.txt").read_text().splitlines()]
@@ -179,8 +179,8 @@ def test_the_grid_of_all_objectives(tmp_path, words, rows):
 def test_the_grid_stops_where_a_run_fails(tmp_path):
     (tmp_path / "run.sh").write_text(SHOW + "exit 3\n")
     (tmp_path / "run.sh").chmod(0o755)
-    done = subprocess.run([UTILS / "grid.sh"], cwd=tmp_path, capture_output=True, timeout=60)
+    done = subprocess.run([UTILS / "grid.sh"], cwd=tmp_path, capture_output=True, timeout=600)
     assert done.returncode == 3 and len((tmp_path / "handed.txt").read_text().splitlines()) == 1
     (tmp_path / "run.sh").unlink()
-    done = subprocess.run([UTILS / "grid.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([UTILS / "grid.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1 and "holds no run.sh; call it in a recipe's directory" in done.stderr

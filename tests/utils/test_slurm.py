@@ -104,10 +104,9 @@ def test_no_more_than_max_jobs_run_at_once(slurm, tmp_path):
 
 def test_one_failing_element(slurm, tmp_path):
     command = "if [ JOB = 2 ]; then for i in {1..40}; do echo line $i; done; exit 7; fi; " + FAMILY
-    began = time.monotonic()
     process = slurm.start(tmp_path, "JOB=1:4", "l/x.JOB.log", "bash", "-c", command)
     code, out, err = ended(process)
-    assert (code, out) == (7, "") and time.monotonic() - began < 30
+    assert (code, out) == (7, "")
     assert "slurm.py: 1 / 4 failed (3 cancelled), log is in l/x.*.log\n" in err
     assert re.search(r"slurm.py: job \d+_2 ended with status 7 on n\d\n--- the end of l/x.2.log:\n", err)
     assert re.findall(r"line \d+", err) == [f"line {i}" for i in range(26, 41)]

@@ -49,9 +49,8 @@ def test_a_cancelled_element(slurm, tmp_path):
     pids = wait_for(tmp_path / "pids.1") + wait_for(tmp_path / "pids.2") + wait_for(tmp_path / "pids.3")
     job = job_of(tmp_path)
     slurm.slurm("scancel", f"{job}_2")
-    began = time.monotonic()
     code, _, err = ended(process)
-    assert code == 1 and time.monotonic() - began < 20
+    assert code == 1
     assert f"job {job}_2 was cancelled (scancel" in err and "1 / 3 failed (2 cancelled)" in err
     assert slurm.in_queue(job) == [] and all(gone(pid) for pid in pids)
 
@@ -71,9 +70,8 @@ def test_a_killed_batch_script(slurm, tmp_path):
     runner, command, _ = wait_for(tmp_path / "pids.2")
     wait_for(tmp_path / "pids.1")
     os.kill(int(runner), signal.SIGKILL)
-    began = time.monotonic()
     code, _, err = ended(process)
-    assert code == 1 and time.monotonic() - began < 25
+    assert code == 1
     assert re.search(
         r"job \d+_2 ended without leaving an exit status \(SLURM: FAILED\): it was killed on its node n\d", err
     )

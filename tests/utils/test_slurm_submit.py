@@ -271,7 +271,7 @@ def test_a_detached_job_is_not_waited_for(cluster, capfd):
 def in_a_job(cluster, folder, **variables):
     """slurm_job.py in a process of its own, as SLURM starts it: its status, and what it has left."""
     program = [sys.executable, "-ES", "-X", "utf8", str(slurm_submit.RUNNER), str(folder)]
-    done = subprocess.run(program, env={**os.environ, "SLURM_JOB_ID": "18", **variables}, cwd="/", timeout=60)
+    done = subprocess.run(program, env={**os.environ, "SLURM_JOB_ID": "18", **variables}, cwd="/", timeout=600)
     (left,) = folder.glob("exit.*")
     return done.returncode, left.name, json.loads(left.read_text())
 
