@@ -77,19 +77,19 @@ def test_of_older_versions_and_damaged(tmp_path):
 
 def test_seconds_are_those_since_it_began(tmp_path):
     """And those of runs before; of CPU time, what the process had used by then is not the training's."""
-    write_json(tmp_path / clock.FILE, {"wall": 50.0, "cpu": 30.0, "interrupted": 2, "running": True})
+    write_json(tmp_path / clock.FILE, {"wall": 5000.0, "cpu": 3000.0, "interrupted": 2, "running": True})
     before = clock.cpu_seconds()
     now = clock.Clock(tmp_path)
-    assert now.before == clock.Spent(50.0, 30.0, 3, False)
+    assert now.before == clock.Spent(5000.0, 3000.0, 3, False)
     assert before <= now.cpu <= clock.cpu_seconds()
     now.began -= 1000
-    now.cpu -= 100
+    now.cpu -= 400
     spent = now.spent()
-    assert spent.wall == pytest.approx(1050, abs=30) and spent.cpu == pytest.approx(130, abs=30)
+    assert spent.wall == pytest.approx(6000, abs=100) and spent.cpu == pytest.approx(3400, abs=100)
     assert not spent.running and now.spent(running=True).running
     with now:
         there = read_json(tmp_path / clock.FILE)
-        assert there["running"] and there["interrupted"] == 3 and there["wall"] == pytest.approx(1050, abs=30)
+        assert there["running"] and there["interrupted"] == 3 and there["wall"] == pytest.approx(6000, abs=100)
     assert read_json(tmp_path / clock.FILE)["running"] is False and not now.thread.is_alive()
 
 
