@@ -101,6 +101,9 @@ def test_sums_that_are_no_numbers_are_refused(tmp_path, name, value):
     arrays = {"count": 3, "sum": np.ones(4), "sum_square": np.full(4, 2.0)}
     np.savez(tmp_path / "cmvn.npz", **arrays)
     assert cmvn.read_npz(tmp_path / "cmvn.npz").count == 3
+    np.savez(tmp_path / "cmvn.npz", **{**arrays, "count": 0})
+    with pytest.raises(UserError, match="no statistics of features"):
+        cmvn.read_npz(tmp_path / "cmvn.npz")
     arrays[name] = np.array([1.0, value, 1.0, 1.0])
     np.savez(tmp_path / "cmvn.npz", **arrays)
     with pytest.raises(UserError, match=r"cmvn\.npz: its count and sums are no statistics of features"):

@@ -82,6 +82,9 @@ def test_noise_words_stay_under_one_in_a_hundred_by_default():
     [
         ("the board met in boston on friday", True),
         ("oil rose on friday", False),  # four words
+        ("stocks rose again last week", True),  # five
+        ("one two six ten a b c d e", True),  # nine
+        ("one two six ten a b c d e f", False),
         ("we saw it go up a", False),  # 17 characters
         ("the dollar fell against the dollar today", False),  # dollar twice
         ("the " + "x" * 42 + " of it is", False),  # 55 characters
