@@ -3,6 +3,7 @@
 import argparse
 import statistics
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 import search_models as models
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kdasr import checkpoints
@@ -209,6 +210,13 @@ def written_out(weights, sparsity, scheme):
     return [[(number, i) not in gone for i in range(len(values))] for number, values in enumerate(weights)]
 
 
+def near_ties(weights):
+    """Whether two classes have equal deviations but for rounding, which then decides who goes first."""
+    deviations = [statistics.pstdev(values) for values in weights if statistics.pstdev(values)]
+    scaled = sorted(value / deviation for deviation in deviations for value in (1.0, 2.0, 4.0))
+    return any(0 <= after - before < 1e-9 * after for before, after in pairwise(scaled))
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @given(
     st.lists(
@@ -221,6 +229,8 @@ def written_out(weights, sparsity, scheme):
 )
 def test_every_scheme_is_its_rule(scheme, values, twentieths, spare):
     """Signs, ties, zeros, classes of one value and spared ones."""
+    if scheme == "distribution":
+        assume(not near_ties(values))
     sparsity, total = twentieths / 20, sum(map(len, values))
     weights = {f"w{number}": torch.tensor(one)[None] for number, one in enumerate(values)}
     large = [len(one) >= spare * total for one in values]
