@@ -68,7 +68,8 @@ def test_they_are_those_whose_loss_is_infinite(kind):
     assert too_short(model, WIDE, frames, {key: frames_needed(ids) for key, ids in tokens.items()}) == expected
 
 
-def test_they_are_counted_before_the_training(tmp_path, capsys):
+@pytest.mark.parametrize("more, label", [((), "teacher"), (("--label", "the  large one"), "the  large one")])
+def test_they_are_counted_before_the_training(tmp_path, capsys, more, label):
     place = write_place(tmp_path, max_epoch=1)
     write_json(tmp_path / "m/seconds.json", {"wall": 1000.0, "cpu": 300.0, "interrupted": 1, "running": True})
     keys = list(read_table(place / "train/feats.scp"))
@@ -78,7 +79,7 @@ def test_they_are_counted_before_the_training(tmp_path, capsys):
     refs = ["train", "--config", place / "c.yaml", "--train", place / "train", "--valid", place / "valid"]
     from kdasr.cli import main
 
-    assert main([str(word) for word in [*refs, "--tokens", place / "char", "--out", tmp_path / "m"]]) == 0
+    assert main([str(word) for word in [*refs, "--tokens", place / "char", "--out", tmp_path / "m", *more]]) == 0
     said = capsys.readouterr().out
     assert (
         f"2 of {len(keys)} utterances have more tokens than the encoder gives frames, as {keys[3]} (79 needed)" in said
@@ -87,7 +88,7 @@ def test_they_are_counted_before_the_training(tmp_path, capsys):
     assert record["ctc_unfit"] == 2 and record["interrupted"] == 2
     assert record["train_seconds"] == pytest.approx(spent["wall"], abs=0.2) and record["train_seconds"] > 1000
     assert record["cpu_seconds"] == pytest.approx(spent["cpu"], abs=0.2) and 300 < record["cpu_seconds"] < 1000
-    assert (record["role"], record["label"], record["teacher"], record["seed"]) == ("teacher", "teacher", None, 1)
+    assert (record["role"], record["label"], record["teacher"], record["seed"]) == ("teacher", label, None, 1)
     # of targets, a hypothesis that is not the best one counts, too, unless CTC learns the best alone
     ids = read_table(place / "targets/hyps")
     lens = read_table(place / "targets/hyp_lens")

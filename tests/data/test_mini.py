@@ -9,9 +9,9 @@ import pytest
 
 from kdasr.cli import main
 from kdasr.data import mini
-from kdasr.data.mini_plan import SUBSETS, TRAIN, plan, utterance_id
+from kdasr.data.mini_plan import EVAL93_SPEAKERS, SUBSETS, TRAIN, plan, utterance_id
 from kdasr.data.sphere import read_sphere
-from kdasr.data.voices import Espeak, Settings, render
+from kdasr.data.voices import VOICES, Espeak, Settings, render
 from kdasr.data.wsj_text import read_dot, read_genders, read_index
 from kdasr.errors import UserError
 from kdasr.files import read_json
@@ -230,3 +230,14 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["data", "mini", "--out", str(tmp_path / "file"), *ARGS]) == 1
     assert "a file stands where a directory is to be" in capsys.readouterr().err
+
+
+def test_every_voice_may_speak_and_no_more():
+    default = mini.parse_settings([])
+    others = default.dev_speakers + default.test_speakers + EVAL93_SPEAKERS
+    most = len(VOICES) - others
+    assert mini.parse_settings([f"train_speakers={most}"]).train_speakers == most
+    with pytest.raises(UserError, match=f"{len(VOICES) + 1} speakers wanted, there are {len(VOICES)} voices"):
+        mini.parse_settings([f"train_speakers={most + 1}"])
+    least = mini.parse_settings(["train_speakers=2", "dev_speakers=1", "test_speakers=1"])
+    assert (least.train_speakers, least.dev_speakers, least.test_speakers) == (2, 1, 1)
