@@ -38,7 +38,7 @@ class Teachers:
             model, _ = load_model(directory)
             if list(model.token_list) != list(token_list):
                 raise UserError(f"{directory}: this teacher has another token list than its student; use the teacher's")
-            if model.decoder is None or model.ctc_weight == 1.0:
+            if model.decoder is None:  # of CTC alone
                 raise UserError(f"{directory}: this teacher has no attention decoder, whose distributions are needed")
             self.models.append(model.requires_grad_(False))
         self.mean = mean

@@ -1,5 +1,7 @@
 """The decoder: training, grid steps and ESPnet's scorer interface give the same distribution."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -32,6 +34,25 @@ def test_steps_equal_training(decoder):
     for i in range(5):
         logp, state = decoder.step(ys[:, :, i], state, memory)
         torch.testing.assert_close(logp, expected[:, :, i], rtol=1e-5, atol=1e-5)
+
+
+def test_every_layer_is_handed_what_it_gave(decoder):
+    """Hidden state and, of an LSTM, its cell, step after step."""
+    seen = [[] for _ in decoder.cells]
+    for number, layer in enumerate(decoder.cells):
+        layer.register_forward_hook(lambda _, given, gave, number=number: seen[number].append((given[1], gave)))
+    memory = decoder.remember(torch.randn(2, 9, 6), torch.tensor([9, 6]))
+    state = decoder.start(memory, 1)
+    for token in (3, 5, 2):
+        _, state = decoder.step(torch.full((2, 1), token), state, memory)
+    assert [len(steps) for steps in seen] == [3, 3]
+    for steps in seen:
+        for (_, gave), (given, _) in pairwise(steps):
+            for after, before in zip(
+                *(one if isinstance(one, tuple) else (one,) for one in (gave, given)), strict=True
+            ):
+                torch.testing.assert_close(after, before)
+                assert after.abs().sum() > 0
 
 
 def test_hypotheses_together_equal_each_alone(decoder):
