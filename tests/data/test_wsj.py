@@ -1,10 +1,12 @@
 """A small copy of the discs' layout -> the data directories that Kaldi's recipe makes of it."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from kdasr.cli import main
+from kdasr.data import wsj
 from kdasr.data.kaldi_check import validate
 from kdasr.errors import UserError
 from kdasr.files import read_table
@@ -287,3 +289,19 @@ def test_a_directory_of_something_else_is_not_replaced(discs, tmp_path):
     with pytest.raises(UserError, match="no data directory"):
         put_dir(tmp_path / "home", {"utt2spk": {"a-1": "a"}})
     assert (tmp_path / "home" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("disc", "path", "left_out"),
+    [
+        ("11-2.1", "wsj0/si_tr_s/401/401c0201.wv1", True),
+        ("11-2.1", "WSJ0/SI_TR_S/401/401C0201.WV1", True),
+        ("11-1.1", "wsj0/si_tr_s/401/401c0201.wv1", False),  # Kaldi's recipe takes those of other discs
+        ("wsj0", "wsj0/si_tr_s/401/401c0201.wv1", True),  # of a merged tree nobody knows the disc
+        ("11-2.1", "wsj0/si_tr_s/402/402c0201.wv1", False),
+        ("11-2.1", "wsj0/si_tr_l/401/401c0201.wv1", False),
+    ],
+)
+def test_speaker_401_is_left_out_of_its_disc(disc, path, left_out):
+    corpus = SimpleNamespace(discs={"11-1.1": None, "11-2.1": None})
+    assert wsj._excluded(corpus, disc, path) is left_out
