@@ -283,7 +283,8 @@ def test_a_second_writer_waits_as_long_as_it_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("data", "lines"),
     [
-        (b"", []), (b"\n", [""]), (b"a", ["a"]), (b"a\n", ["a"]), (b"a\n\n", ["a", ""]), (b"a\n \n", ["a", " "]), (b"a\n ", ["a", " "]),
+        (b"", []), (b"\n", [""]), (b"a", ["a"]), (b"a\n", ["a"]), (b"a\n\n", ["a", ""]), (b"a\n \n", ["a", " "]),
+        (b"a\n ", ["a", " "]),
         (b"a\r\nb\r\n", ["a", "b"]), (b"a\r\nb\r", ["a", "b"]), (b"a\r\r\n", ["a\r"]), (b"a\rb\n", ["a\rb"]),
         (b"\xef\xbb\xbfa\n", ["a"]), (b"a\n\xef\xbb\xbfb\n", ["a", "\ufeffb"]), (b" a \t\n", [" a \t"]),
         ("a\u2028b\x85c\x0bd\n".encode(), ["a\u2028b\x85c\x0bd"]),
