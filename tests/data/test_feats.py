@@ -81,6 +81,9 @@ def test_sharing_and_order_change_nothing(options, data, tmp_path, small_shards,
         assert kdasr_feats(data, tmp_path / "jobs", "--job", job, *options) == 0
         assert not (tmp_path / "jobs" / "feats.scp").exists()
     assert kdasr_feats(data, tmp_path / "jobs", "--merge", *options) == 0
+    done, frames = (tmp_path / "one/done.json"), read_table(tmp_path / "one/utt2num_frames")
+    told = json.loads(done.read_text())
+    assert (told["utterances"], told["frames"]) == (7, sum(map(int, frames.values()))) and len(frames) == 7
     one = snapshot(tmp_path / "one")
     assert len([name for name in one if re.fullmatch(r"feats\.\d\.ark", name)]) == 3
     assert snapshot(tmp_path / "two") == one
