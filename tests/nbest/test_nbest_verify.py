@@ -275,3 +275,17 @@ def test_export_takes_as_many_as_asked_for_and_every_digit(tmp_path):
         )
         about = read_json(tmp_path / "kaldi" / "export.json")
         assert (about["utterances"], about["hypotheses"]) == (1, min(best or 3, 3))
+
+
+def test_every_figure_of_the_summary_is_compared_with_the_shards(copy):
+    kept = read_json(copy / "summary.json")
+    counted = archive.counts(archive.read_nbest(copy, soft_targets=True))
+    assert {"utterances", "hypotheses", "tokens", "ended", "stopped"} < counted.keys()
+    for name, value in counted.items():
+        assert kept[name] == value
+        other = value + 1 if isinstance(value, int) else {**value, "eos": 12345}
+        write_json(copy / "summary.json", {**kept, name: other})
+        with pytest.raises(UserError, match=rf"summary\.json: {name} .*, the shards have "):
+            verify(copy)
+    write_json(copy / "summary.json", kept)
+    verify(copy)
