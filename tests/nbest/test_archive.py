@@ -339,3 +339,19 @@ def test_identity_looks_at_each_difference_without_its_sign():
         other = hyp(score=RECORDS[2]["hyps"][0]["score"] + change)(RECORDS[2])
         checked = run_report.check_single([RECORDS[2]], 1, lambda _: other)
         assert checked["largest_score_difference"] == 0.5 and checked["identical"] == 1
+
+
+@pytest.mark.parametrize(
+    ("utterances", "shards", "size", "right"),
+    [(5, 3, 2, True), (6, 3, 2, True), (4, 3, 2, False), (7, 3, 2, False), (5, 2, 2, False), (5, 4, 2, False)]
+    + [(1, 1, 200, True), (1, 2, 200, False), (5, 5, 1, True), (0, 0, 2, False), (5, 3, 0, False), (5, 1, -5, False)],
+)
+def test_a_manifest_has_as_many_shards_as_its_utterances_need(tmp_path, utterances, shards, size, right):
+    write(tmp_path, shards=())
+    manifest = read_json(tmp_path / "manifest.json")
+    write_json(tmp_path / "manifest.json", manifest | {"utterances": utterances, "shards": shards, "shard_size": size})
+    if right:
+        assert archive.read_manifest(tmp_path)["shards"] == shards
+    else:
+        with pytest.raises(UserError, match="is not an N-best archive's manifest"):
+            archive.read_manifest(tmp_path)
