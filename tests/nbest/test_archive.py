@@ -343,8 +343,17 @@ def test_identity_looks_at_each_difference_without_its_sign():
 
 @pytest.mark.parametrize(
     ("utterances", "shards", "size", "right"),
-    [(5, 3, 2, True), (6, 3, 2, True), (4, 3, 2, False), (7, 3, 2, False), (5, 2, 2, False), (5, 4, 2, False)]
-    + [(1, 1, 200, True), (1, 2, 200, False), (5, 5, 1, True), (0, 0, 2, False), (5, 3, 0, False), (5, 1, -5, False)],
+    [
+        *((5, 3, 2, True), (6, 3, 2, True), (4, 3, 2, False), (7, 3, 2, False), (5, 2, 2, False), (5, 4, 2, False)),
+        *(
+            (1, 1, 200, True),
+            (1, 2, 200, False),
+            (5, 5, 1, True),
+            (0, 0, 2, False),
+            (5, 3, 0, False),
+            (5, 1, -5, False),
+        ),
+    ],
 )
 def test_a_manifest_has_as_many_shards_as_its_utterances_need(tmp_path, utterances, shards, size, right):
     write(tmp_path, shards=())
