@@ -1,5 +1,6 @@
 """Checkpoints: compared with what was written, whole or not there, and nothing in them is run."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -179,3 +180,11 @@ def test_numbers_and_times_of_espnets_reporter_are_read(tmp_path):
     torch.save(value, tmp_path / "c.pth")
     found = checkpoints.load(tmp_path / "c.pth")
     assert found == value and type(found["int16"]) is np.int16
+
+
+def test_a_checksum_is_of_the_whole_file(tmp_path):
+    data = bytes(range(256)) * 5000  # more than is read at once
+    (tmp_path / "x").write_bytes(data)
+    assert checkpoints.sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+    (tmp_path / "x").write_bytes(data[:-1] + b"x")
+    assert checkpoints.sha256(tmp_path / "x") != hashlib.sha256(data).hexdigest()

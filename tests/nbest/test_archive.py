@@ -364,3 +364,11 @@ def test_a_manifest_has_as_many_shards_as_its_utterances_need(tmp_path, utteranc
     else:
         with pytest.raises(UserError, match="is not an N-best archive's manifest"):
             archive.read_manifest(tmp_path)
+
+
+def test_a_line_that_was_begun_behind_the_last_is_named(tmp_path):
+    write(tmp_path)
+    path = archive.shard_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes() + b"{")
+    with pytest.raises(UserError, match=r"nbest\.1\.jsonl:3: 2 whole records, expected 2"):
+        list(archive.read_nbest(tmp_path))

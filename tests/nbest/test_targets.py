@@ -170,6 +170,8 @@ def test_utterances_without_reference(place, capsys, needs):
     z = 1 + math.exp(-3)
     assert [float(word) for word in place.table("weights")["u3"].split()] == pytest.approx([1 / z, math.exp(-3) / z])
     assert "1 utterances without a reference have targets without one, as u3" in capsys.readouterr().out
+    assert place.targets(*options, "--unreferenced", "posterior", "--min_weight", 0.2) == 0
+    assert [float(word) for word in place.table("weights")["u3"].split()] == [1.0]  # the other has 0.05
 
 
 def test_filters_by_reference_and_by_frames(place, capsys):
