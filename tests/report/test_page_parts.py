@@ -64,21 +64,21 @@ def test_points_of_size_and_speed_are_those_of_their_set(monkeypatch):
     every = []
     for seed, more in ((1, 0), (2, 2)):
         sets = [
-            scored([10 * number + more], [100], tag, name, cpu_seconds=float(number * seed), audio_seconds=10.0)
+            scored([number * (10 + more)], [100], tag, name, cpu_seconds=float(number * seed), audio_seconds=10.0)
             for number, (tag, name) in enumerate([("greedy", "a"), ("beam", "a"), ("greedy", "b"), ("beam", "b")], 1)
         ]
         every.append(system(f"m{seed}", "one", *sets, seed=seed, parameters=100 if seed == 1 else 101, non_zero=50))
     keys = [("greedy", "a"), ("beam", "a"), ("greedy", "b"), ("beam", "b")]
     assert [place for place, _ in page._sizes(every, keys)] == [0, 1, 2, 3]
     assert [[(one.number, one.x, one.y) for one in points] for points in drawn] == [
-        [(0, 50, 11.0)], [(0, 50, 21.0)], [(0, 50, 31.0)], [(0, 50, 41.0)],
+        [(0, 50, 11.0)], [(0, 50, 22.0)], [(0, 50, 33.0)], [(0, 50, 44.0)],
     ]  # fmt: skip
-    assert {round(one.sd, 6) for points in drawn for one in points} == {round(2**0.5, 6)}
+    assert [one.sd for points in drawn for one in points] == pytest.approx([n * 2**0.5 for n in (1, 2, 3, 4)])
     drawn.clear()
     assert [places for places, _ in page._speeds(every, keys)] == [[0, 1], [2, 3]]
     assert [[(one.name, one.x, one.y, one.hollow) for one in points] for points in drawn] == [
-        [("greedy", pytest.approx(0.15), 11.0, True), ("beam", pytest.approx(0.3), 21.0, False)],
-        [("greedy", pytest.approx(0.45), 31.0, True), ("beam", pytest.approx(0.6), 41.0, False)],
+        [("greedy", pytest.approx(0.15), 11.0, True), ("beam", pytest.approx(0.3), 22.0, False)],
+        [("greedy", pytest.approx(0.45), 33.0, True), ("beam", pytest.approx(0.6), 44.0, False)],
     ]
 
 
