@@ -17,23 +17,12 @@ import pytest
 import soundfile
 from feats_inputs import STEP, audio, corpus, kdasr_feats, segments, snapshot
 
-from kdasr.data import cmvn, feats
+from kdasr.data import cmvn
 from kdasr.data.fbank import fbank
 from kdasr.data.feats import change_speed
 from kdasr.data.spectrogram import spectrogram
 from kdasr.data.sphere import write_sphere
 from kdasr.files import read_table, write_table
-
-
-@pytest.fixture
-def data(tmp_path):
-    return corpus(tmp_path / "data" / "set")
-
-
-@pytest.fixture
-def small_shards(monkeypatch):
-    """Three utterances a shard (workers are told the size by the work they get)."""
-    monkeypatch.setattr(feats, "SHARD_SIZE", 3)
 
 
 @pytest.fixture

@@ -20,17 +20,6 @@ from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
 
 
-@pytest.fixture
-def data(tmp_path):
-    return corpus(tmp_path / "data" / "set")
-
-
-@pytest.fixture
-def small_shards(monkeypatch):
-    """Three utterances a shard (workers are told the size by the work they get)."""
-    monkeypatch.setattr(feats, "SHARD_SIZE", 3)
-
-
 @pytest.mark.parametrize("kind", ["fbank", "spectrogram"])
 @pytest.mark.parametrize("rate", [8000, 11025, 16000])
 def test_all_is_counted_at_the_rate_of_the_audio(rate, kind, tmp_path, capsys):
