@@ -4,21 +4,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from strangers import Touch
 
 from kdasr.arrays import read_npy, read_npz
 from kdasr.errors import UserError
 
 SAID = "is not the file that was written"
-
-
-class Bomb:
-    """What would write a file if it were unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -43,8 +34,8 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path, read):
         with pytest.raises(UserError) as error:
             read(path)
         assert str(error.value) == f"{path}: {said}; make it again"
-    np.save(tmp_path / "objects.npy", np.array([Bomb(tmp_path / "run")]))
-    np.savez(tmp_path / "objects.npz", a=np.array([Bomb(tmp_path / "run")]))
+    np.save(tmp_path / "objects.npy", np.array([Touch(tmp_path / "run")]))
+    np.savez(tmp_path / "objects.npz", a=np.array([Touch(tmp_path / "run")]))
     np.savez(tmp_path / "other.npz", b=np.eye(2), c=np.eye(2))
     np.savez(tmp_path / "cut.npz", a=np.eye(20))
     np.save(tmp_path / "cut.npy", np.eye(20))

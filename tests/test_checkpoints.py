@@ -5,22 +5,13 @@ import shutil
 
 import pytest
 import torch
+from strangers import Touch
 
 from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import read_json, write_json
 
 CHANGED = "was changed after"
-
-
-class Bomb:
-    """What would write a file if it were made."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 @pytest.fixture
@@ -152,7 +143,7 @@ def test_weights_are_tensors_by_name(tmp_path):
 
 
 def test_nothing_in_a_checkpoint_is_run(tmp_path):
-    torch.save({"a": Bomb(tmp_path / "run")}, tmp_path / "bomb.pth")
+    torch.save({"a": Touch(tmp_path / "run")}, tmp_path / "bomb.pth")
     with pytest.raises(UserError, match="holds objects that are no tensors, which could run a program"):
         checkpoints.load(tmp_path / "bomb.pth")
     assert not (tmp_path / "run").exists()
