@@ -16,6 +16,7 @@ from kdasr.errors import exit_status, forgiving_output, speak_utf8
 VERBS: dict[str, tuple[str, str]] = {
     "data mini": ("kdasr.data.mini", "make the embedded corpus, laid out as WSJ's discs"),
     "data text": ("kdasr.data.articles", "a text for language models: our own, or WSJ's"),
+    "data sentences": ("kdasr.data.sentences", "transcripts -> texts for language models"),
     "data wsj": ("kdasr.data.wsj", "WSJ discs -> Kaldi data directories"),
     "data an4": ("kdasr.data.an4", "AN4 -> Kaldi data directories"),
     "data holdout": ("kdasr.data.holdout", "set part of a data directory aside as untranscribed"),

@@ -134,6 +134,7 @@ TEXTS = [
     Vector("tokens --text tokens/text --nlsyms tokens/symbols --out out", "tokens/symbols", TEXT),
     Vector("lm words --text lm/train.txt --out out", "lm/train.txt", TEXT),
     Vector("data text --out out --without tokens/text", "tokens/text", TEXT),
+    Vector("data sentences --train tokens/text --valid tokens/text --test tokens/text --out out", "tokens/text", TEXT),
     Vector("data holdout data/whole --labelled out1 --unlabelled out2", "data/whole/text", TEXT),
     Vector("data folds data/whole --out out", "data/whole/wav.scp", TEXT),
     Vector("data an4 --an4 an4 --out out --dev_speakers 1", "an4/etc/an4_train.fileids", TEXT),
@@ -558,33 +559,34 @@ def stages(recipe, *words):
     [
         "touch M",
         "$(touch M)",
-        "label=$(touch M)",
-        'label="`touch M`"',
-        "label=mine; touch M",
-        "beam='a[$(touch M)]'",
-        "teachers='a[$(touch M)]'",
-        "label='$(touch M)'",
-        "kd='word_weight=$(touch M)'",
-        "select='--k $(touch M)'",
-        "init='$(touch M)'",
-        "prune='--sparsity `touch M`'",
+        "label: $(touch M)",
+        "label: '`touch M`'",
+        "label: mine; touch M",
+        "label: !!python/object/apply:os.system ['touch M']",
+        "beam: 'a[$(touch M)]'",
+        "teachers: 'a[$(touch M)]'",
+        "distillation: {word_weight: $(touch M)}",
+        "selection: {k: $(touch M)}",
+        "selection: {similarity: '$(touch M)'}",
+        "starts_from: '$(touch M)'",
+        "prune: {sparsity: '`touch M`'}\nstarts_from: refs",
     ],
 )
-@pytest.mark.parametrize("name", ["mine", "given/mine.conf"])
-def test_an_objective_is_settings_and_no_program(recipe, marker, name, line):
-    path = recipe / (name if "/" in name else f"conf/objectives/{name}.conf")
+@pytest.mark.parametrize("name", ["mine", "given/mine.yaml"])
+def test_a_student_recipe_is_settings_and_no_program(recipe, marker, name, line):
+    path = recipe / (name if "/" in name else f"conf/students/{name}.yaml")
     path.parent.mkdir()
-    path.write_text(f"label=mine\nlearn=hyps\n{line.replace('M', str(marker))}\n")
+    path.write_text(f"label: mine\nlearns_from: hypotheses\n{line.replace('M', str(marker))}\n")
     said = stages(recipe, "--students", name)
     assert not marker.exists(), said
 
 
 @pytest.mark.parametrize("name", ["$(touch ran)", "a[$(touch ran)]", "`touch ran`"])
-def test_an_objectives_name_is_a_name(recipe, marker, name):
+def test_a_student_recipes_name_is_a_name(recipe, marker, name):
     """Of one that another goes on from."""
-    (recipe / "conf/objectives").mkdir()
-    for file, more in ((name, ""), ("mine", f"init='{name}'\n")):
-        (recipe / f"conf/objectives/{file}.conf").write_text(f"label=mine\nlearn=hyps\n{more}")
+    (recipe / "conf/students").mkdir()
+    for file, more in ((name, ""), ("mine", f"starts_from: '{name}'\n")):
+        (recipe / f"conf/students/{file}.yaml").write_text(f"label: mine\nlearns_from: hypotheses\n{more}")
     said = stages(recipe, "--students", "mine")
     assert not list(recipe.rglob("ran")), said
 

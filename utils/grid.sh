@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every objective on one corpus: what helps a student a tenth of the teacher, and what does not. It calls the recipe's
+# Every student recipe on one corpus: what helps a student a tenth of the teacher, and what does not. It calls the recipe's
 # run.sh, so the work goes through cmd.sh, and what is finished is not done again.
 set -euo pipefail
 

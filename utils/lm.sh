@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2034  # the options are read by run_recipe.sh
 # Language model distillation (Shi et al. 2019) in egs/ptb: from three texts to teachers, students by each objective,
 # perplexities, and a table. It works in the recipe's directory; its steps are those of stage 8 of utils/kd.sh, too.
 set -euo pipefail
@@ -8,6 +9,7 @@ stage=1              # first stage, by number or name
 stop_stage=5         # last stage, by number or name
 nj=2                 # trainings that run side by side
 ngpu=0               # 1: train and evaluate on a GPU
+dry_run=false        # print the plan, with commands that can be pasted into a shell, and run nothing
 submit=""            # slurm: hand the stages over to the cluster, a job each, one after the other, and return
 train=data/text/train.txt  # training text, a sentence a line
 valid=data/text/valid.txt  # text to choose the best epoch by
@@ -32,8 +34,6 @@ note=""              # a sentence that the table carries
 # End configuration section.
 
 # shellcheck disable=SC2034
-names=("" words teacher student ppl report)
-# shellcheck disable=SC2034
 help_message="Usage: ./run.sh [options]                      (in egs/ptb)
 
 Distils a recurrent language model. Stages, by number or name:
@@ -49,57 +49,12 @@ Distils a recurrent language model. Stages, by number or name:
   ./run.sh --stored 20 --draws true            # students learn from stored draws instead of teachers beside them
   ./run.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp shows how the stages stand"
 
-words=("$@") # for --submit
-command_line="${KDASR_COMMAND:-${BASH_SOURCE[0]}${*:+$(printf ' %q' "$@")}}"
+words=("$@")
 utils="$(dirname "${BASH_SOURCE[0]}")"
-# shellcheck source=utils/kd_steps.sh
-. "${utils}/kd_steps.sh"
-# shellcheck source=utils/submit_stages.sh
-. "${utils}/submit_stages.sh"
-# shellcheck disable=SC2034  # read by parse_options.sh
+# shellcheck disable=SC2034  # read by parse_options.sh: what the user called
 parse_options_program="${KDASR_COMMAND:+run.sh}"
 # shellcheck source=utils/parse_options.sh
 . "${utils}/parse_options.sh"
-[ $# -eq 0 ] || die "$1: options begin with -- and take one value; ./run.sh --help lists them"
-
-which_stages
-[[ "${stored}" =~ ^([0-9]+|all)$ ]] || die "--stored ${stored}: expected a number of words, 0, or all"
-for file in "${teacher_config}" "${student_config}"; do
-    [ -f "${file}" ] || die "${file}: no such file; name the configurations with --teacher_config and --student_config"
-done
-submit_to
-recipe_commands
-now="${first}"
-if [ -n "${submit}" ]; then
-    submit_stages "$(seq -s ' ' "${first}" "${last}")" "${BASH_SOURCE[0]}" "${words[@]}"
-    exit
-fi
-start_run
-
-# shellcheck source=utils/lm_steps.sh
-. "${utils}/lm_steps.sh"
-mapfile -t teachers < <(lm_teacher_dirs)
-
-# In braces: the shell reads to the last of them before it begins, so that this file may change under a long run.
-{
-    if begin 1 "${train}" "${dumpdir}/words"; then lm_words; fi
-
-    if begin 2 "${train} ${valid}" "${teachers[*]}"; then
-        need 1 "${dumpdir}/words"
-        lm_teachers
-    fi
-
-    if begin 3 "${train} ${valid} ${teachers[*]}" "${expdir}/student_*"; then
-        need 2 "${teachers[@]}"
-        lm_students
-    fi
-
-    if begin 4 "${valid} ${tests} ${expdir}/*" "${expdir}/*/ppl"; then
-        need 2 "${teachers[@]}"
-        lm_perplexities
-    fi
-
-    if begin 5 "${expdir}/*/ppl" "${results}"; then lm_report "${note}"; fi
-    log "finished, $((SECONDS - started)) s"
-    exit 0
-}
+[ $# -eq 0 ] || { echo "lm.sh: ERROR: $1: options begin with -- and take one value; ./run.sh --help lists them" >&2; exit 1; }
+# shellcheck source=utils/run_recipe.sh
+. "${utils}/run_recipe.sh" lm

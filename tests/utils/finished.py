@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from stand_in import UTILS, lay_out, script
 
 KD_BASE = {
@@ -20,13 +21,13 @@ KD_BASE = {
 }  # fmt: skip
 MINE = {
     "label": "mine",
-    "learn": "extra",
-    "select": "--select best --k 157",
-    "kd": "word_weight=0.58 ctc_word_weight=0.59",
-    "kept": "160",
-    "teachers": "2",
-    "init": "refs",
-    "prune": "--sparsity 0.62",
+    "learns_from": "pseudo_labels",
+    "selection": {"select": "best", "k": 157},
+    "distillation": {"word_weight": 0.58, "ctc_word_weight": 0.59},
+    "kept": 160,
+    "teachers": 2,
+    "starts_from": "refs",
+    "prune": {"sparsity": 0.62},
 }
 LM_BASE = {
     "train": "data/train.txt", "valid": "data/valid.txt", "tests": "data/test.txt", "vocab": "201", "min_count": "203",
@@ -85,7 +86,7 @@ def kd_run(tmp_path_factory):
     write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/more_teacher.yaml", "conf/more_student.yaml")
     write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
     write(place, "model/config.yaml", "model/valid.acc.ave.pth")
-    objective(place, MINE)
+    student_recipe(place, MINE)
     run = begun(place, UTILS / "kd.sh", KD_BASE)
     shutil.copytree(place / "data", place / "data2")
     shutil.copytree(place / "data/train", place / "data/more")
@@ -120,10 +121,14 @@ def images_run(tmp_path_factory):
     lay_out(place)
     (top / "utils").symlink_to(UTILS)
     shutil.copy(UTILS.parent / "egs/mnist/run.sh", place)
+    for name in ("images.sh", "plan.py"):
+        shutil.copy(UTILS.parent / "egs/mnist/local" / name, place / "local")
+    for name in ("digits", "mnist", "mnist_quick"):
+        shutil.copy(UTILS.parent / f"egs/mnist/conf/{name}.conf", place / "conf")
     return begun(place, place / "run.sh", IMAGES_BASE)
 
 
-def objective(place, settings):
-    (place / "conf/objectives").mkdir(exist_ok=True)
-    lines = [f'{name}="{value}"\n' for name, value in settings.items() if value]
-    (place / "conf/objectives/mine.conf").write_text("".join(lines))
+def student_recipe(place, settings):
+    (place / "conf/students").mkdir(exist_ok=True)
+    given = {name: value for name, value in settings.items() if value}
+    (place / "conf/students/mine.yaml").write_text(yaml.safe_dump(given, sort_keys=False))

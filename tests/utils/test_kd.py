@@ -80,18 +80,21 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     assert "stage 2 (feats): reads data, writes dump/fbank" in output
 
 
-ODD = {  # objectives with something wrong in them
-    "": "lern=refs",
-    "2": "label=x\nlearn=all",
-    "3": 'label=x\nlearn=refs\nprune="--sparsity 0.5"',
-    "4": "label=x\nlearn=refs\ninit=nobody",
-    "5": "label=x\nlearn=refs\nteachers=2",
-    "6": "label=x\nlearn=refs\ninit=refs\nprune=0.5",
-    "7": "label=x\nlearn=refs\nconfig=mine",
-    "8": "label=x\nlearn=refs\nconfig=teacher",
-    "9": "label=x\ntargets=word\nkd=word_weight=1",
-    "10": "label=x\ntargets=prune80",
-    "11": "label=x\nlearn=refs\ninit=extra",
+ODD = {  # student recipes with something wrong in them
+    "": "label: x\nlearn_from: references",
+    "2": "label: x\nlearns_from: reference",
+    "3": "label: x\nlearns_from: references\nprune: {sparsity: 0.5}",
+    "4": "label: x\nlearns_from: references\nstarts_from: nobody",
+    "5": "label: x\nlearns_from: references\nteachers: 2",
+    "6": "label: x\nlearns_from: references\nstarts_from: refs\nprune: {sparsty: 0.5}",
+    "7": "label: x\nlearns_from: references\nconfig: mine",
+    "8": "label: x\nlearns_from: references\nconfig: teacher",
+    "9": "label: x\ntargets_of: word\ndistillation: {word_weight: 1}",
+    "10": "label: x\ntargets_of: prune80",
+    "11": "label: x\nlearns_from: references\nstarts_from: extra",
+    "12": "label: x\nlearns_from: references\nbeam: wide",
+    "13": "learns_from: references",
+    "14": "label: x\nlearns_from: references\nstarts_from: odd14.yaml",
 }
 
 
@@ -108,19 +111,32 @@ ODD = {  # objectives with something wrong in them
         (["--nj", "0"], "--nj 0: expected a whole number, 1 or more"),
         (["--transcribed", "0"], "--transcribed 0: expected a share"),
         (["--transcribed", "1.5"], "--transcribed 1.5: expected a share"),
-        (["--students", "refs best"], "--students best: no such objective; there are all_three control crossfit"),
+        (
+            ["--students", "refs best"],
+            "--students best: no such student recipe; did you mean nbest? there are all_three",
+        ),
         (["--folds", "1"], "--folds 1: expected a whole number, 2 or more"),
-        (["--students", "odd.conf"], "odd.conf: lern=refs: expected NAME=VALUE with one of: label learn beam"),
-        (["--students", "odd2.conf"], "odd2.conf: learn=all: expected refs, hyps, crossfit, extra or control"),
-        (["--students", "odd3.conf"], "odd3.conf: prune=--sparsity 0.5: expected init, the objective whose student is"),
-        (["--students", "odd4.conf"], "--students nobody: no such objective"),
-        (["--students", "odd5.conf", "--teacher_dir", "m"], "odd5.conf: teachers=2: --teacher_dir names one"),
-        (["--students", "odd6.conf"], "odd6.conf: prune=0.5: expected options of kdasr prune, as in --sparsity 0.8"),
-        (["--students", "odd7.conf"], "odd7.conf: config=mine: expected student, tune or teacher"),
-        (["--students", "odd8.conf", "--teacher_dir", "m"], "odd8.conf: config=teacher: --teacher_dir's network"),
-        (["--students", "odd9.conf"], "odd9.conf: kd=word_weight=1: with targets=word this is that one's"),
-        (["--students", "odd10.conf"], "odd10.conf: targets=prune80: has another's targets itself; name that one"),
-        (["--students", "odd11.conf"], "extra.conf: learn=extra: all audio is transcribed; with --transcribed 0.5"),
+        (["--students", "odd.yaml"], "odd.yaml: no setting 'learn_from'; did you mean learns_from?"),
+        (["--students", "odd2.yaml"], "odd2.yaml: learns_from: 'reference': did you mean references?"),
+        (["--students", "odd3.yaml"], "odd3.yaml: prune: expected starts_from, the recipe whose student is pruned"),
+        (["--students", "odd4.yaml"], "--students nobody: no such student recipe"),
+        (["--students", "odd5.yaml", "--teacher_dir", "m"], "odd5.yaml: teachers 2: --teacher_dir names one"),
+        (["--students", "odd6.yaml"], "odd6.yaml: prune: no setting 'sparsty'; did you mean sparsity?"),
+        (["--students", "odd7.yaml"], "odd7.yaml: config: 'mine': expected one of student, fine_tune, teacher"),
+        (["--students", "odd8.yaml", "--teacher_dir", "m"], "odd8.yaml: config teacher: --teacher_dir's network"),
+        (["--students", "odd9.yaml"], "odd9.yaml: distillation: with targets_of word this is that one's"),
+        (
+            ["--students", "odd10.yaml"],
+            "odd10.yaml: targets_of prune80: it has another's targets itself; name that one",
+        ),
+        (
+            ["--students", "odd11.yaml"],
+            "extra.yaml: learns_from pseudo_labels: all audio is transcribed; with --transcr",
+        ),
+        (["--students", "odd12.yaml"], "odd12.yaml: beam: 'wide', expected a whole number"),
+        (["--students", "odd13.yaml"], "odd13.yaml: label: is missing"),
+        (["--students", "odd14.yaml"], "odd14.yaml: starts_from odd14.yaml: goes on from itself in the end"),
+        (["--students", "old.conf"], "old.conf: student recipes are YAML now"),
         (["--students", "control"], "--students control: all audio is transcribed; with --transcribed 0.5"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
@@ -132,7 +148,8 @@ ODD = {  # objectives with something wrong in them
 )
 def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
     for name, text in ODD.items():
-        (recipe / f"odd{name}.conf").write_text(f"# an objective\n{text}\n")
+        (recipe / f"odd{name}.yaml").write_text(f"# a student recipe\n{text}\n")
+    (recipe / "old.conf").write_text('label="x"\nlearn=refs\n')
     output, _ = kd(recipe, *words, status=1)
     assert said in output
     assert output.count("ERROR") <= 1

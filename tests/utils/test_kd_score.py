@@ -1,4 +1,4 @@
-"""utils/kd_score.sh, kd_lm.sh, lm_steps.sh and frames.sh: what each step calls. A stand-in for `kdasr` records it."""
+"""utils/kd.sh, lm.sh and frames.sh: what each step calls. A stand-in for `kdasr` records it."""
 
 import pytest
 from finished import KD_BASE

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -26,6 +27,7 @@ def call(tmp_path):
         (tmp_path / "egs" / name).mkdir(parents=True)
         for file in (EGS / name).glob("*.sh"):
             shutil.copy(file, tmp_path / "egs" / name)
+        shutil.copytree(EGS / name / "conf", tmp_path / "egs" / name / "conf")
 
     def run(recipe, script, *words, status=0):
         place = tmp_path / "egs" / recipe
@@ -40,10 +42,18 @@ def call(tmp_path):
         (line,) = (place / "handed.txt").read_text().splitlines()
         rest = line.split("\x1f")[1:-1]
         assert len(rest) % 2 == 0
-        return dict(zip(rest[::2], rest[1::2], strict=True))  # of an option that is given twice, the last counts
+        handed = dict(zip(rest[::2], rest[1::2], strict=True))  # of an option that is given twice, the last counts
+        file = handed.pop("--config", None)  # what it sets counts least
+        return (settings_of(place / file) if file else {}) | handed
 
     run.place = tmp_path / "egs"
     return run
+
+
+def settings_of(path):
+    """What a file of settings sets, as options."""
+    lines = shlex.split(path.read_text(), comments=True)
+    return {f"--{name}": value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def section(path):
@@ -54,11 +64,11 @@ def section(path):
 
 # options of a recipe's own, and where they go
 OWN = {
-    ("wsj", "run.sh"): {"corpus": "--data_opts", "wsj0": "--data_opts", "wsj1": "--data_opts", "hours": "--data_opts"},
+    ("wsj", "run.sh"): {"wsj0": "--data_opts", "wsj1": "--data_opts", "hours": "--data_opts"},
     ("an4", "run.sh"): {"an4": "--data_opts", "dev_speakers": "--data_opts"},
     ("ptb", "run.sh"): {"data": "--train", "sentences": None, "held_out": None},
 }
-BESIDE = {"hours": ["--corpus", "mini"], "dev_speakers": ["--an4", "x"]}
+BESIDE = {"dev_speakers": ["--an4", "x"]}
 
 
 @pytest.mark.parametrize("recipe, script", WRAPPERS)
@@ -71,14 +81,14 @@ def test_every_option_is_handed_on(call, recipe, script):
         where = OWN.get((recipe, script), {}).get(name, f"--{name}")
         if where is None:
             continue  # of a text that is made at once
-        value = {"corpus": "wsj", "data": "ptb"}.get(name, f"the  {name}")
+        value = {"data": "ptb"}.get(name, f"the  {name}")
         if name == "data":
             (call.place / "ptb/ptb").mkdir()
             for part in ("train", "valid", "test"):
                 (call.place / f"ptb/ptb/ptb.{part}.txt").touch()
         handed = call(recipe, script, f"--{name}", value, *BESIDE.get(name, []), "--nj", "7")
         told = handed[where].replace("\\ ", " ")
-        assert value in told or (name == "corpus" and told == ""), (name, handed)
+        assert value in told, (name, handed)
         assert handed["--nj"] == "7"
         if where == f"--{name}":
             assert handed[where] == value
@@ -97,17 +107,15 @@ def test_the_defaults_of_each_corpus(call):
     assert [mini[f"--{name}"] for name in ("transcribed", "ctc_weight", "students", "tune_configs")] == [
         "0.6", "0.1", "refs extra_soft control", "conf/mini_tune.yaml",
     ]  # fmt: skip
-    assert [mini[f"--lm_{name}"] for name in ("vocab", "min_count", "teacher_seeds", "stored", "text_opts")] == [
-        "0", "1", "1 2", "all", "--apart --upper --sentences 3000",
-    ]  # fmt: skip
+    assert [mini[f"--lm_{name}"] for name in ("stored", "text_opts")] == ["all", "--apart --upper --sentences 3000"]
+    assert not {"--lm_vocab", "--lm_min_count", "--lm_teacher_seeds"} & set(mini)
     assert mini["--teacher_config"] == "conf/mini_teacher.yaml"
     wsj = call("wsj", "run.sh", "--wsj0", "a b", "--wsj1", "c")
-    assert wsj["--data_opts"] == r"--corpus wsj --wsj0 a\ b --wsj1 c" and wsj["--corpus_note"] == ""
-    assert [wsj[f"--{name}"] for name in ("transcribed", "ctc_weight", "students", "tune_configs")] == [
-        "1", "0.3", "refs nbest word_ctc", "",
-    ]  # fmt: skip
-    assert [wsj[f"--lm_{name}"] for name in ("vocab", "min_count", "teacher_seeds", "stored", "text_opts")] == [
-        "40000", "5", "17 31", "0", "--discs c",
+    assert wsj["--data_opts"] == r"--corpus wsj --wsj0 a\ b --wsj1 c " and "--corpus_note" not in wsj
+    assert wsj["--students"] == "refs nbest word_ctc"
+    assert not {"--transcribed", "--ctc_weight", "--tune_configs", "--lm_stored"} & set(wsj)  # as kd.sh has them
+    assert [wsj[f"--lm_{name}"] for name in ("vocab", "min_count", "teacher_seeds", "text_opts")] == [
+        "40000", "5", "17 31", "--discs c ",
     ]  # fmt: skip
     assert wsj["--teacher_config"] == "conf/wsj_rnn_teacher.yaml"
     assert wsj["--lm_student_config"] == "conf/wsj_lm_student.yaml" and wsj["--nlsyms"] == "data/nlsyms.txt"
@@ -115,12 +123,11 @@ def test_the_defaults_of_each_corpus(call):
     (call.place / "wsj/data").mkdir()
     (call.place / "wsj/data/corpus").write_text("wsj\n")
     later = call("wsj", "run.sh")
-    assert (later["--data_opts"], later["--teacher_config"]) == ("", "conf/wsj_rnn_teacher.yaml")
+    assert (later.get("--data_opts"), later["--teacher_config"]) == (None, "conf/wsj_rnn_teacher.yaml")
     assert call("wsj", "frames.sh")["--aligner"] == "exp/teacher_wsj_rnn_s1"
     (call.place / "wsj/data/corpus").write_text("mini\n")
     frames = call("wsj", "frames.sh")
     assert frames["--aligner"] == "exp/teacher_mini_s1" and "say nothing about WSJ" in frames["--corpus_note"]
-    assert "--corpus timit: expected mini or wsj" in call("wsj", "run.sh", "--corpus", "timit", status=1)
 
 
 def test_other_networks_are_not_tuned_with_a_recipe_s_own_configuration(call):
@@ -133,8 +140,8 @@ def test_other_networks_are_not_tuned_with_a_recipe_s_own_configuration(call):
 def test_one_directory_of_a_corpus_has_one_name(call):
     (call.place / "corpus").mkdir()
     for name in ("../corpus", "../corpus/", str(call.place / "corpus")):
-        assert call("an4", "run.sh", "--an4", name)["--data_opts"] == f"--an4 {call.place}/corpus --dev_speakers 8"
-    assert call("an4", "run.sh")["--data_opts"] == ""
+        assert call("an4", "run.sh", "--an4", name)["--data_opts"] == f"--an4 {call.place}/corpus --dev_speakers 8 "
+    assert "--data_opts" not in call("an4", "run.sh")
 
 
 def test_the_text_of_language_models(call):
@@ -154,7 +161,7 @@ def test_the_text_of_language_models(call):
         (["--main", "refs", "--others", ""], ("refs", "", "1 2 3")),
     ],
 )
-def test_the_grid_of_all_objectives(tmp_path, words, rows):
+def test_the_grid_of_all_student_recipes(tmp_path, words, rows):
     """Teachers and hypotheses of all rows first; main rows of all seeds, others of the first; a table of the main."""
     (tmp_path / "run.sh").write_text(SHOW)
     (tmp_path / "run.sh").chmod(0o755)
@@ -173,7 +180,7 @@ def test_the_grid_of_all_objectives(tmp_path, words, rows):
         del expected[2]
     assert calls == expected
     names = f"{main} {others}".split()
-    assert len(set(names)) == len(names) and all((UTILS / f"objectives/{name}.conf").exists() for name in names)
+    assert len(set(names)) == len(names) and all((UTILS / f"students/{name}.yaml").exists() for name in names)
 
 
 def test_the_grid_stops_where_a_run_fails(tmp_path):

@@ -6,12 +6,15 @@ read here so that a new one cannot be forgotten, is changed, and so is each inpu
 """
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from finished import MINE, objective
+from finished import MINE, student_recipe
 from stand_in import UTILS
+
+from kdasr.recipe.student import StudentRecipe
 
 ROOT = UTILS.parent
 OTHER = "made with other settings or inputs ("
@@ -59,6 +62,7 @@ KD = {
     "num_nodes": Same("2", SPEED),
     "seed": Anew("41", "3"),
     "seeds": Anew("41", "5"),
+    "dry_run": Apart("whether anything runs, in tests/recipe"),
     "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
     "early_students": Same("true", SPEED),
     "train_set": Anew("more", "2"),
@@ -122,6 +126,7 @@ LM = {
     "stop_stage": WHICH,
     "nj": Same("3", SPEED),
     "ngpu": Same("1", SPEED),
+    "dry_run": Apart("whether anything runs, in tests/recipe"),
     "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
     "train": Refuses("data/more_train.txt", "1 2 3"),
     "valid": Refuses("data/more_valid.txt", "2 3 4"),
@@ -148,6 +153,7 @@ FRAMES = {
     "stage": WHICH,
     "stop_stage": WHICH,
     "nj": Same("3", SPEED),
+    "dry_run": Apart("whether anything runs, in tests/recipe"),
     "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
     "train_set": Anew("more", "1"),
     "valid_set": Refuses("test", "2 4 5", "dump/frames/test is new"),
@@ -180,8 +186,9 @@ IMAGES = {
     "stage": WHICH,
     "stop_stage": WHICH,
     "nj": Same("3", SPEED),
+    "dry_run": Apart("whether anything runs, in tests/recipe"),
+    "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
     "mnist": Refuses("data/more", "1"),
-    "quick": Anew("true", "2"),
     "held_out": Refuses("402", "1"),
     "seeds": Anew("33", "2"),
     "sweep_seeds": Anew("33", "2"),
@@ -199,6 +206,7 @@ IMAGES = {
     "datadir": Anew("data/elsewhere", "1"),
     "expdir": Anew("exp/elsewhere", "2"),
     "results": Apart(TABLE),
+    "note": Apart(TABLE),
 }
 # What a call is told beside settings and inputs: of (verb or "*", option).
 UNSTAMPED = {
@@ -236,7 +244,7 @@ NESTED = ("data", "lm", "frames", "images")  # verbs of two words
 
 
 SCRIPTS = {"kd": KD, "lm": LM, "frames": FRAMES, "images": IMAGES}
-FILES = {name: UTILS / f"{name}.sh" for name in ("kd", "lm", "frames")} | {"images": ROOT / "egs/mnist/run.sh"}
+FILES = {name: UTILS / f"{name}.sh" for name in ("kd", "lm", "frames")} | {"images": ROOT / "egs/mnist/local/images.sh"}
 SETTINGS = [(name, option) for name, options in SCRIPTS.items() for option in options]
 
 
@@ -444,51 +452,51 @@ def restore(place, files):
             (place / file).write_text(text)
 
 
-SETTINGS_OF_OBJECTIVES = {  # another value, and what stage 5 says
+SETTINGS_OF_RECIPES = {  # another value, and what stage 5 says
     "label": ("other", ""),
-    "learn": ("control", "is gone"),
-    "beam": ("172", "_b172n161: missing; run stage 4"),
-    "nbest": ("162", "_b171n162: missing; run stage 4"),
-    "select": ("--select best --k 158", "now '--select best --k 158'"),
-    "kd": ("word_weight=0.57 ctc_word_weight=0.59", "now 'word_weight=0.57 ctc_word_weight=0.59'"),
-    "kept": ("161", "soft was '160 --ctc', now '161 --ctc'"),
-    "teachers": ("3", "ensemble3/nbest_train_sp_unlab0.5: missing; run stage 4"),
-    "targets": ("crossfit", "with targets=crossfit this is that one's"),
-    "init": ("crossfit", "exp/student_crossfit_s132 is new"),
-    "prune": ("--sparsity 0.63", "prune was '--sparsity 0.62', now '--sparsity 0.63'"),
+    "learns_from": ("all_references", "is gone"),
+    "baseline": (True, ""),
+    "oracle": (True, ""),
+    "beam": (172, "_b172n161: missing; run stage 4"),
+    "nbest": (162, "_b171n162: missing; run stage 4"),
+    "selection": ({"select": "best", "k": 158}, "now '--select best --k 158'"),
+    "distillation": ({"word_weight": 0.57, "ctc_word_weight": 0.59}, "now 'word_weight=0.57 ctc_word_weight=0.59'"),
+    "kept": (161, "soft was '160 --ctc', now '161 --ctc'"),
+    "teachers": (3, "ensemble3/nbest_train_sp_unlab0.5: missing; run stage 4"),
+    "targets_of": ("crossfit", "with targets_of crossfit this is that one's"),
+    "starts_from": ("crossfit", "exp/student_crossfit_s132 is new"),
+    "prune": ({"sparsity": 0.63}, "prune was '--sparsity 0.62', now '--sparsity 0.63'"),
     "config": ("teacher", "conf/teacher.yaml is new"),
 }
 
 
-def test_every_setting_of_an_objective_counts(kd_run):
-    known = re.search('^target_settings="(.*)"$', (UTILS / "kd_objectives.sh").read_text(), re.M)[1].split()
-    known += re.search('^objective_settings="(.*)"$', (UTILS / "kd_objectives.sh").read_text(), re.M)[1].split()
-    assert set(known) - {"${target_settings}"} == set(SETTINGS_OF_OBJECTIVES)
+def test_every_setting_of_a_student_recipe_counts(kd_run):
+    assert {one.name for one in fields(StudentRecipe)} - {"name", "file"} == set(SETTINGS_OF_RECIPES)
     try:
-        for name, (value, said) in SETTINGS_OF_OBJECTIVES.items():
-            objective(kd_run.place, {**MINE, name: value})
+        for name, (value, said) in SETTINGS_OF_RECIPES.items():
+            student_recipe(kd_run.place, {**MINE, name: value})
             status, output, calls = kd_run.only("5")
             assert calls == [] and said in output and status == int(bool(said)), (name, output)
     finally:
-        objective(kd_run.place, MINE)
+        student_recipe(kd_run.place, MINE)
 
 
 def test_references_of_other_audio_are_other_targets(kd_run):
     """Soft targets along the references of the transcribed audio, and then of all of it."""
-    mine = {**MINE, "learn": "refs", "teachers": "1", "init": "", "prune": "", "select": ""}
+    mine = {**MINE, "learns_from": "references", "teachers": 1, "starts_from": "", "prune": {}, "selection": {}}
     targets = kd_run.place / "exp/teacher_s31/targets_mine/.done"
     before = targets.read_text()
     try:
-        objective(kd_run.place, mine)
+        student_recipe(kd_run.place, mine)
         targets.unlink()
         kd_run.only("5", FAIL="train*")
         assert targets.read_text() != before
-        objective(kd_run.place, {**mine, "learn": "control"})
+        student_recipe(kd_run.place, {**mine, "learns_from": "all_references"})
         status, output, calls = kd_run.only("5")
         assert (status, calls) == (1, []) and "dump/fbank/train_sp is new; dump/fbank/train_sp_lab0.5 is gone" in output
     finally:
         targets.write_text(before)
-        objective(kd_run.place, MINE)
+        student_recipe(kd_run.place, MINE)
 
 
 def test_the_table_shows_what_is_new(kd_run):

@@ -1,0 +1,382 @@
+"""Carry out the steps of a plan: one run at a time, what is done is not done again, processes side by side."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from kdasr.errors import UserError
+from kdasr.files import atomic_write
+from kdasr.recipe.step import Command, On, Step, finished, full, is_done, mark_done, pasted, record
+from kdasr.recipe.work import Work
+
+LOCK_WAIT = 30.0  # seconds that the jobs of a killed run have to end
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+
+
+class Failed(Exception):
+    """A step has failed; what it was is said already, or in its log."""
+
+
+class Stopped(Exception):
+    """A signal has come; its argument is the exit status."""
+
+
+def log(said: str, about: str = "") -> None:
+    """A line with the time, as Kaldi's scripts write it."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({about or 'run'}) {said}", flush=True)
+
+
+def refuse(said: str, about: str = "") -> None:
+    """The line of an error."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({about or 'run'}) ERROR: {said}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def only_run(expdir: str) -> Iterator[int]:
+    """One run at a time in a directory of results; gives the number of the lock's file, which its jobs keep open.
+
+    The lock is the kernel's; run.py, which closes other files, has its jobs hold it as long as they live.
+
+    Raises:
+        UserError: another run works there.
+    """
+    Path(expdir).mkdir(parents=True, exist_ok=True)
+    place = Path(expdir) / ".lock"
+    lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    if not locked(lock):
+        process, _, host = place.read_text().strip().partition(" ")
+        alive = process and Path(f"/proc/{process}").is_dir()
+        if host != os.uname().nodename or not process or alive:
+            raise UserError(
+                f"{expdir}: another run works here (process {process or 'unknown'} on {host or 'an unknown host'}); "
+                f"wait for it, end it with kill {process}, or give this one another --expdir"
+            )
+        log(f"{expdir}: the jobs of a killed run (process {process}) are ending, waiting up to {LOCK_WAIT:.0f} s")
+        until = time.monotonic() + LOCK_WAIT
+        while not locked(lock):
+            if time.monotonic() > until:
+                raise UserError(
+                    f"{expdir}: jobs of a killed run (process {process}) still work here; "
+                    "end them (ps -ef | grep kdasr)"
+                )
+            time.sleep(0.1)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()} {os.uname().nodename}\n".encode())
+    os.set_inheritable(lock, True)
+    yield lock
+
+
+def locked(lock: int) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Processes:
+    """The commands that run, so that a signal ends them."""
+
+    def __init__(self, programs: Mapping[On, tuple[str, ...]], lock: int) -> None:
+        self.programs, self.lock = programs, lock
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.guard = threading.Lock()
+        self.ending = False
+
+    def run(self, command: Command) -> int:
+        """Run one command to its end; its status."""
+        fresh = f"{command.log}.tmp" if command.on == "here" and command.log else ""
+        stream = open(fresh, "wb") if fresh else None  # noqa: SIM115
+        with self.guard:
+            if self.ending:
+                return 143
+            process = subprocess.Popen(full(command, self.programs), stdout=stream, pass_fds=(self.lock,))
+            self.running.add(process)
+        try:
+            status = process.wait()
+        finally:
+            with self.guard:
+                self.running.discard(process)
+            if stream:
+                stream.close()
+        if fresh and status == 0:
+            os.replace(fresh, command.log)
+        return status if status >= 0 else 128 - status
+
+    def end(self) -> None:
+        """End what runs, and wait until it is gone; run.py ends with it what it has started."""
+        with self.guard:
+            self.ending = True
+            left = list(self.running)
+            for process in left:
+                process.terminate()
+        for process in left:
+            process.wait()
+
+
+class Run:
+    """A run of some stages."""
+
+    def __init__(self, work: Work, processes: Processes) -> None:
+        self.of, self.processes = work, processes
+        self.stage = work.stages[0]
+        self.ended: queue.Queue[tuple[Step, bool]] = queue.Queue()
+        self.under_way: list[Step] = []
+        self.failed = False
+        # steps of later stages that run beside, one after the other: those that wait, and the one under way
+        self.early: list[Step] = []
+        self.lane: Step | None = None
+        self.early_failed = False
+        self.lost: list[Step] = []  # those that failed, or were not begun, in the stage under way
+
+    def stages(self) -> None:
+        """Run them all."""
+        for number in self.of.stages:
+            self.stage = number
+            self.one_stage()
+        self.finish_early()
+
+    def one_stage(self) -> None:
+        """Run one: what it needs first, then its steps."""
+        name = self.of.name(self.stage)
+        log(f"stage {self.stage} ({name}): {self.of.about(self.stage)}", name)
+        todo = self.of.steps(self.stage)
+        every = todo
+        outs = {out for step in todo for out in (step.out, *step.also)}
+        self.lost = []
+        for step in todo:
+            for number, path in step.needs:
+                if path not in outs:
+                    need(self.of, number, path)
+        if self.of.early and self.of.early_after in outs:
+            first = [step for step in todo if step.out == self.of.early_after]
+            self.pool(first)
+            todo = [step for step in todo if step not in first]
+            if not self.failed:
+                self.early = self.of.early()
+                self.next_early()
+        begun = {step.out for step in (*self.early, *([self.lane] if self.lane else []))}
+        todo = [step for step in todo if step.out not in begun]
+        if self.stage in self.of.counted:
+            before = len(todo)
+            todo = [step for step in todo if not is_done(step)]
+            log(f"{before - len(todo)} of {before} were done already", name)
+        self.pool(todo)
+        if begun & outs:  # they belong to this stage
+            self.finish_early()
+        if self.failed:
+            raise Failed
+        for step in every:
+            if step.shows:
+                print(Path(step.shows).read_text(), end="", flush=True)
+
+    def pool(self, todo: Sequence[Step]) -> None:
+        """Run steps side by side, each when those that it depends on are done; after a failure none is begun."""
+        waiting = list(todo)
+        while waiting or [step for step in self.under_way if step is not self.lane]:
+            step = None if self.failed else self.next_of(waiting)
+            if step is not None:
+                waiting.remove(step)
+                self.begin(step)
+            elif not self.under_way or (self.failed and all(one is self.lane for one in self.under_way)):
+                break
+            else:
+                self.wait()
+
+    def next_of(self, waiting: Sequence[Step]) -> Step | None:
+        """The first step that can begin now."""
+        free = self.of.nj - len(self.under_way)
+        unfinished = [step for step in (*waiting, *self.under_way, *self.early, *self.lost) if not step.always]
+        for step in waiting:
+            if any(depends(step, other) for other in unfinished if other is not step):
+                continue
+            others = [one for one in self.under_way if one is not self.lane]
+            if (step.wide or step.always) and others:
+                return None
+            return step if free > 0 or (step.wide and not others) else None
+        return None
+
+    def begin(self, step: Step) -> None:
+        """Begin a step, unless it is done."""
+        name = self.of.name(step.stage)
+        try:
+            done = is_done(step)
+        except UserError as error:
+            refuse(str(error), name)
+            self.failed = True
+            return
+        if done:
+            if not step.quiet:
+                log(f"{', '.join((step.out, *step.also)) if len(step.also) == 1 else step.out}: done already", name)
+            return
+        if step.says:
+            log(step.says, name)
+        self.under_way.append(step)
+        threading.Thread(target=self.work, args=(step,), daemon=True).start()
+
+    def work(self, step: Step) -> None:
+        """A step's commands, one after the other."""
+        well = False
+        try:
+            for command in step.commands:
+                if self.processes.run(command) != 0:
+                    return
+                tell(command)
+            if not step.always:
+                mark_done(step)
+            well = True
+        except OSError as error:
+            refuse(f"{step.out}: {error.strerror} ({error.filename})", self.of.name(step.stage))
+        finally:
+            self.ended.put((step, well))
+
+    def wait(self) -> None:
+        """Wait until a step has ended."""
+        step, well = self.ended.get()
+        self.under_way.remove(step)
+        if step is self.lane:
+            self.lane = None
+            if well:
+                self.next_early()
+            else:
+                self.early, self.lost = [], [step, *self.early]
+                self.early_failed = True
+        elif not well:
+            self.failed = True
+
+    def next_early(self) -> None:
+        """Begin the next of them."""
+        while self.early and self.lane is None and not self.failed:
+            step = self.early.pop(0)
+            before = len(self.under_way)
+            self.begin(step)
+            if len(self.under_way) > before:
+                self.lane = step
+
+    def finish_early(self) -> None:
+        """Wait for them."""
+        if self.lane:
+            log(f"waiting for what was begun beside another stage: {self.lane.out}")
+        while self.lane:
+            self.wait()
+        if self.early_failed:
+            raise Failed
+
+
+def depends(step: Step, other: Step) -> bool:
+    """Whether a step reads what another makes: a directory that it finishes, or a file in there."""
+    reads = (*step.inputs, *(path for _, path in step.needs))
+    return any(f"{path}/".startswith(f"{out}/") for path in reads for out in (other.out, *other.also))
+
+
+def need(work: Work, number: int, path: str) -> None:
+    """UserError where what an earlier stage makes is not there, or not finished."""
+    remedy = f"run stage {number} ({work.name(number)}) first: {work.program} --stage {number}"
+    if not Path(path).exists():
+        raise UserError(f"{path}: missing; {remedy}")
+    if not finished(path):
+        raise UserError(f"{path}: not finished; {remedy} (or touch {path}/.done if it was made in another way)")
+
+
+def tell(command: Command) -> None:
+    """Print what a command has said, if it is meant to be seen."""
+    if not command.tell:
+        return
+    lines = [line for line in Path(command.log).read_text(errors="replace").splitlines() if not line.startswith("#")]
+    for line in lines if command.tell == "all" else lines[-1:]:
+        print(f"  {line}", flush=True)
+
+
+def written(work: Work, programs: Mapping[On, tuple[str, ...]]) -> str:
+    """The work as a text: steps, what they depend on, and commands that can be pasted into a shell."""
+    lines = [f"# {work.command}", f"# to paste these commands: cd {shlex.quote(str(Path.cwd()))} && . ./path.sh"]
+    for stage in work.stages:
+        lines += ["", f"# stage {stage} ({work.name(stage)}): {work.about(stage)}"]
+        try:
+            todo = work.steps(stage)
+        except UserError as error:
+            lines.append(f"# not known yet: {error}")
+            continue
+        for step in todo:
+            try:
+                state = "done" if is_done(step) else "to do"
+            except UserError:
+                state = "made with other settings or inputs"
+            lines += ["", f"# {' '.join((step.out, *step.also))} ({state})"]
+            lines += [f"#   {line}" for line in record(step).splitlines()[1:]]
+            lines += [pasted(command, programs) for command in step.commands]
+    return "\n".join(lines) + "\n"
+
+
+def write_plan(work: Work, programs: Mapping[On, tuple[str, ...]]) -> None:
+    """Write EXPDIR/plan.txt, if it says something else now."""
+    place, text = Path(work.expdir) / "plan.txt", written(work, programs)
+    if not place.is_file() or place.read_text() != text:
+        with atomic_write(place) as stream:
+            stream.write(text)
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """A signal that ends a run raises Stopped; those that were ignored stay so."""
+    came: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise Stopped(STATUS[signal.Signals(number)])
+
+    for number in STATUS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+    yield
+
+
+def execute(work: Work, programs: Mapping[On, tuple[str, ...]]) -> int:
+    """Run the stages; the exit status."""
+    began = time.monotonic()
+    with signals(), only_run(work.expdir) as lock:
+        os.environ |= {"KDASR_RECIPE_PID": str(os.getpid()), "KDASR_LOCK_FD": str(lock)}
+        if sys.stdout.isatty() or Path("/dev/stdout").is_fifo():
+            # trainings say here, epoch by epoch, how they are doing; a file would be written twice
+            os.environ["KDASR_PROGRESS"] = f"/proc/{os.getpid()}/fd/{os.dup(1)}"
+        log(work.command)
+        write_plan(work, programs)
+        processes = Processes(programs, lock)
+        run = Run(work, processes)
+        status, said = 0, False
+        try:
+            run.stages()
+        except Failed:
+            status = 1
+        except UserError as error:
+            status, said = 1, True
+            refuse(str(error), work.name(run.stage))
+        except Stopped as stopped:
+            status = stopped.args[0]
+        finally:
+            processes.end()
+        if status and not said:
+            name = work.name(run.stage)
+            refuse(
+                f"stopped in stage {run.stage} ({name}), status {status}; what is finished stays, and "
+                f"{work.program} --stage {run.stage} with the same options goes on",
+                name,
+            )
+        if not status:
+            write_plan(work, programs)  # where everything is done now
+            log(f"finished, {time.monotonic() - began:.0f} s")
+        return status

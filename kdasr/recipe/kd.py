@@ -1,0 +1,78 @@
+"""What utils/kd.sh runs, stage by stage.
+
+| stage | function | steps |
+|---|---|---|
+| 1 data | `stages.data` | the corpus |
+| 2 feats | `stages.feats` | each set; the split into transcribed and untranscribed audio; folds |
+| 3 teacher | `stages.teacher` | tokens; the teachers |
+| 4 nbest | `stages.nbest` | an archive for each set and search |
+| 5 student | `students.student` | targets; pruned models; students |
+| 6 decode | `stages.decode` | each model, tag and set; perplexities |
+| 7 score | `stages.score` | words and characters |
+| 8 lm | `lm.models` | text, vocabulary, language models, perplexities |
+| 9 rescore | `lm.rescore` | lists, ranked by each of them |
+| 10 report | `stages.report` | the table and the page |
+"""
+
+from __future__ import annotations
+
+from kdasr.recipe import lm, stages, students
+from kdasr.recipe.kd_options import STAGES, Options
+from kdasr.recipe.plan import Plan, make_plan
+from kdasr.recipe.work import Work
+
+FUNCTIONS = (
+    *(stages.data, stages.feats, stages.teacher, stages.nbest, students.student, stages.decode, stages.score),
+    *(lm.models, lm.rescore, stages.report),
+)
+
+
+def work(options: Options, command: str) -> Work:
+    """What utils/kd.sh runs.
+
+    Args:
+        options: its options.
+        command: as the user wrote it.
+
+    Raises:
+        UserError: as `make_plan`.
+    """
+    plan = make_plan(options, command)
+    beside = options.early_students and not options.ngpu and options.nj >= 2 and not options.teacher_dir
+    return Work(
+        names=STAGES,
+        stages=options.stages,
+        steps=lambda stage: list(FUNCTIONS[stage - 1](plan)),
+        about=lambda stage: about(plan, stage),
+        expdir=options.expdir,
+        nj=options.nj,
+        command=command,
+        counted=(6, 7),
+        # students that need no teacher are trained beside it, when there are tokens
+        early=(lambda: [step for step in students.student(plan) if step.before_teacher]) if beside else None,
+        early_after=plan.layout.tokens,
+    )
+
+
+def about(plan: Plan, stage: int) -> str:
+    """What a stage reads and writes, in a few words."""
+    at, given = plan.layout, plan.options
+    archives = " ".join(one.out for one in plan.archives)
+    teachers, students = " ".join(plan.teachers), " ".join(plan.student_dirs)
+    sets = ",".join((given.train_set, *at.other_sets))
+    lms = f"{given.expdir}/lm"
+    reads, writes = (
+        ("the corpus", f"{given.datadir}/{{{sets}}}"),
+        (given.datadir, at.feats),
+        (f"{at.labelled}, {at.feats}/{given.valid_set}", f"{at.tokens}, {teachers}"),
+        (", ".join(one for one in (at.teacher, at.labelled, at.unlabelled) if one), archives),
+        (f"{at.labelled}, {at.train_all}, {archives}", students),
+        (f"{teachers} {students}", f"{given.expdir}/*/decode_*/{{{','.join(given.test_sets)}}}"),
+        (f"{given.expdir}/*/decode_*/*/text", "score_wer, score_cer beside them"),
+        ("text of the recipe, or transcripts", f"{given.dumpdir}/lm, {lms}"),
+        (f"{lms}, {' '.join(given.test_sets)}", f"{lms}/*/rescore_*, {given.lm_results}"),
+        (f"{given.expdir}/*/decode_*/*/score_*", f"{given.results} {given.expdir}/report.html"),
+    )[stage - 1]
+    left = ", ".join(plan.left_out)
+    more = f" (all audio is transcribed: without {left}, which learn from the rest)" if left and stage == 5 else ""
+    return f"reads {reads}, writes {writes}{more}"

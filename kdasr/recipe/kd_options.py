@@ -1,0 +1,116 @@
+"""The options of utils/kd.sh, which explains them and has their defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kdasr.errors import UserError
+from kdasr.recipe.options import option, parse, stage_range
+
+STAGES = ("data", "feats", "teacher", "nbest", "student", "decode", "score", "lm", "rescore", "report")
+
+
+@dataclass(frozen=True)
+class Options:
+    """As utils/kd.sh explains them. Lists of names, and options of commands, are split into words."""
+
+    stage: str
+    stop_stage: str
+    nj: int = option(least=1)
+    ngpu: int
+    num_nodes: int = option(least=1)
+    seed: int
+    seeds: tuple[str, ...]
+    submit: str = option(choices=("", "slurm"))
+    early_students: bool
+    train_set: str
+    valid_set: str
+    test_sets: tuple[str, ...]
+    data_opts: tuple[str, ...] = option(quoted=True)
+    transcribed: str  # as it was written: directories are called after it
+    split_seed: int
+    feats_type: str = option(choices=("fbank", "spectrogram"))
+    speed: str
+    min_duration: str
+    cmvn: str
+    token_type: str = option(choices=("char", "unigram", "bpe"))
+    vocab: int = option(least=1)
+    nlsyms: str
+    teacher_config: str
+    teacher_dir: str
+    student_configs: tuple[str, ...]
+    tune_configs: tuple[str, ...]
+    students: tuple[str, ...]
+    folds: int = option(least=2)
+    train_opts: tuple[str, ...] = option(quoted=True)
+    target_opts: tuple[str, ...] = option(quoted=True)
+    gpu_inference: bool
+    nbest: int = option(least=1)
+    beam: int = option(least=1)
+    ctc_weight: str
+    nbest_opts: tuple[str, ...] = option(quoted=True)
+    decode_tags: tuple[str, ...]
+    decode_opts: tuple[str, ...] = option(quoted=True)
+    score_opts: tuple[str, ...] = option(quoted=True)
+    ppl: bool
+    decode_nj: int = option(least=1)
+    lm: bool
+    lm_text_opts: tuple[str, ...] = option(quoted=True)
+    lm_vocab: int
+    lm_min_count: int = option(least=1)
+    lm_teacher_config: str
+    lm_student_config: str
+    lm_teacher_seeds: tuple[str, ...]
+    lm_seeds: tuple[str, ...]
+    lm_objectives: tuple[str, ...]
+    lm_ce_opts: tuple[str, ...]
+    lm_opts: tuple[str, ...]
+    lm_stored: str
+    rescore: tuple[str, ...]
+    rescore_beam: int = option(least=1)
+    rescore_opts: tuple[str, ...] = option(quoted=True)
+    lm_results: str
+    datadir: str
+    dumpdir: str
+    expdir: str
+    results: str
+    figures: str
+    tag: str
+    note: str
+    corpus_note: str
+
+    @property
+    def stages(self) -> list[int]:
+        """Numbers of the stages that run.
+
+        Language models take minutes that a first look at a recipe need not wait for: 8 and 9 run when they are asked
+        for, by --lm or as the first or last stage.
+        """
+        asked = stage_range(STAGES, self.stage, self.stop_stage)
+        with_lm = self.lm or {asked[0], asked[-1]} & {8, 9}
+        return [number for number in asked if with_lm or number not in (8, 9)]
+
+
+def read_options(given: Sequence[str]) -> Options:
+    """Options from `name=value` words.
+
+    Raises:
+        UserError: a value that is out of range, or that nothing knows; values that do not go together.
+    """
+    options = parse(Options, given)
+    stage_range(STAGES, options.stage, options.stop_stage)
+    if not re.fullmatch(r"(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)", options.transcribed):
+        raise UserError(f"--transcribed {options.transcribed}: expected a share above 0 and up to 1, as in 0.5")
+    for tag in options.decode_tags:
+        if not re.fullmatch("greedy|beam([1-9][0-9]*)?", tag):
+            raise UserError(f"--decode_tags {tag}: expected some of greedy, beam, and beam20 or another number")
+    if not options.student_configs:
+        raise UserError("--student_configs: expected the configuration of the students")
+    if options.tune_configs and len(options.tune_configs) != len(options.student_configs):
+        raise UserError(
+            f"--tune_configs {' '.join(options.tune_configs)}: expected one for each of --student_configs "
+            f"{' '.join(options.student_configs)}"
+        )
+    return options

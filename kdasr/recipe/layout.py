@@ -1,0 +1,126 @@
+"""Which directory holds what: names that follow from the options of utils/kd.sh."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+
+from kdasr.recipe.kd_options import Options
+from kdasr.recipe.student import StudentRecipe
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The directories of a run."""
+
+    options: Options
+
+    @property
+    def feats(self) -> str:
+        """Features of all sets."""
+        return f"{self.options.dumpdir}/{self.options.feats_type}"
+
+    @property
+    def train_all(self) -> str:
+        """Features of the training set."""
+        return f"{self.feats}/{self.options.train_set}{'_sp' if self.options.speed else ''}"
+
+    @property
+    def all_transcribed(self) -> bool:
+        """Whether no audio counts as untranscribed."""
+        return self.options.transcribed.startswith("1")
+
+    @property
+    def labelled(self) -> str:
+        """The part of it that counts as transcribed."""
+        return self.train_all if self.all_transcribed else f"{self.train_all}_lab{self.options.transcribed}"
+
+    @property
+    def unlabelled(self) -> str:
+        """The rest; empty where all counts as transcribed."""
+        return "" if self.all_transcribed else f"{self.train_all}_unlab{self.options.transcribed}"
+
+    @property
+    def folds(self) -> str:
+        """Parts of the transcribed audio, for cross-fitting."""
+        return f"{self.labelled}_folds{self.options.folds}"
+
+    @property
+    def tokens(self) -> str:
+        """The token list that teacher and students share."""
+        given = self.options
+        if given.teacher_dir:
+            return f"{given.dumpdir}/tokens/of_{PurePath(given.teacher_dir).name}"
+        size = "" if given.token_type == "char" else str(given.vocab)
+        # its record names the set that its text was taken from
+        kind = "" if given.feats_type == "fbank" else f"_{given.feats_type}"
+        return f"{given.dumpdir}/tokens/{given.token_type}{size}{kind}"
+
+    @property
+    def _tag(self) -> str:
+        return f"_{self.options.tag}" if self.options.tag else ""
+
+    @cached_property
+    def teacher(self) -> str:
+        """The recipe's teacher."""
+        return self.teacher_of(self.options.seed)
+
+    def teacher_of(self, seed: int) -> str:
+        """The teacher of a seed; a finished model that is given has no other."""
+        if self.options.teacher_dir:
+            return f"{self.options.expdir}/teacher_{PurePath(self.options.teacher_dir).name}{self._tag}"
+        return f"{self._teacher_base}_s{seed}"
+
+    @property
+    def _teacher_base(self) -> str:
+        return f"{self.options.expdir}/teacher{network(self.options.teacher_config, 'teacher')}{self._tag}"
+
+    def ensemble(self, teachers: int) -> list[str]:
+        """The teachers that search and are asked together, the recipe's first."""
+        return [self.teacher, *(self.teacher_of(self.options.seed + number) for number in range(1, teachers))]
+
+    def fold_teacher(self, number: int) -> str:
+        """The teacher that did not hear a fold."""
+        return f"{self._teacher_base}_fold{number}of{self.options.folds}_s{self.options.seed}"
+
+    def student(self, recipe: StudentRecipe, config: str, seed: str) -> str:
+        """A student's model directory."""
+        return f"{self.options.expdir}/student{network(config, 'student')}_{recipe.name}{self._tag}_s{seed}"
+
+    def targets(self, recipe: StudentRecipe) -> str:
+        """What a student learns from; empty for references alone."""
+        owner = PurePath(recipe.targets_of).stem if recipe.targets_of else recipe.name
+        return f"{self.teacher}/targets_{owner}" if recipe.own_targets else ""
+
+    def train_set(self, recipe: StudentRecipe) -> str:
+        """The features that a student trains on."""
+        return self.train_all if recipe.needs_the_rest else self.labelled
+
+    @property
+    def other_sets(self) -> list[str]:
+        """The validation set and the test sets, each once."""
+        return list(dict.fromkeys([self.options.valid_set, *self.options.test_sets]))
+
+
+def network(config: str, role: str) -> str:
+    """What a configuration's name adds to its role, as directories have it.
+
+    conf/mini_teacher.yaml: _mini; conf/teacher.yaml: nothing; a folder of conf/ counts, too:
+    conf/munim2018/student_mid.yaml: _munim2018_mid.
+    """
+    path = PurePath(config)
+    name = path.name.removesuffix(".yaml").removesuffix(role).removesuffix("_")
+    folder = re.search(r"(?:^|/)conf/([^/]+)/[^/]+$", config)
+    if folder:
+        name = name.removeprefix(f"{role}_")
+    return (f"_{folder.group(1)}" if folder else "") + (f"_{name}" if name else "")
+
+
+def network_label(student_config: str, teacher_config: str) -> str:
+    """What tables call a student's network: what its configuration's name has that the teacher's has not."""
+    name, of_teacher = network(student_config, "student"), network(teacher_config, "teacher")
+    if f"{name}_".startswith(f"{of_teacher}_"):
+        name = name.removeprefix(of_teacher)
+    return name.removeprefix("_")

@@ -1,0 +1,170 @@
+"""What the main recipe is made of: student recipes, models, archives, and how they hang together. No steps yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from kdasr.errors import UserError
+from kdasr.recipe.kd_options import Options
+from kdasr.recipe.layout import Layout
+from kdasr.recipe.step import On
+from kdasr.recipe.student import TEACHER, StudentRecipe, read
+from kdasr.recipe.tree import has_text
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An N-best archive that students learn from."""
+
+    out: str
+    data: str
+    models: tuple[str, ...]
+    beam: int
+    nbest: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of, but for its steps."""
+
+    options: Options
+    layout: Layout
+    students: tuple[StudentRecipe, ...]  # in order: what another goes on from stands before it
+    left_out: tuple[str, ...]  # recipes that need untranscribed audio, where there is none
+    command: str = ""  # as the user wrote it
+
+    @property
+    def teachers(self) -> list[str]:
+        """Model directories of the teachers that are decoded, the recipe's first."""
+        return self.layout.ensemble(max((one.teachers for one in self.students), default=1))
+
+    @property
+    def student_dirs(self) -> list[str]:
+        """Model directories of the students."""
+        return [out for one in self.students for config in self.configs(one) for out in self.dirs(one, config)]
+
+    def configs(self, recipe: StudentRecipe) -> tuple[str, ...]:
+        """The configurations that a recipe has students of; of the teacher's own network there is one."""
+        every = self.options.student_configs
+        return every[:1] if recipe.whose_config == "teacher" else every
+
+    def dirs(self, recipe: StudentRecipe, config: str) -> list[str]:
+        """Its students of one configuration, a seed each."""
+        return [self.layout.student(recipe, config, seed) for seed in self.options.seeds]
+
+    @property
+    def archives(self) -> list[Archive]:
+        """What the students' hypotheses are taken from, each once."""
+        return list({one.out: one for recipe in self.students for one in self.archives_of(recipe)}.values())
+
+    def archives_of(self, recipe: StudentRecipe) -> list[Archive]:
+        """Those of one recipe."""
+        at = self.layout
+        beam, best = recipe.beam or self.options.beam, recipe.nbest or self.options.nbest
+        search = "" if (beam, best) == (self.options.beam, self.options.nbest) else f"_b{beam}n{best}"
+        models = tuple(at.ensemble(recipe.teachers))
+        place = at.teacher + (f"/ensemble{recipe.teachers}" if recipe.teachers > 1 else "")
+        if recipe.learns_from == "crossfit":
+            return [
+                Archive(f"{one}/nbest_fold{n}{search}", f"{at.folds}/fold{n}", (one,), beam, best)
+                for n in range(1, self.options.folds + 1)
+                for one in [at.fold_teacher(n)]
+            ]
+        data = {"hypotheses": at.labelled, "pseudo_labels": at.unlabelled}.get(recipe.learns_from)
+        return [Archive(f"{place}/nbest_{PurePath(data).name}{search}", data, models, beam, best)] if data else []
+
+    @property
+    def crossfits(self) -> bool:
+        """Whether anybody learns from cross-fitted hypotheses."""
+        return any(one.learns_from == "crossfit" for one in self.students)
+
+    @property
+    def nlsyms(self) -> tuple[str, ...]:
+        """--nlsyms FILE, where the file says something."""
+        return ("--nlsyms", self.options.nlsyms) if has_text(self.options.nlsyms) else ()
+
+    @property
+    def on_gpu(self) -> tuple[On, tuple[str, ...], tuple[str, ...]]:
+        """For search: what runs it, the program's options, and the command's."""
+        return ("cuda", ("--gpu", "1"), ("--ngpu", "1")) if self.options.gpu_inference else ("decode", (), ())
+
+
+def make_plan(options: Options, command: str = "") -> Plan:
+    """Read the student recipes and check that they fit the options and each other.
+
+    Args:
+        options: those of utils/kd.sh.
+        command: as the user wrote it, for the table.
+
+    Raises:
+        UserError: a recipe that is not there or does not fit.
+    """
+    layout = Layout(options)
+    chosen: dict[str, StudentRecipe] = {}  # by file
+    left_out: list[str] = []
+    # all names first: a misspelt one is told before anything else
+    asked = [read(name) for name in options.students]
+    for recipe in asked:
+        if recipe.needs_the_rest and layout.all_transcribed:
+            left_out.append(recipe.name)
+        else:
+            add(recipe, chosen, options, layout)
+    students = tuple(chosen.values())
+    if not students and left_out:
+        raise UserError(
+            f"--students {' '.join(options.students)}: all audio is transcribed; with --transcribed 0.5, half of it is "
+            "taken as untranscribed"
+        )
+    plan = Plan(options, layout, students, tuple(left_out), command)
+    must_differ([one.file for one in students])
+    must_differ(list(dict.fromkeys(one.targets_of or one.file for one in students)))
+    written = [out for out in plan.student_dirs if plan.student_dirs.count(out) > 1]
+    if written:
+        raise UserError(
+            f"{written[0]}: two students would be written there; --student_configs, by name, and --seeds have to differ"
+        )
+    return plan
+
+
+def add(recipe: StudentRecipe, chosen: dict[str, StudentRecipe], options: Options, layout: Layout) -> None:
+    """A recipe behind the one that it goes on from, into `chosen`."""
+    before: list[StudentRecipe] = []
+    while recipe.file not in chosen:
+        check_fit(recipe, options, layout)
+        if recipe.file in [one.file for one in before]:
+            raise UserError(f"{recipe.file}: starts_from {recipe.starts_from}: goes on from itself in the end")
+        before.append(recipe)
+        if recipe.starts_from in ("", TEACHER):
+            break
+        recipe = read(recipe.starts_from)
+    chosen |= {one.file: one for one in reversed(before)}
+
+
+def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
+    """UserError where a recipe asks for what the options do not give."""
+    if recipe.needs_the_rest and layout.all_transcribed:
+        raise UserError(
+            f"{recipe.file}: learns_from {recipe.learns_from}: all audio is transcribed; with --transcribed 0.5, half "
+            "of it is taken as untranscribed"
+        )
+    if options.teacher_dir and recipe.whose_config == "teacher":
+        raise UserError(
+            f"{recipe.file}: config teacher: --teacher_dir's network may have no configuration here; leave this "
+            "recipe out"
+        )
+    if options.teacher_dir and recipe.teachers > 1:
+        raise UserError(f"{recipe.file}: teachers {recipe.teachers}: --teacher_dir names one; leave this recipe out")
+
+
+def must_differ(files: Sequence[str]) -> None:
+    """UserError where two files of recipes have one name."""
+    names: dict[str, str] = {}
+    for file in files:
+        other = names.setdefault(PurePath(file).stem, file)
+        if other != file:
+            raise UserError(
+                f"{file} and {other} are different student recipes and would share their directories; "
+                "rename the file of one"
+            )

@@ -1,0 +1,325 @@
+"""Stages of the main recipe, a function each: data, features, teacher, N-best, decoding, scores, report.
+
+What they give is an order in which the steps can be done; pure, but for a look at the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from kdasr.errors import UserError
+from kdasr.recipe.plan import Plan
+from kdasr.recipe.step import DONE, Command, On, Step
+from kdasr.recipe.tree import found, has_text, need_config
+
+
+def data(plan: Plan) -> Iterator[Step]:
+    """Stage 1."""
+    given = plan.options
+    words = ("local/data.sh", "--datadir", given.datadir, "--nj", str(given.nj), *given.data_opts)
+    settings = {"data_opts": " ".join(given.data_opts)}
+    command = Command(words, f"{given.datadir}/log/data.log")
+    # without options for the corpus, what is there is taken
+    yield Step(1, given.datadir, (command,), settings, (), taken=not given.data_opts)
+
+
+def feats(plan: Plan) -> Iterator[Step]:
+    """Stage 2."""
+    given, at = plan.options, plan.layout
+    yield extract(plan, given.train_set, at.train_all, given.speed)
+    for name in at.other_sets:
+        yield extract(plan, name, f"{at.feats}/{name}")
+    if at.unlabelled:
+        words = ("kdasr", "data", "holdout", "--transcribed", given.transcribed, "--seed", str(given.split_seed))
+        words += (at.train_all, "--labelled", at.labelled, "--unlabelled", at.unlabelled)
+        yield Step(
+            2,
+            at.labelled,
+            (Command(words, f"{at.feats}/log/holdout.log"),),
+            {"transcribed": given.transcribed, "seed": str(given.split_seed)},
+            (at.train_all,),
+            f"{at.train_all}: {given.transcribed} of it into {at.labelled}, the rest without text into {at.unlabelled}",
+            also=(at.unlabelled,),
+        )
+    if plan.crossfits:
+        words = ("kdasr", "data", "folds", at.labelled, "--folds", str(given.folds), "--out", at.folds)
+        yield Step(
+            2,
+            at.folds,
+            (Command(words, f"{at.feats}/log/folds.log"),),
+            {"folds": str(given.folds)},
+            (at.labelled,),
+            f"{at.labelled}: {given.folds} parts of it into {at.folds}, for teachers that have not heard what "
+            "they decode",
+            also=tuple(f"{at.folds}/{part}{n}" for n in range(1, given.folds + 1) for part in ("fold", "rest")),
+        )
+
+
+def extract(plan: Plan, name: str, out: str, speed: str = "") -> Step:
+    """Features of a set."""
+    given = plan.options
+    source = f"{given.datadir}/{name}"
+    words = ["kdasr", "feats", "--data", source, "--out", out, "--cmvn", given.cmvn]
+    settings = {"cmvn": given.cmvn, "speed": speed}
+    if speed:
+        words += ["--speed", speed]
+    if given.min_duration:
+        words += ["--min_duration", given.min_duration]
+        settings["min_duration"] = given.min_duration
+    if given.feats_type != "fbank":
+        words += ["--type", given.feats_type]
+        settings["feats_type"] = given.feats_type
+    return Step(
+        2,
+        out,
+        (
+            Command((*words, "--job", f"JOB/{given.nj}"), f"{out}/log/feats.JOB.log", jobs=given.nj),
+            Command((*words, "--merge"), f"{out}/log/merge.log"),
+        ),
+        settings,
+        tuple(f"{source}/{name}" for name in ("wav.scp", "text", "utt2spk", "segments")),
+        f"{out}: features, log in {out}/log/feats.*.log",
+        needs=((1, f"{source}/wav.scp"), (1, f"{source}/utt2spk")),
+        wide=True,
+    )
+
+
+def teacher(plan: Plan) -> Iterator[Step]:
+    """Stage 3."""
+    given, at = plan.options, plan.layout
+    needs = ((2, at.train_all), (2, at.labelled), (2, f"{at.feats}/{given.valid_set}"))
+    if given.teacher_dir:
+        yield from finished_teacher(plan, needs)
+        return
+    check = [f"{at.feats}/{name}/text" for name in at.other_sets]
+    size = () if given.token_type == "char" else ("--vocab", str(given.vocab))
+    words = ("kdasr", "tokens", "--text", f"{at.labelled}/text", "--out", at.tokens, "--type", given.token_type)
+    yield Step(
+        3,
+        at.tokens,
+        (Command((*words, *size, *plan.nlsyms, "--check", *check), token_log(plan)),),
+        {"type": given.token_type, "vocab": size[1] if size else ""},
+        (at.labelled, *plan.nlsyms[1:]),
+        needs=needs,
+    )
+    need_config("teacher_config", given.teacher_config)
+    for number, out in enumerate(plan.teachers):
+        yield train(plan, out, "teacher", "teacher", given.teacher_config, at.labelled, str(given.seed + number), 3)
+    for n in range(1, given.folds + 1) if plan.crossfits else ():
+        label = f"teacher without fold {n} of {given.folds}"
+        data = f"{at.folds}/rest{n}"
+        yield train(plan, at.fold_teacher(n), "teacher", label, given.teacher_config, data, str(given.seed), 3)
+
+
+def token_log(plan: Plan) -> str:
+    """Where the making of the token list is logged."""
+    return f"{plan.options.dumpdir}/tokens/log/{PurePath(plan.layout.tokens).name}.log"
+
+
+def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator[Step]:
+    """A model that is given: its tokens, and links to its files, so that nothing is written into its own directory."""
+    given, at = plan.options, plan.layout
+    config = f"{given.teacher_dir}/config.yaml"
+    if not Path(config).is_file():
+        raise UserError(
+            f"--teacher_dir {given.teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
+        )
+    check = ("--check", f"{at.labelled}/text") if has_text(f"{at.labelled}/text") else ()
+    words = ("kdasr", "tokens", "--model", given.teacher_dir, "--out", at.tokens, *plan.nlsyms, *check)
+    yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (config, *plan.nlsyms[1:]), needs=needs)
+    files = sorted(str(path.resolve()) for path in Path(given.teacher_dir).iterdir() if path.name != DONE)
+    links = (
+        Command(("mkdir", "-p", at.teacher), on="here"),
+        Command(("ln", "-sfn", "-t", at.teacher, *files), on="here"),
+    )
+    yield Step(3, at.teacher, links, {"teacher_dir": given.teacher_dir}, (config,))
+
+
+def train(
+    plan: Plan,
+    out: str,
+    role: str,
+    label: str,
+    config: str,
+    data: str,
+    seed: str,
+    stage: int,
+    options: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    settings: str = "",
+    before_teacher: bool = False,
+) -> Step:
+    """A training.
+
+    Args:
+        plan: the plan.
+        out: the model's directory.
+        role: teacher or student.
+        label: what tables call it.
+        config: its configuration.
+        data: the features that it trains on.
+        seed: its seed.
+        stage: of the step.
+        options: further options of kdasr train, ...
+        inputs: ... the directories among them that it depends on, ...
+        settings: ... and its distillation settings.
+        before_teacher: whether it can be trained beside the teacher.
+    """
+    given, at = plan.options, plan.layout
+    valid = f"{at.feats}/{given.valid_set}"
+    words = ["kdasr", "train", "--config", config, "--train", data, "--valid", valid, "--tokens", at.tokens]
+    words += ["--out", out, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
+    on: On = "train"
+    run: list[str] = []
+    if given.ngpu:
+        on, run = "cuda", ["--gpu", str(given.ngpu)]
+    if given.num_nodes > 1:
+        run += ["--num_nodes", str(given.num_nodes)]
+        words += ["--nodes", str(given.num_nodes)]
+    words += ["--role", role, "--label", label, *(("--", *given.train_opts) if given.train_opts else ())]
+    return Step(
+        stage,
+        out,
+        (Command(tuple(words), f"{out}/log/train.log", on, options=tuple(run)),),
+        {"seed": seed, "train_opts": " ".join(given.train_opts)} | ({"kd": settings} if settings else {}),
+        (config, data, valid, at.tokens, *inputs),
+        f"{out}: training ({label}), log in {out}/log/train.log",
+        needs=((2, data), (2, valid), (3, at.tokens)),
+        before_teacher=before_teacher,
+    )
+
+
+def nbest(plan: Plan) -> Iterator[Step]:
+    """Stage 4."""
+    for one in plan.archives:
+        needs = ((2, one.data), *((3, model) for model in one.models))
+        yield lists(plan, one.out, one.data, one.models, one.beam, one.nbest, 4, needs)
+
+
+def lists(
+    plan: Plan,
+    out: str,
+    data: str,
+    models: Sequence[str],
+    beam: int,
+    best: int,
+    stage: int,
+    needs: tuple[tuple[int, str], ...],
+) -> Step:
+    """N-best lists of a set, by a model or several together."""
+    given = plan.options
+    on, run, more = plan.on_gpu
+    words = (
+        "kdasr",
+        "nbest",
+        "--model",
+        *models,
+        "--data",
+        data,
+        "--out",
+        out,
+        "--beam",
+        str(beam),
+        "--nbest",
+        str(best),
+    )
+    words += ("--ctc_weight", given.ctc_weight, *more, *given.nbest_opts)
+    jobs = Command((*words, "--job", f"JOB/{given.nj}"), f"{out}/log/nbest.JOB.log", on, given.nj, run)
+    settings = {"nbest": str(best), "beam": str(beam), "ctc_weight": given.ctc_weight}
+    return Step(
+        stage,
+        out,
+        (jobs, Command((*words, "--merge"), f"{out}/log/merge.log", on, options=run)),
+        settings | {"nbest_opts": " ".join(given.nbest_opts)},
+        (*models, data),
+        f"{out}: {best}-best, log in {out}/log/nbest.*.log",
+        needs=needs,
+        wide=True,
+    )
+
+
+def decode(plan: Plan) -> Iterator[Step]:
+    """Stage 6."""
+    given, at = plan.options, plan.layout
+    needs = (
+        *((2, f"{at.feats}/{name}") for name in given.test_sets),
+        *((3, one) for one in plan.teachers),
+        *((5, one) for one in plan.student_dirs),
+    )
+    on, run, more = plan.on_gpu
+    for model, tag, name in decodings(plan):
+        out, data = f"{model}/decode_{tag}/{name}", f"{at.feats}/{name}"
+        beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), given.ctc_weight)
+        words = ("kdasr", "decode", "--model", model, "--data", data, "--out", out, "--beam", beam, "--ctc_weight", ctc)
+        words += (*more, *given.decode_opts)
+        if given.decode_nj == 1:
+            commands = [Command((*words, "--nj", "1"), f"{out}/log/decode.log", on, options=run)]
+        else:
+            job = (*words, "--job", f"JOB/{given.decode_nj}")
+            commands = [
+                Command(job, f"{out}/log/decode.JOB.log", on, given.decode_nj, run),
+                Command((*words, "--merge"), f"{out}/log/merge.log", on, options=run),
+            ]
+        settings = {"beam": beam, "ctc_weight": ctc, "decode_opts": " ".join(given.decode_opts)}
+        yield Step(6, out, tuple(commands), settings, (model, data), f"{out}: decoding", needs=needs, quiet=True)
+    for model in (*plan.teachers, *plan.student_dirs) if given.ppl else ():
+        for name in given.test_sets:
+            out, data = f"{model}/ppl/{name}", f"{at.feats}/{name}"
+            words = ("kdasr", "ppl", "--model", model, "--data", data, "--out", f"{out}.json", *more)
+            yield Step(6, out, (Command(words, f"{out}/log/ppl.log", on, options=run),), {}, (model, data), quiet=True)
+
+
+def decodings(plan: Plan) -> list[tuple[str, str, str]]:
+    """Model, tag and set of each decoding."""
+    models = [*plan.teachers, *plan.student_dirs]
+    given = plan.options
+    return [(model, tag, name) for model in models for tag in given.decode_tags for name in given.test_sets]
+
+
+def score(plan: Plan) -> Iterator[Step]:
+    """Stage 7."""
+    for model, tag, name in decodings(plan):
+        for kind in ("wer", "cer"):
+            yield scored(plan, f"{model}/decode_{tag}/{name}", f"{plan.layout.feats}/{name}", kind, 7, 6)
+
+
+def scored(plan: Plan, out: str, data: str, kind: str, stage: int, before: int) -> Step:
+    """The score of a decoding, or of a list that was ranked anew."""
+    given = plan.options
+    words = ("kdasr", "score", "--ref", f"{data}/text", "--hyp", f"{out}/text", "--utt2spk", f"{data}/utt2spk")
+    words += ("--dir", f"{out}/score_{kind}", "--type", kind, *plan.nlsyms, *given.score_opts)
+    return Step(
+        stage,
+        f"{out}/score_{kind}",
+        (Command(words, f"{out}/log/score_{kind}.log"),),
+        {"type": kind, "score_opts": " ".join(given.score_opts)},
+        (out, *plan.nlsyms[1:]),
+        needs=((before, out),) if before != stage else (),
+        quiet=True,
+    )
+
+
+def report(plan: Plan) -> Iterator[Step]:
+    """Stage 10."""
+    given = plan.options
+    scores = found(given.expdir, f"*/decode_*/*/score_*/{DONE}")
+    if not scores:
+        raise UserError(f"{given.expdir}: no scores; run stage 7 (score) first: ./run.sh --stage 7")
+    scores += found(given.expdir, f"*/ppl/*/{DONE}")
+    notes = [word for note in (given.corpus_note, given.note) if note for word in ("--note", note)]
+    if given.figures:
+        notes += ["--figures", given.figures]
+    sets = [f"{given.datadir}/{name}" for name in given.test_sets if has_text(f"{given.datadir}/{name}/wav.scp")]
+    words = ["kdasr", "report", given.expdir, "-o", given.results, "-o", f"{given.expdir}/report.html"]
+    words += ["--command", plan.command, *notes, *(("--audio", *sets) if sets else ())]
+    yield Step(
+        10,
+        given.expdir,
+        (Command(tuple(words), f"{given.expdir}/report.txt", "here"),),
+        {"notes": " ".join(notes), "results": given.results},
+        (*scores, *([given.figures] if given.figures else [])),
+        remade=True,
+        makes=(given.results, f"{given.expdir}/report.html", f"{given.expdir}/report.txt"),
+        shows=f"{given.expdir}/report.txt",
+    )

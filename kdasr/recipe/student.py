@@ -1,0 +1,180 @@
+"""Student recipes: what a student learns from and how, one YAML file each (docs/students.md).
+
+utils/students/NAME.yaml are those of kdasr; a recipe's own are conf/students/NAME.yaml, or a file named by its path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdasr.asr.settings import Distillation
+from kdasr.errors import UserError
+from kdasr.files import read_yaml
+from kdasr.nbest.filters import Limits
+from kdasr.nbest.select import Selection
+
+OWN = "conf/students"  # of the recipe, seen from its directory
+SHARED = Path(__file__).resolve().parents[2] / "utils" / "students"
+EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
+LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references")
+CONFIGS = ("student", "fine_tune", "teacher")
+TEACHER = "teacher"  # as starts_from: the teacher itself
+# Settings that say what the targets are; with targets_of they are those of the other recipe.
+TARGETS = ("learns_from", "beam", "nbest", "selection", "distillation", "kept", "teachers")
+SELECTION = (*Selection._fields, *(name for name in Limits._fields if name != "soft"), "unreferenced")
+DISTILLATION = tuple(
+    one.name for one in dataclasses.fields(Distillation) if one.name not in ("targets", "teacher", "mask")
+)
+PRUNE = ("sparsity", "scheme", "spare")
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """What the file of a student recipe says; the defaults are those of a setting that it leaves out."""
+
+    label: str  # what tables call the student
+    # What it learns from:
+    #   references      of the transcribed audio
+    #   hypotheses      the teacher's, of the transcribed audio
+    #   crossfit        the same, by teachers that did not hear that audio (--folds of them)
+    #   pseudo_labels   references of the transcribed audio, the teacher's hypotheses of the untranscribed audio
+    #   all_references  of all audio, as if the untranscribed part had been transcribed by hand
+    learns_from: str = "references"
+    baseline: bool = False  # what distilled students are compared with
+    oracle: bool = False  # it has seen labels that the others have not
+    beam: int = 0  # of the search that wrote the hypotheses; 0: --beam
+    nbest: int = 0  # hypotheses of each utterance; 0: --nbest
+    teachers: int = 1  # how many search and are asked together: the recipe's, and others of the next seeds
+    selection: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr targets, as {select: topk, k: 5}
+    distillation: Mapping[str, Any] = field(default_factory=dict)  # settings of kdasr train --kd; {}: no soft targets
+    kept: int = 8  # tokens that the teacher's distributions are kept for; 0: all
+    targets_of: str = ""  # another recipe whose targets this one learns from, too
+    starts_from: str = ""  # the recipe whose student of the same seed this one goes on from; or teacher
+    prune: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr prune, for what it starts from
+    config: str = ""  # whose configuration it trains with: student, fine_tune (the default with starts_from), teacher
+    name: str = ""  # the file's, without .yaml: directories are called after it
+    file: str = ""  # where this was read
+
+    @property
+    def own_targets(self) -> bool:
+        """Whether targets are made for it: hypotheses have to be chosen, or distributions stored."""
+        return bool(self.distillation) or self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
+
+    @property
+    def needs_the_rest(self) -> bool:
+        """Whether it learns from the audio that counts as untranscribed, too."""
+        return self.learns_from in ("pseudo_labels", "all_references")
+
+    @property
+    def needs_no_teacher(self) -> bool:
+        """Whether it can be trained before there is a teacher."""
+        return not (self.own_targets or self.starts_from)
+
+    @property
+    def whose_config(self) -> str:
+        """One of CONFIGS."""
+        return self.config or ("fine_tune" if self.starts_from else "student")
+
+
+def find(name: str) -> Path:
+    """The file of a student recipe, by its name or its path.
+
+    Raises:
+        UserError: there is none; the nearest name is told.
+    """
+    for candidate in (Path(OWN) / f"{name}.yaml", SHARED / f"{name}.yaml", Path(name)):
+        if candidate.is_file():
+            return candidate
+    known = sorted(path.stem for path in [*SHARED.glob("*.yaml"), *Path(OWN).glob("*.yaml")])
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise UserError(f"--students {name}: no such student recipe; {meant}there are {' '.join(known)}, and {OWN}/*.yaml")
+
+
+def read(name: str) -> StudentRecipe:
+    """A student recipe, with the targets' settings of the one that it names in targets_of.
+
+    Args:
+        name: as --students takes it.
+
+    Raises:
+        UserError: no such file; an unknown setting, or one of a wrong value; settings that do not go together.
+    """
+    recipe = read_file(find(name))
+    if not recipe.targets_of:
+        return recipe
+    owner = read_file(find(recipe.targets_of))
+    if owner.targets_of:
+        raise UserError(
+            f"{recipe.file}: targets_of {recipe.targets_of}: it has another's targets itself; name that one"
+        )
+    same = {setting: getattr(owner, setting) for setting in TARGETS}
+    return dataclasses.replace(recipe, **same, targets_of=owner.file)
+
+
+def read_file(path: Path) -> StudentRecipe:
+    """What one file says. Raises UserError as `read`."""
+    if path.suffix == ".conf":
+        raise UserError(f"{path}: student recipes are YAML now; write it as in {EXAMPLES} (docs/students.md)")
+    given = read_yaml(path, f"see {EXAMPLES}")
+    known = {one.name: one for one in dataclasses.fields(StudentRecipe) if one.name not in ("name", "file")}
+    for key, value in given.items():
+        if key not in known:
+            raise UserError(f"{path}: no setting {key!r}; {nearest(str(key), tuple(known))}")
+        kind = type(_DEFAULTS[key])
+        if type(value) is not kind:
+            raise UserError(f"{path}: {key}: {value!r}, expected {_KINDS[kind]}")
+    recipe = StudentRecipe(**{"label": "", **given}, name=path.stem, file=str(path))
+    check(recipe, given)
+    return recipe
+
+
+_DEFAULTS = {one.name: getattr(StudentRecipe(label=""), one.name) for one in dataclasses.fields(StudentRecipe)}
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number", dict: "settings, as in {name: value}"}
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """What to say of an unknown word: the one that was probably meant, or all."""
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+
+
+def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
+    """UserError where settings of a file do not go together, or have values that nothing knows."""
+
+    def refuse(key: str, said: str) -> None:
+        raise UserError(f"{recipe.file}: {key}: {said}")
+
+    if not recipe.label.strip():
+        refuse("label", "is missing; say what tables are to call the student")
+    if recipe.targets_of:
+        for key in TARGETS:
+            if key in given:
+                refuse(key, f"with targets_of {recipe.targets_of} this is that one's; leave one of the two out")
+    elif "learns_from" not in given:
+        refuse("learns_from", f"is missing; expected one of {', '.join(LEARNS_FROM)}")
+    for key, known in (("learns_from", LEARNS_FROM), ("config", ("", *CONFIGS))):
+        if getattr(recipe, key) not in known:
+            refuse(key, f"{getattr(recipe, key)!r}: {nearest(getattr(recipe, key), [one for one in known if one])}")
+    for key, names in (("selection", SELECTION), ("distillation", DISTILLATION), ("prune", PRUNE)):
+        for name, value in getattr(recipe, key).items():
+            if name not in names:
+                refuse(key, f"no setting {name!r}; {nearest(str(name), names)}")
+            if not isinstance(value, str | int | float):
+                refuse(key, f"{name}: {value!r}, expected a number or a word")
+    for key, least in (("beam", 0), ("nbest", 0), ("teachers", 1), ("kept", 0)):
+        if getattr(recipe, key) < least:
+            refuse(key, f"{getattr(recipe, key)}, expected {least} or more")
+    if recipe.prune and not recipe.starts_from:
+        refuse("prune", "expected starts_from, the recipe whose student is pruned")
+    if recipe.prune and "sparsity" not in recipe.prune:
+        refuse("prune", "expected its sparsity, as in {sparsity: 0.8}")
+    if recipe.learns_from == "crossfit" and recipe.distillation:
+        refuse("distillation", "cross-fitted hypotheses have no one teacher to ask; leave it out")
+    if recipe.baseline and recipe.oracle:
+        refuse("oracle", "what has seen more labels is no baseline; leave one of the two out")

@@ -1,0 +1,120 @@
+"""Stage 5: targets, pruned models, students."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from kdasr.recipe.layout import network_label
+from kdasr.recipe.plan import Plan
+from kdasr.recipe.stages import train
+from kdasr.recipe.step import Command, Step
+from kdasr.recipe.student import TEACHER, StudentRecipe, read
+from kdasr.recipe.tree import has_text, need_config
+
+
+def student(plan: Plan) -> Iterator[Step]:
+    """Stage 5: targets first, then students, those that go on from another behind it."""
+    given, at = plan.options, plan.layout
+    for option in ("student_configs", "tune_configs"):
+        for config in getattr(given, option):
+            need_config(option, config)
+    owners = {at.targets(one): one for one in reversed(plan.students) if one.own_targets}
+    yield from (targets(plan, one) for one in reversed(owners.values()))
+    for recipe in plan.students:
+        for config in plan.configs(recipe):
+            for seed in given.seeds:
+                yield from student_of(plan, recipe, config, seed)
+
+
+def targets(plan: Plan, recipe: StudentRecipe) -> Step:
+    """What a recipe's students learn from, distributions of the teacher included."""
+    given, at = plan.options, plan.layout
+    out = at.targets(recipe)
+    archives = [one.out for one in plan.archives_of(recipe)]
+    if recipe.learns_from in ("references", "all_references"):
+        source = ["--refs", f"{at.train_set(recipe)}/text"]
+    elif recipe.learns_from == "pseudo_labels":
+        source = ["--nbest", *archives, "--refs", f"{at.labelled}/text"]
+    else:
+        source = ["--nbest", *archives, "--against", f"{at.labelled}/text"]
+    select = [word for name, value in recipe.selection.items() for word in (f"--{name}", str(value))]
+    words = ("kdasr", "targets", *source, "--tokens", at.tokens, "--out", out, *select, *given.target_opts)
+    commands = [Command(words, f"{at.teacher}/log/{PurePath(out).name}.log", tell="all")]
+    settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
+    asked: list[str] = []
+    if recipe.distillation:
+        asked = at.ensemble(recipe.teachers)
+        frames = ("--ctc",) if recipe.distillation.get("ctc_word_weight") else ()
+        on, run, more = plan.on_gpu
+        words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", at.train_set(recipe))
+        words += ("--kept", str(recipe.kept), *frames, *more)
+        name = PurePath(out).name.removeprefix("targets_")
+        commands.append(Command(words, f"{at.teacher}/log/soft_{name}.log", on, options=run))
+        settings["soft"] = f"{recipe.kept} {' '.join(frames)}"
+    return Step(
+        5,
+        out,
+        tuple(commands),
+        settings,
+        (*archives, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
+        f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
+        needs=((3, at.tokens), *((4, one) for one in archives), *((3, one) for one in asked)),
+    )
+
+
+def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Iterator[Step]:
+    """A student of a recipe, of the network of a configuration; and the pruned model that it goes on from."""
+    given, at = plan.options, plan.layout
+    out = at.student(recipe, config, seed)
+    kind = recipe.whose_config
+    tuned = dict(zip(given.student_configs, given.tune_configs or given.student_configs, strict=True))
+    file = {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}[kind]
+    name = "" if kind == "teacher" else network_label(config, given.teacher_config)
+    label = f"{name}: {recipe.label}" if name else recipe.label
+    learnt = at.targets(recipe)
+    options = ["--targets", learnt] if learnt else []
+    inputs = [learnt] if learnt else []
+    if learnt or descends_from_teacher(recipe):
+        options += ["--teacher", PurePath(at.teacher).name]
+    settings = " ".join(f"{name}={value}" for name, value in recipe.distillation.items())
+    if settings:
+        options += ["--kd", *settings.split()]
+    if recipe.starts_from:
+        parents = ancestors(recipe)
+        before = at.teacher if recipe.starts_from == TEACHER else at.student(parents[0], config, seed)
+        if recipe.prune:
+            words = [word for name, value in recipe.prune.items() for word in (f"--{name}", str(value))]
+            pruned = f"{out}/pruned"
+            prune = ("kdasr", "prune", "--model", before, *words, "--out", pruned)
+            yield Step(
+                5,
+                pruned,
+                (Command(prune, f"{out}/log/prune.log"),),
+                {"prune": " ".join(words)},
+                (before,),
+                needs=((3 if before == at.teacher else 5, before),),
+                quiet=True,
+            )
+            before = pruned
+        options += ["--init", before]
+        inputs.append(before)
+        # what was pruned once stays so; a finished teacher may have been
+        if any(one.prune for one in (recipe, *parents)) or has_text(f"{before}/mask.pth"):
+            options += ["--mask", f"{before}/mask.pth"]
+    data, early = at.train_set(recipe), recipe.needs_no_teacher
+    yield train(plan, out, "student", label, file, data, seed, 5, options, inputs, settings, early)
+
+
+def ancestors(recipe: StudentRecipe) -> list[StudentRecipe]:
+    """The recipes that one goes on from, the nearest first."""
+    found = []
+    while recipe.starts_from not in ("", TEACHER):
+        recipe = read(recipe.starts_from)
+        found.append(recipe)
+    return found
+
+
+def descends_from_teacher(recipe: StudentRecipe) -> bool:
+    """Whether its weights were the teacher's once."""
+    return any(one.starts_from == TEACHER for one in (recipe, *ancestors(recipe)))

@@ -1,0 +1,29 @@
+"""What a script of a recipe runs: stages of steps, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kdasr.recipe.step import Step
+
+
+@dataclass(frozen=True)
+class Work:
+    """Stages of steps. Steps are asked for when their stage begins, as the tree is then."""
+
+    names: tuple[str, ...]  # of all stages, from 1
+    stages: list[int]  # those that run
+    steps: Callable[[int], list[Step]]  # of a stage, in an order in which they can be done
+    about: Callable[[int], str]  # what a stage reads and writes
+    expdir: str  # the directory that is locked
+    nj: int  # processes side by side
+    command: str  # as the user wrote it
+    program: str = "./run.sh"  # for messages
+    counted: tuple[int, ...] = ()  # stages of many small steps: how many are done already is told as a number
+    early: Callable[[], list[Step]] | None = None  # steps of later stages that are begun beside a long one, ...
+    early_after: str = ""  # ... as soon as this directory is finished; they take one of the processes
+
+    def name(self, stage: int) -> str:
+        """A stage's name."""
+        return self.names[stage - 1]

@@ -1,0 +1,123 @@
+"""What a run is made of: order, archives, teachers, and student recipes that do not fit."""
+
+import pytest
+import yaml
+from scripts import kd_plan
+
+from kdasr.errors import UserError
+from kdasr.recipe.plan import Archive
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/students").mkdir(parents=True)
+
+    def one(name, folder="conf/students", **given):
+        given = {"label": name} | ({} if "targets_of" in given else {"learns_from": "references"}) | given
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{name}.yaml").write_text(yaml.safe_dump(given))
+
+    return one
+
+
+def names(plan):
+    return [one.name for one in plan.students]
+
+
+def test_what_another_goes_on_from_stands_before_it_and_once(write):
+    write("a")
+    write("b", starts_from="a")
+    write("c", starts_from="b")
+    write("d", starts_from="teacher")
+    assert names(kd_plan(students="c b d a c")) == ["a", "b", "c", "d"]
+
+
+def test_without_untranscribed_audio_some_are_left_out(write):
+    write("a")
+    write("p", learns_from="pseudo_labels")
+    write("q", learns_from="all_references")
+    write("r", starts_from="p")
+    plan = kd_plan(students="p a q")
+    assert names(plan) == ["a"] and plan.left_out == ("p", "q")
+    plan = kd_plan(students="p a q r", transcribed="0.5")
+    assert names(plan) == ["p", "a", "q", "r"] and plan.left_out == ()
+    with pytest.raises(UserError, match=r"--students p q: all audio is transcribed; with --transcribed 0\.5"):
+        kd_plan(students="p q")
+    with pytest.raises(UserError, match=r"p\.yaml: learns_from pseudo_labels: all audio is transcribed"):
+        kd_plan(students="r")
+
+
+def test_archives(write):
+    """Of which model, of which set, how wide; the same search once."""
+    write("a", learns_from="hypotheses")
+    write("b", learns_from="hypotheses", selection={"select": "best"})
+    write("w", learns_from="hypotheses", beam=9)
+    write("n", learns_from="pseudo_labels", nbest=4)
+    write("e", learns_from="pseudo_labels", teachers=2, beam=5, nbest=5)
+    write("x", learns_from="crossfit", nbest=7)
+    write("r", distillation={"word_weight": 0.5}, teachers=3)
+    lab, unlab = "dump/fbank/train_lab0.5", "dump/fbank/train_unlab0.5"
+    one, two, fold = "exp/teacher_s1", "exp/teacher_s2", "exp/teacher_fold{}of2_s1"
+    plan = kd_plan(students="a b w n e x r", transcribed="0.5")
+    assert plan.archives == [
+        Archive(f"{one}/nbest_train_lab0.5", lab, (one,), 5, 5),
+        Archive(f"{one}/nbest_train_lab0.5_b9n5", lab, (one,), 9, 5),
+        Archive(f"{one}/nbest_train_unlab0.5_b5n4", unlab, (one,), 5, 4),
+        Archive(f"{one}/ensemble2/nbest_train_unlab0.5", unlab, (one, two), 5, 5),
+        *(
+            Archive(f"{fold.format(n)}/nbest_fold{n}_b5n7", f"{lab}_folds2/fold{n}", (fold.format(n),), 5, 7)
+            for n in (1, 2)
+        ),
+    ]
+    assert plan.teachers == [one, two, "exp/teacher_s3"] and plan.crossfits
+    assert not kd_plan(students="a").crossfits and kd_plan(students="a").teachers == [one]
+
+
+def test_students_of_each_configuration_and_seed(write):
+    write("a")
+    write("t", starts_from="teacher", config="teacher")
+    configs = "conf/student.yaml conf/small_student.yaml"
+    plan = kd_plan(students="a t", student_configs=configs, seeds="1 2")
+    assert plan.student_dirs == [
+        *(f"exp/student_{name}_s{seed}" for name in ("a", "small_a", "t") for seed in (1, 2)),
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="exp/student_a_s1: two students would be written there"):
+        kd_plan(students="a", seeds="1 1")
+    with pytest.raises(UserError, match="exp/student_a_s1: two students would be written there"):
+        kd_plan(students="a", student_configs="conf/student.yaml other/student.yaml")
+
+
+def test_recipes_that_do_not_fit(write):
+    write("a")
+    write("a", "other")
+    write("loop", starts_from="pool")
+    write("pool", starts_from="loop")
+    write("t", starts_from="teacher", config="teacher")
+    write("e", learns_from="hypotheses", teachers=2)
+    write("o", learns_from="hypotheses")
+    write("o", "other", learns_from="hypotheses")
+    write("p", targets_of="other/o.yaml")
+    write("s", targets_of="conf/students/o.yaml")
+    write("s", "other", targets_of="conf/students/o.yaml")
+    for given, said in (
+        ({"students": "s other/s.yaml"}, "other/s.yaml and conf/students/s.yaml are different student recipes"),
+        ({"students": "a other/a.yaml"}, "other/a.yaml and conf/students/a.yaml are different student recipes"),
+        ({"students": "o p"}, "other/o.yaml and conf/students/o.yaml are different student recipes"),
+        ({"students": "loop"}, "loop.yaml: starts_from pool: goes on from itself in the end"),
+        ({"students": "a nobody"}, "--students nobody: no such student recipe"),
+        ({"students": "t", "teacher_dir": "m"}, "t.yaml: config teacher: --teacher_dir's network"),
+        ({"students": "e", "teacher_dir": "m"}, "e.yaml: teachers 2: --teacher_dir names one"),
+    ):
+        with pytest.raises(UserError, match=said):
+            kd_plan(**given)
+
+
+def test_non_linguistic_symbols_and_search_on_gpus(write, tmp_path):
+    write("a")
+    (tmp_path / "n.txt").write_text("")
+    assert kd_plan(students="a", nlsyms="n.txt").nlsyms == kd_plan(students="a").nlsyms == ()
+    (tmp_path / "n.txt").write_text("<NOISE>\n")
+    assert kd_plan(students="a", nlsyms="n.txt").nlsyms == ("--nlsyms", "n.txt")
+    assert kd_plan(students="a").on_gpu == ("decode", (), ())
+    assert kd_plan(students="a", gpu_inference="true").on_gpu == ("cuda", ("--gpu", "1"), ("--ngpu", "1"))

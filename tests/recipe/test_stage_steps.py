@@ -1,0 +1,87 @@
+"""What each stage of each script makes, of what, and by which commands: the tables of tests/recipe/steps.
+
+Every option has a value of its own there. Whoever changes what a step does reads the difference, and writes it there.
+"""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+from scripts import ROOT, kd_options, options_of, table
+
+from kdasr.recipe import frames, kd, lm_script
+
+STEPS = Path(__file__).parent / "steps"
+MINE = {
+    "label": "mine", "learns_from": "pseudo_labels", "selection": {"select": "best", "k": 57}, "kept": 60,
+    "distillation": {"word_weight": 0.58, "ctc_word_weight": 0.59}, "teachers": 2, "starts_from": "refs",
+    "prune": {"sparsity": 0.62, "scheme": "uniform"},
+}  # fmt: skip
+KD = {
+    "seed": "31", "seeds": "32", "data_opts": "--hours 33", "transcribed": "0.5", "split_seed": "34",
+    "speed": "0.9,1.0", "min_duration": "0.35", "cmvn": "speaker", "token_type": "bpe", "vocab": "36",
+    "nlsyms": "conf/nlsyms.txt",
+    "students": "mine crossfit refs_tune", "train_opts": "--max_epoch 37", "target_opts": "--max_wer 38", "nbest": "39",
+    "beam": "40", "ctc_weight": "0.41", "nbest_opts": "--x 42", "decode_tags": "greedy beam beam20",
+    "decode_opts": "--x 43", "score_opts": "--wsj_filter --x 44", "ppl": "true", "lm": "true", "nj": "3",
+    "lm_text_opts": "--sentences 45", "lm_vocab": "46", "lm_min_count": "47", "lm_teacher_seeds": "48 49",
+    "lm_seeds": "50", "lm_objectives": "ce trust", "lm_ce_opts": "drop=0.51", "lm_opts": "epochs=52", "lm_stored": "53",
+    "rescore_beam": "54", "rescore_opts": "--grid lm=0:2:0.55", "rescore": "teacher refs", "corpus_note": "a corpus",
+    "figures": "figures.jsonl", "note": "a note", "tune_configs": "conf/tune.yaml",
+}  # fmt: skip
+LM = {
+    "train": "data/a.txt", "valid": "data/b.txt", "tests": "data/c.txt data/d.txt", "vocab": "61", "min_count": "62",
+    "finetune": "rate=63", "teacher_seeds": "64 65", "seeds": "66", "objectives": "ce trust", "ce_opts": "drop=0.67",
+    "lm_opts": "epochs=68", "stored": "69", "draws": "true", "dynamic": "true", "note": "a note",
+}  # fmt: skip
+FRAMES = {
+    "bins": "71", "speed": "0.9,1.0", "frames_opts": "--reach 72", "baseline_seeds": "73 74", "temperatures": "7.5 7.6",
+    "main": "7.6", "distil_opts": "epochs=77", "seeds": "78 79", "share": "0.80", "few_opts": "epochs=81",
+    "groups": "82", "specialist_opts": "--epochs 83", "model_opts": "drop=0.84", "score_opts": "--x 85",
+    "nlsyms": "conf/nlsyms.txt", "note": "a note", "aligner": "model",
+}  # fmt: skip
+IMAGES = {
+    "mnist": "files", "held_out": "91", "seeds": "92 93", "sweep_seeds": "92", "widths": "94 30", "note": "a note",
+    "temperatures": "9.5 9.6", "omitted": "3", "kept": "7 8", "groups": "97", "teacher_opts": "epochs=98",
+    "student_opts": "epochs=99", "kept_opts": "epochs=100", "specialist_opts": "--batch 101",
+}  # fmt: skip
+BARE = {
+    "students": "nbest",
+    "teacher_dir": "model",
+    "gpu_inference": "true",
+    "ngpu": "2",
+    "num_nodes": "3",
+    "lm": "true",
+}
+BARE |= {"decode_nj": "4", "tag": "x", "feats_type": "spectrogram", "lm_objectives": "kl", "stage": "2"}
+SCRIPTS = {
+    "kd": lambda: kd.work(kd_options(**KD), "./run.sh --x"),
+    "kd_bare": lambda: kd.work(kd_options(**BARE), "./run.sh"),
+    "lm": lambda: lm_script.work(options_of("utils/lm.sh", **LM), "./run.sh"),
+    "frames": lambda: frames.work(options_of("utils/frames.sh", **FRAMES), "./frames.sh"),
+    "images": lambda: runpy.run_path(str(ROOT / "egs/mnist/local/plan.py"))["work"](
+        options_of("egs/mnist/local/images.sh", **IMAGES), "./run.sh"
+    ),
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [f"conf/{name}.yaml" for name in ("teacher", "student", "tune", "lm_teacher", "lm_student", "frames")]
+    files += ["conf/nlsyms.txt", "model/config.yaml", "data/dev/wav.scp", *(f"data/{name}.txt" for name in "abcd")]
+    files += ["exp/teacher_s31/decode_greedy/test/score_wer/.done", "exp/teacher_s31/ppl/test/.done"]
+    files += ["exp/lm/student_other/.done", "exp/frames/distilled_T7.6_s79/kdasr.json", "exp/frames/hard_s1/kdasr.json"]
+    for file in (*files, "data/test/wav.scp"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("x\n")
+    (tmp_path / "conf/students").mkdir()
+    (tmp_path / "conf/students/mine.yaml").write_text(yaml.safe_dump(MINE, sort_keys=False))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_step_of_a_script(name, place):
+    found = [line.replace(str(place), "HERE") for line in table(SCRIPTS[name]())]
+    assert found == (STEPS / f"{name}.txt").read_text().splitlines()

@@ -1,0 +1,124 @@
+"""Student recipes: what a file says, what it may say, and what shares another's targets."""
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from kdasr.errors import UserError
+from kdasr.recipe import student
+from kdasr.recipe.student import SHARED, StudentRecipe, read, read_file
+
+
+def write(folder, name="mine.yaml", **given):
+    (folder / name).write_text(yaml.safe_dump({"label": "mine", "learns_from": "references", **given}))
+    return folder / name
+
+
+def test_a_file_is_read_as_it_stands(tmp_path):
+    path = write(tmp_path, learns_from="hypotheses", beam=7, selection={"select": "topk", "k": 3}, kept=0)
+    found = read_file(path)
+    assert (found.name, found.file, found.label, found.beam, found.nbest, found.kept) == (
+        "mine", str(path), "mine", 7, 0, 0,
+    )  # fmt: skip
+    assert found.selection == {"select": "topk", "k": 3}
+    assert (found.baseline, found.oracle, found.teachers) == (False, False, 1)
+
+
+WRONG = {  # a value of another kind for each setting
+    **{"label": 3, "learns_from": ["references"], "baseline": "yes", "oracle": 1, "beam": "wide", "nbest": 2.5},
+    **{"teachers": True, "selection": "topk", "distillation": [0.5], "kept": "all", "targets_of": 1, "starts_from": 2},
+    **{"prune": 0.5, "config": 1},
+}
+
+
+def test_every_setting_has_its_kind(tmp_path):
+    settings = {one.name for one in fields(StudentRecipe)} - {"name", "file"}
+    assert set(WRONG) == settings
+    for name, value in WRONG.items():
+        with pytest.raises(UserError, match=rf"mine.yaml: {name}: .*expected "):
+            read_file(write(tmp_path, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learn_from": "references"}, "no setting 'learn_from'; did you mean learns_from?"),
+        ({"learns_from": "hypotesis"}, "learns_from: 'hypotesis': did you mean hypotheses?"),
+        ({"selection": {"slect": "topk"}}, "selection: no setting 'slect'; did you mean select?"),
+        ({"distillation": {"word_wieght": 1}}, "distillation: no setting 'word_wieght'; did you mean word_weight?"),
+        ({"distillation": {"mask": "x"}}, "distillation: no setting 'mask'"),
+        ({"selection": {"k": [1]}}, r"selection: k: \[1\], expected a number or a word"),
+        ({"prune": {"sparsity": 0.5}}, "prune: expected starts_from"),
+        ({"prune": {"spare": 0.5}, "starts_from": "refs"}, "prune: expected its sparsity"),
+        ({"teachers": 0}, "teachers: 0, expected 1 or more"),
+        ({"beam": -1}, "beam: -1, expected 0 or more"),
+        ({"learns_from": "crossfit", "distillation": {"word_weight": 1}}, "distillation: cross-fitted"),
+        ({"label": " "}, "label: is missing"),
+        ({"baseline": True, "oracle": True}, "oracle: what has seen more labels is no baseline"),
+        ({"targets_of": "word"}, "learns_from: with targets_of word this is that one's"),
+    ],
+)
+def test_what_a_file_may_not_say(tmp_path, given, said):
+    with pytest.raises(UserError, match=f"mine.yaml: {said}"):
+        read_file(write(tmp_path, **given))
+
+
+def test_yaml_that_would_make_objects_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text("label: !!python/object/apply:os.system ['touch ran']\n")
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        read_file(tmp_path / "mine.yaml")
+
+
+def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    owner = {"learns_from": "hypotheses", "beam": 9, "nbest": 4, "teachers": 2, "kept": 3}
+    owner |= {"selection": {"select": "wer"}, "distillation": {"word_weight": 0.25}, "starts_from": "refs"}
+    write(tmp_path, "owner.yaml", **owner, prune={"sparsity": 0.5}, config="teacher", oracle=True)
+    (tmp_path / "more.yaml").write_text("label: more\ntargets_of: owner.yaml\nbaseline: true\n")
+    found = read("more.yaml")
+    assert {name: getattr(found, name) for name in student.TARGETS} == {name: owner[name] for name in student.TARGETS}
+    assert (found.label, found.starts_from, found.prune, found.config, found.oracle) == ("more", "", {}, "", False)
+    assert (found.baseline, found.targets_of) == (True, "owner.yaml")
+    (tmp_path / "third.yaml").write_text("label: third\ntargets_of: more.yaml\n")
+    with pytest.raises(UserError, match="it has another's targets itself; name that one"):
+        read("third.yaml")
+
+
+def test_ones_own_recipe_goes_before_a_shared_one_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/students").mkdir(parents=True)
+    assert read("refs").file == str(SHARED / "refs.yaml")
+    write(tmp_path / "conf/students", "refs.yaml", label="my own")
+    assert read("refs").label == "my own"
+    with pytest.raises(UserError, match=r"--students refz: no such student recipe; did you mean refs\?"):
+        read("refz")
+
+
+def test_those_of_kdasr_say_who_is_baseline_and_oracle():
+    every = [read(path.stem) for path in SHARED.glob("*.yaml")]
+    assert len(every) > 30 and len({one.label for one in every}) == len(every)
+    assert {one.name for one in every if one.oracle} == {"control"}
+    assert {one.name for one in every if one.baseline} == {"refs"}
+    for one in every:
+        assert one.oracle == (one.learns_from == "all_references")
+
+
+@pytest.mark.parametrize(
+    ("given", "own_targets", "needs_the_rest", "needs_no_teacher", "config"),
+    [
+        ({}, False, False, True, "student"),
+        ({"learns_from": "all_references"}, False, True, True, "student"),
+        ({"learns_from": "pseudo_labels"}, True, True, False, "student"),
+        ({"learns_from": "hypotheses"}, True, False, False, "student"),
+        ({"learns_from": "crossfit"}, True, False, False, "student"),
+        ({"distillation": {"word_weight": 0.5}}, True, False, False, "student"),
+        ({"starts_from": "refs"}, False, False, False, "fine_tune"),
+        ({"starts_from": "teacher", "config": "teacher"}, False, False, False, "teacher"),
+    ],
+)
+def test_what_follows_from_it(tmp_path, given, own_targets, needs_the_rest, needs_no_teacher, config):
+    one = read_file(write(tmp_path, **given))
+    assert (one.own_targets, one.needs_the_rest, one.needs_no_teacher, one.whose_config) == (
+        own_targets, needs_the_rest, needs_no_teacher, config,
+    )  # fmt: skip
