@@ -1,4 +1,4 @@
-# make demo      a first result: embedded corpus, teacher, N-best, students, scores, table
+# make demo      a first result: synthetic demo corpus, teacher, N-best, students, scores, table
 # make test      every test but those that run whole recipes, a SLURM cluster, a browser, or kill: some minutes
 # make test-all  every test
 # make mutants   plausible mistakes are put into the code, one at a time: do the tests notice them?
@@ -30,7 +30,7 @@ nightly: install
 	KDASR_EXAMPLES=30 tools/venv/bin/python -m pytest -m "hypothesis and not ($(LONG))"
 
 lint: install
-	tools/venv/bin/ruff check kdasr utils tools tests
+	tools/venv/bin/ruff check kdasr egs utils tools tests
 	shellcheck -x egs/*/*.sh egs/*/local/*.sh utils/*.sh tools/*.sh .ci/run
 
 clean:

@@ -21,11 +21,11 @@ setup(
     # (CPU, CUDA; Python 3.11 or 3.12): tools/install.sh installs a pair that works.
     install_requires=[
         "numpy>=2",
+        "scipy",
         "kaldiio",
         "soundfile",
         "av",
         "sentencepiece",
-        "kaldi-native-fbank",
         "tqdm",
         "PyYAML",
         "jiwer",
@@ -35,9 +35,9 @@ setup(
     ],
     extras_require={
         "espnet": ["torch>=2.3", "espnet"],
-        "mini": ["espeakng-loader"],  # GPL-3; only the embedded corpus needs it
+        "mini": ["espeakng-loader"],  # GPL-3; only the synthetic demo corpus needs it
         "digits": ["scikit-learn"],  # the embedded default of egs/mnist
-        "test": ["pytest", "hypothesis", "ruff", "selenium"],
+        "test": ["pytest", "hypothesis", "ruff", "selenium", "kaldi-native-fbank"],
     },
     entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},
 )

@@ -1,4 +1,4 @@
-"""numpy's files, read without unpickling anything, and with a sentence where they are damaged."""
+"""Read numpy's files without unpickling anything, and with a clear message where they are damaged."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kdasr.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # what numpy and zipfile raise of a file that is cut short or damaged, or is none
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError)
@@ -29,7 +27,7 @@ UNREADABLE += (
 
 
 def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, np.ndarray]:
-    """Arrays of an .npz, which has checksums of its own (a zip's).
+    """Arrays of an .npz, which has a zip's checksums inside.
 
     Args:
         path: the file.
@@ -39,8 +37,6 @@ def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, n
     Raises:
         UserError: no such file, damaged, without one of these arrays, or with an array of Python objects.
     """
-    import numpy as np
-
     _check_file(path, remedy)
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -54,8 +50,6 @@ def read_npz(path: str | Path, names: Iterable[str], remedy: str) -> dict[str, n
 
 def read_npy(path: str | Path, remedy: str, mapped: bool = False) -> np.ndarray:
     """The array of an .npy; `mapped` leaves it on the disk until it is used. Raises as `read_npz`."""
-    import numpy as np
-
     _check_file(path, remedy)
     try:
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)

@@ -1,84 +1,25 @@
-"""Checkpoints: read without running what they hold, and compared with what was written.
+"""Checksums of models: whether a file is still what was written.
 
-While a model is trained, `checksums.json` has those of its checkpoints. When it is finished, `kdasr.json` of its
-directory has, as "sha256", the checksum of each checkpoint, mask and token file. Who loads one compares; of a model
-that kdasr did not train it is said that none is known.
+While a model is trained, `checksums.json` holds the checksums of its checkpoints. When it is finished, `kdasr.json` in
+its directory holds, as "sha256", the checksum of each checkpoint, mask and token file. They are compared when a file
+is loaded; for a model that kdasr did not train, a line says that no checksum is known.
 """
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, open_now, read_json, write_json
+from kdasr.files import open_now, read_json, write_json
 
 RECORD = "kdasr.json"
 NOTES = "checksums.json"
 KEPT = ("*.pth", "*.npz", "tokens/*")  # what a record holds the checksums of, under a model directory
-NAMED = ("config.yaml",)  # and what a person may edit: a change is said, not refused
-
-
-def load(path: str | Path, what: str = "checkpoint", device: Any = "cpu") -> Any:
-    """The tensors and plain values of a file that torch.save wrote; nothing else in it is made, let alone run.
-
-    Args:
-        path: of the file.
-        what: it should be, for the message.
-        device: where the tensors go.
-
-    Raises:
-        UserError: it is not there, is no such file, is damaged, or holds objects of other kinds.
-    """
-    import pickle
-
-    import torch.serialization  # by its own name: the trainer's torch.load is this function
-
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; train the model first, or name its directory")
-    try:
-        with torch.serialization.safe_globals(_values()):
-            return torch.serialization.load(path, map_location=device, weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
-            raise UserError(f"{path}: is no {what}, or is damaged; copy it again from where it was made") from None
-        raise UserError(
-            f"{path}: holds objects that are no tensors, which could run a program when they are made; save its "
-            "weights alone (torch.save(model.state_dict(), ...))"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
-    except Exception as error:  # torch raises a dozen kinds for damaged files
-        kind = type(error).__name__
-        raise UserError(f"{path}: is no {what}, or is damaged ({kind}); copy it again from where it was made") from None
-
-
-def _values() -> list[Any]:
-    """What else may be made of a checkpoint: ESPnet's reporter keeps numbers of numpy's, and times."""
-    import datetime
-
-    import numpy as np
-
-    kinds = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt32", "UInt64", "Float16", "Float32", "Float64")
-    numbers = [getattr(np.dtypes, f"{kind}DType") for kind in kinds]
-    return [np._core.multiarray.scalar, np.dtype, *numbers, datetime.timedelta]
-
-
-def load_weights(path: str | Path, device: Any = "cpu") -> dict[str, Any]:
-    """A model's weights, a tensor by name; raises as `load`, or if the file holds something else."""
-    import torch
-
-    weights = load(path, device=device)
-    if (
-        not isinstance(weights, dict)
-        or not weights
-        or not all(isinstance(one, torch.Tensor) for one in weights.values())
-    ):
-        raise UserError(f"{path}: holds no model's weights (a name and a tensor each); name another checkpoint")
-    return weights
+NAMED = ("config.yaml",)  # and files that a person may edit: a change is reported, not refused
 
 
 def sha256(path: str | Path) -> str:
@@ -91,9 +32,9 @@ def sha256(path: str | Path) -> str:
 
 
 def checksums(directory: str | Path, patterns: Iterable[str] = (*KEPT, *NAMED)) -> dict[str, str]:
-    """What a record keeps as "sha256" of a finished directory: relative name -> checksum."""
+    """The "sha256" of a finished directory's record: relative name -> checksum."""
     directory = Path(directory)
-    hashed: dict[Path, str] = {}  # links to one checkpoint are read once
+    hashed: dict[Path, str] = {}  # links to the same checkpoint are read once
     found: dict[str, str] = {}
     for path in sorted(path for pattern in patterns for path in directory.glob(pattern)):
         if path.is_file() and not path.name.startswith("."):
@@ -123,7 +64,7 @@ def compare(directory: str | Path, sums: Any, remedy: str) -> None:
         UserError: one was changed, or cannot be read.
     """
     for name, expected in (sums if isinstance(sums, dict) else {}).items():
-        path = Path(directory) / name  # that one is absent, who needs it says
+        path = Path(directory) / name  # a missing file is reported by its reader
         if path.is_file() and sha256(path) != expected:
             raise UserError(f"{path}: was changed after it was written (its sha256 is another); {remedy}")
 
@@ -159,39 +100,11 @@ def check(path: str | Path) -> str:
     return found
 
 
-def save(path: Path, value: dict[str, Any]) -> None:
-    """torch.save of a training's checkpoint, whole or not at all; its checksum is noted."""
-    import torch
-
-    with atomic_write(path, "wb") as stream:
-        torch.save(value, stream)
-        stream.flush()
-        note(path, stream.name)
-
-
-def resume(path: Path, keys: Set[str], device: Any = "cpu") -> dict[str, Any]:
-    """The checkpoint that a training goes on from, as `save` wrote it.
-
-    Args:
-        path: of the file.
-        keys: what it has to hold.
-        device: where the tensors go.
-
-    Raises:
-        UserError: it is damaged, was changed, or is something else.
-    """
-    check_noted(path)
-    kept = load(path, device=device)
-    if not isinstance(kept, dict) or not keys <= kept.keys():
-        raise UserError(f"{path}: is not the checkpoint of a training; remove {path.parent} and train again")
-    return kept
-
-
 def note(path: str | Path, written: str | Path) -> None:
     """Note the checksum of a checkpoint that is about to be put in place, beside that of the one it replaces.
 
     Args:
-        path: where it will stand, in a directory of a training.
+        path: where it will be, in a directory of a training.
         written: where it is, complete.
     """
     path = Path(path)
@@ -223,17 +136,17 @@ def _notes(directory: Path) -> dict[str, list[str]]:
 
 
 def check_known(path: str | Path) -> None:
-    """As `check`, of a file that its model's record knows; others are passed over without a word."""
+    """As `check`, for a file that its model's record has; others are not checked."""
     if recorded(path) is not None:
         check(path)
 
 
 def _say(path: str | Path, what: str) -> None:
-    """A line about a file, once by whatever link, and not from every worker; on stdout: stderr is for an error's."""
+    """Print a line about a file, once even through several links, by one worker only; to stdout, as it is no error."""
     real = Path(path).resolve()
     if real not in _said and multiprocessing.parent_process() is None:
         print(f"{path}: {what}")
     _said.add(real)
 
 
-_said: set[Path] = set()  # files of which something was said
+_said: set[Path] = set()  # files that a line was printed for

@@ -1,4 +1,4 @@
-"""What a user can mend: an exception that says so, and the operating system's refusals in our words."""
+"""Errors that a user can correct: the exception for them, and clear words for the operating system's refusals."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class UserError(Exception):
     """Wrong input, state or option.
 
     The message is one sentence that names the file, line or utterance, says what was
-    expected, and how to mend it. `kdasr.cli` prints it without a traceback and exits 1.
+    expected, and how to correct it. `kdasr.cli` prints it without a traceback and exits 1.
     """
 
 
-# what the system refuses for reasons that a user can see to, and how
+# refusals of the system that a user can do something about, and what
 _REMEDIES = {
-    errno.EEXIST: "a file stands where a directory is to be; remove it or name another place",
-    errno.ENOTDIR: "a file stands where a directory is to be; remove it or name another place",
-    errno.EISDIR: "a directory stands where a file is to be; remove it or name another place",
+    errno.EEXIST: "this is a file, expected a directory; remove it or name another place",
+    errno.ENOTDIR: "this is a file, expected a directory; remove it or name another place",
+    errno.EISDIR: "expected a file; remove it or name another place",
     errno.ENOENT: "check the name",
     errno.EACCES: "change its permissions or name another place",
     errno.EPERM: "change its permissions or name another place",
@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 def forgiving_output() -> None:
-    """Let a terminal that cannot print a character show its number instead: no result is lost for a letter's sake."""
+    """Print a character's number where a terminal cannot print the character, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):  # closed
@@ -67,7 +67,7 @@ def refusal(error: OSError) -> str | None:
 
 
 def exit_status(work: Callable[[], object], name: str) -> int:
-    """Do the work of a command: 0, or another status after one sentence on what the user can mend.
+    """Do the work of a command: 0, or another status after one sentence on what the user can correct.
 
     Args:
         work: the command's, its options read.
@@ -78,11 +78,11 @@ def exit_status(work: Callable[[], object], name: str) -> int:
     except UserError as error:
         said, status = str(error), 1
     except KeyboardInterrupt:
-        said, status = "interrupted; what was finished stays, run it again to go on", 130
+        said, status = "interrupted; what was finished stays; run it again to continue", 130
     except BrokenPipeError:
         return 141
     except MemoryError:
-        said, status = "the memory does not suffice; give it less at a time, or more memory", 1
+        said, status = "out of memory; use smaller batches, or a machine with more memory", 1
     except OSError as error:
         refused = refusal(error)
         if refused is None:

@@ -16,10 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from kdasr.errors import UserError
 
-# What separates a key from its value in Kaldi's tables, and words from each other: the white space of the C locale.
-# Python's own strip() and split() would also eat a word's no-break or ideographic space.
+# The white space of the C locale separates keys, values and words in Kaldi's tables. Python's own strip() and
+# split() would also split at a no-break or ideographic space, which belong to words here.
 BLANKS = " \t\r\f\v"
 LONGEST = 1 << 35  # bytes of a text that is read
 DEEPEST = 100  # levels of a YAML file that is read
@@ -35,7 +37,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """
     path = Path(path)
     if path.exists() and not path.is_file():  # /dev/full would be replaced by a file, a directory refused by the system
-        raise UserError(f"{path}: is no ordinary file, and is not replaced by one; name another place")
+        raise UserError(f"{path}: is no ordinary file; name another place")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -65,7 +67,7 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.name or (path.exists() and not path.is_dir()):
         raise UserError(f"{path}: cannot be replaced by a directory; name another place")
-    path = path.resolve() if path.is_symlink() else path  # what a link leads to is replaced, the link stays
+    path = path.resolve() if path.is_symlink() else path  # the target of a link is replaced, the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -100,7 +102,7 @@ def only_writer(directory: str | os.PathLike[str], name: str = ".lock", wait: fl
             raise
         handle = -1
     if handle < 0 or not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise UserError(f"{lock}: is no plain file, as a lock is; remove it")
+        raise UserError(f"{lock}: is no plain file; a lock is to be written there: remove it")
     with open(handle, "r+") as stream:
         while True:
             try:
@@ -131,9 +133,9 @@ def read_table(path: str | os.PathLike[str], empty: bool = False) -> dict[str, s
     for number, line in enumerate(read_lines(path), 1):
         key, value = split_key(line)
         if not key or (not value and not empty):
-            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; mend or remove the line")
+            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; correct or remove the line")
         if key in table:
-            raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")
+            raise UserError(f"{path}:{number}: {key} is here a second time; remove one of its lines")
         table[key] = value
     return table
 
@@ -171,12 +173,12 @@ def columns(line: str) -> list[str]:
 
 
 def open_now(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a file for reading, without waiting for somebody to write where it is a pipe that nobody writes to."""
+    """Open a file for reading; a pipe without a writer does not make it wait."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         kind = os.fstat(handle)
         if stat.S_ISBLK(kind.st_mode) or (stat.S_ISCHR(kind.st_mode) and not os.isatty(handle)):
-            raise UserError(f"{path}: is a device, which may have no end; name a file")
+            raise UserError(f"{path}: is a device, not a file; name a file")
         os.set_blocking(handle, True)
         return open(handle, "rb")
     except BaseException:  # a directory
@@ -227,7 +229,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value
 
 
-def read_yaml(path: str | os.PathLike[str], remedy: str = "mend the file, or copy it again") -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike[str], remedy: str = "correct the file, or copy it again") -> dict[str, Any]:
     """A YAML mapping from a file; an empty file is an empty one.
 
     Args:
@@ -237,8 +239,6 @@ def read_yaml(path: str | os.PathLike[str], remedy: str = "mend the file, or cop
     Raises:
         UserError: it is absent, not UTF-8, not YAML, or no mapping; the line is named where it is known.
     """
-    import yaml
-
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = "\n".join(read_lines(path))
     if _depth(text) > DEEPEST:

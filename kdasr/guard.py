@@ -1,7 +1,7 @@
-"""A stranger's files run nothing, in the libraries that read files by themselves either.
+"""Files of other people run no code, also in libraries that read files by themselves.
 
 kdasr's own readers neither unpickle nor run commands. ESPnet's trainer reads archives through kaldiio, which does both,
-and checkpoints through torch.load, which may unpickle. `guard()` takes that from them, in this process and in those
+and checkpoints through torch.load, which may unpickle. `guard()` switches that off, in this process and in those
 that it starts.
 """
 
@@ -11,6 +11,9 @@ import os
 import types
 from typing import Any, NoReturn
 
+import kaldiio.matio
+import kaldiio.utils
+
 from kdasr.data.places import RUN_COMMANDS
 from kdasr.errors import UserError
 
@@ -19,9 +22,6 @@ def guard() -> None:
     """Let torch load tensors and plain values alone, and kaldiio neither unpickle nor start commands."""
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    import kaldiio.matio
-    import kaldiio.utils
-
     kaldiio.matio.pickle = types.SimpleNamespace(load=_no_pickle)
     if os.environ.get(RUN_COMMANDS) != "1":
         kaldiio.utils.my_popen = _no_command

@@ -1,4 +1,4 @@
-"""What a model directory says of itself, read without loading the model (or torch).
+"""What is known of a model directory without loading the model (or torch).
 
 A model directory is ESPnet's: config.yaml and checkpoints; one that `kdasr train` wrote holds its token
 directory, too.
@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 
 from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.espnet import LM_CHECKPOINTS, find_checkpoint
 from kdasr.files import read_lines, read_yaml
 from kdasr.shards import digest
+
+# What decodes by default, the first that is there.
+LM_CHECKPOINTS = ("valid.loss.ave.pth", "valid.loss.best.pth")
+ASR_CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", *LM_CHECKPOINTS)
 
 
 class Source(NamedTuple):
@@ -31,7 +34,7 @@ class Source(NamedTuple):
 
 
 class Models(NamedTuple):
-    """What decodes together: a model or an ensemble, the first of which sets limits, and perhaps a language model."""
+    """The models of a search: one or an ensemble, whose first one sets limits, and perhaps a language model."""
 
     sources: tuple[Source, ...]
     lm: Source | None = None
@@ -92,6 +95,19 @@ def beside(directory: str | Path, path: str, what: str) -> Path:
     return found
 
 
+def find_checkpoint(
+    directory: str | Path, model_file: str | None = None, usual: tuple[str, ...] = ASR_CHECKPOINTS
+) -> Path:
+    """The checkpoint to decode with: the one named, or the first that is there of the usual: averaged best, best."""
+    directory = Path(directory)
+    names = (model_file,) if model_file else usual
+    for candidate in names:
+        if (directory / candidate).is_file():
+            return directory / candidate
+    remedy = "" if usual is LM_CHECKPOINTS else f" (kdasr train --out {directory})"
+    raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first{remedy}")
+
+
 def find_model(directory: str | Path, model_file: str | None) -> Source:
     """Look into a model directory.
 
@@ -105,13 +121,15 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
     own = Path(directory) / "tokens" / "tokens.txt"
     if own.is_file() and digest(own) != listed:
         raise UserError(
-            f"{own}: is not the token list of {directory}/config.yaml; put the one back that the model was trained with"
+            f"{own}: is not the token list of {directory}/config.yaml; put back the one that the model was trained with"
         )
     rate = None
     if config["input_size"] is None:
         rate = _rate(config.get("frontend_conf"), f"{directory}/config.yaml")
     elif type(config["input_size"]) is not int:
-        raise UserError(f"{directory}/config.yaml: input_size is {config['input_size']!r}, expected a number; mend it")
+        raise UserError(
+            f"{directory}/config.yaml: input_size is {config['input_size']!r}, expected a number; correct it"
+        )
     hashes = (checkpoints.check(checkpoint)[:16], digest(Path(directory) / "config.yaml"), listed)
     return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes)
 
@@ -121,7 +139,9 @@ def _rate(frontend: Any, where: str) -> int:
     given = str(frontend.get("fs", 16000) if isinstance(frontend, dict) else 16000)
     match = re.fullmatch(r"([0-9]+)(k?)", given)
     if not match or not int(match[1]):
-        raise UserError(f"{where}: frontend_conf has fs {given!r}, expected a sampling rate as 16000 or 16k; mend it")
+        raise UserError(
+            f"{where}: frontend_conf has fs {given!r}, expected a sampling rate as 16000 or 16k; correct it"
+        )
     return int(match[1]) * (1000 if match[2] else 1)
 
 

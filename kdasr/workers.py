@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from tqdm import tqdm
 
 from kdasr.errors import UserError
 
@@ -27,8 +34,6 @@ def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Ro
     """
     if not work:
         return 0.0
-    from tqdm import tqdm
-
     total, hours, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
     form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} h of audio [{elapsed}<{remaining}]{postfix}"
     with tqdm(desc=label, total=0.0, bar_format=form, mininterval=1.0, disable=total < 20, file=sys.stderr) as bar:
@@ -36,17 +41,13 @@ def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Ro
         def advance(more: float, rows: int = 1) -> None:
             nonlocal hours, rows_done
             hours, rows_done = hours + more, rows_done + rows
-            bar.total = hours / rows_done * total  # how long the rest is, is known only by reading it
+            bar.total = hours / rows_done * total  # the length of the rest is known only after reading it
             bar.update(more)
 
         if min(nj, len(work)) == 1:
             for shard, rows in work:
                 make(shard, rows, progress=advance)
             return hours
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from concurrent.futures.process import BrokenProcessPool
-
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(nj, len(work)), mp_context=context, initializer=_start_worker) as pool:
             futures = {pool.submit(make, shard, rows): len(rows) for shard, rows in work}
@@ -64,9 +65,6 @@ def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Ro
 
 def _start_worker() -> None:
     """An interrupt lets a worker finish its shard; the death of the parent, even by kill -9, ends it."""
-    import multiprocessing
-    import signal
-    import threading
 
     def leave_with_parent() -> None:
         parent = multiprocessing.parent_process()
@@ -80,6 +78,4 @@ def _start_worker() -> None:
 
 def end_with_parent() -> None:
     """Called between fork and exec: the death of its parent, even by kill -9, is SIGTERM to this process."""
-    import signal
-
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -20,7 +20,7 @@ def _seed() -> None:
 
         torch.manual_seed(0)
         torch.set_num_threads(1)
-        torch.set_flush_denormal(False)  # a verb run by an earlier test has set it, and hypothesis draws denormals
+        torch.set_flush_denormal(False)  # a command run by an earlier test has set it, and hypothesis draws denormals
 
 
 def pytest_configure() -> None:

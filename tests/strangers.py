@@ -147,21 +147,19 @@ COMMANDS = (
 
 
 class Vector(NamedTuple):
-    """A call of a verb, a file that it reads, and what a stranger puts there."""
+    """A call of a command, a file that it reads, and what a stranger puts there."""
 
     line: str
     place: str
     files: tuple[Callable[[Path, Path], None], ...]
 
     @property
-    def verb(self) -> str:
-        return verb_of(self.line)
+    def command(self) -> str:
+        return command_of(self.line)
 
 
-def verb_of(line: str) -> str:
-    from kdasr.cli import VERBS
-
-    return next(verb for verb in (" ".join(line.split()[:2]), line.split()[0]) if verb in VERBS)
+def command_of(line: str) -> str:
+    return fuzz_inputs.name_of(line.split()).removeprefix("kdasr ")
 
 
 def build_shop(shop: Path) -> None:
@@ -186,7 +184,7 @@ def begin_trainings() -> None:
     """Each of the four kinds, as a kill at its end leaves it: kdasr.json is not there yet."""
     run(f"{TRAIN.replace('exp/s', 'begun/asr')}")
     run(lm_train("begun/lm"))
-    run("images train --data images/images.npz --conf images/settings.yaml --out begun/images")
+    run("images_train.py --data images/images.npz --conf images/settings.yaml --out begun/images")
     run("frames train --data frames/f --valid frames/f --conf frames/settings.yaml --out begun/frames")
     for out in Path("begun").iterdir():
         (out / "kdasr.json").unlink()
@@ -224,7 +222,7 @@ def waveform_model() -> None:
 
     import search_models
 
-    from kdasr.espnet import register
+    from kdasr.networks.load import register
 
     for name, more in (
         ("waves", {"frontend": "default", "frontend_conf": WAVES, "input_size": None}),
@@ -243,7 +241,7 @@ def lm_train(out: str) -> str:
 
 
 def run(line: str) -> None:
-    assert main(line.split()) == 0, line
+    assert fuzz_inputs.kdasr(line.split()) == 0, line
 
 
 def place_for(shop: Path, root: Path, *texts: str) -> None:
@@ -283,5 +281,5 @@ def spoil_entry(table: Path, entry: str, chosen: Callable[[Iterable[str]], str] 
     return key
 
 
-def verbs(lines: Iterable[str]) -> set[str]:
-    return {verb_of(line) for line in lines}
+def commands(lines: Iterable[str]) -> set[str]:
+    return {command_of(line) for line in lines}

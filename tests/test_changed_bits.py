@@ -1,4 +1,4 @@
-"""A flipped bit in what one stage wrote is noticed by every verb that reads it: exit 1, a sentence, the file named."""
+"""A flipped bit in what one stage wrote is noticed by every command that reads it: exit 1, one sentence, the file."""
 
 import shutil
 import subprocess
@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import tiny_training
 import yaml
 
-sys.path[:0] = [str(Path(__file__).parent / name) for name in ("asr", "nbest")]
-
-import tiny_training  # noqa: E402
-
-from kdasr import arrays, checkpoints  # noqa: E402
-from kdasr.cli import main  # noqa: E402
-from kdasr.errors import UserError  # noqa: E402
-from kdasr.files import read_json, read_table, write_json, write_table  # noqa: E402
+from kdasr import arrays, checkpoints
+from kdasr.cli import main
+from kdasr.errors import UserError
+from kdasr.files import read_json, read_table, write_json, write_table
 
 BINS = 23
 WORDS = "ABABABAAABBAB"
@@ -25,7 +22,7 @@ WORDS = "ABABABAAABBAB"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Features, a trained model, its pruned copy, targets with soft ones: all by kdasr's own verbs."""
+    """Features, a trained model, its pruned copy, targets with soft ones: all by kdasr's own commands."""
     root = tmp_path_factory.mktemp("bits")
     random = np.random.default_rng(0)
     for part, count in (("train", 6), ("valid", 3)):
@@ -64,7 +61,7 @@ def decode(root, name, *more):
 
 
 TAUGHT = ("--kd", "word_weight=0.5", "ctc_word_weight=0.5", "--role", "student")
-# file: the verbs that read it
+# file: the commands that read it
 READ = {
     "train/feats.0.ark": [
         lambda r: train(r, "again"),
@@ -137,8 +134,10 @@ def test_statistics_are_what_was_written_or_refused(place, tmp_path):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(("file", "verb"), [(file, verb) for file, verbs in READ.items() for verb in range(len(verbs))])
-def test_every_reader_notices(copy, capsys, file, verb):
+@pytest.mark.parametrize(
+    ("file", "command"), [(file, command) for file, commands in READ.items() for command in range(len(commands))]
+)
+def test_every_reader_notices(copy, capsys, file, command):
     path = copy / file
     size = path.stat().st_size or 1
     if not path.stat().st_size:
@@ -146,7 +145,7 @@ def test_every_reader_notices(copy, capsys, file, verb):
     for place, bit in ((size // 2, 1), (size - 1, 128), (size // 3, 16)):
         whole = flipped(path, place, bit)
         capsys.readouterr()
-        assert kdasr(*READ[file][verb](copy)) == 1
+        assert kdasr(*READ[file][command](copy)) == 1
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kdasr ")]
         assert len(said) == 1 and path.name in said[0], said
         path.write_bytes(whole)
@@ -187,7 +186,7 @@ def test_soft_targets_of_another_utterance_are_noticed(copy, capsys):
 
 def test_a_config_that_was_edited_is_said_to_be(copy, capsys):
     config = copy / "m/config.yaml"
-    config.write_text(config.read_text() + "# mended by hand\n")
+    config.write_text(config.read_text() + "# edited by hand\n")
     assert kdasr(*decode(copy, "m")) == 0
     assert f"{config}: was changed after the training ended" in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from strangers import Touch
 
-from kdasr import checkpoints
+from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
 from kdasr.files import read_json, write_json
 
@@ -94,7 +94,7 @@ def test_the_last_two_checksums_of_a_checkpoint_are_noted(tmp_path):
     checkpoints.check_noted(path)  # nothing is known of it
     states = []
     for epoch in range(3):
-        checkpoints.save(path, {"epoch": epoch})
+        torch_files.save(path, {"epoch": epoch})
         states.append(path.read_bytes())
     sums = read_json(tmp_path / checkpoints.NOTES)["checkpoint.pth"]
     assert sums[0] == checkpoints.sha256(path) and len(sums) == 2
@@ -103,18 +103,18 @@ def test_the_last_two_checksums_of_a_checkpoint_are_noted(tmp_path):
         path.write_bytes(state)
         if epoch:
             checkpoints.check_noted(path)
-            assert checkpoints.resume(path, {"epoch"}) == {"epoch": epoch}
+            assert torch_files.resume(path, {"epoch"}) == {"epoch": epoch}
         else:
-            for check in (checkpoints.check_noted, lambda path: checkpoints.resume(path, {"epoch"})):
+            for check in (checkpoints.check_noted, lambda path: torch_files.resume(path, {"epoch"})):
                 with pytest.raises(UserError, match=r"checkpoint\.pth: was changed after it was written"):
                     check(path)
 
 
 def test_notes_of_other_checkpoints_stay_while_these_are_there(tmp_path):
     for name in ("a.pth", "b.pth", "c.pth"):
-        checkpoints.save(tmp_path / name, {"name": name})
+        torch_files.save(tmp_path / name, {"name": name})
     (tmp_path / "b.pth").unlink()
-    checkpoints.save(tmp_path / "c.pth", {"name": "d"})
+    torch_files.save(tmp_path / "c.pth", {"name": "d"})
     notes = read_json(tmp_path / checkpoints.NOTES)
     assert {name: len(sums) for name, sums in notes.items()} == {"a.pth": 1, "c.pth": 2}
     for name in ("a.pth", "c.pth"):
@@ -124,37 +124,37 @@ def test_notes_of_other_checkpoints_stay_while_these_are_there(tmp_path):
 def test_what_is_no_checkpoint_of_a_training_is_not_resumed(tmp_path):
     path = tmp_path / "checkpoint.pth"
     for value in ({"model": 1, "epoch": 2}, {"model": 1, "epoch": 2, "more": 3}):
-        checkpoints.save(path, value)
-        assert checkpoints.resume(path, {"model", "epoch"}) == value
+        torch_files.save(path, value)
+        assert torch_files.resume(path, {"model", "epoch"}) == value
     for value in ({"model": 1}, {"epoch": 1, "other": 2}, {}, [1, 2]):
-        checkpoints.save(path, value)
+        torch_files.save(path, value)
         with pytest.raises(UserError, match=r"is not the checkpoint of a training; remove .* and train again"):
-            checkpoints.resume(path, {"model", "epoch"})
+            torch_files.resume(path, {"model", "epoch"})
 
 
 def test_weights_are_tensors_by_name(tmp_path):
     path = tmp_path / "w.pth"
     torch.save({"a": torch.ones(2), "b": torch.zeros(1)}, path)
-    assert list(checkpoints.load_weights(path)) == ["a", "b"]
+    assert list(torch_files.load_weights(path)) == ["a", "b"]
     for value in ({}, {"a": torch.ones(2), "b": 3}, [torch.ones(2)], torch.ones(2), {"epoch": 1}):
         torch.save(value, path)
         with pytest.raises(UserError, match="holds no model's weights"):
-            checkpoints.load_weights(path)
+            torch_files.load_weights(path)
 
 
 def test_nothing_in_a_checkpoint_is_run(tmp_path):
     torch.save({"a": Touch(tmp_path / "run")}, tmp_path / "bomb.pth")
     with pytest.raises(UserError, match="holds objects that are no tensors, which could run a program"):
-        checkpoints.load(tmp_path / "bomb.pth")
+        torch_files.load(tmp_path / "bomb.pth")
     assert not (tmp_path / "run").exists()
     torch.save({"a": torch.ones(9)}, tmp_path / "cut.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:-50])
     (tmp_path / "text.pth").write_text("text")
     for name in ("cut.pth", "text.pth"):
         with pytest.raises(UserError, match=rf"{name}: is no (sheet|checkpoint), or is damaged"):
-            checkpoints.load(tmp_path / name, "sheet")
+            torch_files.load(tmp_path / name, "sheet")
     with pytest.raises(UserError, match="no such file; train the model first"):
-        checkpoints.load(tmp_path / "none.pth")
+        torch_files.load(tmp_path / "none.pth")
     with pytest.raises(UserError, match="cannot be read"):
         checkpoints.sha256(tmp_path / "none.pth")
 
@@ -169,7 +169,7 @@ def test_numbers_and_times_of_espnets_reporter_are_read(tmp_path):
         kind.__name__: kind(1) for kind in kinds
     }
     torch.save(value, tmp_path / "c.pth")
-    found = checkpoints.load(tmp_path / "c.pth")
+    found = torch_files.load(tmp_path / "c.pth")
     assert found == value and type(found["int16"]) is np.int16
 
 

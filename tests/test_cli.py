@@ -11,44 +11,44 @@ from pathlib import Path
 import pytest
 
 from kdasr import __version__
-from kdasr.cli import VERBS, main, underscored
+from kdasr.cli import COMMANDS, main, underscored
 from kdasr.errors import UserError, exit_status, forgiving_output, refusal
 
 
-def test_help_lists_every_verb(capsys):
+def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"kdasr {verb} " in shown for verb in VERBS)
+    assert all(f"kdasr {command} " in shown for command in COMMANDS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_of_each_verb_has_examples(verb, capsys):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main([*verb.split(), "--help"])
+        main([*command.split(), "--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert f"kdasr {verb} " in shown.partition("examples")[2]
+    assert f"kdasr {command} " in shown.partition("examples")[2]
 
 
 def test_help_imports_nothing_heavy():
     """What takes seconds to import stays out of --help (measured in modules, not in seconds)."""
     code = (
-        "import sys; from kdasr.cli import VERBS, main\nheavy = {}\n"
-        "for verb in VERBS:\n"
-        "    try: main([*verb.split(), '--help'])\n"
+        "import sys; from kdasr.cli import COMMANDS, main\nheavy = {}\n"
+        "for command in COMMANDS:\n"
+        "    try: main([*command.split(), '--help'])\n"
         "    except SystemExit: pass\n"
-        "    heavy[verb] = sorted(sys.modules.keys() & "
+        "    heavy[command] = sorted(sys.modules.keys() & "
         "{'torch', 'espnet2', 'scipy', 'librosa', 'kaldiio', 'soundfile'})\n"
-        "print([verb for verb in heavy if heavy[verb]], len(heavy))"
+        "print([command for command in heavy if heavy[command]], len(heavy))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == f"[] {len(VERBS)}"
+    assert answer.stdout.splitlines()[-1] == f"[] {len(COMMANDS)}"
 
 
-def test_unknown_verb_and_no_verb(capsys):
+def test_unknown_command_and_no_command(capsys):
     assert main(["distil"]) == 2
     shown = capsys.readouterr()
-    assert shown.err.endswith("\nkdasr: there is no verb 'distil'\n") and shown.out == ""
+    assert shown.err.endswith("\nkdasr: there is no command 'distil'\n") and shown.out == ""
     assert main([]) == 2
     assert capsys.readouterr().out.startswith(f"kdasr {__version__}: ")
     for word in ("-h", "--help", "help"):
@@ -58,12 +58,12 @@ def test_unknown_verb_and_no_verb(capsys):
     assert capsys.readouterr().out == f"kdasr {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_of_two_words_is_its_own(verb, capsys):
-    """`nbest verify` is not `nbest` with an argument; help is of the very verb."""
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_two_words_is_its_own(command, capsys):
+    """`nbest verify` is not `nbest` with an argument; help is of the very command."""
     with pytest.raises(SystemExit):
-        main([*verb.split(), "--help"])
-    assert capsys.readouterr().out.startswith(f"usage: kdasr {verb} [-h]")
+        main([*command.split(), "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: kdasr {command} [-h]")
 
 
 def test_options_are_not_abbreviated(capsys):
@@ -79,12 +79,12 @@ def test_options_are_not_abbreviated(capsys):
     ("error", "status", "said"),
     [
         (None, 0, ""),
-        (UserError("a: is wrong; mend it"), 1, "kdasr x: a: is wrong; mend it\n"),
-        (KeyboardInterrupt(), 130, "kdasr x: interrupted; what was finished stays, run it again to go on\n"),
+        (UserError("a: is wrong; correct it"), 1, "kdasr x: a: is wrong; correct it\n"),
+        (KeyboardInterrupt(), 130, "kdasr x: interrupted; what was finished stays; run it again to continue\n"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
-        (MemoryError(), 1, "kdasr x: the memory does not suffice; give it less at a time, or more memory\n"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), 1, "kdasr x: a: is a directory; a directory stands "
-         "where a file is to be; remove it or name another place\n"),
+        (MemoryError(), 1, "kdasr x: out of memory; use smaller batches, or a machine with more memory\n"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), 1, "kdasr x: a: is a directory; expected "
+         "a file; remove it or name another place\n"),
     ],
 )  # fmt: skip
 def test_each_end_of_a_command_has_its_status(error, status, said, capsys):
@@ -111,9 +111,9 @@ def test_what_is_our_own_fault_is_not_hidden(error):
 @pytest.mark.parametrize(
     ("number", "name", "said"),
     [
-        (errno.EEXIST, "a", "a: file exists; a file stands where a directory is to be; remove it or name another "
+        (errno.EEXIST, "a", "a: file exists; this is a file, expected a directory; remove it or name another "
          "place"),
-        (errno.ENOTDIR, "a", "a: not a directory; a file stands where a directory is to be; remove it or name another "
+        (errno.ENOTDIR, "a", "a: not a directory; this is a file, expected a directory; remove it or name another "
          "place"),
         (errno.ENOENT, "a", "a: no such file or directory; check the name"),
         (errno.EPERM, "a", "a: operation not permitted; change its permissions or name another place"),
@@ -191,7 +191,7 @@ def test_an_error_is_one_sentence_without_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "command",
     [
         "data mini --out FILE",
         "data text --out FILE",
@@ -200,14 +200,14 @@ def test_an_error_is_one_sentence_without_traceback(tmp_path):
         "score --ref FILE --hyp FILE --utt2spk FILE --dir FILE",
     ],
 )
-def test_a_file_where_a_directory_is_to_be(verb, tmp_path, capsys):
+def test_a_file_where_a_directory_is_to_be(command, tmp_path, capsys):
     """The operating system's refusal is one sentence with a remedy, and the file stays as it was."""
     file = tmp_path / "file"
     file.write_text("utt1 a\n")
-    assert main([word.replace("FILE", str(file)) for word in verb.split()]) == 1
+    assert main([word.replace("FILE", str(file)) for word in command.split()]) == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("kdasr ") and str(file) in said
-    assert "a file stands where a directory is to be; remove it" in said
+    assert "this is a file, expected a directory; remove it" in said
     assert file.read_text() == "utt1 a\n"
 
 
@@ -215,7 +215,7 @@ def test_what_no_user_can_mend_keeps_its_traceback(monkeypatch, tmp_path):
     def fail(args):
         raise OSError(errno.EIO, "Input/output error", "disc")
 
-    monkeypatch.setattr("kdasr.data.articles.run", fail)
+    monkeypatch.setattr("kdasr.bin.data_text.run", fail)
     with pytest.raises(OSError, match="Input/output error"):
         main(["data", "text", "--out", str(tmp_path)])
     assert refusal(OSError("nothing said")) is None

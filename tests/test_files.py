@@ -77,7 +77,7 @@ def test_a_second_writer_is_refused_and_a_killed_one_forgotten(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a 1\na 2\n", r"t:2: a stands here a second time"),
+        ("a 1\na 2\n", r"t:2: a is here a second time"),
         ("a 1\nb\n", r"t:2: expected 'KEY VALUE'"),
         ("a 1\n\n", r"t:2: expected"),
         (b"a \xff\n", r"t:1: not UTF-8"),
@@ -116,7 +116,7 @@ def test_json_comes_back(tmp_path):
 
 def test_what_has_no_end_is_not_read(tmp_path):
     """Devices, pipes that nobody writes to, files larger than any memory: at once, and in a sentence."""
-    with pytest.raises(UserError, match=r"/dev/zero: is a device, which may have no end"):
+    with pytest.raises(UserError, match=r"/dev/zero: is a device, not a file"):
         read_lines("/dev/zero")
     os.mkfifo(tmp_path / "pipe")
     assert read_lines(tmp_path / "pipe") == []
@@ -133,7 +133,7 @@ def test_a_lock_is_a_plain_file(tmp_path):
         directory.mkdir()
         make(directory / ".lock")
         with (
-            pytest.raises(UserError, match=r"\.lock: is no plain file, as a lock is; remove it"),
+            pytest.raises(UserError, match=r"\.lock: is no plain file; a lock is to be written there: remove it"),
             only_writer(directory),
         ):
             pass
@@ -153,7 +153,7 @@ def test_a_directory_behind_a_link_is_replaced_and_the_link_stays(tmp_path):
 def test_devices_and_directories_are_not_replaced(tmp_path):
     (tmp_path / "dir").mkdir()
     for path in ("/dev/null", tmp_path / "dir"):
-        with pytest.raises(UserError, match="is no ordinary file, and is not replaced by one"), atomic_write(path):
+        with pytest.raises(UserError, match="is no ordinary file; name another place"), atomic_write(path):
             pass
     with pytest.raises(UserError, match="cannot be replaced by a directory"), atomic_dir("/dev/null"):
         pass

@@ -9,8 +9,18 @@ import torch
 import yaml
 
 from kdasr.errors import UserError
-from kdasr.espnet import ASR_CHECKPOINTS, LM_CHECKPOINTS, find_checkpoint
-from kdasr.models import Models, beside, find_lm, find_model, find_models, read_config, token_hash
+from kdasr.models import (
+    ASR_CHECKPOINTS,
+    LM_CHECKPOINTS,
+    Models,
+    beside,
+    find_checkpoint,
+    find_lm,
+    find_model,
+    find_models,
+    read_config,
+    token_hash,
+)
 
 TOKENS = ["<blank>", "<unk>", "a", "<sos/eos>"]
 

@@ -34,7 +34,7 @@ def test_the_rows_shown_are_those_of_results(results_file):
     results = first_table(committed(results_file))
     assert shown[:2] == results[:2]  # the columns
     assert shown == [row for row in results if row in shown]
-    for trained in ("teacher", "student on references", "control on true labels of all audio"):
+    for trained in ("teacher", "student on references", "oracle, references of all audio"):
         assert any(row.startswith(f"|{trained}|") for row in shown)
 
 

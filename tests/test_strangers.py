@@ -1,4 +1,4 @@
-"""A stranger's file runs no code: what each verb reads, with a command or a pickle in it that would touch a marker."""
+"""A stranger's file runs no code: what each command reads, with a shell command or pickle in it that leaves a mark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import torch
 import yaml
 from strangers import ARK, CHECKPOINT, COMMANDS, CONFIG, NPY, NPZ, TEXT, TRAIN, YAML, Vector, lm_train
 
-from kdasr.cli import VERBS, main
+from kdasr import cli
+from kdasr.cli import main
 from kdasr.data.audio import read_audio
 from kdasr.data.matrices import read_matrix
 from kdasr.data.places import RUN_COMMANDS, parse
@@ -38,9 +39,9 @@ RESUMED = TRAIN.replace("exp/s", "begun/asr")
 RESCORE = "rescore --nbest nbest/a --lm lm/exp/m --out out"
 LM_PPL = "lm ppl --model lm/exp/m --text lm/valid.txt --out out"
 LM_SOFT = "lm soft --teachers lm/exp/m --text lm/train.txt --out out"
-IMAGES = "images train --data images/images.npz --conf images/settings.yaml"
-SPECIALISTS = "images specialists --data images/images.npz --generalist images/exp/m --out out --epochs 1"
-PICTURE = "images report --exp images/exp --out out.md --data images/images.npz --picture out.svg"
+IMAGES = "images_train.py --data images/images.npz --conf images/settings.yaml"
+SPECIALISTS = "images_specialists.py --data images/images.npz --generalist images/exp/m --out out --epochs 1"
+PICTURE = "images_report.py --exp images/exp --out out.md --data images/images.npz --picture out.svg"
 FRAMES = "frames train --data frames/f --valid frames/f --conf frames/settings.yaml"
 PREDICT = "frames predict --models frames/exp/m --data frames/f --out out"
 GENERALIST = "frames specialists --data frames/f --test frames/f --generalist frames/exp/m --out out --epochs 1"
@@ -51,7 +52,7 @@ AUDIO = "report report/exp -o out.html --audio report/audio/whole"
 
 ASR, LM = "model/m/valid.acc.ave.pth", "lm/exp/m/valid.loss.best.pth"
 
-# what numpy and torch read: a verb, the file, what stands in it
+# what numpy and torch read: a command, the file, what stands in it
 PICKLES = [
     *(Vector(line, ASR, CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK)),
     *(Vector(f"{line} --model_file other.pth", "model/m/other.pth", CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL)),
@@ -80,8 +81,6 @@ PICKLES = [
     Vector(f"{FRAMES} --out begun/frames", "begun/frames/checkpoint.pth", CHECKPOINT),
     Vector(TRAIN, "feats/cmvn.npz", NPZ),
     Vector(DECODE.replace("model/m", "model/stats"), "feats/cmvn.npz", (*NPZ, *NPY)),
-    *(Vector(line, "nbest/a/soft.0.npz", NPZ)
-      for line in ("nbest verify nbest/a", "targets --nbest nbest/a --tokens model/m/tokens --out out --soft 2")),
     Vector("feats --data data/whole --out parts/feats --nj 1 --bins 8 --cmvn speaker --merge",
            "parts/feats/raw.0.npz", NPZ),
     Vector("feats --data data/whole --out parts/feats --nj 1 --bins 8 --cmvn speaker --merge",
@@ -89,7 +88,7 @@ PICKLES = [
     Vector("soft --model model/m --targets parts/targets --data feats --ctc", "parts/targets/.soft/0.npz", NPZ),
 ]  # fmt: skip
 
-# lists whose entries say where data lies: a verb, the list
+# lists whose entries say where data lies: a command, the list
 LISTS = [
     (FEATS, "data/whole/wav.scp"),
     (FEATS.replace("whole", "cut"), "data/cut/wav.scp"),
@@ -106,7 +105,7 @@ LISTS = [
     (f"{STUDENT} --kd ctc_word_weight=0.5", "targets/t/ctc.scp"),
 ]  # fmt: skip
 
-# YAML, JSON and other text: a verb, the file
+# YAML, JSON and other text: a command, the file
 TEXTS = [
     *(Vector(line, "model/m/config.yaml", YAML)
       for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK,
@@ -120,10 +119,12 @@ TEXTS = [
     Vector(f"{FRAMES} --out out", "frames/settings.yaml", YAML),
     *(Vector(TRAIN, f"model/m/tokens/{name}", TEXT) for name in ("tokens.json", "tokens.txt")),
     *(Vector(line, "model/m/kdasr.json", TEXT) for line in (DECODE, "prune --model model/m --sparsity 0.5 --out out")),
+    Vector("label model/m renamed", "model/m/kdasr.json", TEXT),
     Vector(RESUMED, "begun/asr/settings.json", TEXT),
     Vector(RESUMED, "begun/asr/checksums.json", TEXT),
     *(Vector("nbest verify nbest/a", f"nbest/a/{name}", TEXT) for name in ("manifest.json", "nbest.0.jsonl")),
     Vector("nbest export --nbest nbest/a --out out", "nbest/a/nbest.0.jsonl", TEXT),
+    Vector("targets --nbest nbest/a --tokens model/m/tokens --out out", "nbest/a/nbest.0.jsonl", TEXT),
     Vector("lm report --exp lm/exp --out out.md", "lm/exp/m/kdasr.json", TEXT),
     Vector(PICTURE, "images/exp/m/kdasr.json", TEXT),
     Vector("frames report --exp frames/exp --out out.md", "frames/exp/m/kdasr.json", TEXT),
@@ -139,11 +140,11 @@ TEXTS = [
     Vector("data folds data/whole --out out", "data/whole/wav.scp", TEXT),
     Vector("data an4 --an4 an4 --out out --dev_speakers 1", "an4/etc/an4_train.fileids", TEXT),
     Vector("data wsj --out out discs/11-13.1", "discs/11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),
-    Vector("images data --mnist images/plain --out out.npz", "images/plain/train-images-idx3-ubyte", TEXT),
+    Vector("images_data.py --mnist images/plain --out out.npz", "images/plain/train-images-idx3-ubyte", TEXT),
     *(Vector("score --ref scores/ref --hyp scores/hyp --utt2spk scores/utt2spk --dir out", f"scores/{name}", TEXT)
       for name in ("ref", "hyp", "utt2spk")),
-    *(Vector(f"jobs {verb} jobs/exp", f"jobs/exp/jobs/q/1_data.log.20260101-000000.1/{name}", TEXT)
-      for verb in ("status", "cancel", "logs") for name in ("spec.json", "id", "exit.1")),
+    *(Vector(f"jobs {command} jobs/exp", f"jobs/exp/jobs/q/1_data.log.20260101-000000.1/{name}", TEXT)
+      for command in ("status", "cancel", "logs") for name in ("spec.json", "id", "exit.1")),
 ]  # fmt: skip
 
 NO_FILE = {"data mini": "makes a corpus of its own text"}
@@ -175,19 +176,19 @@ def programs(directory, monkeypatch, **scripts):
 
 
 def call(line, capsys):
-    """The exit status of a verb and what it said on stderr; what it raises counts as a traceback."""
+    """The exit status of a command and what it said on stderr; what it raises counts as a traceback."""
     capsys.readouterr()
-    status = main(line.split() if isinstance(line, str) else line)
+    status = strangers.fuzz_inputs.kdasr(line.split() if isinstance(line, str) else line)
     return status, capsys.readouterr().err
 
 
 def refuse(line, capsys, marker, *named):
-    """The verb ends with 1 and one sentence that names these, and runs nothing."""
+    """The command ends with 1 and one sentence that names these, and runs nothing."""
     status, said = call(line, capsys)
     assert not marker.exists()
     assert status == 1, said
     *logged, last = said.splitlines()
-    assert last.startswith(f"kdasr {strangers.verb_of(line)}: "), said
+    assert last.startswith(f"{strangers.fuzz_inputs.name_of(line.split())}: "), said
     assert "Traceback" not in said and all(name in last for name in named), said
     if not line.startswith("train "):  # ESPnet logs to stderr
         assert not logged
@@ -196,7 +197,7 @@ def refuse(line, capsys, marker, *named):
 def each(vectors):
     """A test for each file of each vector."""
     return [
-        pytest.param(one.line, one.place, make, id=f"{one.verb}:{number}:{Path(one.place).name}:{make.__name__}")
+        pytest.param(one.line, one.place, make, id=f"{one.command}:{number}:{Path(one.place).name}:{make.__name__}")
         for number, one in enumerate(vectors)
         for make in one.files
     ]
@@ -205,14 +206,15 @@ def each(vectors):
 def lists():
     """A test for each list."""
     return [
-        pytest.param(line, table, id=f"{strangers.verb_of(line)}:{number}:{Path(table).name}")
+        pytest.param(line, table, id=f"{strangers.command_of(line)}:{number}:{Path(table).name}")
         for number, (line, table) in enumerate(LISTS)
     ]
 
 
 def test_every_verb_that_reads_files_is_covered():
-    covered = strangers.verbs([*(one.line for one in (*PICKLES, *TEXTS)), *(line for line, _ in LISTS)])
-    assert covered | NO_FILE.keys() == VERBS.keys()
+    covered = strangers.commands([*(one.line for one in (*PICKLES, *TEXTS)), *(line for line, _ in LISTS)])
+    programs = {f"images_{name}.py" for name in ("data", "train", "specialists", "report")}
+    assert covered | NO_FILE.keys() == cli.COMMANDS.keys() | programs
     assert not covered & NO_FILE.keys()
 
 
@@ -472,7 +474,7 @@ def test_further_data_that_a_config_names_runs_nothing(shop, marker, kind, worke
 
 @pytest.mark.parametrize(("line", "place", "make"), each(TEXTS))
 def test_text_is_text(shop, marker, monkeypatch, capsys, line, place, make):
-    """A list of words may hold any; whatever the verb makes of it, nothing is run."""
+    """A list of words may hold any; whatever the command makes of it, nothing is run."""
     programs(marker.parent / "programs", monkeypatch, squeue="", scancel="")  # a cluster that knows of no job
     for part in ("an4", "scores", "jobs"):
         if f"{part}/" in place:

@@ -1,4 +1,4 @@
-"""Settings of a verb: of a file, of NAME=VALUE over it, each of its default's kind; and a directory begun with them."""
+"""A command's settings: of a file, of NAME=VALUE over it, each of its default's kind; and a directory of them."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kdasr.errors import UserError
 from kdasr.files import write_json
-from kdasr.settings import check_begun, read
+from kdasr.settings import NOT_NEGATIVE, POSITIVE, SHARE, SHARE_BELOW_1, at_least, check_begun, check_least, read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,3 +87,41 @@ def test_a_setting_that_the_directory_lacks_differs(tmp_path, name):
     write_json(tmp_path / "settings.json", {key: value for key, value in made.items() if key != name})
     with pytest.raises(UserError, match=rf"was begun with another {name} \(None, now {made[name]}\)"):
         check_begun(tmp_path, made)
+
+
+@pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (float("nan"), 0)])
+def test_a_number_that_is_too_small_is_said(value, least):
+    check_least("nj", least, least)
+    check_least("nj", least + 5, least)
+    with pytest.raises(UserError) as error:
+        check_least("nj", value, least)
+    assert str(error.value) == f"--nj {value}: expected {least} or more"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected", "right", "wrong"),
+    [
+        (POSITIVE, "a number above 0", (1e-9, 5.0), (0.0, -1.0)),
+        (NOT_NEGATIVE, "0 or more", (0.0, 5.0), (-1e-9,)),
+        (SHARE, "a share from 0 to 1", (0.0, 1.0), (-0.001, 1.001)),
+        (SHARE_BELOW_1, "a share from 0 to below 1", (0.0, 0.999), (-0.001, 1.0)),
+        (at_least(5), "5 or more", (5.0, 6.0), (4.999,)),
+    ],
+)
+def test_edges_of_ranges(tmp_path, allowed, expected, right, wrong):
+    for value in right:
+        assert read(Kind, None, [f"rate={value}"], "conf/", {"rate": allowed}).rate == value
+    for value in wrong:
+        with pytest.raises(UserError) as error:
+            read(Kind, None, [f"rate={value}"], "conf/", {"rate": allowed})
+        assert str(error.value) == f"--set: rate is {value}, expected {expected}"
+    (tmp_path / "c.yaml").write_text(f"rate: {wrong[0]}\n")
+    with pytest.raises(UserError, match=r"c\.yaml: rate is "):
+        read(Kind, tmp_path / "c.yaml", [], "conf/", {"rate": allowed})
+
+
+def test_numbers_are_finite_where_ranges_are_checked():
+    assert read(Kind, None, ["rate=.inf"], "conf/").rate == float("inf")
+    for value in ("inf", "nan"):
+        with pytest.raises(UserError, match=f"rate is {value}, expected a finite number"):
+            read(Kind, None, [f"rate=.{value}"], "conf/", {})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast features are made, beside kaldi-native-fbank in the same run.
+"""Speed of features, compared with kaldi-native-fbank in the same run.
 
     tools/venv/bin/python tools/bench_feats.py [--utterances 60] [--repeats 5]
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kdasr.cli import main as kdasr
 from kdasr.data.fbank import fbank
-from kdasr.data.feats import change_speed
+from kdasr.data.speed import change_speed
 from kdasr.data.utterances import parse_speeds
 from kdasr.files import write_table
 
@@ -95,7 +95,7 @@ def main() -> None:
         corpora = {kind: write_corpus(Path(scratch) / kind, audio, kind) for kind in ("wav", "sph")}
         number = 0
 
-        def verb(kind: str, *options: str) -> Callable[[], object]:
+        def command(kind: str, *options: str) -> Callable[[], object]:
             def call() -> None:
                 nonlocal number
                 number += 1
@@ -120,9 +120,9 @@ def main() -> None:
         cases: dict[str, Callable[[], object]] = {
             "kaldi-native-fbank, samples in memory": lambda: [kaldi(samples) for samples in audio],
             "kdasr.data.fbank, samples in memory": lambda: [fbank(samples) for samples in audio],
-            "kdasr feats, WAV files to ark, tables, CMVN": verb("wav"),
-            "kdasr feats, SPHERE files to ark, tables, CMVN": verb("sph"),
-            "kdasr feats --cmvn speaker, WAV files": verb("wav", "--cmvn", "speaker"),
+            "kdasr feats, WAV files to ark, tables, CMVN": command("wav"),
+            "kdasr feats, SPHERE files to ark, tables, CMVN": command("sph"),
+            "kdasr feats --cmvn speaker, WAV files": command("wav", "--cmvn", "speaker"),
             "speed perturbation alone (1.1)": lambda: [change_speed(samples, faster) for samples in audio],
         }
         best = dict.fromkeys(cases, float("inf"))

@@ -32,10 +32,11 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
-from kdasr.asr import prefixes
 from kdasr.asr.task import KDTask
 from kdasr.data.tokens import load_tokens
 from kdasr.files import read_table
+from kdasr.networks import prefixes
+from kdasr.targets.files import distinct_prefixes
 
 Utterance = tuple[torch.Tensor, list[list[int]], list[float]]  # features (T, F), K hypotheses, their weights
 ROWS = ("K-fold", "encoded once", "shared prefixes")
@@ -99,7 +100,7 @@ def read(args: argparse.Namespace) -> list[Utterance]:
 
 def shared_steps(hyps: Sequence[Sequence[int]]) -> int:
     """Distinct prefixes of an utterance's hypotheses."""
-    return prefixes.count([token for hyp in hyps for token in hyp], [len(hyp) for hyp in hyps])
+    return distinct_prefixes([token for hyp in hyps for token in hyp], [len(hyp) for hyp in hyps])
 
 
 def build(config: dict[str, Any], vocabulary: list[str], bins: int) -> Any:

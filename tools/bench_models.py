@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.data.matrices import read_matrix
-from kdasr.espnet import name, register
+from kdasr.espnet import name
 from kdasr.files import write_table
-from kdasr.search.engine import Engine, Row
+from kdasr.networks.load import register
+from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions
+from kdasr.search.rows import Row
 
 Ids = list[list[int]]  # the N-best of an utterance as token ids without <blank>, <sos> and <eos>
 Side = Callable[[Sequence[Row]], dict[str, Ids]]

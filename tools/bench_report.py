@@ -55,6 +55,7 @@ def make_exp(directory: Path, systems: int, utterances: int, words: int, generat
         }  # fmt: skip
         if number == 0:
             info |= {"parameters": 2_000_000, "role": "teacher", "label": "teacher", "teacher": None}
+        info |= {"recipe": label, "learned_from": "hypotheses", "baseline": 0 < number <= SEEDS}
         if number <= SEEDS:
             info["teacher"] = None
         (model / "log").mkdir(parents=True)

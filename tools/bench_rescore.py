@@ -12,7 +12,7 @@ r"""What scoring N-best lists with a language model costs: hypotheses in padded 
     tools/bench_rescore.py --vocab 40000 --embed 250 --hidden 250 --last 250 --experts 7 --utterances 2
 
 The lists that are generated are those of a search, which keeps the best of what it was unsure of: a sentence of the
-embedded corpus's grammar, of as many words as WSJ's have (18 on the average; two or three of the grammar's), is
+synthetic demo corpus's grammar, of as many words as WSJ's have (18 on the average; two or three of the grammar's), is
 unsure at `--points` of its words, drawn at random. There it has `--choices` alternatives, another word, two words or
 none, each worse than the word by a cost drawn from an exponential distribution; the list holds the `--size` texts of
 least total cost. So most hypotheses differ from the best in a few words, anywhere in the sentence, as those of a
@@ -39,10 +39,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from kdasr.data import grammar
 from kdasr.data.tokens import BLANK, SOS_EOS, UNK
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.piece import slices
 from kdasr.lm.text import Words, load_vocabulary
 from kdasr.lm.trie import AwdNetwork, Work, score_lists
+from kdasr.networks.awd import AwdLstm
 
 POINTS = (4, 6, 8, 12, 18)
 Texts = list[tuple[str, ...]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time of `kdasr score` beside the real sclite's, in one run: two processes, words and characters.
+"""Time of `kdasr score` compared with the real sclite's, in one run: two processes, words and characters.
 
 Examples:
   tools/venv/bin/python tools/bench_score.py                 # 5,000 utterances of 20 words, 10 % errors

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kdasr's search beside ESPnet's, in one run, on the same checkpoints and utterances.
+"""kdasr's search compared with ESPnet's, in one run, on the same checkpoints and utterances.
 
 Examples:
   tools/venv/bin/python tools/bench_search.py                                   # every scenario (about an hour)
@@ -66,8 +66,9 @@ from bench_models import (
 
 from kdasr.espnet import prepare, version
 from kdasr.models import find_model, find_models
-from kdasr.search.engine import Engine, Row, read_rows
+from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions
+from kdasr.search.rows import Row, read_rows
 
 BATCH = 8  # of ESPnet's batched searches
 

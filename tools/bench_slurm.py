@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""utils/slurm.py in figures: how soon it reports, what it costs, how often it asks SLURM's controller.
+"""utils/slurm.py in figures: how soon it reports, what it costs, how often it calls SLURM's controller.
 
 Examples:
   tools/venv/bin/python tools/bench_slurm.py                      # everything, on a cluster of its own (ten minutes)

@@ -5,7 +5,7 @@ Examples:
   cd egs/an4; ../../tools/venv/bin/python ../../tools/check_inference.py exp/*_s1 --data dump/fbank/test
   ... --beam 5 --ctc_weight 0.3 --utterances 20        # the first 20 of the set; whole sets take ESPnet long
 
-Each model directory is loaded by ESPnet's own program, with kdasr's networks registered (python -m kdasr.espnet), and
+Each model directory is loaded by ESPnet's own program, with kdasr's networks registered (python -m kdasr.networks), and
 by kdasr; both search with the same options. An utterance is equal if its 1-best text is the same. Exits with 1 if any
 is not.
 """
@@ -24,12 +24,12 @@ sys.path.insert(0, str(ROOT))
 
 from kdasr.data.kaldi_dir import write_subset
 from kdasr.errors import forgiving_output
-from kdasr.espnet import find_checkpoint
 from kdasr.files import read_table
+from kdasr.models import find_checkpoint
 
 
 def main() -> int:
-    """Run, print the table, and tell whether all 1-bests are equal."""
+    """Run, print the table, and return whether all 1-bests are equal."""
     forgiving_output()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, help="ESPnet model directories")
@@ -74,7 +74,7 @@ def stock_decode(model: Path, data: Path, out: Path, beam: float, **options: flo
         "maxlenratio": 0,
         "minlenratio": 0,
     }
-    _run("kdasr.espnet", "espnet2.bin.asr_inference", **(given | options))
+    _run("kdasr.networks", "espnet2.bin.asr_inference", **(given | options))
     return read_table(out / "1best_recog" / "text", empty=True)
 
 

@@ -35,7 +35,7 @@ class Item(NamedTuple):
 # package: (what it gives, whether kdasr cannot do without)
 PACKAGES: dict[str, tuple[str, bool]] = {
     "numpy": ("everything", True),
-    "scipy": ("the embedded corpus, and ESPnet needs it", True),
+    "scipy": ("the synthetic demo corpus, and ESPnet needs it", True),
     "torch": ("networks, training, decoding", True),
     "espnet": ("networks, trainer, checkpoints", True),
     "kaldiio": ("ark and scp files", True),
@@ -44,7 +44,7 @@ PACKAGES: dict[str, tuple[str, bool]] = {
     "PyYAML": ("configurations", True),
     "tqdm": ("progress bars", True),
     "av": ("shorten-compressed SPHERE, as on the real WSJ discs", False),
-    "espeakng-loader": ("the embedded corpus (egs/wsj without discs)", False),
+    "espeakng-loader": ("the synthetic demo corpus (egs/wsj without discs)", False),
     "tensorboard": ("training curves", False),
     "kaldi-native-fbank": ("an independent check of the features, in the tests", False),
     "sacrebleu": ("targets nearest the reference by BLEU (kdasr targets --similarity bleu)", False),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kdasr's reports beside the real sclite's, line by line, on random and on realistic pairs of texts.
+"""kdasr's reports compared with the real sclite's, line by line, on random and on realistic pairs of texts.
 
 Examples:
   tools/venv/bin/python tools/check_sclite.py                    # 5,000 pairs of each kind (some minutes)
@@ -56,7 +56,7 @@ ODD = "a/b|x*|y**|*|}|--|(uh)|\"|%s|<noise>|Über|é|É|naïve\u00a0x|&&|'n'|-da
 
 
 def main() -> int:
-    """Run, print the table, and tell whether all lines are equal."""
+    """Run, print the table, and return whether all lines are equal."""
     forgiving_output()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5000, help="of each kind (default 5000)")

@@ -4,7 +4,7 @@
 Examples:
   tools/venv/bin/python tools/fuzz.py                                  # a minute, shared among all readers
   tools/venv/bin/python tools/fuzz.py --seconds 3600 --processes 2 --seed 7 --keep /tmp/failed
-  tools/venv/bin/python tools/fuzz.py --only soft.npz mask.pth --seconds 20
+  tools/venv/bin/python tools/fuzz.py --only soft.ark mask.pth --seconds 20
   tools/venv/bin/python tools/fuzz.py --only mask.pth --replay /tmp/failed/mask.pth.17
 
 A trial is one of
@@ -64,7 +64,7 @@ from kdasr.errors import UserError, refusal
 
 OUTCOMES = ("error", "fine", "other result", "traceback", "hang")
 GIB = 1 << 30
-# damage that a sum in the file itself has to tell of
+# damage that a checksum in the file itself has to detect
 ONE_PLACE = ("overwrite", "truncate", "extend", "delete", "duplicate", "integer", "number", "insert")
 KEPT = 3  # inputs kept of a group of failures
 READY, END = "ready", "end"  # what a child says besides verdicts
@@ -90,7 +90,7 @@ class Limits(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """What stands where the valid file was."""
+    """The damaged content, in place of the valid file."""
 
     name: str  # of what was done
     data: bytes = b""
@@ -410,7 +410,7 @@ class Run:
         self.start()
 
     def start(self) -> None:
-        """A child that goes on with the next trial."""
+        """A child that continues with the next trial."""
         self.pipe, theirs = FORK.Pipe(duplex=False)
         ends = Ends(theirs, self.dump, self.limits.memory)
         given = (self.reader, self.files, self.place, self.draw, range(self.next, self.limits.trials), self.until, ends)

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import gzip
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -26,16 +27,31 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("nbest", "search", "report"))]
+sys.path.append(str(ROOT / "egs/mnist/local"))
 
-from kdasr.cli import VERBS
-from kdasr.cli import main as kdasr
+from kdasr.cli import COMMANDS, main, run_program
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
 
 RATE = 16000
 SHA256, OWN_SUM = "sha256", "own sum"
+LOCAL = {"idx", "image_set", "image_settings", "image_training"}  # modules of egs/mnist/local
 PLAIN = {int, float, str, bool, type(None)}
 Files = dict[str, bytes]  # of a place: all its files by relative path
+
+
+def name_of(words: Sequence[str]) -> str:
+    """What an error of these words begins with: `kdasr COMMAND`, or a program of egs/mnist/local."""
+    if words[0].startswith("images_"):
+        return words[0]
+    return "kdasr " + next(one for one in (" ".join(words[:2]), words[0]) if one in COMMANDS)
+
+
+def kdasr(words: Sequence[str]) -> int:
+    """Run a command, or a program of egs/mnist/local, and return the exit status."""
+    if words[0].startswith("images_"):
+        return run_program(importlib.import_module(words[0].removesuffix(".py")), words[1:])
+    return main(words)
 
 
 class Reader(NamedTuple):
@@ -57,25 +73,25 @@ class Reader(NamedTuple):
 
 
 class Unclear(Exception):
-    """A verb that failed without its one line."""
+    """A command that failed without its one line."""
 
 
-def verb(line: str, *results: str) -> Callable[[], Files]:
+def command(line: str, *results: str) -> Callable[[], Files]:
     """A call of kdasr in this process, as a reader: the files that it writes, by these patterns.
 
     Raises, when it is called:
-        UserError: the verb ended with 1 and one line that begins with its name.
+        UserError: the command ended with 1 and one line that begins with its name.
         Unclear: it ended otherwise.
     """
     words = shlex.split(line)
-    name = next(one for one in (" ".join(words[:2]), words[0]) if one in VERBS)
+    name = name_of(words)
 
     def read() -> Files:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = kdasr(words)
         said = err.getvalue()
-        if status == 1 and said.startswith(f"kdasr {name}: ") and said.count("\n") == 1 and said.endswith("\n"):
+        if status == 1 and said.startswith(f"{name}: ") and said.count("\n") == 1 and said.endswith("\n"):
             raise UserError(said.strip())
         if status:
             raise Unclear(f"status {status}, and on stderr {said[-2000:]!r}")
@@ -132,8 +148,8 @@ def parts_of(value: Any) -> list[Any] | None:
 
 
 def run(line: str) -> None:
-    """A verb that has to work."""
-    verb(line)()
+    """A command that has to work."""
+    command(line)()
 
 
 def part_audio() -> None:
@@ -220,14 +236,15 @@ def part_tokens() -> None:
 
 
 def part_nbest() -> None:
-    """An archive with soft targets, verified; and its tables."""
-    run("nbest --model model/m --data feats --out nbest/a --beam 3 --nbest 3 --soft_targets 3 --nj 1")
+    """An archive, and its tables."""
+    run("nbest --model model/m --data feats --out nbest/a --beam 3 --nbest 3 --nj 1")
     run("nbest export --nbest nbest/a --out nbest/kaldi")
 
 
 def part_targets() -> None:
     """Targets with soft ones."""
-    run("targets --nbest nbest/a --tokens model/m/tokens --out targets/t --soft 2")
+    run("targets --nbest nbest/a --tokens model/m/tokens --out targets/t")
+    run("soft --model model/m --targets targets/t --data feats --kept 2")
 
 
 def part_kaldi_lists() -> None:
@@ -264,9 +281,9 @@ def part_images() -> None:
             for where, name, whole in (("plain", "", data), ("packed", ".gz", gzip.compress(data, mtime=0))):
                 Path("images", where).mkdir(exist_ok=True)
                 Path("images", where, f"{part}-{kind}-ubyte{name}").write_bytes(whole)
-    run("images data --mnist images/plain --out images/images.npz")
+    run("images_data.py --mnist images/plain --out images/images.npz")
     Path("images/settings.yaml").write_text("hidden: 6\nepochs: 1\nrate: 0.01\n", encoding="utf-8")
-    run("images train --data images/images.npz --conf images/settings.yaml --out images/exp/m --label m")
+    run("images_train.py --data images/images.npz --conf images/settings.yaml --out images/exp/m --label m")
 
 
 def part_frames() -> None:
@@ -394,7 +411,7 @@ def audio(path: str) -> Callable[[], Any]:
 
 
 def matrices(scp: str) -> dict[str, np.ndarray]:
-    """All matrices of a list, as the verbs take them: archives are compared with their checksums first."""
+    """All matrices of a list, as the commands take them: archives are compared with their checksums first."""
     from kdasr.data.matrices import check_archives, read_matrix
     from kdasr.data.places import parse_table
 
@@ -406,8 +423,8 @@ def matrices(scp: str) -> dict[str, np.ndarray]:
 def targets() -> Any:
     """What `kdasr train` takes of a targets directory, soft targets with it."""
     from kdasr.data.tokens import load_tokens
-    from kdasr.nbest.check_targets import check_targets
     from kdasr.shards import digest
+    from kdasr.targets.check import check_targets
 
     own = Path("model/m/tokens")
     vocabulary = len(load_tokens(own).list)
@@ -416,13 +433,13 @@ def targets() -> Any:
 
 
 def call(path: str, *args: Any, **options: Any) -> Callable[[], Any]:
-    """A function `module:name` of kdasr; what it yields is read to the end."""
+    """A function `module:name` of kdasr, or of egs/mnist/local; what it yields is read to the end."""
 
     def read() -> Any:
-        import importlib
-
         module, _, name = path.partition(":")
-        value = getattr(importlib.import_module(f"kdasr.{module}"), name)(*args, **options)
+        value = getattr(importlib.import_module(module if module in LOCAL else f"kdasr.{module}"), name)(
+            *args, **options
+        )
         return list(value) if hasattr(value, "__next__") else value
 
     return read
@@ -465,12 +482,12 @@ def stages() -> Any:
 
 def images_answers() -> Any:
     """What a teacher has answered on images."""
-    return call("images.trainer:teacher_of", ["images/exp/m"], "arithmetic", 40)()
+    return call("image_training:teacher_of", ["images/exp/m"], "arithmetic", 40)()
 
 
 def results() -> list[bytes]:
     """RESULTS.md, but for the time at which it is made."""
-    made = verb("report report/exp -o out.md", "out.md")()["out.md"]
+    made = command("report report/exp -o out.md", "out.md")()["out.md"]
     return [line for line in made.splitlines() if b"date: " not in line]
 
 
@@ -488,36 +505,40 @@ def readers() -> list[Reader]:
         add(audio(f"audio/{name}"), "audio", f"audio/{name}", checked=OWN_SUM)
     for name in ("pcm.wav", "float.wav", "pcm.aiff", "pcm.au", "pcm.w64", "pcm.caf", "an4.raw"):
         add(audio(f"audio/{name}"), "audio", f"audio/{name}")
-    feats = verb("feats --data data/whole --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
+    feats = command(
+        "feats --data data/whole --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text"
+    )
     add(feats, "data", *(f"data/whole/{name}" for name in ("wav.scp", "text", "utt2spk", "rec1.wav")))
-    cut = verb("feats --data data/cut --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
+    cut = command("feats --data data/cut --out out --nj 1 --bins 8", "out/*.scp", "out/*.ark", "out/utt2*", "out/text")
     add(cut, "data", "data/cut/segments")
     tables = ("wav.scp", "text", "utt2spk", "spk2utt", "segments")
     validate = call("data.kaldi_check:validate", Path("data/cut"), feats=False)
     add(validate, "data", *(f"data/cut/{name}" for name in tables), label="validate:")
-    add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.fileids")
-    add(verb("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.transcription")
+    add(command("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.fileids")
+    add(command("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.transcription")
     add(lambda: matrices("feats/feats.scp"), "feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark")
     add(call("data.cmvn:read_npz", "feats/cmvn.npz"), "feats", "feats/cmvn.npz", checked=OWN_SUM)
-    again = verb("feats --data data/whole --out feats --nj 1 --bins 8", "feats/*.scp", "feats/*.ark", "feats/cmvn.npz")
+    again = command(
+        "feats --data data/whole --out feats --nj 1 --bins 8", "feats/*.scp", "feats/*.ark", "feats/cmvn.npz"
+    )
     add(again, "data feats", "feats/manifest.json", "feats/done.json", label="again:")
     listed = ("tokens.txt", "tokens.json", "nlsyms.txt")
     add(tokens("tokens/char"), "tokens", *(f"tokens/char/{name}" for name in listed))
     add(tokens("tokens/bpe"), "tokens", "tokens/bpe/bpe.model")
-    load = call("espnet:load_model", "model/m")
+    load = call("networks.load:load_model", "model/m")
     add(load, "model", "model/m/config.yaml", "model/m/valid.acc.ave.pth", checked="valid.acc.ave.pth")
-    decode = verb("decode --model model/m --data feats --out out --beam 2 --nj 1", "out/text")
+    decode = command("decode --model model/m --data feats --out out --beam 2 --nj 1", "out/text")
     add(decode, "model feats", "model/m/config.yaml", "model/m/tokens/tokens.txt", label="decode:")
     add(decode, "model feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark", label="decode:")
-    prune = verb("prune --model model/m --sparsity 0.5 --out out", "out/*.pth", "out/kdasr.json")
+    prune = command("prune --model model/m --sparsity 0.5 --out out", "out/*.pth", "out/kdasr.json")
     add(prune, "model", "model/m/kdasr.json", label="prune:")
     add(call("prune.mask:read_mask", "pruned/mask.pth"), "pruned", "pruned/mask.pth", checked="mask.pth")
-    lm = call("espnet:load_lm", "espnet_lm")
+    lm = call("networks.load:load_lm", "espnet_lm")
     add(lm, "espnet_lm", "espnet_lm/config.yaml", "espnet_lm/valid.loss.ave.pth")
-    archive = ("nbest.0.jsonl", "soft.0.npz", "stats.0.json", "manifest.json", "summary.json")
-    read = call("nbest.archive:read_nbest", "nbest/a", soft_targets=True)
+    archive = ("nbest.0.jsonl", "stats.0.json", "manifest.json", "summary.json")
+    read = call("nbest.archive:read_nbest", "nbest/a")
     add(read, "nbest", *(f"nbest/a/{name}" for name in archive), checked=" ".join(archive))
-    add(verb("nbest verify nbest/a"), "nbest", *(f"nbest/a/{name}" for name in archive), label="verify:")
+    add(command("nbest verify nbest/a"), "nbest", *(f"nbest/a/{name}" for name in archive), label="verify:")
     exported = call("nbest.export:read_export", "nbest/kaldi")
     add(exported, "nbest", *(f"nbest/kaldi/{name}" for name in ("export.json", "text", "tokens", "score")))
     lists = ("hyps", "hyp_lens", "weights", "text", "targets.json", "soft.scp", "soft.ark")
@@ -531,26 +552,28 @@ def readers() -> list[Reader]:
     add(stored_teacher, "lm", *(f"lm/soft/{name}" for name in soft), checked=" ".join(soft[1:]))
     add(call("lm.settings:read_settings", "lm/settings.yaml", []), "lm", "lm/settings.yaml")
     add(call("lm.rescore:given_weights", ["lm/weights.json"], ["score", "lm"]), "lm", "lm/weights.json")
-    add(verb("lm report --exp lm/exp --out out.md", "out.md"), "lm", "lm/exp/m/kdasr.json", label="lm report:")
+    add(command("lm report --exp lm/exp --out out.md", "out.md"), "lm", "lm/exp/m/kdasr.json", label="lm report:")
     for kind, end in (("plain", ""), ("packed", ".gz")):
-        mnist = call("images.idx:read_mnist", f"images/{kind}")
+        mnist = call("idx:read_mnist", f"images/{kind}")
         add(mnist, "images", *(f"images/{kind}/train-{one}-ubyte{end}" for one in ("images-idx3", "labels-idx1")))
-    add(call("images.data:load", "images/images.npz"), "images", "images/images.npz", checked=OWN_SUM)
-    cut_windows = verb("frames data --feats feats --alignment frames/ali --out out --left 2 --right 1", "out/*.npy")
+    add(call("image_set:load", "images/images.npz"), "images", "images/images.npz", checked=OWN_SUM)
+    cut_windows = command("frames data --feats feats --alignment frames/ali --out out --left 2 --right 1", "out/*.npy")
     add(cut_windows, "frames feats", "feats/feats.0.ark", checked="feats.0.ark", label="frames data:")
     general = call("classify.specialists:read_generalist", "images/exp/m")
     add(general, "images", "images/exp/m/model.pth", "images/exp/m/kdasr.json", checked="model.pth")
     add(images_answers, "images", "images/exp/m/logits.npz", checked="logits.npz")
-    add(call("images.settings:read_settings", "images/settings.yaml", []), "images", "images/settings.yaml")
+    add(call("image_settings:read_settings", "images/settings.yaml", []), "images", "images/settings.yaml")
     add(call("frames.settings:read_settings", "frames/settings.yaml", []), "frames", "frames/settings.yaml")
-    add(call("frames.align:read_alignment", "frames/ali"), "frames", "frames/ali/alignment", "frames/ali/align.json")
+    add(
+        call("frames.alignment:read_alignment", "frames/ali"), "frames", "frames/ali/alignment", "frames/ali/align.json"
+    )
     arrays = ("features.npy", "starts.npy", "labels.npy")
     inputs = [f"frames/f/{name}" for name in (*arrays, "frames.json", "utterances", "tokens")]
     add(call("frames.data:load", "frames/f"), "frames", *inputs, checked=" ".join(arrays))
     add(
         call("frames.predict:load_predictions", "frames/p"), "frames", "frames/p/log_probs.npy", checked="log_probs.npy"
     )
-    predict = verb("frames predict --models frames/exp/m --data frames/f --out out", "out/*.npy")
+    predict = command("frames predict --models frames/exp/m --data frames/f --out out", "out/*.npy")
     add(predict, "frames", "frames/exp/m/model.pth", "frames/exp/m/kdasr.json", checked="model.pth")
     for ref, hyp, more, targets_ in (
         ("ref.trn", "hyp.trn", "", "ref.trn hyp.trn"),
@@ -558,12 +581,14 @@ def readers() -> list[Reader]:
         ("ref", "hyp", "--id_form wsj --nlsyms scores/symbols --repairs scores/repairs", "symbols repairs"),
         ("ref.stm", "hyp.ctm", "", "ref.stm hyp.ctm"),
     ):
-        score = verb(f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/score.json", "out/per_utt")
+        score = command(
+            f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/score.json", "out/per_utt"
+        )
         add(score, "scores", *(f"scores/{name}" for name in targets_.split()))
     scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
     add(results, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
     stage = "jobs/exp/jobs/q/1_data.log.20260101-000000.1"
     add(stages, "jobs", *(f"{stage}/{name}" for name in ("spec.json", "id", "exit.1")))
     conf = argparse.Namespace(config="conf/student.yaml", kd=[])
-    add(call("asr.train:distillation", conf), "conf", "conf/student.yaml")
+    add(call("asr.training:distillation", conf), "conf", "conf/student.yaml")
     return found

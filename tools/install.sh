@@ -46,6 +46,6 @@ pip install --no-compile --no-deps --no-build-isolation -e .
 
 $venv/bin/python tools/check_install.py
 # An ESPnet that cannot be imported should be known now, not in stage 3.
-$venv/bin/python -c 'from kdasr.espnet import register; register()'
+$venv/bin/python -c 'from kdasr.networks.load import register; register()'
 printf '%s\n' "$wanted" > $stamp
 log "done; activate with: . $venv/bin/activate"

@@ -17,7 +17,7 @@ valid_set=dev        # set to choose epochs and weights by
 test_sets="test"     # sets to predict, decode and score
 aligner=exp/teacher_s1  # ESPnet model with a CTC branch that aligns (the recipe's teacher)
 bins=40              # log-mel bins of a frame
-speed=""             # speed factors of the training audio, as in 0.9,1.0,1.1 (empty: as it is)
+speed=""             # speed factors of the training audio, as in 0.9,1.0,1.1; without any it stays as it is
 frames_opts="--positions 1 --min_count 100 --reach 8"  # options of kdasr frames data for the training set
 frames_config=conf/frames.yaml  # configuration of all these models
 baseline_seeds="1 2 3 4 5 6 7 8 9 10"  # a model for each; together they are the ensemble
@@ -35,7 +35,7 @@ nlsyms=""            # file of non-linguistic symbols, left out of scores
 datadir=data         # Kaldi data directories
 dumpdir=dump/frames  # features, alignments and frames
 expdir=exp/frames    # models and results
-results=RESULTS_FRAMES.md  # the table
+results=""           # the table; RESULTS.md in EXPDIR if no other is named
 note=""              # a sentence that the table carries
 corpus_note=""       # another, on the corpus (the recipe's frames.sh fills it in)
 # End configuration section.
@@ -46,16 +46,16 @@ help_message="Usage: ./frames.sh [options]                      (in egs/wsj, egs
 Distils framewise acoustic models. Stages, by number or name:
    1 align       data/SET, the recipe's teacher -> DUMPDIR/SET: which state each frame is of
    2 baseline    -> EXPDIR/baseline_s*, one for each of --baseline_seeds
-   3 ensemble    -> EXPDIR/ensemble/predict_*: what they expect together, the soft targets among it
-   4 distil      -> EXPDIR/distilled_T*_s*; EXPDIR/long_s*, the control: as long, on labels
+   3 ensemble    -> EXPDIR/ensemble/predict_*: their mean predictions, the soft targets among them
+   4 distil      -> EXPDIR/distilled_T*_s*; EXPDIR/long_s*, for comparison: as long, on labels
    5 few         -> EXPDIR/hard_s*, EXPDIR/soft_s*: on --share of the training set
-   6 specialist  -> EXPDIR/specialists_s*: beside the first baseline
+   6 specialist  -> EXPDIR/specialists_s*, for the first baseline
    7 score       -> EXPDIR/*/predict_SET/decode: words, and their error rates
    8 report      -> the table
 
-  ./run.sh --stop_stage 3 && ./frames.sh --nj 2   # run again, it goes on where it was stopped
+  ./run.sh --stop_stage 3 && ./frames.sh --nj 2   # run again, it continues where it stopped
   ./frames.sh --baseline_seeds '1 2 3' --model_opts 'epochs=3'
-  ./frames.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp/frames shows how the stages stand"
+  ./frames.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp/frames shows the state of the stages"
 
 words=("$@")
 utils="$(dirname "${BASH_SOURCE[0]}")"

@@ -54,7 +54,7 @@ class WrongUsage(Exception):
 
 
 def parse(words: Sequence[str], known: Sequence[str] | None = ("mem", "time")) -> Options:
-    """Read the command line; options and JOB=1:N may stand in any order before the log.
+    """Read the command line; options and JOB=1:N may be in any order before the log.
 
     `known` names the options beside the numbers; None takes any, for the caller to judge.
     """
@@ -66,7 +66,7 @@ def parse(words: Sequence[str], known: Sequence[str] | None = ("mem", "time")) -
         word = rest[0]
         name = word.lstrip("-").replace("-", "_")
         job = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", word)
-        if word.startswith("-") and not (word == "-" and known is not None):  # run.py's "-" stands where a log does
+        if word.startswith("-") and not (word == "-" and known is not None):  # run.py takes "-" in place of a log
             rest.popleft()
             if known is not None and name not in (*numbers, *known):
                 raise WrongUsage(f"{word}: no such option (--help lists them)")
@@ -113,7 +113,7 @@ def shown(command: Sequence[str]) -> str:
 
 
 def open_log(log: str, mode: str) -> IO[str]:
-    """Open a log, w or a. OSError where a link stands in its place: what it leads to may be somebody's only copy."""
+    """Open a log, w or a. OSError where it is a link, whose target may be the only copy of something."""
     if os.path.islink(log) and not os.path.realpath(log).startswith(("/dev/", "/proc/")):  # noqa: PTH114
         raise OSError(errno.ELOOP, "is a link, through which no log is written; remove it", log)
     return open(log, mode, encoding="utf-8", errors="surrogateescape")
@@ -236,7 +236,7 @@ def end_descendants(grace: float = GRACE) -> None:
 
 
 def kept(work: Callable[[list[int]], int]) -> int:
-    """Call work(stopped) in a process of its own, and return what it returns: no way of dying leaves anything behind.
+    """Call work(stopped) in a process of its own, the keeper, and return its result: however this ends, no job is left.
 
     That process, the keeper, has a session of its own: what kills the recipe's process group or session spares it. It
     adopts the orphans among its jobs' processes, and ends all of them when it ends, or this process does, even by
@@ -275,7 +275,7 @@ def kept(work: Callable[[list[int]], int]) -> int:
     code = os.waitstatus_to_exitcode(ended[1])
     if code < 0:
         end_descendants()
-        say(f"its keeper was killed by signal {-code}, jobs ended; run again to go on from what is done")
+        say(f"the process that watches its jobs was killed by signal {-code}; jobs ended; run again to continue")
     return code if code >= 0 else 128 - code
 
 
@@ -308,7 +308,7 @@ def catch_signals() -> list[int]:
 
 
 def parent_gone(parent: int) -> bool:
-    """Whether the recipe that called us is gone (asked only where a recipe says that it wants this)."""
+    """Whether the recipe that called us is gone (checked only where a recipe wants it)."""
     recipe = os.environ.get("KDASR_RECIPE_PID", "")
     if not recipe.isdecimal():
         return False

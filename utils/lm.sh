@@ -18,7 +18,7 @@ vocab=0              # most frequent words to keep (0: all)
 min_count=1          # words that occur less often share one class
 teacher_config=conf/lm_teacher.yaml  # configuration of the teachers
 student_config=conf/lm_student.yaml  # configuration of the students
-finetune=""          # settings of finetuning over the configurations, as in "rate=25 patience=0 stop=5" (empty: none)
+finetune=""          # settings of finetuning over the configurations, as in "rate=25 patience=0 stop=5"; without any there is none
 teacher_seeds="1 2"  # a teacher for each; their mean is the teacher of the students
 seeds="1"            # seeds of the students: one of each objective for each
 objectives="ce kl fixed trust"  # how students learn: ce, kl, fixed, constant, trust, adaptive, conditional
@@ -29,7 +29,7 @@ draws=false          # draw these words instead of taking the most probable
 dynamic=false        # dynamic evaluation, too
 dumpdir=dump/lm      # vocabulary and stored targets
 expdir=exp/lm        # models and perplexities
-results=RESULTS.md   # the table
+results=""           # the table; RESULTS.md in EXPDIR if no other is named
 note=""              # a sentence that the table carries
 # End configuration section.
 
@@ -43,11 +43,11 @@ Distils a recurrent language model. Stages, by number or name:
    4 ppl      -> EXPDIR/MODEL/ppl, and EXPDIR/ensemble/ppl of the teachers together
    5 report   -> the table
 
-  ./run.sh                                     # everything; run again, it goes on where it was stopped
+  ./run.sh                                     # everything; run again, it continues where it stopped
   ./run.sh --seeds '1 2 3' --nj 4              # three students of each objective
   ./run.sh --objectives 'ce trust' --lm_opts 'epochs=5'
-  ./run.sh --stored 20 --draws true            # students learn from stored draws instead of teachers beside them
-  ./run.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp shows how the stages stand"
+  ./run.sh --stored 20 --draws true            # students learn from stored draws instead of running teachers
+  ./run.sh --submit slurm --nj 8               # on a cluster; kdasr jobs status exp shows the state of the stages"
 
 words=("$@")
 utils="$(dirname "${BASH_SOURCE[0]}")"

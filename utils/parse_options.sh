@@ -11,7 +11,7 @@
 #
 # --use-gpu true or --use_gpu true then sets use_gpu. An option is a variable that exists already;
 # one that holds true or false takes nothing else. What follows the options stays in "$@"; `--`
-# ends them. --config FILE, lines NAME=VALUE, is read first, wherever it stands: options given on the command
+# ends them. --config FILE, lines NAME=VALUE, is read first, wherever it is on the command line: options given on the command
 # line win over it. --help prints $help_message, then the configuration section's lines with the values
 # they have now. Values are taken literally (never through eval), `--nj=4` and a last option
 # without its value are refused, and a misspelt option is answered with the closest one.
@@ -19,6 +19,9 @@
 # parse_options_partial=true, set before sourcing, is for a script that sets defaults and passes
 # the rest to another script which sources this file too: an option that is not in this script's
 # section goes with its value into the array parse_options_rest; --help and --config go there as well.
+#
+# parse_options_renamed="OLD=NEW ...", set before sourcing, gives options that had another name in older versions: the old names are
+# refused with the new one.
 #
 # parse_options_program, set before sourcing, is the name that messages begin with (else the script's).
 #
@@ -77,6 +80,14 @@ parse_options_is_option() {
     [[ -v "$1" ]] || return 1
     local parse_options_kind="${!1@a}"
     [[ "${parse_options_kind}" != *[aAir]* ]]
+}
+
+# Refuse an option that had another name in older versions. $1: the name; $2: its place, for the message.
+parse_options_refuse_old() {
+    local parse_options_pair
+    for parse_options_pair in ${parse_options_renamed:-}; do
+        [ "$1" != "${parse_options_pair%%=*}" ] || parse_options_fail "$2 was renamed: ${parse_options_pair#*=}"
+    done
 }
 
 # The names that --help shows, those of the calling recipe included; without a section, every variable.
@@ -160,6 +171,7 @@ parse_options_config() {
             fi
             printf -v "${settings_name}" '%s' "${settings_value}"
         elif ! "${parse_options_partial:-false}"; then
+            parse_options_refuse_old "${settings_name}" "--config $1: ${settings_name}"
             [[ "${parse_options_listed}" == *" ${settings_name} "* ]] ||
                 printf '%s: WARNING: %s sets %s, which is no option here%s\n' "${parse_options_program}" "$1" \
                     "${settings_name}" "$(parse_options_suggest "${settings_name}")" >&2
@@ -210,6 +222,7 @@ parse_options_main() {
         parse_options_known=true
         if [ "${parse_options_name}" != config ] && ! parse_options_is_option "${parse_options_name}"; then
             parse_options_known=false
+            parse_options_refuse_old "${parse_options_name}" "${parse_options_word}"
             "${parse_options_partial:-false}" || parse_options_fail \
                 "${parse_options_word}: no such option$(parse_options_suggest "${parse_options_name}"); ${parse_options_program} --help lists them"
         fi
@@ -262,5 +275,5 @@ else
 fi
 unset parse_options_script parse_options_used parse_options_program parse_options_own
 unset -f parse_options_fail parse_options_section parse_options_help parse_options_is_option parse_options_names \
-    parse_options_suggest parse_options_config parse_options_main
+    parse_options_refuse_old parse_options_suggest parse_options_config parse_options_main
 true

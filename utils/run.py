@@ -78,7 +78,7 @@ class Job:
         return code
 
     def over(self) -> bool:
-        """Whether the command and the rest of its process group have ended; what goes on without it is ended."""
+        """Whether the command and the rest of its process group have ended; what is left of the group is ended."""
         if self.code() is None:
             return False
         seconds = time.monotonic() - self.ended
@@ -139,7 +139,7 @@ def lock_folder() -> tuple[int, str]:
 
 
 def own(status: os.stat_result) -> bool:
-    """Whether this is a directory of this user that nobody else can enter."""
+    """Whether this is a directory of this user that no other user can enter."""
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
@@ -178,7 +178,7 @@ def open_lock(folder: int, path: str, name: str) -> int:
 
 
 def kept_open() -> list[int]:
-    """The files that jobs keep open beside their log: the lock of the recipe."""
+    """The files that jobs keep open besides their log: the lock of the recipe."""
     number = os.environ.get("KDASR_LOCK_FD", "")
     try:
         os.fstat(int(number))

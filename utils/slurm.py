@@ -43,7 +43,7 @@ Options:
   --gpu N           GPUs a job (default: 0)
   --mem X           memory a job, as in 8G
   --time T          time limit, as in 2:00:00
-  --detach 1        print the job's number and return; nobody waits for the job, and its folder q/... stays, with its
+  --detach 1        print the job's number and return; nothing waits for the job, and its folder q/... stays, with its
                     exit status in exit.NUMBER (kdasr jobs reads it)
   --after ID        start when job ID has ended well; cancelled if it has not
   --conf FILE       what these options mean to sbatch here, with the site's partition and account, in the syntax
@@ -56,7 +56,9 @@ its job goes on, and the same command, given again, waits for that one."""
 # Seconds that an exit file may take to be seen after SLURM has said that the element has ended: file systems have
 # caches. "" is an element that SLURM does not know.
 GRACE = {"COMPLETED": 15.0, "FAILED": 2.0, "": 15.0}
-DOUBT = 1.5  # seconds until SLURM is asked why an element was stopped or killed: it needs a moment to know
+DOUBT = (
+    1.5  # seconds until squeue is called for an element that was stopped or killed: SLURM needs a moment to know why
+)
 NO_ANSWER = 20.0  # seconds after which a killed element is reported without SLURM's word
 LONGEST_PAUSE = 1.0  # seconds between looks at the exit files
 MOST_REASONS = 5  # failed jobs that are named one by one
@@ -75,7 +77,7 @@ class Job:
     """What is known about one job of the array that has not ended well."""
 
     def __init__(self) -> None:
-        self.left: Exit | None = None  # an exit file that does not tell all: SLURM has to be asked
+        self.left: Exit | None = None  # an exit file that does not say the reason: squeue has to be called
         self.left_at = 0.0  # when it was seen
         self.asked = False  # SLURM has answered since
         self.state = "PENDING"  # as SLURM has said last
@@ -84,7 +86,7 @@ class Job:
         self.node = ""
 
     def open_question(self) -> bool:
-        """Whether SLURM should be asked about this job now."""
+        """Whether squeue should be called about this job now."""
         return self.left is not None and not self.asked and time.monotonic() - self.left_at > DOUBT
 
     def overdue(self) -> bool:
@@ -218,7 +220,7 @@ def run(options: Options, conf: slurm_conf.Conf) -> int:
             queue.ask(soon=any(job.open_question() for job in watch.open.values()))
             answer = queue.answer()
         except FileNotFoundError:
-            jobs.say(f"{folder}: gone; without it nobody can tell how the job ends")
+            jobs.say(f"{folder}: gone; without it the job's end cannot be known")
             caught.append(signal.SIGTERM)
             continue
         except OSError as error:  # a file system that is full or away for a while
@@ -254,7 +256,7 @@ def run(options: Options, conf: slurm_conf.Conf) -> int:
 def end(job: str, folder: Path, caught: list[int]) -> str:
     """Cancel a job; what to say about it."""
     with contextlib.suppress(OSError):
-        (folder / "cancelled").touch()  # nobody is to wait for it
+        (folder / "cancelled").touch()  # no process waits for it
     if slurm_queue.cancel(job, caught):
         return f"job {job} cancelled"
     return f"job {job} could NOT be cancelled (scancel {job})"

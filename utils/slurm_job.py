@@ -4,7 +4,7 @@
 
 FOLDER/exit.NUMBER, which appears at once with all that is in it, says how the command ended. When SLURM wants
 the job to stop (scancel, a time limit, preemption, a requeue), the file says that instead, and no more: what
-becomes of the job is then SLURM's to tell.
+becomes of the job is then reported by SLURM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What SLURM says about the elements of a job: squeue, seldom asked, and the words for each state."""
+"""What SLURM says about the elements of a job: calls of squeue, as few as possible, and the words for each state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import IO, NamedTuple
 # squeue -O cuts and pads each field to its width
 FIELDS = {"ArrayTaskID": 12, "State": 20, "RestartCnt": 8, "Reason": 40, "PreemptTime": 24, "NodeList": 64}
 EVERY = 10.0  # seconds between questions
-MINUTE, MOST = 60.0, 6  # no more questions than that in a minute, whatever happens
+MINUTE, MOST = 60.0, 6  # no more calls in a minute than that
 PATIENCE = 60.0  # seconds until a question that SLURM does not answer is given up
 
 # States that tell how an element has ended: what happened, and what to do. (After COMPLETED and FAILED its exit file
 # says more.)
 REASONS = {
-    "CANCELLED": "was cancelled (scancel, by you or an administrator); run again to go on from what is done",
+    "CANCELLED": "was cancelled (scancel, by you or an administrator); run again to continue",
     "TIMEOUT": "reached its time limit; raise --time, or the time in {conf}, and run again",
     "DEADLINE": "could not end before its deadline; raise or remove --deadline in {conf}, and run again",
     "OUT_OF_MEMORY": "needed more memory than it had asked for; raise --mem, or the memory in {conf}, and run again",
@@ -52,7 +52,7 @@ class Element(NamedTuple):
 
 
 class Queue:
-    """Questions to SLURM's controller about one job, asked beside other work."""
+    """Calls of SLURM's commands about one job, while other work goes on."""
 
     def __init__(self, job: str, folder: Path) -> None:
         self.job = job
@@ -137,7 +137,7 @@ KEPT = ("SLURM_CONF", "SLURM_JWT")
 
 
 def cancel(job: str, caught: list[int]) -> bool:
-    """Cancel a job and wait until none of it runs, so that the next one meets nobody; whether SLURM took the order.
+    """Cancel a job and wait until none of it runs, so that it cannot disturb the next one; whether SLURM accepted it.
 
     A (further) signal in `caught` ends the waiting.
     """

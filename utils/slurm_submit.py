@@ -69,7 +69,7 @@ def left_behind(options: Options, spec: dict[str, object]) -> Path | None:
             raise WrongUsage(
                 f"SLURM does not say whether job {job} of an earlier run still works ({folder}); try again"
             )
-        # numbers of jobs begin anew when a cluster is set up again: the script tells whose it is
+        # job numbers start again from 1 when a cluster is set up again: the script identifies ours
         if done is None or str(folder / "job.sh") not in done.stdout.splitlines():
             shutil.rmtree(folder, ignore_errors=True)
             continue
@@ -84,7 +84,7 @@ def left_behind(options: Options, spec: dict[str, object]) -> Path | None:
 
 
 def detached(options: Options) -> bool:
-    """Whether nobody is to wait for the job."""
+    """Whether no process is to wait for the job."""
     return options.given.get("detach", "0") != "0"
 
 

@@ -21,7 +21,7 @@ parse_options_partial=true
 
 settings=()
 # students of other networks are fine-tuned with their own configuration
-[[ " ${parse_options_rest[*]-}" != *" --student"[_-]"configs "* ]] || settings+=(--tune_configs "")
+[[ " ${parse_options_rest[*]-}" != *" --student"[_-]"configs "* ]] || settings+=(--fine_tune_configs "")
 if [ -n "${an4}" ]; then
     if [ -d "${an4}" ]; then an4="$(cd "${an4}" && pwd)"; fi # one name for one directory, however it was written
     settings+=(--data_opts "$(printf '%q ' --an4 "${an4}" --dev_speakers "${dev_speakers}")")

@@ -13,7 +13,7 @@ held_out=0           # this many of the last training images stand as the test i
 # End configuration section.
 help_message="Usage: ./run.sh [options]
 
-  ./run.sh                                     # digits; run again, it goes on where it was stopped
+  ./run.sh                                     # digits; run again, it continues where it stopped
   ./run.sh --mnist /corpora/mnist --nj 2       # MNIST
   ./run.sh --mnist /corpora/mnist --quick true # fewer epochs, temperatures, widths and seeds
   ./run.sh --mnist /corpora/mnist --held_out 10000 --seeds 1 --stop_stage teacher \\
@@ -33,9 +33,5 @@ if [ "${held_out}" != 0 ]; then
     data+=_held_out exp="${kind/mnist/mnist_held_out}" note="The last ${held_out} training images stand as the test images."
     exp="${exp/digits/digits_held_out}"
 fi
-expdir="exp/${exp}"
-if [[ " ${parse_options_rest[*]-} " =~ " --expdir "([^ ]+)" " ]]; then expdir="${BASH_REMATCH[1]}"; fi
-results="${expdir}/RESULTS.md" # of MNIST whole it stands beside this file
-[ "${expdir}" != exp/mnist ] || results=RESULTS.md
 exec local/images.sh --config "conf/${kind}.conf" --mnist "${mnist}" --held_out "${held_out}" \
-    --datadir "data/${data}" --expdir "${expdir}" --results "${results}" ${note:+--note "${note}"} "${parse_options_rest[@]}" "$@"
+    --datadir "data/${data}" --expdir "exp/${exp}" ${note:+--note "${note}"} "${parse_options_rest[@]}" "$@"

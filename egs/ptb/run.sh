@@ -8,15 +8,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Begin configuration section.
 # The text (a path is taken from egs/ptb)
-data=""                 # directory with ptb.train.txt, ptb.valid.txt, ptb.test.txt (empty: our own text, made here)
+data=""                 # directory with ptb.train.txt, ptb.valid.txt, ptb.test.txt; without it our own text, made here
 sentences=2000          # of our own text to train on
 held_out=300            # of our own text to choose the best epoch by, and as many to test on
 # What this recipe sets for the stages below
-teacher_config=""       # configuration of the teachers (empty: conf/teacher.yaml with --data, else conf/small_teacher.yaml)
+teacher_config=""       # configuration of the teachers; by default conf/teacher.yaml with --data, else conf/small_teacher.yaml
 student_config=""       # configuration of the students, likewise
-teacher_seeds=""        # a teacher for each (empty: the paper's five with --data, else 1 to 4)
-ce_opts=""              # settings of students on labels alone, who need dropout (empty: with --data the teachers'; else less of it)
-stored=""               # words kept of the teachers' distributions, stored once (empty: 0 with --data, teachers read along; else all)
+teacher_seeds=""        # a teacher for each; by default the paper's five with --data, else 1 to 4
+ce_opts=""              # settings of students on labels alone, who need dropout; by default with --data the teachers', else less of it
+stored=""               # words kept of the teachers' distributions, stored once; by default 0 with --data (teachers read along), else all
 # End configuration section.
 
 help_message="Usage: ./run.sh [options]

@@ -11,7 +11,7 @@ datadir=data         # Kaldi data directories, of run.sh
 train_set=train_si284              # set to learn from
 valid_set=test_dev93               # set to choose epochs and weights by
 test_sets="test_eval92"            # sets to predict, decode and score
-aligner=""           # ESPnet model with a CTC branch; empty: run.sh's teacher, as the corpus is
+aligner=""           # ESPnet model with a CTC branch; if none is named, run.sh's teacher of this corpus
 score_opts="--wsj_filter"          # Kaldi's filter of WSJ transcripts before scoring
 # End configuration section.
 
@@ -25,7 +25,7 @@ parse_options_partial=true
 corpus_note=""
 teacher=exp/teacher_wsj_rnn_s1
 if [ -s "${datadir}/corpus" ] && [ "$(<"${datadir}/corpus")" = mini ]; then
-    corpus_note="Embedded corpus (synthetic speech in WSJ's disc layout): these figures say nothing about WSJ."
+    corpus_note="Synthetic demo corpus (espeak-ng, in WSJ's disc layout): these figures say nothing about WSJ."
     teacher=exp/teacher_mini_s1
 fi
 

@@ -33,5 +33,5 @@ elif [ "${corpus}" = mini ]; then
         echo "run.sh: the synthetic demo corpus, about ${hours} h: its WERs say nothing about WSJ (the real discs: --wsj0 DIR --wsj1 DIR)"
 fi
 # students of other networks are fine-tuned with their own configuration
-[[ " ${parse_options_rest[*]-}" != *" --student"[_-]"configs "* ]] || settings+=(--tune_configs "")
+[[ " ${parse_options_rest[*]-}" != *" --student"[_-]"configs "* ]] || settings+=(--fine_tune_configs "")
 exec ../../utils/kd.sh --config "conf/${corpus}.conf" "${settings[@]}" "${parse_options_rest[@]}" "$@"

@@ -1,7 +1,7 @@
 """How long a training has taken, its killed runs included.
 
-`seconds.json` of the model directory is written anew every few seconds, so that a kill loses no more than these; a run
-that did not come to its end is counted.
+`seconds.json` in the model directory is rewritten every few seconds, so that a kill loses no more than these. The
+runs that were killed are counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Clock:
     def __init__(self, out: Path) -> None:
         self.file = out / FILE
         before = _read(self.file)
-        if before.running:  # nobody wrote its end
+        if before.running:  # the run before was killed
             before = replace(before, interrupted=before.interrupted + 1, running=False)
         self.before = before
         self.began, self.cpu = time.time(), cpu_seconds()
@@ -45,7 +45,7 @@ class Clock:
         self.thread = threading.Thread(target=self._write_often, daemon=True)
 
     def spent(self, running: bool = False) -> Spent:
-        """Until now."""
+        """Seconds so far, of this run and those before."""
         wall, cpu = time.time() - self.began, cpu_seconds() - self.cpu
         return replace(self.before, wall=self.before.wall + wall, cpu=self.before.cpu + cpu, running=running)
 

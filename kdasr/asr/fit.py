@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-MARGIN = 8  # encoded frames: how far from its limit an utterance may be and still be looked at exactly
+import torch
+
+MARGIN = 8  # encoded frames: how far from its limit an utterance may be and still be computed exactly
 
 
 def frames_needed(tokens: Sequence[int]) -> int:
@@ -36,7 +38,7 @@ def too_short(model: Any, bins: int, frames: Mapping[str, int], needed: Mapping[
 
 
 class _Encoded:
-    """How many frames the encoder makes of so many, which it is asked once each."""
+    """How many encoded frames the encoder gives for a number of input frames; each number is computed once."""
 
     def __init__(self, model: Any, bins: int) -> None:
         self.model, self.bins = model.eval(), bins
@@ -44,13 +46,11 @@ class _Encoded:
 
     def length(self, frames: int) -> int:
         """S for T."""
-        import torch
-
         if frames not in self.known:
             try:
                 with torch.no_grad():
                     made = self.model.encode(torch.zeros(1, frames, self.bins), torch.tensor([frames]))
                 self.known[frames] = int(made[1][0])
-            except Exception:  # each network has its own word for an input that subsampling leaves nothing of
+            except Exception:  # each network raises another error for an input that is too short for its subsampling
                 self.known[frames] = 0
         return self.known[frames]

@@ -2,8 +2,8 @@
 
 What has the same name and shape in both is copied, parameters and buffers alike. Layers of a list are matched: layer
 i of the student's n takes layer round(i (m - 1) / (n - 1)) of the source's m, so that the first and the last one
-are kept and the others are evenly spaced (Gandhi et al. 2023, Distil-Whisper), or layer i. The
-statistics of the features are the student's own.
+are kept and the others are evenly spaced (Gandhi et al. 2023, Distil-Whisper). The statistics of the features are
+the student's own.
 
 The copied weights are written as a checkpoint of the student, which ESPnet's --init_param reads before the first
 epoch; a run that is resumed has its own.
@@ -14,78 +14,62 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import Tensor
+
+from kdasr import torch_files
+from kdasr.asr.task import KDTask
 from kdasr.errors import UserError
-from kdasr.espnet import build, find_checkpoint, register
-from kdasr.files import atomic_write, write_json
-from kdasr.shards import digest
+from kdasr.files import write_json
+from kdasr.networks.load import build, load_model, register
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-CHOICES = ("spaced", "first")
 OWN = "normalize."  # of the student's features
 
 
-def settings(source: str, layers: str) -> dict[str, str]:
-    """What a student's initial weights depend on, for its settings."""
-    return {"checkpoint": digest(find_checkpoint(source)), "layers": layers}
-
-
-def options(source: str, layers: str, out: Path, command: Sequence[str]) -> list[str]:
+def options(source: str, out: Path, command: Sequence[str]) -> list[str]:
     """Write out/init.pth and out/init.json, and return the option by which ESPnet starts from them.
 
     Args:
         source: model directory.
-        layers: one of CHOICES.
         out: the student's directory.
         command: ESPnet's options, which say what the student is.
 
     Raises:
-        UserError: the source is no model, has other tokens, or nothing that the student could take.
+        UserError: the source is no model, has other tokens, or has no weights that fit the student.
     """
-    import torch
-
-    from kdasr.asr.task import KDTask
-    from kdasr.espnet import load_model
-
     if ":" in str(out) or "--init_param" in command:
-        raise UserError(f"{out}: --init needs an --out without colons, and no --init_param of ESPnet's besides it")
+        raise UserError(f"{out}: --init needs an --out without colons; leave out ESPnet's --init_param")
     network, _ = load_model(source)
     args = KDTask.get_parser().parse_args(list(command))
-    # The stock task: neither soft teachers nor masks are needed to know the shapes.
+    # The stock task is enough to know the shapes; it loads no teachers and no masks.
     student = build(register(), args, args.config)
     if len(student.token_list) == len(network.token_list) and list(student.token_list) != list(network.token_list):
         raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
-    copied, report = match(student.state_dict(), network.state_dict(), layers)
+    copied, report = match(student.state_dict(), network.state_dict())
     if not copied:
         raise UserError(f"{source}: has no weights of the student's names and shapes; name a model of its kind")
     path = out / "init.pth"
-    with atomic_write(path, "wb") as stream:
-        torch.save(copied, stream)
-    write_json(out / "init.json", {"source": str(source), "layers": layers, **report})
+    torch_files.write(path, copied)
+    write_json(out / "init.json", {"source": str(source), **report})
     print("\n".join(describe(source, report)))
     return ["--init_param", str(path)]
 
 
-def match(
-    student: Mapping[str, Tensor], source: Mapping[str, Tensor], layers: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What a student can take of a source, by the student's names, and a report of it.
+def match(student: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a source that fit a student, by the student's names, and a report.
 
     Args:
         student, source: state dicts.
-        layers: one of CHOICES.
 
     Returns:
         The tensors; and {"copied", "of" (tensors), "values", "of_values" (numbers in them), "lists" (the source's
         layers of each list that was matched), "not_copied" (names)}.
     """
     mine, theirs = layer_lists(student), layer_lists(source)
-    names = {name: source_name(name, mine, theirs, layers) for name in student if not name.startswith(OWN)}
+    names = {name: source_name(name, mine, theirs) for name in student if not name.startswith(OWN)}
     taken = {name: other for name, other in names.items() if _fits(student[name], source.get(other))}
-    lists = {prefix: matched(n, theirs[prefix], layers) for prefix, n in mine.items() if prefix in theirs}
+    lists = {prefix: matched(n, theirs[prefix]) for prefix, n in mine.items() if prefix in theirs}
     report = {
         "copied": len(taken),
         "of": len(names),
@@ -118,28 +102,28 @@ def layer_lists(state: Mapping[str, Tensor]) -> dict[str, int]:
     }
 
 
-def source_name(name: str, mine: Mapping[str, int], theirs: Mapping[str, int], layers: str) -> str:
+def source_name(name: str, mine: Mapping[str, int], theirs: Mapping[str, int]) -> str:
     """What a tensor of the student is called in the source."""
     found: list[str] = []  # the source's words so far
     words = name.split(".")
     for i, word in enumerate(words):
         own, other = ".".join(words[:i]), ".".join(found)
         if word.isdigit() and own in mine and other in theirs:
-            word = str(place(int(word), mine[own], theirs[other], layers))
+            word = str(place(int(word), mine[own], theirs[other]))
         found.append(word)
     return ".".join(found)
 
 
-def place(i: int, n: int, m: int, layers: str) -> int:
+def place(i: int, n: int, m: int) -> int:
     """The layer of a source of m layers that layer i of a student of n takes; halves are rounded up."""
-    if layers == "first" or n == 1:
-        return i
+    if n == 1:
+        return 0
     return (2 * i * (m - 1) + n - 1) // (2 * (n - 1))
 
 
-def matched(n: int, m: int, layers: str) -> list[int]:
-    """The layers of a source of m that the layers of a student of n take, those that there are."""
-    return [layer for layer in (place(i, n, m, layers) for i in range(n)) if layer < m]
+def matched(n: int, m: int) -> list[int]:
+    """The layers of a source of m that the layers of a student of n take."""
+    return [place(i, n, m) for i in range(n)]
 
 
 def describe(source: str, report: Mapping[str, Any]) -> list[str]:

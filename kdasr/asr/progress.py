@@ -1,8 +1,8 @@
 """A progress bar over epochs for ESPnet's trainer, which itself only logs.
 
-Under a recipe the bar goes to a job's log, where nobody looks while it runs. So a line an epoch goes to
-the terminal too: utils/kd.sh names it in KDASR_PROGRESS. On another machine that name leads nowhere, and
-nothing is said.
+Under a recipe the bar goes to a job's log, so that the user does not see it. Therefore one line an epoch is
+also printed to the terminal, whose name the recipe gives in KDASR_PROGRESS. On another machine there is no
+such terminal, and nothing is printed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 import os
 import re
 from types import TracebackType
+
+from tqdm import tqdm
 
 STARTED = re.compile(r"(\d+)/(\d+)epoch started")
 RESULTS = re.compile(r"(\d+)epoch results: (.*)")
@@ -31,8 +33,6 @@ class EpochBar(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line of ESPnet's log."""
-        from tqdm import tqdm
-
         message = record.getMessage()
         if started := STARTED.search(message):
             epoch, total = int(started[1]), int(started[2])
@@ -64,7 +64,7 @@ class EpochBar(logging.Handler):
 
 
 def announce(line: str) -> None:
-    """Say a line where the person who started the recipe sees it."""
+    """Print a line to the terminal of the recipe."""
     terminal = os.environ.get("KDASR_PROGRESS")
     if terminal and os.path.exists(terminal):  # noqa: PTH110 - a link of /proc, not a file
         with contextlib.suppress(OSError), open(terminal, "a", encoding="utf-8") as stream:

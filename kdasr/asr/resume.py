@@ -1,7 +1,7 @@
-"""Making good what a kill between two files of ESPnet's trainer leaves.
+"""Repair what a kill between two files of ESPnet's trainer leaves.
 
 At the end of an epoch the trainer writes checkpoint.pth, then the epoch's weights as Nepoch.pth, then links to
-the latest and the best epoch. Killed after the first of these, it would go on with the next epoch, and miss the
+the latest and the best epoch. Killed after the first of these, it would continue with the next epoch, and miss the
 file when it averages the best epochs at the end.
 """
 
@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdasr import checkpoints
+import torch
+
+from kdasr import checkpoints, torch_files
+from kdasr.asr.worker import whole
 from kdasr.errors import UserError
+from kdasr.espnet import name
 from kdasr.files import read_yaml
 
 
-def mend(out: Path) -> None:
-    """Write what belongs to checkpoint.pth and is not there: its epoch's weights, and the links to them.
+def repair(out: Path) -> None:
+    """Write what belongs to checkpoint.pth and is missing: its epoch's weights, and the links to them.
 
     Args:
         out: directory of a training run; one that has no checkpoint yet is left alone.
     """
-    import torch
-    from espnet2.train.reporter import Reporter
-
-    from kdasr.asr.worker import whole
-
     if not (out / "checkpoint.pth").is_file():
         return
     checkpoints.check_noted(out / "checkpoint.pth")
-    states = checkpoints.load(out / "checkpoint.pth")
-    reporter = Reporter()
+    states = torch_files.load(out / "checkpoint.pth")
+    reporter = name("espnet2.train.reporter:Reporter")()
     try:
         reporter.load_state_dict(states["reporter"])
         best = read_yaml(out / "config.yaml")["best_model_criterion"]
     except (KeyError, TypeError, AttributeError, ValueError):
         raise UserError(
-            f"{out}: its checkpoint.pth or config.yaml is not of a training of ESPnet's; remove {out} and train again"
+            f"{out}: its checkpoint.pth or config.yaml is not of an ESPnet training; remove {out} and train again"
         ) from None
     file = f"{reporter.get_epoch()}epoch.pth"
     if not (out / file).is_file():

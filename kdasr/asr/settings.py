@@ -12,11 +12,14 @@ from kdasr.losses import DIVERGENCES, MEANS
 
 # what `kdasr targets` and `kdasr soft` write, as training reads it
 INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft", "kd_ctc")
+# What a student learns: what people wrote of the transcribed audio, or of all; hypotheses of the transcribed audio, by
+# its teacher or by teachers that did not hear that part; or references where there are some and hypotheses elsewhere.
+LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references")
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """The settings, each with what it means when it is not given.
+    """The settings, with their defaults.
 
     Where the hypotheses come from is not among them: they are data (`kdasr targets`).
     """
@@ -26,7 +29,7 @@ class Distillation:
     temperature: float = 1.0  # of both distributions; the loss is multiplied by its square
     divergence: str = "kl"  # kl, reverse_kl, js or tv
     soft_k: int = 0  # tokens that the teacher's distribution is kept for; 0: all
-    # where the distributions come from: soft targets among the data (kdasr soft), or these models, run meanwhile
+    # where the distributions come from: soft targets among the data (kdasr soft), or models run beside the student
     teachers: tuple[str, ...] = ()  # model directories
     ensemble: str = "arithmetic"  # mean of their distributions: arithmetic or geometric
     ensemble_weights: tuple[float, ...] = ()  # empty: equal
@@ -42,8 +45,13 @@ class Distillation:
 
     @property
     def soft(self) -> bool:
-        """Whether the teacher's distributions are looked at."""
+        """Whether the student learns from the teacher's distributions."""
         return self.word_weight > 0 or self.ctc_word_weight > 0
+
+    @property
+    def own_loss(self) -> bool:
+        """Whether a student on references needs KDModel's loss, and not ESPnet's: every term of ours is named here."""
+        return self.soft
 
 
 def read_settings(conf: Mapping[str, Any] | None) -> Distillation:

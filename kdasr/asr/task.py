@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.utils.nested_dict_action import NestedDictAction
-
 from kdasr.asr.model import distilling
 from kdasr.asr.settings import INPUTS, Distillation, read_settings
 from kdasr.errors import UserError
-from kdasr.espnet import register
+from kdasr.espnet import name
+from kdasr.networks.load import register
+from kdasr.prune.mask import hold
+
+ESPnetASRModel = name("espnet2.asr.espnet_model:ESPnetASRModel")
+NestedDictAction = name("espnet2.utils.nested_dict_action:NestedDictAction")
 
 
 class KDTask(register()):  # type: ignore[misc]
@@ -37,7 +39,5 @@ class KDTask(register()):  # type: ignore[misc]
         elif settings != Distillation(targets=settings.targets, teacher=settings.teacher, mask=settings.mask):
             raise UserError(f"kd_conf: a {type(model).__name__} cannot be distilled so; use `model: espnet`")
         if settings.mask:
-            from kdasr.prune.mask import hold
-
             hold(model, settings.mask)
         return model

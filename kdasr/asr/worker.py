@@ -18,7 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr import checkpoints
+import torch
+
+from kdasr import checkpoints, torch_files
+from kdasr.asr.progress import EpochBar
+from kdasr.asr.task import KDTask
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 from kdasr.workers import end_with_parent
@@ -31,18 +35,10 @@ def train(out: str | Path, options: Sequence[str]) -> None:
         out: model directory, which the progress bar is named after.
         options: command line of ESPnet's trainer.
     """
-    import torch
-
-    from kdasr.espnet import prepare
-
-    prepare()
     before = torch.save, torch.load
     torch.save, torch.load = whole(torch.save), ours(torch.load)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
-    from kdasr.asr.progress import EpochBar
-    from kdasr.asr.task import KDTask
-
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     first = os.environ.get("RANK", "0") == "0"
@@ -58,10 +54,10 @@ def train(out: str | Path, options: Sequence[str]) -> None:
             KDTask.main(cmd=list(options))
     except SystemExit as error:
         if error.code not in (0, None):
-            raise UserError(f"{out}: ESPnet refused an option; its message stands above") from None
+            raise UserError(f"{out}: ESPnet refused an option; see its message above") from None
     finally:
         torch.save, torch.load = before
-        root.handlers[:] = handlers  # ESPnet's lines have been said, whatever has happened
+        root.handlers[:] = handlers  # all of ESPnet's log lines are out by now, also after an error
         root.setLevel(level)
 
 
@@ -70,13 +66,13 @@ def train_together(out: str | Path, options: Sequence[str], processes: int, node
 
     Args:
         out, options: as for `train`; --ngpu and what tells a process its place are added here.
-        gpus: whether each process has a GPU of its own.
+        gpus: whether each process has its own GPU.
     """
     more = ["--ngpu", str(int(gpus)), "--multiprocessing_distributed", "false"]
     more += ["--dist_backend", "nccl" if gpus else "gloo"]
     worker = ["-m", "kdasr.asr.worker", str(out), *options, *more]
     command = launcher(processes, nodes, os.environ, socket.getfqdn(), free_port()) + worker
-    # killed (-9), we cannot tell torchrun to stop; it then hears it from the kernel, and stops its processes
+    # killed (-9), we cannot stop torchrun; the kernel then sends it a signal, and it stops its processes
     process = subprocess.Popen(command, preexec_fn=end_with_parent if sys.platform == "linux" else None)
 
     def stop(number: int, _frame: object) -> None:
@@ -91,7 +87,7 @@ def train_together(out: str | Path, options: Sequence[str], processes: int, node
             process.terminate()
             process.wait()
     if status:
-        raise UserError(f"{out}: a training process ended with status {status}; its message stands above")
+        raise UserError(f"{out}: a training process ended with status {status}; see its message above")
 
 
 def launcher(processes: int, nodes: int, variables: Mapping[str, str], host: str, port: int) -> list[str]:
@@ -118,7 +114,7 @@ def launcher(processes: int, nodes: int, variables: Mapping[str, str], host: str
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
@@ -127,7 +123,7 @@ def free_port() -> int:
 def whole(save: Callable[..., None]) -> Callable[..., None]:
     """A torch.save that puts its file in place when it is complete, and keeps its checksum.
 
-    ESPnet's trainer overwrites checkpoint.pth where it stands: killed in that moment, it could not resume.
+    ESPnet's trainer overwrites checkpoint.pth in place: killed in that moment, it could not resume.
     """
 
     def save_whole(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
@@ -148,14 +144,14 @@ def whole(save: Callable[..., None]) -> Callable[..., None]:
 def ours(load: Callable[..., Any]) -> Callable[..., Any]:
     """A torch.load for ESPnet's trainer: files are compared with their checksums, and run nothing.
 
-    So are the checkpoint that a training goes on from, the epochs that are averaged, and --init_param.
+    This holds for the checkpoint that a training continues from, the epochs that are averaged, and --init_param.
     """
 
     def load_ours(path: Any, map_location: Any = "cpu", **kwargs: Any) -> Any:
         if not isinstance(path, (str, os.PathLike)):
             return load(path, map_location=map_location, **kwargs)
         checkpoints.check_noted(path)
-        return checkpoints.load(path, device=map_location)
+        return torch_files.load(path, device=map_location)
 
     return load_ours
 

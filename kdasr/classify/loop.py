@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from kdasr import checkpoints
+from kdasr import torch_files
 from kdasr.classify.nets import Classifier
 from kdasr.classify.settings import CHECKPOINT, NetSettings
 from kdasr.errors import UserError
@@ -36,7 +36,7 @@ class Loop:
         out: Path,
         judge: Callable[[], float] | None = None,
     ) -> None:
-        """Begin, or take up the checkpoint in `out`.
+        """Begin, or continue from the checkpoint in `out`.
 
         Args:
             model: with its first weights.
@@ -45,16 +45,16 @@ class Loop:
             labels: (N,) of the transfer set.
             soft: (N, C) the teacher's log-probabilities at a temperature of one; None: learn from the labels.
             out: model directory.
-            judge: how good the model is now, after each epoch; the weights of the best one are kept. None: the last's.
+            judge: gives the model's quality after each epoch; the best weights are kept. None: the last are.
         """
         self.model, self.settings, self.out = model, settings, out
         self.inputs, self.labels, self.soft, self.judge = inputs, labels, soft, judge
         # fused: one pass over the weights, a fourth of the time
         self.optimizer = torch.optim.Adam(model.parameters(), settings.rate, betas=(0.9, 0.99), fused=True)
         self.epoch, self.seconds = 0, 0.0
-        self.best: tuple[int, float, dict[str, Tensor]] | None = None  # epoch, what the judge said, weights
+        self.best: tuple[int, float, dict[str, Tensor]] | None = None  # epoch, what the judge gave, weights
         if (out / CHECKPOINT).exists():
-            self.load(checkpoints.resume(out / CHECKPOINT, {"model", "epoch", "random"}))
+            self.load(torch_files.resume(out / CHECKPOINT, {"model", "epoch", "random"}))
 
     def run(self) -> None:
         """Train until the last epoch."""
@@ -71,10 +71,10 @@ class Loop:
                     bar.update()
                 self.epoch += 1
                 self.seconds += time.process_time() - began
-                told = f"epoch {self.epoch}, loss {summed / batches:.4f}"
+                shown = f"epoch {self.epoch}, loss {summed / batches:.4f}"
                 if self.judge is not None:
-                    told += f", judged {self.judged():.4f}"
-                bar.set_postfix_str(told)
+                    shown += f", judged {self.judged():.4f}"
+                bar.set_postfix_str(shown)
                 if time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.monotonic()
@@ -83,7 +83,7 @@ class Loop:
         self.model.eval()
 
     def judged(self) -> float:
-        """What the judge says of the model now; it is kept if that is the best so far."""
+        """The judge's value for the model as it is; the weights are kept if it is the best so far."""
         began = time.process_time()
         assert self.judge is not None
         value = self.judge()
@@ -129,10 +129,10 @@ class Loop:
             "random": torch.get_rng_state(),
             "best": self.best,
         }
-        checkpoints.save(self.out / CHECKPOINT, kept)
+        torch_files.save(self.out / CHECKPOINT, kept)
 
     def load(self, kept: dict[str, Any]) -> None:
-        """Take up a checkpoint."""
+        """Continue from a checkpoint."""
         self.model.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.epoch, self.seconds, self.best = kept["epoch"], kept["seconds"], kept["best"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-AT_ONCE = 1000  # examples read together where nothing is learnt
+AT_ONCE = 1000  # examples read together where the network is not trained
 
 
 class Classifier(nn.Module):
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
         What is left out is drawn anew for each call and is the same for all of its examples (Graham et al. 2015,
         batchwise dropout), so that the products are of the kept rows and columns alone: with half of the units a
-        third of the work. What is kept is scaled, so that nothing has to be when all is kept.
+        third of the work. What is kept is scaled up, so that a network without dropout needs no scaling.
         """
         kept = None if not drop_input else _kept(inputs.size(1), drop_input)
         x = inputs if kept is None else inputs[:, kept]  # (B, P kept)

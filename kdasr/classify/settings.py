@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 from kdasr.errors import UserError
-from kdasr.settings import read
+from kdasr.settings import NOT_NEGATIVE, POSITIVE, SHARE, SHARE_BELOW_1, at_least
 
 CHECKPOINT, MODEL, RECORD, LOGITS = "checkpoint.pth", "model.pth", "kdasr.json", "logits.npz"  # of a model directory
 
@@ -31,63 +26,37 @@ class NetSettings:
     batch: int = 250
     rate: float = 1e-3  # the highest
     warmup: float = 0.1  # share of the updates during which the rate rises
-    # distillation; of use with teachers only
+    # distillation; used with teachers only
     temperature: float = 20.0
     soft_weight: float = 0.9  # of the teacher's distribution; the labels have the rest
 
 
-Settings = TypeVar("Settings", bound=NetSettings)
+RANGES = {
+    **dict.fromkeys(("hidden", "layers", "epochs", "batch"), at_least(1)),
+    **dict.fromkeys(("rate", "temperature"), POSITIVE),
+    **dict.fromkeys(("drop_input", "drop_hidden"), SHARE_BELOW_1),
+    **dict.fromkeys(("warmup", "soft_weight"), SHARE),
+    "max_norm": NOT_NEGATIVE,
+}
 
 
-def read_settings(kind: type[Settings], path: str | Path | None, changes: list[str], examples: str) -> Settings:
-    """Settings of a file, with `NAME=VALUE` over them.
+@dataclass(frozen=True)
+class SpecialistSettings:
+    """How groups are found, and how specialists are trained and asked."""
 
-    Args:
-        kind, path, changes, examples: as kdasr.settings.read takes them.
+    groups: int = 3  # of classes, a specialist each
+    temperature: float = 4.0  # of the predictions that groups are found in
+    best: int = 1  # specialists asked: those with one of so many best classes
+    epochs: float = 5.0  # of training, each of as many examples as the training set has
+    rate: float = 5e-4  # learning rate of Adam at the beginning; it falls to zero
+    batch: int = 250  # examples
+    seed: int = 1  # of groups, batches and new weights
 
-    Raises:
-        UserError: as kdasr.settings.read, or for the first value that cannot be.
-    """
-    settings = read(kind, path, changes, examples)
-    where = path or "--set"
-    for name, value in dataclasses.asdict(settings).items():
-        if not math.isfinite(value):
-            raise UserError(f"{where}: {name} is {value}, expected a finite number")
-        if name in ("hidden", "layers", "epochs", "batch") and value < 1:
-            raise UserError(f"{where}: {name} is {value}, expected 1 or more")
-        if name in ("rate", "temperature") and value <= 0:
-            raise UserError(f"{where}: {name} is {value}, expected a number above 0")
-        if name in ("max_norm", "jitter") and value < 0:
-            raise UserError(f"{where}: {name} is {value}, expected 0 or more")
-        if name.startswith("drop_") and not 0 <= value < 1:
-            raise UserError(f"{where}: {name} is {value}, expected a share from 0 to below 1")
-        if name in ("warmup", "soft_weight") and not 0 <= value <= 1:
-            raise UserError(f"{where}: {name} is {value}, expected a share from 0 to 1")
-    return settings
-
-
-def add_specialist_arguments(parser: argparse.ArgumentParser) -> None:
-    """How groups are found and specialists trained."""
-    add = parser.add_argument
-    add("--groups", type=int, default=3, help="groups of classes, a specialist each (default 3)")
-    add("--temperature", type=float, default=4.0, help="of the predictions that groups are found in (default 4)")
-    add("--best", type=int, default=1, help="specialists asked: those with one of so many best classes (default 1)")
-    add("--epochs", type=float, default=5.0, help="of training, as many examples as the training set has (default 5)")
-    add(
-        "--rate",
-        type=float,
-        default=5e-4,
-        help="learning rate of Adam at the beginning; it falls to zero (default 5e-4)",
-    )
-    add("--batch", type=int, default=250, help="examples of a batch (default 250)")
-    add("--seed", type=int, default=1, help="of groups, batches and new weights (default 1)")
-
-
-def check_specialist_arguments(args: argparse.Namespace) -> None:
-    """UserError if an option of `add_specialist_arguments` cannot be."""
-    if (
-        min(args.groups, args.best, args.batch - 1) < 1
-        or min(args.epochs, args.temperature, args.rate) <= 0
-        or args.seed < 0
-    ):
-        raise UserError("--groups, --best: expected 1 or more; --batch: 2; --seed: 0; others: a number above 0")
+    def check(self) -> None:
+        """UserError if one of them cannot be."""
+        if (
+            min(self.groups, self.best, self.batch - 1) < 1
+            or min(self.epochs, self.temperature, self.rate) <= 0
+            or self.seed < 0
+        ):
+            raise UserError("--groups, --best: expected 1 or more; --batch: 2; --seed: 0; others: a number above 0")

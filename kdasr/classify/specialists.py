@@ -1,6 +1,6 @@
-"""Specialists beside a generalist, for groups of classes that it confuses (Hinton et al. 2015, section 5).
+"""Specialists for groups of classes that a network, the generalist, confuses (Hinton et al. 2015, section 5).
 
-What a specialist is, is in kdasr.losses.specialists. Each begins with the generalist's weights, learns from labels in
+kdasr.losses.specialists says what a specialist is. Each begins with the generalist's weights, learns from labels in
 half-special batches, and has its dustbin corrected.
 
 Axes: N examples, P numbers of one, C classes, S special classes of one specialist, whose dustbin stands last.
@@ -8,7 +8,6 @@ Axes: N examples, P numbers of one, C classes, S special classes of one speciali
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,14 +17,14 @@ from torch import Tensor, log_softmax
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from kdasr import checkpoints
+from kdasr import checkpoints, torch_files
 from kdasr.classify.nets import Classifier, logits_of
-from kdasr.classify.settings import MODEL, RECORD
+from kdasr.classify.settings import MODEL, RECORD, SpecialistSettings
 from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.losses.specialists import confusable, corrected, half_special, oversampling, together, with_dustbin
 
-ASKED = 2_000  # examples that are answered together
+ASKED = 2_000  # examples that are predicted together
 
 
 class Examples(Protocol):
@@ -62,7 +61,7 @@ def trained(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not whole:
         raise UserError(f"{directory}/{RECORD}: is no record of a classifier; train it again")
     checkpoints.check(Path(directory) / MODEL)
-    weights = checkpoints.load_weights(Path(directory) / MODEL)
+    weights = torch_files.load_weights(Path(directory) / MODEL)
     first = weights.get("layers.0.weight")
     fits = first is not None and first.dim() == 2 and (not about["layers"] or len(first) == about["hidden"])
     complete = f"layers.{about['layers']}.bias" in weights and len(weights) == 2 * (about["layers"] + 1)
@@ -72,40 +71,47 @@ def trained(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def beside(
-    args: argparse.Namespace, general: Generalist, train: Examples, seen: Tensor, test: Examples, said: Tensor
+    settings: SpecialistSettings,
+    general: Generalist,
+    train: Examples,
+    seen: Tensor,
+    test: Examples,
+    said: Tensor,
+    out: str | Path,
 ) -> dict[str, Any]:
-    """Find groups, train a specialist for each, and ask them all about the test examples.
+    """Find groups, train a specialist for each, and predict the test examples with all of them.
 
     Args:
-        args: groups, temperature, best, epochs, rate, batch and seed, as `kdasr images specialists` has them.
+        settings: of groups and specialists.
         general: the generalist.
-        train, test: what specialists learn from, and what is asked.
+        train, test: what specialists learn from, and what is predicted.
         seen: (any, C) the generalist's logits on examples that groups are found in, of the training set.
         said: (N, C) on those of `test`.
+        out: what stands before each line that is printed.
 
     Returns:
         What specialists.json says: the groups, each with the errors of its specialist, and the errors of the generalist
         alone and of all together.
     """
-    torch.manual_seed(args.seed)
+    torch.manual_seed(settings.seed)
     began = time.process_time()
-    groups = confusable(torch.softmax(seen / args.temperature, 1).numpy(), args.groups, args.seed)
+    groups = confusable(torch.softmax(seen / settings.temperature, 1).numpy(), settings.groups, settings.seed)
     every, about = [], []
     for classes in groups:
-        model = specialist(args, general, train, classes)
+        model = specialist(settings, general, train, classes)
         special = torch.isin(train.labels, torch.tensor(classes))
         logits = corrected(logits_of(model, test.inputs, len(test.labels)), oversampling(special))
         every.append(log_softmax(logits, 1))
         errors = int((logits.argmax(1) != with_dustbin(test.labels, classes)).sum())
         about.append({"classes": classes, "errors_with_dustbin": errors})
-        print(f"{args.out}: specialist of {len(classes)} classes, {errors} errors, its dustbin counted as a class")
+        print(f"{out}: specialist of {len(classes)} classes, {errors} errors, its dustbin counted as a class")
     right = 0
     for rows in torch.arange(len(said)).split(ASKED):
-        q = together(log_softmax(said[rows], 1), [one[rows] for one in every], groups, args.best)
+        q = together(log_softmax(said[rows], 1), [one[rows] for one in every], groups, settings.best)
         right += int((q.argmax(1) == test.labels[rows]).sum())
     return {
         "generalist": general.name,
-        "temperature": args.temperature,
+        "temperature": settings.temperature,
         "specialists": about,
         "alone": int((said.argmax(1) != test.labels).sum()),
         "together": len(said) - right,
@@ -114,8 +120,8 @@ def beside(
     }
 
 
-def specialist(args: argparse.Namespace, general: Generalist, train: Examples, classes: list[int]) -> Classifier:
-    """The generalist trained on as a specialist of `classes`; the dustbin's weights are new."""
+def specialist(settings: SpecialistSettings, general: Generalist, train: Examples, classes: list[int]) -> Classifier:
+    """A specialist of `classes` that starts from the generalist's weights; the dustbin's are new."""
     inputs = general.weights["layers.0.weight"].size(1)
     model = Classifier(inputs, general.hidden, general.layers, len(classes) + 1, general.largest)
     fresh = model.state_dict()
@@ -127,11 +133,11 @@ def specialist(args: argparse.Namespace, general: Generalist, train: Examples, c
     model.load_state_dict(fresh)
     labels = with_dustbin(train.labels, classes)
     special = labels < len(classes)
-    optimizer = torch.optim.Adam(model.parameters(), args.rate, fused=True)
-    steps = max(1, round(args.epochs * len(labels) / args.batch))
+    optimizer = torch.optim.Adam(model.parameters(), settings.rate, fused=True)
+    steps = max(1, round(settings.epochs * len(labels) / settings.batch))
     for step in tqdm(range(steps), unit="batch", desc=f"{len(classes)} classes", disable=None):
-        optimizer.param_groups[0]["lr"] = args.rate * (1 - step / steps)
-        chosen = half_special(special, args.batch)
+        optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / steps)
+        chosen = half_special(special, settings.batch)
         loss = F.cross_entropy(model(train.inputs(chosen)), labels[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -6,7 +6,6 @@ sorted names, so that women and men and every part of the alphabet are in it, an
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -14,40 +13,33 @@ from kdasr.data.kaldi_dir import put_dir
 from kdasr.errors import UserError
 from kdasr.files import BLANKS, columns, read_lines
 
-EXAMPLES = """examples:
-  # the corpus as upstream unpacks it (etc/ and wav/ inside an4/), eight speakers held out as dev
-  kdasr data an4 --an4 /corpora/an4 --out data
-  # a larger development set
-  kdasr data an4 --an4 /corpora/an4 --out data --dev_speakers 12
-"""
-
 SUFFIXES = (".flac", ".wav", ".sph", ".raw")
 _MARKS = {"<s>", "</s>", "<sil>"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr data an4`."""
-    parser.add_argument("--an4", required=True, type=Path, metavar="DIR", help="the corpus: it contains etc/ and wav/")
-    parser.add_argument("--out", default=Path("data"), type=Path, help="where train, dev and test go (default: data)")
-    parser.add_argument(
-        "--dev_speakers", default=8, type=int, metavar="N", help="training speakers held out as dev (default: 8 of 74)"
-    )
+def write_sets(an4: Path, out: Path, dev_speakers: int) -> None:
+    """Write the three sets and print their sizes.
 
+    Args:
+        an4: the corpus: it contains etc/ and wav/.
+        out: where train, dev and test go.
+        dev_speakers: how many training speakers are held out as dev.
 
-def run(args: argparse.Namespace) -> None:
-    """Write the three sets and print their sizes."""
-    train = read_part(args.an4, "train")
-    test = read_part(args.an4, "test")
+    Raises:
+        UserError: too many or too few of them, or the corpus is not as upstream has it.
+    """
+    train = read_part(an4, "train")
+    test = read_part(an4, "test")
     speakers = sorted({speaker_of(u) for u in train})
-    if not 1 <= args.dev_speakers < len(speakers):
-        raise UserError(f"--dev_speakers {args.dev_speakers}: expected 1 to {len(speakers) - 1} of the speakers")
-    dev_speakers = set(spread(speakers, args.dev_speakers))
+    if not 1 <= dev_speakers < len(speakers):
+        raise UserError(f"--dev_speakers {dev_speakers}: expected 1 to {len(speakers) - 1} of the speakers")
+    dev = set(spread(speakers, dev_speakers))
     both = {speaker_of(u) for u in test} & set(speakers)
     if both:
-        raise UserError(f"{args.an4}/etc: speaker {min(both)} is in train and in test; unpack the corpus again")
+        raise UserError(f"{an4}/etc: speaker {min(both)} is in train and in test; unpack the corpus again")
     sets = {
-        "train": {u: row for u, row in train.items() if speaker_of(u) not in dev_speakers},
-        "dev": {u: row for u, row in train.items() if speaker_of(u) in dev_speakers},
+        "train": {u: row for u, row in train.items() if speaker_of(u) not in dev},
+        "dev": {u: row for u, row in train.items() if speaker_of(u) in dev},
         "test": test,
     }
     for name, rows in sets.items():
@@ -57,15 +49,15 @@ def run(args: argparse.Namespace) -> None:
             "utt2spk": {u: speaker_of(u) for u in rows},
             "spk2gender": {speaker_of(u): u[0] for u in rows},
         }
-        put_dir(args.out / name, tables)
-        print(f"{args.out / name}: {len(rows)} utterances, {len(tables['spk2gender'])} speakers")
+        put_dir(out / name, tables)
+        print(f"{out / name}: {len(rows)} utterances, {len(tables['spk2gender'])} speakers")
 
 
 def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
     """Upstream's lists of 'train' or 'test' -> (text, audio file) by utterance id (speaker-prompt).
 
     Raises:
-        UserError: a list or an audio file is absent, a line is not of upstream's form, an id stands twice, or
+        UserError: a list or an audio file is absent, a line is not of upstream's form, an id occurs twice, or
             the two lists do not name the same utterances.
     """
     an4 = an4.resolve()
@@ -75,7 +67,7 @@ def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
         if file := line.strip(BLANKS):
             utterance = _utterance(file.rsplit("/", 1)[-1], f"{path}:{number}")
             if utterance in audio:
-                raise UserError(f"{path}:{number}: {file} stands here a second time; unpack the corpus again")
+                raise UserError(f"{path}:{number}: {file} is here a second time; unpack the corpus again")
             audio[utterance] = _audio_file(an4 / "wav" / file, f"{path}:{number}")
     texts: dict[str, str] = {}
     path = an4 / "etc" / f"an4_{part}.transcription"
@@ -89,7 +81,7 @@ def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
         utterance = _utterance(name, f"{path}:{number}")
         words = [word for word in columns(text) if word.lower() not in _MARKS]
         if utterance in texts or not words:
-            what = "stands here a second time" if utterance in texts else "has no words"
+            what = "is here a second time" if utterance in texts else "has no words"
             raise UserError(f"{path}:{number}: {name} {what}; unpack the corpus again")
         texts[utterance] = " ".join(words).upper()
     differing = sorted(set(audio) ^ set(texts))
@@ -102,7 +94,7 @@ def read_part(an4: Path, part: str) -> dict[str, tuple[str, Path]]:
 
 
 def speaker_of(utterance: str) -> str:
-    """The speaker of an utterance id: what stands before its first hyphen."""
+    """The speaker of an utterance id: the part before its first hyphen."""
     return utterance.partition("-")[0]
 
 

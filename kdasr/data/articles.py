@@ -1,31 +1,25 @@
-"""`kdasr data text`: a text for language models: articles of the embedded corpus's grammar, or WSJ's, of its disc.
+"""A text for language models: articles of the synthetic demo corpus's grammar, or WSJ's, of its disc.
 
 An article keeps to a few kinds of sentence and to two companies, people, countries and so on, as a newspaper's does:
 what comes next depends on what was said sentences ago, which a recurrent network can learn and an n-gram cannot.
-Perplexities on it say nothing about those on Penn Treebank, whose form its files have. With --apart no sentence has to
-do with another, as in the embedded corpus, whose recogniser such a text is for.
+Perplexities on it say nothing about those on Penn Treebank, whose form its files have. With --apart the sentences
+are unrelated, as in the synthetic demo corpus; such a text is for its recogniser.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdasr.data.grammar import draw, expand, expansions
+from kdasr.data.texts import write_texts
 from kdasr.data.wsj_lm_text import disc_sentences
 from kdasr.errors import UserError
-from kdasr.files import atomic_write, columns, read_table
+from kdasr.files import columns, read_table
+from kdasr.settings import check_least
 
-EXAMPLES = """examples:
-  # train.txt, valid.txt and test.txt, lower case
-  kdasr data text --out data/text
-  # for a recogniser of the embedded corpus: upper case, without the sentences that it is tested on
-  kdasr data text --out data/lm --apart --sentences 8000 --upper --without data/test_dev93/text data/test_eval92/text
-  # WSJ's 37 million words, on disc 13-32.1
-  kdasr data text --out data/lm --discs /corpora/LDC94S13B --without data/test_dev93/text data/test_eval92/text
-"""
 KEPT = (  # what recurs in an article
     *("name", "surname", "first", "country", "city", "region", "commodity", "currency", "industry", "goods"),
     *("month", "day", "index", "party", "disaster", "body"),
@@ -33,64 +27,70 @@ KEPT = (  # what recurs in an article
 RECURRING = 2  # of each of these
 TEMPLATES = 12  # kinds of sentence in an article
 LENGTH = (5, 15)  # sentences of one
-HELD_OUT = 10  # the validation and the test text are each this part of the training text, if not told otherwise
+HELD_OUT = 10  # the validation and the test text are each this part of the training text, by default
 DISC_HELD_OUT = 9000  # sentences of WSJ's text, about 200,000 words (Shi et al. 2019)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr data text`."""
-    add = parser.add_argument
-    add("--out", required=True, metavar="DIR", help="directory for train.txt, valid.txt, test.txt")
-    add("--discs", nargs="+", type=Path, metavar="DISC", help="take WSJ's text, in capitals, from its discs (13-32.1)")
-    add("--sentences", type=int, default=2600, help="of our own training text (default 2600, about 20,000 words)")
-    add("--held_out", type=int, help="sentences of the validation text, and of the test text (default 1 of "
-        f"{HELD_OUT} of these; of WSJ's {DISC_HELD_OUT})")  # fmt: skip
-    add("--seed", type=int, default=0, help="of all chance, 0 or more (default 0)")
-    add("--apart", action="store_true", help="sentences that have nothing to do with each other, instead of articles")
-    add("--upper", action="store_true", help="write capitals, as the embedded corpus's transcripts are")
-    add("--without", nargs="+", default=[], metavar="TEXT", help="transcripts (Kaldi's form) that may not occur")
+@dataclass(frozen=True)
+class Text:
+    """What text is made; the options of `kdasr data text`."""
+
+    out: str | Path  # directory for train.txt, valid.txt, test.txt
+    discs: list[Path] | None = None  # WSJ's; None for a text of our grammar
+    sentences: int = 2600  # of our training text
+    held_out: int | None = None  # sentences of the validation text, and of the test text; None: see HELD_OUT
+    seed: int = 0  # of all chance
+    apart: bool = False  # sentences that have nothing to do with each other, instead of articles
+    upper: bool = False  # capitals
+    without: Sequence[str | Path] = ()  # transcripts (Kaldi's form) that may not occur
 
 
-def run(args: argparse.Namespace) -> None:
-    """Write the three texts."""
-    if args.sentences < HELD_OUT or args.seed < 0:
-        raise UserError(f"--sentences {args.sentences} --seed {args.seed}: expected {HELD_OUT} or more, and 0 or more")
-    if args.held_out is not None and args.held_out < 1:
-        raise UserError(f"--held_out {args.held_out}: expected 1 or more")
+def write_text(asked: Text) -> None:
+    """Write the three texts, and print their sizes.
+
+    Raises:
+        UserError: a number out of its range, or discs with less text than is held out.
+    """
+    if asked.sentences < HELD_OUT or asked.seed < 0:
+        raise UserError(
+            f"--sentences {asked.sentences} --seed {asked.seed}: expected {HELD_OUT} or more, and 0 or more"
+        )
+    if asked.held_out is not None:
+        check_least("held_out", asked.held_out, 1)
     # one blank between words, as the sentences have it that these are compared to
-    taken = {" ".join(columns(text)).upper() for path in args.without for text in read_table(path, empty=True).values()}
-    texts = of_discs(args, taken) if args.discs else made(args, taken)
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    for name, lines in texts.items():
-        with atomic_write(Path(args.out) / f"{name}.txt") as stream:
-            stream.writelines(f"{line.upper() if args.upper else line}\n" for line in lines)
-    told = ", ".join(f"{len(lines)} sentences in {name}.txt" for name, lines in texts.items())
-    print(f"{args.out}: {told}" + ("" if args.discs else "; a made text, which says nothing about real ones"))
+    taken = {
+        " ".join(columns(text)).upper() for path in asked.without for text in read_table(path, empty=True).values()
+    }
+    texts = of_discs(asked, asked.discs, taken) if asked.discs else made(asked, taken)
+    if asked.upper:
+        texts = {name: [line.upper() for line in lines] for name, lines in texts.items()}
+    sizes = write_texts(asked.out, texts)
+    print(sizes + ("" if asked.discs else "; a made text, which says nothing about real ones"))
 
 
-def made(args: argparse.Namespace, taken: Container[str]) -> dict[str, list[str]]:
+def made(asked: Text, taken: Container[str]) -> dict[str, list[str]]:
     """The three texts from the grammar."""
-    held_out = args.held_out or args.sentences // HELD_OUT
-    write = apart if args.apart else articles
-    sizes = {"train": args.sentences, "valid": held_out, "test": held_out}
+    held_out = asked.held_out or asked.sentences // HELD_OUT
+    write = apart if asked.apart else articles
+    sizes = {"train": asked.sentences, "valid": held_out, "test": held_out}
     return {
-        name: write(random.Random(f"{args.seed} {number}"), size, taken)
+        name: write(random.Random(f"{asked.seed} {number}"), size, taken)
         for number, (name, size) in enumerate(sizes.items())
     }
 
 
-def of_discs(args: argparse.Namespace, taken: Container[str]) -> dict[str, list[str]]:
+def of_discs(asked: Text, discs: list[Path], taken: Container[str]) -> dict[str, list[str]]:
     """The three texts from WSJ's: the last sentences are the test text, those before them the validation text."""
-    held_out = args.held_out or DISC_HELD_OUT
-    lines = [line for line in disc_sentences(args.discs) if line not in taken]
+    held_out = asked.held_out or DISC_HELD_OUT
+    lines = [line for line in disc_sentences(discs) if line not in taken]
     if len(lines) < 3 * held_out:
-        raise UserError(f"{args.discs[0]}: holds {len(lines)} sentences; hold out fewer than {held_out}: --held_out")
+        raise UserError(f"{discs[0]}: holds {len(lines)} sentences; hold out fewer than {held_out}: --held_out")
     first, second = len(lines) - 2 * held_out, len(lines) - held_out
     return {"train": lines[:first], "valid": lines[first:second], "test": lines[second:]}
 
 
 def apart(rng: random.Random, count: int, taken: Container[str] = ()) -> list[str]:
-    """So many sentences, each by itself, of the length that the embedded corpus's have; arguments as `articles`."""
+    """So many sentences that do not belong together, as long as the demo corpus's; arguments as `articles`."""
     lines: list[str] = []
     while len(lines) < count:
         line = " ".join(word.lstrip("@").lower() for word in draw(rng))

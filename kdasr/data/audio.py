@@ -1,4 +1,4 @@
-"""Audio as int16 samples: SPHERE, WAV, FLAC and others, AN4's raw files, audio in archives; the content says which."""
+"""Audio as int16 samples: SPHERE, WAV, FLAC and others, AN4's raw files, audio in archives; told apart by content."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import soundfile
 
 from kdasr.data import sphere
 from kdasr.data.places import Place, opened
@@ -21,11 +22,11 @@ WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "PCM_U8": 1, "ULAW": 1, "ALAW":
 FLAC_MD5 = slice(26, 42)  # bytes of a FLAC file: the MD5 of its samples, in the first block
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # decoded to floats that may exceed 1
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that are not whole numbers
-FULL_SCALE = 32768.0  # of 16 bit: what 1.0 stands for in a file of floats
+FULL_SCALE = 32768.0  # of 16 bit: the value of 1.0 in a file of floats
 # Floats above this are no clipped speech but already on the 16-bit scale, as some programs write them.
 ON_16_BIT_SCALE = 16.0
 LARGEST = 1 << 34  # bytes of a file of audio that is read: it has to fit into memory
-HIGHEST = 65536.0  # floats above this are on no scale that anybody could guess
+HIGHEST = 65536.0  # floats above this are on an unknown scale
 # What a file that is no raw one begins with, whatever its name: WAV, FLAC, AIFF, AU, Ogg, CAF.
 HEADERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"FORM", b".snd", b"OggS", b"caff")
 # libsndfile quietly corrects the header of a file that is cut off, and says so in its log only: the chunk of the
@@ -52,7 +53,7 @@ def read_audio(place: str | os.PathLike[str] | Place, name: str = "") -> tuple[n
     """
     at = place if isinstance(place, Place) else Place(os.fspath(place))
     if at.ranges:
-        raise UserError(f"{name or at.path}: a range of rows is asked for of audio; cut it with `segments`")
+        raise UserError(f"{name or at.path}: a range of rows is for features, not for audio; cut it with `segments`")
     if not at.command and at.offset is None:
         return _read_file(Path(at.path), at.channel)
     where = f"{f'{name}: ' if name else ''}{f'{at.path}:{at.offset}' if at.path else at.command}"
@@ -73,7 +74,7 @@ def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
         return sphere.read_sphere(path, channel)
     if path.suffix.lower() == ".raw" and not magic.startswith(HEADERS):
         if channel not in (None, 1):
-            raise UserError(f"{path}: has one channel, and number {channel} is asked for; mend the list")
+            raise UserError(f"{path}: has one channel, and number {channel} is asked for; correct the list")
         return _read_raw(path), RAW_RATE
     # by its bytes, as soundfile would go by the name
     named_raw = path.suffix.lower() == ".raw"
@@ -82,8 +83,6 @@ def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
 
 def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> tuple[np.ndarray, int]:
     """WAV, FLAC and others by libsndfile: int16 (n,), Hz."""
-    import soundfile
-
     try:
         with soundfile.SoundFile(source) as file:
             expected, rate, channels, log = file.frames, file.samplerate, file.channels, file.extra_info
@@ -92,7 +91,9 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
                     f"{path}: {channels} channels, expected 1; name one in wav.scp: sox {path} -t wav - remix 1 |"
                 )
             if channel is not None and channel > channels:
-                raise UserError(f"{path}: has {channels} channel(s), and number {channel} is asked for; mend the list")
+                raise UserError(
+                    f"{path}: has {channels} channel(s), and number {channel} is asked for; correct the list"
+                )
             floats, lossy = file.subtype in FLOATS, file.subtype in LOSSY
             samples = file.read(dtype="float64" if floats or lossy else "int16", always_2d=True)  # (n, channels)
             width = WIDTHS.get(file.subtype, 0)
@@ -135,7 +136,7 @@ def _has_its_md5(source: Path | BinaryIO, samples: np.ndarray) -> bool:
         head = source.getvalue()[: FLAC_MD5.stop]  # type: ignore[attr-defined]
     md5 = head[FLAC_MD5]
     if not head.startswith(b"fLaC\0") and not head.startswith(b"fLaC\x80"):
-        return True  # something stands before the stream's own header
+        return True  # there are bytes before the stream's own header
     return not any(md5) or hashlib.md5(samples.astype("<i2").tobytes(), usedforsecurity=False).digest() == md5
 
 
@@ -195,7 +196,9 @@ def _archived(stream: BinaryIO, where: str) -> bytes:
         length = int.from_bytes(head[4:] + stream.read(2), "little") + 8
         stream.seek(-8, 1)
     else:
-        raise UserError(f"{where}: is no audio in an archive (a WAV, or kaldiio's AUDIO); mend the offset, or the list")
+        raise UserError(
+            f"{where}: is no audio in an archive (a WAV, or kaldiio's AUDIO); correct the offset, or the list"
+        )
     data = stream.read(min(length, 1 << 40))
     if len(data) != length:
         raise UserError(f"{where}: {length} bytes of audio are promised, found {len(data)}; the archive is cut short")

@@ -2,7 +2,7 @@
 
 Sums are float64 throughout: over 80 hours a float32 sum of squares has lost the digits that a variance needs.
 
-    T frames, D feature bins
+    T frames, F feature bins
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ class Stats:
     """Sums over frames, from which mean and variance follow."""
 
     count: int  # frames
-    sum: np.ndarray  # (D,) float64
-    sum_square: np.ndarray  # (D,) float64
+    sum: np.ndarray  # (F,) float64
+    sum_square: np.ndarray  # (F,) float64
 
     @property
     def mean(self) -> np.ndarray:
-        """(D,) float64."""
+        """(F,) float64."""
         return self.sum / self.count
 
     @property
     def varies(self) -> np.ndarray:
-        """(D,) whether a bin changes, by more than rounding: not in a speaker's only frame, or in digital silence."""
-        square = self.sum_square / self.count  # (D,)
+        """(F,) whether a bin changes, by more than rounding: not in a speaker's only frame, or in digital silence."""
+        square = self.sum_square / self.count  # (F,)
         return square - self.mean**2 > SMALLEST * square
 
     @property
     def std(self) -> np.ndarray:
-        """(D,) float64, of the population (divided by the count); 1 for a bin that never changes.
+        """(F,) float64, of the population (divided by the count); 1 for a bin that never changes.
 
         Division by a rounding error would give numbers of any size, and spoil the statistics of all.
         """
-        variance = self.sum_square / self.count - self.mean**2  # (D,)
+        variance = self.sum_square / self.count - self.mean**2  # (F,)
         return np.sqrt(np.where(self.varies, variance, 1.0))
 
 
 def accumulate(features: np.ndarray) -> Stats:
-    """The statistics of one utterance's features (T, D)."""
-    exact = features.astype(np.float64)  # (T, D)
+    """The statistics of one utterance's features (T, F)."""
+    exact = features.astype(np.float64)  # (T, F)
     return Stats(len(exact), exact.sum(axis=0), np.einsum("td,td->d", exact, exact))
 
 
@@ -74,8 +74,8 @@ def merge(parts: Iterable[Stats]) -> Stats:
 
 
 def apply(features: np.ndarray, stats: Stats) -> np.ndarray:
-    """Features (T, D) with mean 0 and variance 1 under `stats` (0 where they never change), float32."""
-    return np.where(stats.varies, (features - stats.mean) / stats.std, 0.0).astype(np.float32)  # (T, D)
+    """Features (T, F) with mean 0 and variance 1 under `stats` (0 where they never change), float32."""
+    return np.where(stats.varies, (features - stats.mean) / stats.std, 0.0).astype(np.float32)  # (T, F)
 
 
 def write_npz(path: str | Path, stats: Stats) -> None:
@@ -114,13 +114,13 @@ def _sums(array: np.ndarray) -> np.ndarray:
 
 
 def to_kaldi(stats: Stats) -> np.ndarray:
-    """Kaldi's matrix (2, D+1), float64: sums and count, sums of squares and 0."""
-    return np.vstack([np.append(stats.sum, stats.count), np.append(stats.sum_square, 0.0)])  # (2, D+1)
+    """Kaldi's matrix (2, F+1), float64: sums and count, sums of squares and 0."""
+    return np.vstack([np.append(stats.sum, stats.count), np.append(stats.sum_square, 0.0)])  # (2, F+1)
 
 
 def from_kaldi(matrix: Any) -> Stats:
-    """The statistics in a Kaldi matrix (2, D+1)."""
-    matrix = np.asarray(matrix, dtype=np.float64)  # (2, D+1)
+    """The statistics in a Kaldi matrix (2, F+1)."""
+    matrix = np.asarray(matrix, dtype=np.float64)  # (2, F+1)
     if matrix.ndim != 2 or len(matrix) != 2:
         raise UserError(f"CMVN statistics of shape {matrix.shape}; expected Kaldi's (2, D+1)")
     return Stats(round(matrix[0, -1]), matrix[0, :-1], matrix[1, :-1])

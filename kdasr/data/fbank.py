@@ -6,7 +6,7 @@ Kaldi's defaults, except that the dither is 0 (the same audio gives the same fea
 to half the sampling rate, natural logarithm floored at float32's epsilon. Samples are on the int16 scale.
 kaldi-native-fbank is the oracle (tests/data/test_fbank.py): both agree to 0.01 everywhere.
 
-    n samples, T frames, W samples a window, H samples a shift, N points of the FFT, M mel bins
+    n samples, T frames, W samples a window, H samples a shift, N points of the FFT, F mel bins
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 
 from kdasr.errors import UserError
 
@@ -38,7 +39,7 @@ class Tables:
     shift: int  # H, samples
     fft: int  # N, points
     taper: np.ndarray  # (W,) povey window over 100, float32
-    mel: np.ndarray  # (N/2, M) weights, float32
+    mel: np.ndarray  # (N/2, F) weights, float32
 
 
 @functools.lru_cache(maxsize=16)
@@ -52,7 +53,7 @@ def tables(rate: int, bins: int = BINS) -> Tables:
     fft = 1 << (max(window, 2) - 1).bit_length()
     taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / max(window - 1, 1))) ** 0.85  # (W,)
     # a point is in two triangles at most
-    mel = mel_weights(rate, fft, bins) if bins <= fft and rate > 2 * LOW_HZ else None  # (N/2, M)
+    mel = mel_weights(rate, fft, bins) if bins <= fft and rate > 2 * LOW_HZ else None  # (N/2, F)
     if mel is None or not mel.any(axis=0).all():
         most = most_bins(rate, fft)
         remedy = f"give --bins {most} or fewer" if most else "use audio of 8000 Hz or more"
@@ -72,16 +73,16 @@ def most_bins(rate: int, fft: int) -> int:
 
 
 def mel_weights(rate: int, fft: int, bins: int) -> np.ndarray:
-    """Kaldi's triangles (mel-computations.cc): (N/2, M) weights of the power spectrum, float64.
+    """Kaldi's triangles (mel-computations.cc): (N/2, F) weights of the power spectrum, float64.
 
     They are triangles in mel, not in Hz, and none reaches the point at half the sampling rate.
     """
-    edges = np.linspace(_mel(LOW_HZ), _mel(rate / 2), bins + 2)  # (M+2,)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]  # (M,) each
+    edges = np.linspace(_mel(LOW_HZ), _mel(rate / 2), bins + 2)  # (F+2,)
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]  # (F,) each
     points = _mel(np.arange(fft // 2) * rate / fft)[:, None]  # (N/2, 1)
-    rise = (points - left) / (centre - left)  # (N/2, M)
-    fall = (right - points) / (right - centre)  # (N/2, M)
-    return np.maximum(0.0, np.minimum(rise, fall))  # (N/2, M)
+    rise = (points - left) / (centre - left)  # (N/2, F)
+    fall = (right - points) / (right - centre)  # (N/2, F)
+    return np.maximum(0.0, np.minimum(rise, fall))  # (N/2, F)
 
 
 def _mel(hertz: np.ndarray | float) -> np.ndarray:
@@ -105,11 +106,9 @@ def fbank(samples: np.ndarray, rate: int = 16000, bins: int = BINS) -> np.ndarra
     Returns:
         (T, bins) float32; T is 0 if there is less than one window.
     """
-    import scipy.fft
-
     table = tables(rate, bins)
     window, shift, total = table.window, table.shift, num_frames(len(samples), rate)
-    features = np.empty((total, bins), dtype=np.float32)  # (T, M)
+    features = np.empty((total, bins), dtype=np.float32)  # (T, F)
     if not total:
         return features
     signal = np.asarray(samples[: window + (total - 1) * shift], dtype=np.float32)  # (n',)

@@ -1,4 +1,4 @@
-"""`kdasr feats`: a Kaldi data directory -> features of a kind, frame counts, durations and CMVN statistics.
+"""A Kaldi data directory -> features of a kind, frame counts, durations and CMVN statistics.
 
 Utterances in sorted order are cut into shards. A shard S is feats.S.ark (matrices, kaldiio's method 3), its
 checksum feats.S.sha256, feats.S.npz (frames, samples, sums for CMVN) and feats.S.scp, which is written last:
@@ -15,17 +15,21 @@ writes feats.S.* normalised to mean 0 and variance 1 by speaker. cmvn.npz always
 
 from __future__ import annotations
 
-import argparse
 import functools
-import os
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from kdasr.arrays import read_npz
-from kdasr.data.front_ends import KINDS, FrontEnd, front_end
+from kdasr.data.audio import read_audio
+from kdasr.data.cmvn import Stats, accumulate, apply, from_kaldi, write_kaldi, write_npz
+from kdasr.data.cmvn import merge as add
+from kdasr.data.feats_settings import FeatsSettings
+from kdasr.data.front_ends import FrontEnd, front_end
 from kdasr.data.matrices import check_archives, read_matrix, write_ark
 from kdasr.data.places import Place, parse_table, size
 from kdasr.data.utterances import Utterance, parse_speeds, plan
@@ -34,100 +38,44 @@ from kdasr.files import atomic_write, only_writer, read_json, read_table, write_
 from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from kdasr.data.cmvn import Stats
-
-EXAMPLES = """\
-examples:
-  # filterbanks of one set, two processes; again: says that they are there
-  kdasr feats --data data/train_si284 --out dump/fbank/train_si284 --nj 2
-  # the same as 16 cluster jobs (J = 1 ... 16), then their tables put together
-  kdasr feats --data data/train_si284 --out dump/fbank/train_si284 --job J/16
-  kdasr feats --data data/train_si284 --out dump/fbank/train_si284 --merge
-  # three speeds, normalised by speaker
-  kdasr feats --data data/train_si284 --out dump/fbank/train_sp --speed 0.9,1.0,1.1 --cmvn speaker
-  # log spectrograms, as Mun'im et al. 2018 take them
-  kdasr feats --data data/train_si284 --out dump/spectrogram/train_si284 --type spectrogram
-  # clips shorter than a tenth of a second (or than a frame) counted and left out, not refused
-  kdasr feats --data data/crawled --out dump/fbank/crawled --min_duration 0.1
-"""
-
 SHARD_SIZE = 200  # utterances: about 25 minutes of WSJ, one or two seconds of work
 COMPRESSION = 3  # kaldiio: two bytes a value, scaled to the utterance's range
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr feats`."""
-    parser.add_argument(
-        "--data", required=True, type=Path, help="Kaldi data directory: wav.scp, utt2spk, [text, segments]"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="feature directory to write")
-    parser.add_argument("--nj", type=int, default=2, help="processes on this machine (default 2)")
-    parser.add_argument("--job", metavar="J/N", help="do the J-th of N parts only; --merge follows when all are done")
-    parser.add_argument("--merge", action="store_true", help="put the tables of finished --job parts together")
-    parser.add_argument(
-        "--speed", default="1.0", help="speed factors, as 0.9,1.0,1.1; ids get Kaldi's prefix sp0.9- (default 1.0)"
-    )
-    parser.add_argument(
-        "--cmvn",
-        choices=["global", "speaker"],
-        default="global",
-        help="global: statistics only, features stay as they are; speaker: normalise them by speaker (default global)",
-    )
-    parser.add_argument(
-        "--rate", type=int, default=16000, help="sampling rate of the audio, Hz; another is refused (default 16000)"
-    )
-    parser.add_argument(
-        "--type", choices=KINDS, default="fbank", help="log-mel filterbanks or log spectrograms (default fbank)"
-    )
-    parser.add_argument("--bins", type=int, help="mel bins of fbank (default 80)")
-    parser.add_argument(
-        "--min_duration",
-        type=float,
-        metavar="SECONDS",
-        help="leave out, and count, what is shorter than this or than a frame (default: what has no frame is refused)",
-    )
+def make_features(asked: FeatsSettings) -> None:
+    """Do what is missing of a feature directory, and say what there is now.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Do what is missing of a feature directory, and say what there is now."""
+    Raises:
+        UserError: other settings or inputs than those it was begun with, or audio that cannot be used.
+    """
     started = time.monotonic()
-    if args.nj < 1:
-        raise UserError(f"--nj {args.nj}: expected 1 process or more")
-    if args.min_duration is not None and not 0 <= args.min_duration < float("inf"):
-        raise UserError(f"--min_duration {args.min_duration}: expected seconds, 0 or more")
-    share = parse_share(args.job, args.merge)
-    data, out, speeds, front = args.data, args.out, parse_speeds(args.speed), front_end(args.type, args.bins)
+    share = parse_share(asked.job, asked.merge)
+    data, out, speeds, front = asked.data, asked.out, parse_speeds(asked.speed), front_end(asked.type, asked.bins)
     utterances = plan(data, speeds)
-    settings = describe(args, front, speeds, utterances)
+    settings = describe(asked, front, speeds, utterances)
     shards = cut(utterances, SHARD_SIZE)  # type: ignore[type-var]
     if not any(out.glob("*.scp")):
-        # A run that failed before its first shard (on a wrong --rate, say) binds nobody to its settings.
+        # A run that failed before its first shard (on a wrong --rate, say) does not bind the next one.
         (out / "manifest.json").unlink(missing_ok=True)
     claim(out, settings)
     sources = {name: digest(data / name) for name in ("text", "utt2spk") if (data / name).exists()}
     if is_done(out, len(shards), sources):
         print(f"{out}: all {len(utterances)} utterances are there already")
         return
-    # One thread a process: the matrices are small, and threads would only take other jobs' cores.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     missing = [s for s in range(len(shards)) if not (is_whole(out, "feats", s) or is_whole(out, "raw", s))]
     with only_writer(out, name=share.lock):
         todo = share.of(missing, len(shards), out)
-        stem = "raw" if args.cmvn == "speaker" else "feats"
+        stem = "raw" if asked.cmvn == "speaker" else "feats"
         work = [(s, shards[s]) for s in todo]
-        make = functools.partial(make_shard, out, stem, args.rate, front, args.cmvn == "speaker", args.min_duration)
-        hours = run_shards(make, work, 1 if args.job else args.nj, f"{data.name}: features")
+        make = functools.partial(make_shard, out, stem, asked.rate, front, asked.cmvn == "speaker", asked.min_duration)
+        hours = run_shards(make, work, 1 if asked.job else asked.nj, f"{data.name}: features")
         spent = time.monotonic() - started
         if hours:
             print(f"{out}: {hours:.2f} h of audio in {spent:.1f} s, {hours * 3600 / spent:.0f} x real time")
-        if args.job:
-            print(f"{out}: job {args.job} has done its share of {len(shards)} shards")
+        if asked.job:
+            print(f"{out}: job {asked.job} has done its share of {len(shards)} shards")
             return
-        merge(out, data, shards, args.rate, args.nj, sources)
+        merge(out, data, shards, asked.rate, asked.nj, sources)
     done = read_json(out / "done.json")
     print(f"{out}: {done['utterances']} utterances, {done['frames']} frames, {done['seconds'] / 3600:.2f} h")
     if done.get("left_out"):
@@ -137,26 +85,26 @@ def run(args: argparse.Namespace) -> None:
 
 
 def describe(
-    args: argparse.Namespace, front: FrontEnd, speeds: dict[str, Fraction], utterances: Sequence[Utterance]
+    asked: FeatsSettings, front: FrontEnd, speeds: dict[str, Fraction], utterances: Sequence[Utterance]
 ) -> dict[str, Any]:
     """The manifest: everything that determines the features."""
-    data, by_speaker = args.data, args.cmvn == "speaker"
+    data, by_speaker = asked.data, asked.cmvn == "speaker"
     total = 0
     for name, place in {row.source: row.audio for row in {row.audio: row for row in utterances}.values()}.items():
         try:
             total += size(place)
         except (OSError, ValueError) as error:
-            if (args.out / "done.json").exists():  # finished: the audio may go
-                total = read_json(args.out / "manifest.json").get("audio_bytes", 0)
+            if (asked.out / "done.json").exists():  # finished: the audio may go
+                total = read_json(asked.out / "manifest.json").get("audio_bytes", 0)
                 break
             reason = error.strerror if isinstance(error, OSError) else "a name that no file can have"
             raise UserError(
-                f"{data / 'wav.scp'}: {name}: {place.path} cannot be opened ({reason}); mend the path"
+                f"{data / 'wav.scp'}: {name}: {place.path} cannot be opened ({reason}); correct the path"
             ) from None
     described = {
         "made_by": "kdasr feats",
-        "features": front.described(args.rate),
-        "rate": args.rate,
+        "features": front.described(asked.rate),
+        "rate": asked.rate,
         "speed": [str(float(speed)) for speed in speeds.values()],
         "normalised": "mean and variance by speaker" if by_speaker else "no",
         "compression": COMPRESSION,
@@ -167,8 +115,8 @@ def describe(
         "audio_bytes": total,  # catches a corpus made anew at the same paths
         "utt2spk": digest(data / "utt2spk") if by_speaker else None,
     }
-    if args.min_duration is not None:
-        described["min_duration"] = args.min_duration
+    if asked.min_duration is not None:
+        described["min_duration"] = asked.min_duration
     return described
 
 
@@ -203,9 +151,7 @@ def make_shard(
     progress: Callable[[float], Any] | None = None,
 ) -> float:
     """Compute and write one shard; returns its hours of audio. `shortest`: seconds of what is kept, or refuse."""
-    from kdasr.data.cmvn import accumulate
-
-    read = functools.lru_cache(maxsize=1)(_read)  # neighbouring segments are cut from one recording
+    read = functools.lru_cache(maxsize=1)(read_audio)  # neighbouring segments are cut from one recording
 
     def features(row: Utterance) -> tuple[np.ndarray, int, str, Stats]:
         matrix, samples = compute(row, read, rate, front, shortest)
@@ -221,10 +167,6 @@ def _write_shard(out: Path, stem: str, shard: int, names: Sequence[str], results
 
     An utterance without frames is left out: it has 0 frames in the .npz, and no place in the .scp.
     """
-    import numpy as np
-
-    from kdasr.data.cmvn import merge as add
-
     frames, samples, stats = [], [], {}
     with write_ark(out.absolute() / f"{stem}.{shard}.ark") as ark:
         for name, (matrix, length, group, sums) in zip(names, results, strict=True):
@@ -247,12 +189,6 @@ def _write_shard(out: Path, stem: str, shard: int, names: Sequence[str], results
     return sum(samples)
 
 
-def _read(place: Place, name: str) -> tuple[np.ndarray, int]:
-    from kdasr.data.audio import read_audio
-
-    return read_audio(place, name)
-
-
 def compute(
     row: Utterance,
     read: Callable[[Place, str], tuple[np.ndarray, int]],
@@ -272,8 +208,6 @@ def compute(
     Raises:
         UserError: unreadable audio, another sampling rate, less than one frame, values that are not finite.
     """
-    import numpy as np
-
     try:
         samples, found = read(row.audio, row.audio.path or row.source)  # (n,) int16
     except (UserError, OSError, RuntimeError, ValueError) as error:
@@ -289,10 +223,14 @@ def compute(
         if start >= len(samples) or end > len(samples) + rate // 2:  # Kaldi, too, lets a segment end a little late
             raise UserError(
                 f"utterance {row.source}: ends at {max(row.span)} s, {path} lasts {len(samples) / rate:.2f} s; "
-                "mend its segment"
+                "correct its segment"
             )
         samples = samples[start:] if row.span[1] == -1 else samples[start:end]
-    samples = change_speed(samples, row.speed)
+    if row.speed != 1:
+        # here: it loads scipy.signal, which takes a second or more, and few sets are perturbed
+        from kdasr.data.speed import change_speed
+
+        samples = change_speed(samples, row.speed)
     matrix = front.compute(samples, rate)  # (T, bins)
     if shortest is not None and len(samples) < shortest * rate:
         matrix = matrix[:0]
@@ -303,44 +241,15 @@ def compute(
         )
     if not np.isfinite(matrix).all():
         raise UserError(
-            f"utterance {row.name} ({path}): its features are not finite; the audio is damaged, remove or mend it"
+            f"utterance {row.name} ({path}): its features are not finite; the audio is damaged, remove or correct it"
         )
     return matrix, len(samples)
-
-
-def change_speed(samples: np.ndarray, speed: Fraction) -> np.ndarray:
-    """Audio played `speed` times as fast (pitch and tempo, as sox's speed effect): (n,) -> (about n / speed,) int16."""
-    if speed == 1:
-        return samples
-    import numpy as np
-    import scipy.signal
-
-    played = scipy.signal.resample_poly(
-        samples.astype(np.float32), speed.denominator, speed.numerator, window=_lowpass(speed)
-    )
-    return np.clip(np.rint(played), -32768, 32767).astype(np.int16)
-
-
-@functools.lru_cache(maxsize=8)
-def _lowpass(speed: Fraction) -> np.ndarray:
-    """A windowed sinc of 64 zero crossings: flat to 0.89 of the lower band's edge, -60 dB from 1.01 of it on.
-
-    scipy's own, of 20, lets a third of what lies just above the edge fold back.
-    """
-    import numpy as np
-    import scipy.signal
-
-    longest = max(speed.denominator, speed.numerator)
-    return scipy.signal.firwin(64 * longest + 1, 0.95 / longest, window=("kaiser", 6.0)).astype(np.float32)
 
 
 def merge(
     out: Path, data: Path, shards: Sequence[Sequence[Utterance]], rate: int, nj: int, sources: dict[str, str]
 ) -> None:
     """Normalise by speaker where that was asked for, then write the directory's tables; done.json last."""
-    from kdasr.data.cmvn import merge as add
-    from kdasr.data.cmvn import write_kaldi, write_npz
-
     missing = [s for s in range(len(shards)) if not is_whole(out, "feats", s)]
     if missing:  # only with --cmvn speaker: the raw shards are all there
         speakers: dict[str, list[Stats]] = {}
@@ -398,10 +307,6 @@ def normalise_shard(
     out: Path, rate: int, shard: int, rows: Sequence[Utterance], progress: Callable[[float], Any] | None = None
 ) -> float:
     """Write feats.S.* from raw.S.*, normalised by each speaker's statistics; returns its hours of audio."""
-    import numpy as np
-
-    from kdasr.data.cmvn import accumulate, apply, from_kaldi
-
     frames, lengths, _ = _read_npz(out, "raw", shard)
     here = {row.speaker for row, count in zip(rows, frames, strict=True) if count}
     speakers = read_table(out / "cmvn.scp")
@@ -425,8 +330,6 @@ def normalise_shard(
 
 def _read_npz(out: Path, stem: str, shard: int) -> tuple[list[int], list[int], dict[str, Stats]]:
     """A shard's frames and samples by utterance, and its statistics by group (speaker, or "" for all)."""
-    from kdasr.data.cmvn import Stats
-
     names = ("frames", "samples", "groups", "count", "sum", "sum_square")
     stored = read_npz(out / f"{stem}.{shard}.npz", names, f"remove {out}/{stem}.{shard}.* and run kdasr feats again")
     rows = zip(stored["groups"].tolist(), stored["count"].tolist(), stored["sum"], stored["sum_square"], strict=True)

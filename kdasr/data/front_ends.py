@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+
+from kdasr.data.fbank import fbank
+from kdasr.data.spectrogram import num_bins, spectrogram
 from kdasr.errors import UserError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-KINDS = ("fbank", "spectrogram")
 MEL_BINS = 80
 
 
@@ -28,18 +28,12 @@ class FrontEnd(NamedTuple):
         """What it is, at a sampling rate in Hz: a manifest's text, which another kind must not share."""
         if self.kind == "fbank":
             return f"log-mel filterbank, {self.bins} bins, 25 ms povey window, 10 ms shift, int16 scale, dither 0"
-        from kdasr.data.spectrogram import num_bins
-
         return f"log power spectrogram, {num_bins(rate)} bins, 20 ms hann window, 10 ms shift, int16 scale, floor 1"
 
     def compute(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """Features (T, bins) of samples (n,) on the int16 scale."""
         if self.kind == "fbank":
-            from kdasr.data.fbank import fbank
-
             return fbank(samples, rate, self.bins)
-        from kdasr.data.spectrogram import spectrogram
-
         return spectrogram(samples, rate)
 
 

@@ -1,6 +1,6 @@
-"""Newspaper-like sentences for the embedded corpus: a small grammar of our own, in the manner of WSJ.
+"""Newspaper-like sentences for the synthetic demo corpus: a small grammar of our own, in the manner of WSJ.
 
-A rule's name in angle brackets stands for one of its expansions, each as likely as the others
+A rule's name in angle brackets is replaced by one of its expansions, each as likely as the others
 unless it ends in ` *N` (N times as likely). Sentences are short (5 to 9 words, 25 to 45
 characters), so that training on a CPU stays cheap. `write_marks` turns some of them into what the
 WSJ discs hold: marks that Kaldi's normalisation has to remove, rewrite or map to <NOISE>.

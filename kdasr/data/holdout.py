@@ -1,4 +1,4 @@
-"""Set part of a data or feature directory aside as if nobody had transcribed it.
+"""Set part of a data or feature directory aside as untranscribed audio.
 
 Distillation can learn from untranscribed speech (the teacher transcribes it). To measure what that is worth,
 a share of a transcribed set is cut off and loses its `text`, so that nothing later can use it by accident.
@@ -6,7 +6,6 @@ a share of a transcribed set is cut off and loses its `text`, so that nothing la
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -15,50 +14,38 @@ from pathlib import Path
 from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
 from kdasr.errors import UserError
 
-EXAMPLES = """examples:
-  # half of the training set stays transcribed, the other half becomes untranscribed speech
-  kdasr data holdout --transcribed 0.5 --seed 1 dump/fbank/train \\
-      --labelled dump/fbank/train_lab --unlabelled dump/fbank/train_unlab
-  # one hour in ten keeps its transcripts
-  kdasr data holdout --transcribed 0.1 dump/fbank/train --labelled dump/fbank/train_10 --unlabelled dump/fbank/train_90
-"""
 
+def hold_out(source: Path, labelled: Path, unlabelled: Path, share: float, seed: int) -> None:
+    """Write both parts, and print their sizes.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr data holdout`."""
-    parser.add_argument("source", type=Path, metavar="SRC", help="a data directory, or one with features")
-    parser.add_argument(
-        "--transcribed",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="part of the utterances that keeps its text (default: 0.5)",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the draw; the same seed draws the same (default: 1)")
-    parser.add_argument("--labelled", type=Path, required=True, metavar="DIR", help="where the transcribed part goes")
-    parser.add_argument("--unlabelled", type=Path, required=True, metavar="DIR", help="where the rest goes")
+    Args:
+        source: a data directory, or one with features.
+        labelled: where the transcribed part goes.
+        unlabelled: where the rest goes.
+        share: part of the utterances that keeps its text, above 0 and below 1.
+        seed: of the draw; the same seed draws the same.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Write both parts."""
-    places = {path.resolve() for path in (args.source, args.labelled, args.unlabelled)}
+    Raises:
+        UserError: two of the directories are one, `source` has no text, or a part would be empty.
+    """
+    places = {path.resolve() for path in (source, labelled, unlabelled)}
     if len(places) < 3:
-        raise UserError(f"{args.source}, {args.labelled}, {args.unlabelled}: name three different directories")
-    tables = read_dir(args.source)
+        raise UserError(f"{source}, {labelled}, {unlabelled}: name three different directories")
+    tables = read_dir(source)
     if "text" not in tables:
-        raise UserError(f"{args.source}/text: no such file; a directory without transcripts has nothing to set aside")
-    kept = draw(tables["utt2spk"], args.transcribed, args.seed, tables.get("utt2uniq", {}))
+        raise UserError(f"{source}/text: no such file; a directory without transcripts has nothing to set aside")
+    kept = draw(tables["utt2spk"], share, seed, tables.get("utt2uniq", {}))
     away = tables["utt2spk"].keys() - kept
-    labelled = keep_utterances(tables, kept)
-    unlabelled = keep_utterances(tables, away)
-    del unlabelled["text"]
+    transcribed = keep_utterances(tables, kept)
+    untranscribed = keep_utterances(tables, away)
+    del untranscribed["text"]
     # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
     # untranscribed audio may be used. manifest.json tells of the features' making, not of the parts'.
-    cmvn = args.source / CMVN
-    put_dir(args.labelled, labelled, cmvn.read_bytes() if cmvn.is_file() else None)
-    put_dir(args.unlabelled, unlabelled)
-    print(f"{args.labelled}: {len(labelled['utt2spk'])} utterances, transcribed")
-    print(f"{args.unlabelled}: {len(away)} utterances, without text")
+    cmvn = source / CMVN
+    put_dir(labelled, transcribed, cmvn.read_bytes() if cmvn.is_file() else None)
+    put_dir(unlabelled, untranscribed)
+    print(f"{labelled}: {len(kept)} utterances, transcribed")
+    print(f"{unlabelled}: {len(away)} utterances, without text")
 
 
 def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[str, str]) -> set[str]:

@@ -11,7 +11,7 @@ from kdasr.data.kaldi_dir import utt2spk_of
 from kdasr.errors import UserError
 from kdasr.files import MARK, columns, read_lines, split_key
 
-ILLEGAL_WORDS = ("<s>", "</s>", "#0")  # they have a meaning of their own in Kaldi's graphs
+ILLEGAL_WORDS = ("<s>", "</s>", "#0")  # they have a special meaning in Kaldi's graphs
 _BY_UTTERANCE = ["feats.scp", "vad.scp", "utt2lang", "utt2uniq", "utt2warp", "utt2dur", "utt2num_frames"]
 _BY_SPEAKER = ["cmvn.scp", "spk2gender", "spk2warp"]
 
@@ -52,6 +52,9 @@ def validate(
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory; run the stage that writes it")
     utt2spk = _pairs(directory, "utt2spk")
+    if not (directory / "spk2utt").is_file():
+        made = f"utils/utt2spk_to_spk2utt.py {directory}/utt2spk >{directory}/spk2utt"
+        raise UserError(f"{directory}/spk2utt: no such file; make it: {made}")
     spk2utt = _table(directory, "spk2utt")
     if spk_sort:
         by_speaker = sorted(utt2spk, key=lambda u: (utt2spk[u].encode(), u.encode()))
@@ -118,7 +121,7 @@ def _check_recordings(directory: Path, utterances: Sequence[str], wav: bool) -> 
             if not _is_segment(columns(line)):
                 raise UserError(
                     f"{directory}/segments: {utterance} has {line!r}, expected 'RECORDING START END' in seconds with"
-                    " END > START, or END -1 for the recording's; mend the line"
+                    " END > START, or END -1 for the recording's; correct the line"
                 )
         recordings = sorted({split_key(line)[0] for line in segments.values()}, key=str.encode)
     if _present(directory, "wav.scp", wav):
@@ -145,7 +148,7 @@ def _check_paths(directory: Path, name: str, table: Mapping[str, str]) -> None:
     if key:
         full = os.path.expanduser(table[key])  # noqa: PTH111  leaves the home of nobody as it is
         remedy = f"write it out: {full}" if full != table[key] else "write it out"
-        raise UserError(f"{directory}/{name}: {key} has a path with '~', which nobody expands; {remedy}")
+        raise UserError(f"{directory}/{name}: {key} has a path with '~', which is not expanded here; {remedy}")
 
 
 def _check_values(directory: Path, name: str, table: dict[str, str]) -> None:
@@ -162,7 +165,7 @@ def _check_values(directory: Path, name: str, table: dict[str, str]) -> None:
         good, expected = rules[name]
         wrong = next((key for key, value in table.items() if not good(value)), None)
         if wrong:
-            raise UserError(f"{directory}/{name}: {wrong} has {table[wrong]!r}, expected {expected}; mend the line")
+            raise UserError(f"{directory}/{name}: {wrong} has {table[wrong]!r}, expected {expected}; correct the line")
 
 
 def _check_keys(directory: Path, name: str, found: Sequence[str], expected: Sequence[str]) -> None:
@@ -199,9 +202,9 @@ def _table(directory: Path, name: str, empty: bool = False) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         key, value = split_key(line)
         if not key or (not value and not empty):
-            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; mend or remove the line")
+            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; correct or remove the line")
         if key.encode() <= before:
-            what = "stands here a second time" if key in table else "is not in sorted order (LC_ALL=C)"
+            what = "is here a second time" if key in table else "is not in sorted order (LC_ALL=C)"
             raise UserError(f"{path}:{number}: {key} {what}; {_fix(directory)}")
         before = key.encode()
         table[key] = value
@@ -224,7 +227,7 @@ def _pairs(directory: Path, name: str) -> dict[str, str]:
     table = _table(directory, name)
     wrong = next((key for key, value in table.items() if len(columns(value)) != 1), None)
     if wrong:
-        raise UserError(f"{directory}/{name}: {wrong} has {table[wrong]!r}, expected one speaker; mend the line")
+        raise UserError(f"{directory}/{name}: {wrong} has {table[wrong]!r}, expected one speaker; correct the line")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Kaldi data directories: write, check, mend, and cut them (utils/*_data_dir.py are thin scripts over this).
+"""Kaldi data directories: write, check, correct, and cut them (utils/*_data_dir.py are thin scripts over this).
 
 A directory holds tables, `key value` a line, sorted as LC_ALL=C does. Keys are utterances (text, feats.scp,
 utt2spk, ...), speakers (spk2utt, spk2gender, ...) or recordings (wav.scp where there are `segments`;
@@ -337,6 +337,7 @@ def _cmvn_of(directory: Path) -> bytes | None:
 
 def _sum_cmvn(paths: Sequence[Path]) -> bytes:
     """Add up global statistics: what the joined features' would be; UserError if they are of other features."""
+    # here: numpy takes a while to load, and the directory tools are to be quick
     from kdasr.data.cmvn import merge, packed, read_npz
 
     parts = [read_npz(path) for path in paths]

@@ -2,7 +2,7 @@
 
 Features of one form may be of another kind: 80 bins of audio at 8 kHz reach half as high as 80 bins at 16 kHz. What
 `kdasr feats` made says so in a `manifest.json` beside its archives, which subsets and copies of a set point to; a model
-that was trained on such has it in `features.json`. Of features of somebody else's nothing is known, nor asked.
+that was trained on such has it in `features.json`. Features that kdasr did not make are not checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Matrices in Kaldi's archives: written with a checksum, read without running anything. T frames, F bins.
 
-kaldiio packs and unpacks them. What it is not asked to do: it would open commands, and unpickle objects, both of which
-run whatever a list or an archive says. Beside an archive x.ark that kdasr writes stands x.sha256, as sha256sum
+kaldiio packs and unpacks them. Two of its abilities are not used: it would start commands and unpickle objects,
+both of which could run anything. For each archive x.ark kdasr also writes x.sha256, as sha256sum
 writes it (`sha256sum -c x.sha256` in that directory checks it by hand).
 """
 
@@ -13,17 +13,16 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, Any, BinaryIO
+
+import numpy as np
 
 from kdasr.data.places import ENDS_LATE, Place, Ranges, opened, parse
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, open_now, read_lines, read_table
 
-if TYPE_CHECKING:
-    import numpy as np
-
 SHARD = re.compile(r"feats\.[0-9]+\.scp")  # the list of an archive of `kdasr feats`
-HEAD = 64  # bytes that tell what stands somewhere
+HEAD = 64  # bytes that identify the kind of an entry
 AUDIO = (b"RIFF", b"fLaC", b"AUDI", b"NIST")
 # bytes of a value
 PLAIN = {b"FM ": 4, b"DM ": 8}
@@ -46,7 +45,7 @@ class Ark:
 
     def add(self, key: str, matrix: np.ndarray, compression: int | None = None) -> None:
         """Append a matrix; `compression` is kaldiio's number of a method."""
-        import kaldiio.matio
+        import kaldiio.matio  # here and below: it is slow to load, and most of what imports this file reads lists alone
 
         self.write(f"{key} ".encode())
         self.places[key] = f"{self.path}:{self.stream.tell()}"
@@ -96,7 +95,7 @@ def check_archives(places: Mapping[str, Place], remedy: str) -> None:
     """Read every archive of these places once, and compare it with its checksum.
 
     What lies at a place of an archive that kdasr wrote has to be of that utterance; of features also of one that was
-    renamed with a prefix or suffix, by the archive's own list x.scp. An archive of somebody else's that has no checksum
+    renamed with a prefix or suffix, by the archive's own list x.scp. An archive from elsewhere that has no checksum
     is passed over.
 
     Args:
@@ -168,8 +167,6 @@ def read_matrix(
         UserError: it cannot be read, is audio or no matrix, or holds values that are not numbers; the utterance is
             named.
     """
-    import numpy as np
-
     at = place if isinstance(place, Place) else parse(place, name)
     with opened(at, name) as stream:
         where = f"{name}: {at.path}:{at.offset}" if at.offset is not None else f"{name}: {at.path or at.command}"
@@ -238,6 +235,6 @@ def _cut(x: np.ndarray, ranges: Ranges, where: str) -> np.ndarray:
             continue
         first, last = wanted
         if first >= there or last >= there + ENDS_LATE:
-            raise UserError(f"{where} has {there}, and [{first}:{last}] of them are asked for; mend the list")
+            raise UserError(f"{where} has {there}, and [{first}:{last}] of them are asked for; correct the list")
         index.append(slice(first, last + 1))
     return x[tuple(index)] if index else x

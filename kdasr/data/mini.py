@@ -1,4 +1,4 @@
-"""`kdasr data mini`: the embedded corpus, a miniature pair of WSJ disc sets (LDC93S6, LDC94S13).
+"""The synthetic demo corpus, a miniature pair of WSJ disc sets (LDC93S6, LDC94S13).
 
 Sentences of our own grammar (kdasr.data.grammar) are spoken by espeak-ng (kdasr.data.voices) and
 laid out as Kaldi's WSJ recipe finds them on the real discs: index files, SPHERE audio, .dot
@@ -12,7 +12,6 @@ rerun makes what is missing.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import hashlib
@@ -25,69 +24,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from kdasr.data.mini_plan import EVAL93_SPEAKERS, Utterance, describe, plan, write_tables
-from kdasr.data.voices import RATE, VOICES, Espeak, Settings, render
+from kdasr.data.voices import RATE, VOICES, Espeak, Settings
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, write_json
+from kdasr.settings import check_least, read
 from kdasr.shards import claim
 
-EXAMPLES = """examples:
-  kdasr data mini --out downloads/mini                       # 2 hours of training audio, about a minute
-  kdasr data mini --out /tmp/micro --hours 0.05              # some sixty utterances, to try a recipe
-  kdasr data mini --out /tmp/hard --set snr_low=5 snr_high=15
-"""
-
 VERSION = 1  # to be raised when the same settings no longer give the same audio
-WARNING = "The embedded corpus is synthetic (espeak-ng): word error rates on it say nothing about WSJ."
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr data mini`."""
-    parser.add_argument("--out", required=True, metavar="DISCS", help="directory to make, with a folder for each disc")
-    parser.add_argument("--hours", type=float, default=2.0, help="hours of training audio, about (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all chance, 0 or more (default: 0)")
-    parser.add_argument("--nj", type=int, default=2, help="processes; changes no byte of the corpus (default: 2)")
-    parser.add_argument(
-        "--coding",
-        choices=("pcm", "shorten"),
-        default="shorten",
-        help="of the SPHERE files; the real discs are shortened (default: shorten)",
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a setting of difficulty: "
-        + " ".join(f"{field.name}={field.default}" for field in dataclasses.fields(Settings)),
-    )
-
-
-def run(args: argparse.Namespace) -> None:
-    """Make the corpus, or say that it is finished."""
-    settings = parse_settings(args.set)
-    if not 0.02 <= args.hours <= 40:
-        raise UserError(f"--hours {args.hours:g}: expected 0.02 to 40; the default is 2")
-    if args.nj < 1 or args.seed < 0:
-        raise UserError(f"--nj {args.nj} --seed {args.seed}: expected --nj 1 or more, --seed 0 or more")
-    print(WARNING)
-    print(make_corpus(Path(args.out), args.hours, args.seed, args.nj, args.coding, settings))
+WARNING = "The synthetic demo corpus is spoken by espeak-ng: word error rates on it say nothing about WSJ."
 
 
 def parse_settings(texts: Iterable[str]) -> Settings:
     """`["snr_low=5"]` as Settings; UserError names an unknown setting or a wrong value."""
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in kinds:
-            raise UserError(f"--set {text}: no such setting; expected NAME=VALUE, NAME one of {', '.join(kinds)}")
-        try:
-            values[name] = kinds[name](value)
-        except ValueError:
-            raise UserError(f"--set {text}: expected a {kinds[name].__name__}, as in {name}=1") from None
-    settings = Settings(**values)
-    for name in kinds:
+    settings = read(Settings, None, list(texts), "kdasr data mini --help")
+    for name in (field.name for field in dataclasses.fields(settings)):
         low, high = getattr(settings, name), getattr(settings, name.replace("_low", "_high"))
         if low > high:
             raise UserError(f"--set: {name} {low:g} lies over {name.replace('_low', '_high')} {high:g}; exchange them")
@@ -103,11 +56,16 @@ def make_corpus(out: Path, hours: float, seed: int, nj: int, coding: str, settin
     """Make the corpus in `out`, and return its summary, several lines.
 
     Raises:
-        UserError: `out` holds something else, or a corpus of other settings; espeak-ng is absent.
+        UserError: a number out of its range, `out` holds something else or a corpus of other settings, or espeak-ng is
+            absent.
     """
+    if not 0.02 <= hours <= 40:
+        raise UserError(f"--hours {hours:g}: expected 0.02 to 40; the default is 2")
+    check_least("nj", nj, 1)
+    check_least("seed", seed, 0)
     version = Espeak().version()
     if out.exists() and not (out / "manifest.json").exists() and any(p.name[0] != "." for p in out.iterdir()):
-        raise UserError(f"{out}: holds files that are not of an embedded corpus; name another directory")
+        raise UserError(f"{out}: holds files that are not of a synthetic demo corpus; name another directory")
     with only_writer(out):
         utterances = plan(hours, seed, settings)
         text = "\n".join(repr(utterance) for utterance in utterances)
@@ -137,11 +95,9 @@ def speak_all(
     out: Path, utterances: list[Utterance], seed: int, nj: int, coding: str, settings: Settings
 ) -> dict[str, int]:
     """Make every audio file that is missing, in `nj` processes, and return the samples of each utterance."""
-    from tqdm import tqdm
-
     samples = {u.name: count for u in utterances if (count := sample_count(out / u.audio))}
     missing = [u for u in utterances if u.name not in samples]
-    context = multiprocessing.get_context("spawn")  # a fork would inherit whatever this process has loaded
+    context = multiprocessing.get_context("spawn")  # a fork would inherit all that this process has loaded
     workers: dict[multiprocessing.connection.Connection, Any] = {}
     bar = tqdm(
         total=len(utterances), initial=len(samples), desc="speaking", unit="utt", mininterval=1, dynamic_ncols=True
@@ -192,13 +148,13 @@ def _speak_some(
         try:
             espeak = Espeak()
             espeak.start()  # before numpy and scipy are loaded
-            from kdasr.data.sphere import write_sphere
+            from kdasr.data import recording, sphere
 
             for utterance in utterances:
                 sentence = utterance.sentence
                 key = [seed, 2, *utterance.name.encode()]
-                audio = render(espeak, sentence.spoken, sentence.burst, utterance.speaker, settings, key)
-                write_sphere(out / utterance.audio, audio, RATE, coding=coding, utterance_id=utterance.name)
+                audio = recording.render(espeak, sentence.spoken, sentence.burst, utterance.speaker, settings, key)
+                sphere.write_sphere(out / utterance.audio, audio, RATE, coding=coding, utterance_id=utterance.name)
                 pipe.send((utterance.name, len(audio)))
         except UserError as error:
             pipe.send((None, str(error)))
@@ -239,7 +195,7 @@ def summary_of(path: Path) -> str:
 
 def readme(table: str) -> str:
     """README.txt of the corpus."""
-    return f"""The embedded corpus of kdasr, made by `kdasr data mini` (manifest.json says how).
+    return f"""The synthetic demo corpus of kdasr, made by `kdasr data mini` (manifest.json says how).
 
 {WARNING}
 

@@ -1,4 +1,4 @@
-"""What the embedded corpus says, by whom, and where the discs keep it (LDC93S6 and LDC94S13's layout).
+"""The sentences of the demo corpus, their speakers, and their places on the discs (LDC93S6 and LDC94S13's layout).
 
 An utterance id is the discs' own form, `011c1001`: speaker (3 characters), c for read text, session
 (2), utterance of the session (2). A session's transcripts stand in `011c1000.dot`.
@@ -170,7 +170,7 @@ def write_tables(out: Path, utterances: list[Utterance]) -> None:
         lines[f"{folder}/{utterance.name[:6]}00.dot"].append(f"{utterance.sentence.dot} ({utterance.name})")
     for name, rows in lines.items():
         if name.endswith(".ndx"):
-            rows.insert(0, ";; embedded corpus of kdasr")
+            rows.insert(0, ";; synthetic demo corpus of kdasr")
 
     speakers = {(u.subset, u.speaker) for u in utterances}
     seen = {speaker for subset, speaker in speakers if subset in TRAIN}
@@ -182,7 +182,7 @@ def write_tables(out: Path, utterances: list[Utterance]) -> None:
         "eval93": "13-32.1/wsj1/doc/evl_spok/spkrinfo.txt",
     }
     for path in where.values():
-        lines[path] = [";; embedded corpus of kdasr: speaker, sex, voice of espeak-ng"]
+        lines[path] = [";; synthetic demo corpus of kdasr: speaker, sex, voice of espeak-ng"]
     for subset, speaker in sorted(speakers, key=lambda row: row[1].name):
         if subset in TRAIN or speaker not in seen:
             lines[where[subset]].append(f"{speaker.name} {speaker.sex} {speaker.voice}")

@@ -1,7 +1,7 @@
-"""Where an entry of wav.scp, feats.scp, soft.scp, ... says that its data lies: one rule for every list and reader.
+"""Where the data of an entry of wav.scp, feats.scp, soft.scp, ... is: one rule for every list and reader.
 
 An entry is a file, a place in an archive (`x.ark:52`, `x.ark:52[0:99]`), or a command whose output is the data
-(`flac -c -d -s x.flac |`). A list comes from somebody else as often as not, and a command in it could do anything. So
+(`flac -c -d -s x.flac |`). A list often comes from other people, and a command in it could do anything. So
 none is run, with two exceptions:
 
 * A command that does no more than decode one file (flac, sph2pipe, sox, cat as Kaldi's recipes write them) is not
@@ -57,7 +57,7 @@ def parse(entry: str, where: str) -> Place:
     """An entry as a place; no command is run by this.
 
     Args:
-        entry: what stands behind the key.
+        entry: the text behind the key.
         where: file and key, for messages.
 
     Raises:
@@ -73,12 +73,12 @@ def parse(entry: str, where: str) -> Place:
         raise UserError(f"{where} is {entry!r}, and nothing is read from standard input here; give a file")
     if place.startswith("~"):
         full = Path(place).expanduser() if place.startswith("~/") else "the whole path"
-        raise UserError(f"{where} has a path with '~', which nobody expands in a list; write {full}")
+        raise UserError(f"{where} has a path with '~', which is not expanded in a list; write {full}")
     return _archived(place, _ranges(ranges, where) if ranges.strip() else ())
 
 
 def parse_table(table: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Place]:
-    """The places of a whole list, all of them looked at before the first is read; raises as `parse`."""
+    """The places of a whole list, all of them checked before the first is read; raises as `parse`."""
     return {key: parse(entry, f"{path}: {key}") for key, entry in table.items()}
 
 
@@ -102,14 +102,16 @@ def opened(place: Place, where: str) -> Iterator[BinaryIO]:
         handle = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise UserError(
-            f"{prefix}{place.path}: no such file; mend the path, or make the list again if the data has moved"
+            f"{prefix}{place.path}: no such file; correct the path, or make the list again if the data has moved"
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a name that no file can have"
-        raise UserError(f"{prefix}{place.path}: cannot be read ({reason}); copy it again, or mend the path") from None
+        raise UserError(
+            f"{prefix}{place.path}: cannot be read ({reason}); copy it again, or correct the path"
+        ) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise UserError(f"{prefix}{place.path}: cannot be read (it is no file); mend the path")
+        raise UserError(f"{prefix}{place.path}: cannot be read (it is no file); correct the path")
     with open(handle, "rb") as stream:
         stream.seek(place.offset or 0)
         yield stream

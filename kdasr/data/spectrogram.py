@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import scipy.fft
 
 from kdasr.data.fbank import BLOCK, SHIFT_SECONDS, num_frames
 from kdasr.errors import UserError
@@ -46,8 +47,6 @@ def spectrogram(samples: np.ndarray, rate: int = 16000) -> np.ndarray:
     Raises:
         UserError: a rate so low that a shift is no sample.
     """
-    import scipy.fft
-
     window, shift = int(rate * WINDOW_SECONDS), int(rate * SHIFT_SECONDS)
     if not shift:
         raise UserError(f"{rate} Hz: too low a sampling rate for frames every 10 ms; use 8000 Hz or more")

@@ -4,7 +4,7 @@ A file is a header of text (`NIST_1A`, usually 1024 bytes, fields `name -type va
 Plain and mu-law samples are read here; `pcm,embedded-shorten-*` goes to FFmpeg (PyAV), which decodes it exactly.
 Never use sphfile for these: it returns garbage for Shorten and wrong mu-law, without an error.
 
-Writing is ours too (the embedded corpus is laid out as the discs are). Shorten, version 2 (T. Robinson,
+Writing is ours too (the synthetic demo corpus is laid out as the discs are). Shorten, version 2 (T. Robinson,
 "SHORTEN: Simple lossless and near-lossless waveform compression", CUED/F-INFENG/TR.156, 1994): blocks of 256
 samples, each predicted by a polynomial of order 0..3, the residuals Rice-coded with the block's own parameter.
 
@@ -70,7 +70,9 @@ def read_sphere(path: str | os.PathLike[str], channel: int | None = None) -> tup
             f"{path}: {header.channels} channels, expected 1; name one in wav.scp, as sph2pipe -f wav -c 1 {path} |"
         )
     if channel is not None and channel > header.channels:
-        raise UserError(f"{path}: has {header.channels} channel(s), and number {channel} is asked for; mend the list")
+        raise UserError(
+            f"{path}: has {header.channels} channel(s), and number {channel} is asked for; correct the list"
+        )
     if header.coding == "pcm":
         samples = _plain_samples(data, header, path)  # (n, channels)
         sums = {int(samples.sum(dtype=np.int64))}
@@ -273,7 +275,7 @@ def _plain_samples(data: bytes, header: SphereHeader, path: str | os.PathLike[st
 
 def _shorten_samples(data: bytes, path: str | os.PathLike[str], channels: int) -> np.ndarray:
     """Samples of a SPHERE file in Shorten, int16 (n, channels), by FFmpeg."""
-    import av
+    import av  # here: FFmpeg takes half a second to load, and only files in Shorten need it
 
     parts: list[Any] = []
     try:

@@ -92,7 +92,7 @@ def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) 
         )
     if not (0 <= start < LONGEST and (start < end < LONGEST or end == -1)):
         raise UserError(
-            f"{path}: {name} goes from {start} to {end} s; expected 0 <= start < end (or end -1); mend the line"
+            f"{path}: {name} goes from {start} to {end} s; expected 0 <= start < end (or end -1); correct the line"
         )
     return recording, (start, end)
 

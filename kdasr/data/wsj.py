@@ -8,29 +8,21 @@ Index files on some of the discs say which files form a set:
     test_dev93[_5k]  13-34.1  h1_p0.ndx, h2_p0.ndx  dev_dt_20, _05    13-16.1  every .wv1 in si_dt_20, si_dt_05
 
 Dropped and counted: audio that an index lists but that is not there (Kaldi does so for merged trees), and
-audio without words (see wsj_text.transcripts). A transcript without audio concerns nobody, as in Kaldi.
+audio without words (see wsj_text.transcripts). A transcript without audio is ignored, as in Kaldi.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from kdasr.data.kaldi_dir import put_dir
 from kdasr.data.wsj_text import read_genders, read_index, sessions, transcripts
 from kdasr.errors import UserError
-
-EXAMPLES = """examples:
-  # the two corpora as LDC ships them, each a directory of discs (11-1.1 ... 13-34.1)
-  kdasr data wsj --out data /corpora/LDC93S6B /corpora/LDC94S13B
-  # every disc by its own name
-  kdasr data wsj --out data /cdroms/11-1.1 /cdroms/11-2.1 /cdroms/11-13.1 /cdroms/13-34.1
-  # merged trees /corpora/csr/wsj0 and /corpora/csr/wsj1, with LDC's list of WSJ0's training speakers
-  kdasr data wsj --out data --spkrinfo wsj0-train-spkrinfo.txt /corpora/csr
-"""
 
 _TRAIN_WSJ0 = ("11-13.1", "wsj0/doc/indices/train/tr_s_wv1.ndx")
 _TRAIN_WSJ1 = ("13-34.1", "wsj1/doc/indices/si_tr_s.ndx")
@@ -81,7 +73,7 @@ class Corpus:
         return self.trees[top].parent if top in self.trees else None
 
     def locate(self, disc: str, path: str) -> Path | None:
-        """A file or directory of a disc, its name in whatever case; None if it is not there."""
+        """A file or directory of a disc, its name in upper or lower case; None if it is not there."""
         head, _, name = path.rpartition("/")
         if disc not in self.discs and not head:
             return self.trees.get(path.lower())
@@ -92,27 +84,18 @@ class Corpus:
         return parent / real if parent and real else None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr data wsj`."""
-    parser.add_argument(
-        "discs",
-        nargs="+",
-        type=Path,
-        metavar="DISC",
-        help="a disc (11-1.1 ... 13-34.1), a merged tree (wsj0, wsj1), or a directory that has such in it",
-    )
-    parser.add_argument("--out", default=Path("data"), type=Path, help="where the sets go (default: data)")
-    parser.add_argument(
-        "--spkrinfo",
-        type=Path,
-        metavar="FILE",
-        help=f"LDC's {WSJ0_SPEAKERS}, genders of WSJ0's training speakers (default: looked for beside the discs)",
-    )
+def write_sets(discs: list[Path], out: Path, spkrinfo: Path | None) -> None:
+    """Write every set that the discs have an index for; nothing, if one of them cannot be made.
 
+    Args:
+        discs: discs, merged trees, or directories that have such in them.
+        out: where the sets go.
+        spkrinfo: LDC's table of WSJ0's training speakers; None: it is looked for beside the discs.
 
-def run(args: argparse.Namespace) -> None:
-    """Write every set that the discs have an index for; nothing, if one of them cannot be made."""
-    corpus = find_discs(args.discs)
+    Raises:
+        UserError: what `find_discs`, `list_audio` and the readers of the discs' texts raise.
+    """
+    corpus = find_discs(discs)
     sets, absent, lost = {}, [], {}
     for name in [*INDEXED, *LISTED]:
         audio, missing, reason = list_audio(corpus, name)
@@ -121,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             sets[name], lost[name] = audio, missing
     dots, others = sessions(find_dots(corpus))
-    genders = read_genders(gender_files(corpus, args.spkrinfo))
+    genders = read_genders(gender_files(corpus, spkrinfo))
     tables, notes = {}, {}
     for name, audio in sets.items():
         tables[name], notes[name] = make_tables(name, audio, dots, genders)
@@ -130,10 +113,10 @@ def run(args: argparse.Namespace) -> None:
 
     counts = []
     for name, table in tables.items():
-        written = put_dir(args.out / name, table)
+        written = put_dir(out / name, table)
         found, speakers = len(table["utt2spk"]), len(set(table["utt2spk"].values()))
         state = "" if written else " (unchanged)"
-        print("; ".join([f"{args.out / name}: {found} utterances, {speakers} speakers{state}", *notes[name]]))
+        print("; ".join([f"{out / name}: {found} utterances, {speakers} speakers{state}", *notes[name]]))
         expected = (INDEXED.get(name) or LISTED[name])[1]
         if found not in expected:
             counts.append(f"{name} {found} ({' or '.join(map(str, expected))})")
@@ -188,7 +171,7 @@ def list_audio(corpus: Corpus, name: str) -> tuple[dict[str, Path], list[str], s
         File by utterance id, listed files that are not there, and why the set cannot be made, '' if it can.
 
     Raises:
-        UserError: a training set's disc or all its files are missing, an utterance stands twice, a bad line.
+        UserError: a training set's disc or all its files are missing, an utterance occurs twice, a bad line.
     """
     if name in LISTED:
         pattern = LISTED[name][0]
@@ -249,8 +232,6 @@ def _by_utterance(name: str, files: list[Path]) -> dict[str, Path]:
 
 def find_dots(corpus: Corpus) -> list[Path]:
     """Every `*.dot` file on every disc, sorted within a disc."""
-    from tqdm import tqdm
-
     roots = [*corpus.discs.values(), *corpus.trees.values()]
     found = []
     for root in tqdm(roots, desc="looking for transcripts", unit="disc", mininterval=1, leave=False):

@@ -33,7 +33,7 @@ def disc_sentences(discs: list[Path]) -> Iterator[str]:
         raise UserError(f"{discs[0]}: there is no {PLACE}/*/*.z on disc {DISC}; add the disc, or name another text")
     for path in files:
         with path.open("rb") as stream:
-            # gzip knows both gzip's and compress's form; what it reads from is not asked for its name
+            # gzip knows both gzip's and compress's form; the file's name does not matter
             done = subprocess.run(["gzip", "-dc"], stdin=stream, capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()

@@ -16,7 +16,7 @@ from kdasr.errors import UserError
 NOISE = "<NOISE>"  # Kaldi's word for any noise that a transcript marks
 
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-# marks that stand beside the words they belong to: not words, deleted
+# marks next to the words that they belong to: not words, deleted
 _DELETED = re.compile(
     r"^\[<\w+\]$"  # [<door_slam]: in the word before
     r"|^\[\w+>\]$"  # [door_slam>]: in the word after
@@ -60,7 +60,7 @@ def normalise_word(word: str) -> str:
 def disc_lines(path: Path) -> list[str]:
     """The lines of a text file on a disc, without DOS line ends and end-of-file mark.
 
-    Bytes beyond ASCII are taken as Latin-1: the user cannot mend a disc. A byte-order mark is what an editor has put
+    Bytes beyond ASCII are taken as Latin-1: the user cannot correct a disc. A byte-order mark is what an editor has put
     before the speaker table that LDC has on the web.
     """
     try:
@@ -94,7 +94,7 @@ def read_index(path: Path) -> list[tuple[str, str]]:
 def sessions(paths: Iterable[Path]) -> tuple[dict[str, Path], int]:
     """The `.dot` file of each session (six characters: speaker and session), and how many files are none.
 
-    Sessions stand in files called like 011c0200.dot. A session found again replaces the one before, as in
+    Sessions are in files called like 011c0200.dot. A session found again replaces the one before, as in
     Kaldi. Kaldi stops at a file of another name; here it is counted and passed over.
     """
     table: dict[str, Path] = {}

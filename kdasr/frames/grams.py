@@ -2,7 +2,7 @@
 
     P(w | h) = (c(h, w) + t(h) P(w | h')) / (c(h) + t(h))
 
-c counts what stands in the training sequences, t(h) is the number of different tokens seen after h, and h' is h
+c counts occurrences in the training sequences, t(h) is the number of different tokens seen after h, and h' is h
 without its first token (Witten and Bell 1991, method C; Chen and Goodman 1998, eq. 15). Below the unigram is the
 uniform distribution; after a history never seen, the shorter one decides alone.
 

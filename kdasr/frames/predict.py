@@ -1,105 +1,92 @@
-"""`kdasr frames predict`: what a framewise acoustic model, or several together, expect of each frame of a set.
+"""Predictions of a framewise acoustic model, or of several together, for each frame.
 
 Writes log_probs.npy, float16 (N, C), in the order of the set's frames, and predict.json with the share of frames whose
 most probable state is the alignment's. Several models are combined by the arithmetic or the geometric mean of their
-distributions (Hinton et al. 2015, section 2). It is what a decoder reads, and what a distilled model learns from.
+distributions (Hinton et al. 2015, section 2). A decoder reads them, and a distilled model learns from them.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from kdasr import checkpoints
 from kdasr.arrays import read_npy
+from kdasr.classify.nets import Classifier
 from kdasr.classify.settings import MODEL, RECORD
+from kdasr.classify.specialists import trained
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
-from kdasr.losses import MEANS
+from kdasr.frames.data import Frames, batches, identity, load
+from kdasr.losses.ensemble import combined
 from kdasr.settings import check_begun
 from kdasr.shards import digest
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    from kdasr.classify.nets import Classifier
-    from kdasr.frames.data import Frames
-
-EXAMPLES = """examples:
-  kdasr frames predict --models exp/frames/baseline_s1 --data dump/frames/test --out exp/frames/baseline_s1/predict_test
-  # several together, on the training set: soft targets
-  kdasr frames predict --models exp/frames/baseline_s* --data dump/frames/train --out exp/frames/ensemble/predict_train
-"""
 LOG_PROBS, ABOUT = "log_probs.npy", "predict.json"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr frames predict`."""
-    add = parser.add_argument
-    add("--models", nargs="+", required=True, metavar="DIR", help="model directories (kdasr frames train)")
-    add("--data", required=True, metavar="DIR", help="frames (kdasr frames data)")
-    add("--out", required=True, metavar="DIR", help="directory to write")
-    add("--mean", choices=MEANS, default="arithmetic", help="of several models (default arithmetic)")
+def predict(models: Sequence[str], data: str | Path, out: str | Path, mean: str = "arithmetic") -> None:
+    """Predict, unless it is done.
 
+    Args:
+        models: directories of framewise models.
+        data: frames (kdasr frames data).
+        out: directory to write.
+        mean: of several models, one of kdasr.losses.MEANS.
 
-def run(args: argparse.Namespace) -> None:
-    """Predict, unless it is done."""
-    from kdasr.frames.data import identity
-
-    for one in args.models:
+    Raises:
+        UserError: a model or the frames are missing or do not belong together, or `out` was begun with others.
+    """
+    for one in models:
         if not (Path(one) / RECORD).is_file():
             raise UserError(f"{one}/{RECORD}: no such file; train the model first: kdasr frames train")
-    out = Path(args.out)
+    out = Path(out)
     made = {
-        "models": [digest(Path(one) / MODEL) for one in args.models],
-        "mean": args.mean,
-        "data": identity(args.data),
+        "models": [digest(Path(one) / MODEL) for one in models],
+        "mean": mean,
+        "data": identity(data),
     }
     with only_writer(out):
         check_begun(out, made)
         if not (out / ABOUT).exists():
             write_json(out / "settings.json", made)
-            about = {**predict(args), "of_data": made["data"]}
+            about = {**_predicted(models, data, out, mean), "of_data": made["data"]}
             write_json(out / ABOUT, {**about, "sha256": checkpoints.checksums(out, [LOG_PROBS])})
     about = read_json(out / ABOUT)
     print(f"{out}: {about['accuracy']:.2f} % of {about['frames']} frames right")
 
 
-def predict(args: argparse.Namespace) -> dict[str, Any]:
+def _predicted(directories: Sequence[str], data: str | Path, out: Path, mean: str) -> dict[str, Any]:
     """Write log_probs.npy, whole or not at all; what predict.json says of it."""
-    import numpy as np
-    import torch
-    from tqdm import tqdm
-
-    from kdasr.frames.data import load
-    from kdasr.frames.train import batches
-    from kdasr.losses.ensemble import combined
-
     torch.set_flush_denormal(True)
     began = time.process_time()
-    frames = load(args.data)
-    models = [fitting(one, args.data, frames) for one in args.models]
+    frames = load(data)
+    models = [fitting(one, data, frames) for one in directories]
     count, right, first = len(frames.labels), 0, 0
-    part = Path(args.out) / f"{LOG_PROBS}.part"
+    part = out / f"{LOG_PROBS}.part"
     stored = np.lib.format.open_memmap(part, "w+", np.float16, (count, len(frames.states)))
-    bar = tqdm(total=count, unit="frame", desc=Path(args.out).name, disable=None)
+    bar = tqdm(total=count, unit="frame", desc=out.name, disable=None)
     for inputs, labels in batches(frames):
         logp = torch.stack([torch.log_softmax(model(inputs), 1) for model in models])  # (M, B, C)
-        told = combined(logp, [1 / len(models)] * len(models), args.mean)  # (B, C)
+        told = combined(logp, [1 / len(models)] * len(models), mean)  # (B, C)
         stored[first : first + len(labels)] = told.numpy()
         right += int((told.argmax(1) == labels).sum())
         first += len(labels)
         bar.update(len(labels))
     bar.close()
     stored.flush()
-    part.replace(Path(args.out) / LOG_PROBS)
+    part.replace(out / LOG_PROBS)
     return {
-        "models": [Path(one).name for one in args.models],
-        "mean": args.mean,
-        "data": Path(args.data).name,
+        "models": [Path(one).name for one in directories],
+        "mean": mean,
+        "data": Path(data).name,
         "frames": count,
         "right": right,
         "accuracy": round(100 * right / count, 3),
@@ -108,12 +95,7 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def fitting(directory: str | Path, data: str | Path, frames: Frames) -> Classifier:
-    """The network of a model directory, to be asked; UserError if it is not made for such frames."""
-    import torch
-
-    from kdasr.classify.nets import Classifier
-    from kdasr.classify.specialists import trained
-
+    """The network of a model directory; UserError if it is made for other frames."""
     about, weights = trained(directory)
     takes = weights["layers.0.weight"].size(1), weights[f"layers.{about['layers']}.bias"].numel()
     there = frames.inputs(torch.tensor([0])).size(1), len(frames.states)
@@ -129,8 +111,6 @@ def fitting(directory: str | Path, data: str | Path, frames: Frames) -> Classifi
 
 def of_data(predictions: str | Path, data: str | Path) -> dict[str, Any]:
     """predict.json, with a `name` for the predictions; UserError if they are absent, or not of that data."""
-    from kdasr.frames.data import identity
-
     path = Path(predictions) / ABOUT
     if not path.is_file():
         raise UserError(f"{path}: no such file; predict first: kdasr frames predict --data {data}")
@@ -142,8 +122,6 @@ def of_data(predictions: str | Path, data: str | Path) -> dict[str, Any]:
 
 def load_predictions(predictions: str | Path) -> Tensor:
     """Log-probabilities (N, C), float16."""
-    import torch
-
     return torch.from_numpy(checked(predictions))
 
 

@@ -1,8 +1,12 @@
-"""`kdasr frames report`: frame accuracies and word error rates as the tables of Hinton et al. 2015, sections 4 to 6."""
+"""Frame accuracies and word error rates as the tables of Hinton et al. 2015, sections 4 to 6.
+
+Networks are grouped by the facts of kdasr.json: whether they are the baseline, what a recipe calls them, share of the
+data, temperature (null: from labels). One whose record lacks `recipe` (of an older kdasr) stands alone, and is no
+baseline.
+"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,30 +14,28 @@ from typing import Any
 
 import numpy as np
 
+from kdasr import shape
 from kdasr.errors import UserError
 from kdasr.files import read_json
-from kdasr.report import shape
+from kdasr.report.compare import Table
 from kdasr.report.markdown import code, inert, paragraph
-from kdasr.report.provenance import page_arguments, write_page
-from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, Must
 from kdasr.report.table import markdown
 from kdasr.score.intervals import Spread, over_seeds
+from kdasr.shape import AMOUNT, COUNT, FLAG, NUMBER, TEXT, Must
 
-EXAMPLES = """examples:
-  kdasr frames report --exp exp/frames --out RESULTS.md
-"""
 NONE = "-"
 ENSEMBLE = "ensemble"  # directory of the ensemble's predictions
 TRAINING = "train"  # with what the name of a set begins that networks learnt from
-FEW = ("hard", "soft")  # labels of networks for the table of few data
 PAPER = {"baseline": ("58.9 %", "10.9 %"), ENSEMBLE: ("61.1 %", "10.7 %"), "distilled": ("60.8 %", "10.7 %")}
-PAPER_FEW = {  # by label and whether of all data: frame accuracy in training and in test
+PAPER_FEW = {  # by targets and whether of all data: frame accuracy in training and in test
     ("hard", True): ("63.4 %", "58.9 %"),
     ("hard", False): ("67.3 %", "44.5 %"),
     ("soft", False): ("65.4 %", "57.0 %"),
 }
 MODEL = {  # shapes of the files read: kdasr.json
     "label": Must(TEXT),
+    "recipe": TEXT,
+    "baseline": FLAG,
     "temperature": AMOUNT,
     **dict.fromkeys(("share", "train_accuracy", "valid_accuracy", "cpu_seconds"), Must(AMOUNT)),
     **dict.fromkeys(("parameters", "frames", "epochs", "best_epoch"), Must(COUNT)),
@@ -82,10 +84,22 @@ class Group:
     """Networks that differ in their seed alone; or the ensemble, which has no `members`."""
 
     label: str
+    recipe: str = ""  # what a recipe calls them; empty if it is not known
     share: float = 1.0  # of the training data
     temperature: float | None = None  # None: learns from labels
+    is_baseline: bool = False
     members: list[dict[str, Any]] = field(default_factory=list)  # kdasr.json of each, and its `name`
     sets: list[dict[str, Predicted]] = field(default_factory=list)  # of each member, by set
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether these learned from predictions of networks, of all data."""
+        return self.temperature is not None and self.share == 1.0
+
+    @property
+    def targets(self) -> str:
+        """What the paper calls what they learned from."""
+        return "hard" if self.temperature is None else "soft"
 
     @property
     def t(self) -> str:
@@ -110,28 +124,23 @@ class Group:
         return [wer for one in self.sets if name in one and (wer := one[name].wer) is not None]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr frames report`."""
-    page_arguments(parser, "networks (kdasr frames train)")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write the tables and print them."""
-    groups, ensemble = read(args.exp)
-    whole = [one for one in groups if one.label not in FEW]
-    tables = [main_table(whole, ensemble), few_table(groups), specialist_table(args.exp)]
-    parts = [INTRODUCTION, markdown(tables[0])]
+def results(exp: str | Path) -> tuple[list[str | Table], str, str]:
+    """The parts of a page, the tables alone in Markdown, and a line about the networks; UserError as `read`."""
+    groups, ensemble = read(exp)
+    few = recipes_of_few(groups)
+    whole = [one for one in groups if one.share == 1.0 and one.recipe not in few]
+    tables = [main_table(whole, ensemble), few_table(groups), specialist_table(exp)]
+    parts: list[str | Table] = [INTRODUCTION, tables[0]]
     parts += scored_as([*groups, *([ensemble] if ensemble else [])])
     parts += kept(whole, ensemble)
     if len(tables[1]) > 1:
-        parts += ["## Few training data", FEW_DATA, markdown(tables[1])]
+        parts += ["## Few training data", FEW_DATA, tables[1]]
     if len(tables[2]) > 1:
-        parts += ["## Specialists", SPECIALISTS, markdown(tables[2]), *specialist_groups(args.exp)]
+        parts += ["## Specialists", SPECIALISTS, tables[2], *specialist_groups(exp)]
     seconds = sum(one["cpu_seconds"] for group in groups for one in group.members)
     parts.append(f"All networks together: {seconds / 60:.1f} CPU minutes.")
-    write_page(args, "RESULTS: framewise acoustic models", parts)
-    print("\n\n".join(markdown(table) for table in tables if len(table) > 1))
-    print(f"{args.out}: {sum(len(group.members) for group in groups)} networks, {seconds / 60:.1f} CPU minutes")
+    shown = "\n\n".join(markdown(table) for table in tables if len(table) > 1)
+    return parts, shown, f"{sum(len(group.members) for group in groups)} networks, {seconds / 60:.1f} CPU minutes"
 
 
 def read(exp: str | Path) -> tuple[list[Group], Group | None]:
@@ -146,17 +155,27 @@ def read(exp: str | Path) -> tuple[list[Group], Group | None]:
         if "train_accuracy" not in one:
             continue
         shape.check(one, MODEL, path)
-        key = (one["label"], one["share"], one.get("temperature"))
-        group = groups.setdefault(key, Group(*key))
+        recipe = one.get("recipe") or ""
+        facts = recipe, one["share"], one.get("temperature"), bool(recipe and one.get("baseline"))
+        group = groups.setdefault(facts if recipe else (path.parent.name,), Group(one["label"], *facts))
         group.members.append(one | {"name": path.parent.name})
         group.sets.append(predicted(path.parent))
     if not groups:
         raise UserError(f"{exp}: no network (kdasr.json of kdasr frames train); run the stages before this one first")
     together = predicted(Path(exp) / ENSEMBLE)
     found = sorted(
-        groups.values(), key=lambda one: (one.label != "baseline", one.label, -one.share, one.temperature or 0.0)
+        groups.values(), key=lambda one: (not one.is_baseline, _place(one), one.recipe, one.label, *_costs(one))
     )
     return found, Group(ENSEMBLE, sets=[together]) if together else None
+
+
+def _place(group: Group) -> int:
+    """On labels, on predictions of all data, of few data."""
+    return 2 if group.share < 1.0 else int(group.temperature is not None)
+
+
+def _costs(group: Group) -> tuple[float, float]:
+    return -group.share, group.temperature or 0.0
 
 
 def predicted(directory: Path) -> dict[str, Predicted]:
@@ -194,7 +213,7 @@ def main_table(groups: list[Group], ensemble: Group | None) -> list[list[str]]:
     every = [*groups, *([ensemble] if ensemble else [])]
     measured = columns(every)
     rows = [["system", "T", "paper frame accuracy", "paper WER", *measured, "seeds", "parameters", "CPU s"]]
-    for one in sorted(every, key=lambda one: (one.label != "baseline", one is not ensemble)):
+    for one in sorted(every, key=lambda one: (not one.is_baseline, one is not ensemble)):
         members = one.members if one is not ensemble else members_of(one, groups)
         system, seeds = one.label, str(len(members))
         size, spent = sum(each["parameters"] for each in members), sum(each["cpu_seconds"] for each in members)
@@ -204,7 +223,8 @@ def main_table(groups: list[Group], ensemble: Group | None) -> list[list[str]]:
             size, spent = (size, spent) if whole else (0, 0.0)  # not known unless all of them are here
         else:
             size, spent = size // len(members), spent / len(members)
-        row = [system, one.t, *PAPER.get(one.label, (NONE, NONE)), *(fill(one) for fill in measured.values())]
+        paper = ENSEMBLE if one is ensemble else "baseline" if one.is_baseline else "distilled" * one.is_distilled
+        row = [system, one.t, *PAPER.get(paper, (NONE, NONE)), *(fill(one) for fill in measured.values())]
         rows.append([*row, seeds, f"{size:,}" if size else NONE, f"{spent:.0f}" if size else NONE])
     return rows
 
@@ -234,8 +254,8 @@ def kept(groups: list[Group], ensemble: Group | None) -> list[str]:
 
     It is on the temperature that is best on the validation set; and on that with most seeds, if these are more.
     """
-    base = next((one for one in groups if one.label == "baseline" and one.share == 1.0), None)
-    distilled = [one for one in groups if one.label == "distilled" and one.share == 1.0]
+    base = next((one for one in groups if one.is_baseline and one.share == 1.0), None)
+    distilled = [one for one in groups if one.is_distilled]
     if base is None or ensemble is None or not distilled:
         return []
     best = max(distilled, key=lambda one: one.mean("valid_accuracy"))
@@ -276,18 +296,23 @@ def between(share: Spread) -> str:
     return f" (95 % interval over its seeds {share.low:.0f} to {share.high:.0f} %)"
 
 
+def recipes_of_few(groups: list[Group]) -> set[str]:
+    """What a recipe calls networks of few data."""
+    return {one.recipe for one in groups if one.share < 1.0 and one.recipe}
+
+
 def few_table(groups: list[Group]) -> list[list[str]]:
-    """A row a kind of network of few data, after that of all data: labelled so, or the baseline."""
-    few = [one for one in groups if one.label in FEW and one.share < 1.0]
-    full = [one for one in groups if one.label in FEW and one.share == 1.0]
-    full = full or [one for one in groups if one.label == "baseline" and one.share == 1.0]
+    """A row a kind of network of few data, after those of the same recipe that have seen all, or the baseline."""
+    few = [one for one in groups if one.share < 1.0]
+    full = [one for one in groups if one.share == 1.0 and one.recipe in recipes_of_few(groups)]
+    full = full or [one for one in groups if one.is_baseline and one.share == 1.0]
     measured = columns([*full, *few])
     rows = [["training data", "targets", "T", "paper train", "paper test", *measured, "seeds", "frames", "best epoch"]]
     if not few:
         return rows
-    for one in [*full, *sorted(few, key=lambda one: (one.label, -one.share, one.temperature or 0.0))]:
-        targets = one.label if one.label in FEW else "hard"
-        row = [f"{100 * one.share:g} %", targets, one.t, *PAPER_FEW.get((targets, one.share == 1.0), (NONE, NONE))]
+    for one in [*full, *sorted(few, key=lambda one: (one.targets, *_costs(one)))]:
+        paper = PAPER_FEW.get((one.targets, one.share == 1.0), (NONE, NONE))
+        row = [f"{100 * one.share:g} %", one.targets, one.t, *paper]
         row += [fill(one) for fill in measured.values()]
         epochs = f"{round(one.mean('best_epoch'), 1):g} of {one.mean('epochs'):g}"
         rows.append([*row, str(len(one.members)), f"{one.mean('frames'):,.0f}", epochs])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdasr.classify import settings
+from kdasr.classify.settings import RANGES, NetSettings
+from kdasr.settings import read
 
 
 @dataclass(frozen=True)
-class FrameSettings(settings.NetSettings):
+class FrameSettings(NetSettings):
     """A configuration; temperature and weight as in Hinton et al. 2015, section 4: 1 to 0.5 of the labels."""
 
     hidden: int = 512
@@ -21,5 +22,5 @@ class FrameSettings(settings.NetSettings):
 
 
 def read_settings(path: str | Path | None, changes: list[str]) -> FrameSettings:
-    """Settings of a file, with `NAME=VALUE` over them; UserError as kdasr.classify.settings.read_settings."""
-    return settings.read_settings(FrameSettings, path, changes, "conf/ of egs/an4")
+    """Settings of a file, with `NAME=VALUE` over them; UserError as kdasr.settings.read."""
+    return read(FrameSettings, path, changes, "conf/ of egs/an4", RANGES)

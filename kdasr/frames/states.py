@@ -1,7 +1,7 @@
 """The states that a framewise acoustic model tells apart, and the labels of frames in them.
 
-State 0 is silence. A token has `positions` states in a row (begin, middle, end for 3), which are used whatever stands
-before it, unless that pair is frequent: then the pair has states of its own. Characters take the place that phones
+State 0 is silence. A token has `positions` states in a row (begin, middle, end for 3), which are used after any
+token, unless that pair of tokens is frequent: then the pair has its own states. Characters take the place that phones
 have in Hinton et al. 2015, section 4, and a left neighbour that of clustered triphones.
 """
 
@@ -83,8 +83,8 @@ def label(spikes: Sequence[tuple[int, str]], frames: int, states: States, reach:
 
     A token's span goes from the midpoint to the spike before it to the midpoint to the one after, `reach` frames to
     each side at most. What no span covers is silence. A span is cut into `positions` parts whose lengths differ by
-    one frame at most; one of fewer frames, n, has the last n positions, a frame each: which token it is shows better
-    once it has begun.
+    one frame at most; one of fewer frames, n, has the last n positions, a frame each: the later part of a token
+    identifies it better.
 
     Args:
         spikes: (frame, token) in order, as an alignment has them; frames from 0 to `frames` - 1.

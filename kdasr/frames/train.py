@@ -1,75 +1,69 @@
-"""`kdasr frames train`: a framewise acoustic model that learns from an alignment, or from predictions as well.
+"""A framewise acoustic model that learns from an alignment, or from predictions as well.
 
 The loss on predictions is kdasr.losses.word's, both distributions at a temperature T, times T^2; beside it counts the
 cross entropy with the alignment (Hinton et al. 2015, section 4). The epoch that is right on most frames of the
-validation set is kept, which is the early stopping that few data need.
+validation set is kept, which is the early stopping that little data needs.
 
-A killed run goes on from the last epoch and ends with the same weights as one that was not killed.
+A killed run continues from the last epoch and ends with the same weights as one that was not killed.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kdasr import checkpoints
+import numpy as np
+import torch
+
+from kdasr import checkpoints, torch_files
+from kdasr.classify.loop import Loop
+from kdasr.classify.nets import Classifier
 from kdasr.classify.settings import CHECKPOINT, MODEL, RECORD
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, write_json
-from kdasr.frames.settings import FrameSettings, read_settings
+from kdasr.frames.data import Frames, batches, identity, load
+from kdasr.frames.predict import load_predictions, of_data
+from kdasr.frames.settings import FrameSettings
+from kdasr.revision import revision
 from kdasr.settings import check_begun
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-    from kdasr.classify.nets import Classifier
-    from kdasr.frames.data import Frames
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a framewise model is trained on, and where it goes."""
 
-EXAMPLES = """examples:
-  kdasr frames train --data dump/frames/train --valid dump/frames/dev --conf conf/frames.yaml \\
-      --out exp/frames/baseline_s1
-  # from what several of them predict together (kdasr frames predict)
-  kdasr frames train --data dump/frames/train --valid dump/frames/dev --conf conf/frames.yaml \\
-      --soft exp/frames/ensemble/predict_train --set temperature=2 --out exp/frames/distilled_T2_s1
-  # from 3 % of the utterances
-  kdasr frames train ... --share 0.03 --out exp/frames/hard_s1
-"""
-READ = 10_000  # frames read together where nothing is learnt
+    data: str  # frames to learn from (kdasr frames data)
+    valid: str  # frames to choose the epoch by, likewise
+    out: str  # model directory to write
+    soft: str | None = None  # predictions to learn from beside the labels (kdasr frames predict, of `data`)
+    share: float = 1.0  # of the frames, as whole utterances drawn by `seed`
+    label: str | None = None  # what reports call the model; None: the name of its directory
+    recipe: str = ""  # models of one name are runs of one kind: distilled, ...
+    baseline: bool = False  # whether others are compared with it
+    seed: int = 1  # of weights, order, dropout and `share`
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr frames train`."""
-    add = parser.add_argument
-    add("--data", required=True, metavar="DIR", help="frames to learn from (kdasr frames data)")
-    add("--valid", required=True, metavar="DIR", help="frames to choose the epoch by, likewise")
-    add("--conf", metavar="FILE", help="YAML of kdasr.frames.settings")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings over those of --conf")
-    add("--out", required=True, metavar="DIR", help="model directory to write")
-    add("--soft", metavar="DIR", help="what to learn from beside the labels (kdasr frames predict, of --data)")
-    add("--share", type=float, default=1.0, help="share of --data, as whole utterances drawn by --seed (default 1)")
-    add("--label", help="what the model is, for reports")
-    add("--seed", type=int, default=1, help="of weights, order, dropout and --share (default 1)")
+def train(options: TrainOptions, settings: FrameSettings) -> None:
+    """Train, unless it is done.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Train, unless it is done."""
-    from kdasr.frames.data import identity
-    from kdasr.frames.predict import of_data
-
-    settings = read_settings(args.conf, args.set)
-    if args.seed < 0 or not 0 < args.share <= 1:
+    Raises:
+        UserError: options that cannot be, frames or predictions that are missing or do not belong together, or a
+            directory begun with other settings.
+    """
+    if options.seed < 0 or not 0 < options.share <= 1:
         raise UserError("--seed: expected 0 or more; --share: above 0, up to 1")
-    out = Path(args.out)
+    if options.baseline and not options.recipe:
+        raise UserError("--baseline: expected --recipe too, the name that all its runs share")
+    out = Path(options.out)
     made = {
         "settings": dataclasses.asdict(settings),
-        "seed": args.seed,
-        "share": args.share,
-        "data": identity(args.data),
-        "valid": identity(args.valid),
-        "soft": of_data(args.soft, args.data)["name"] if args.soft else None,
+        "seed": options.seed,
+        "share": options.share,
+        "data": identity(options.data),
+        "valid": identity(options.valid),
+        "soft": of_data(options.soft, options.data)["name"] if options.soft else None,
     }
     with only_writer(out):
         check_begun(out, made)
@@ -79,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
             )
             return
         write_json(out / "settings.json", made)
-        record = train(args, settings)
+        record = _trained(options, settings)
         checkpoints.write_record(out, record)
     print(
         f"{out}: {record['parameters']:,} parameters, best after {record['best_epoch']} of {record['epochs']} epochs, "
@@ -87,64 +81,49 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def train(args: argparse.Namespace, settings: FrameSettings) -> dict[str, Any]:
-    """Train to the end, or go on with what is in `args.out`; what kdasr.json is to say of the model."""
-    import numpy as np
-    import torch
-
-    from kdasr.classify.loop import Loop
-    from kdasr.classify.nets import Classifier
-    from kdasr.frames.data import load
-    from kdasr.frames.predict import load_predictions, of_data
-
+def _trained(options: TrainOptions, settings: FrameSettings) -> dict[str, Any]:
+    """Train to the end, or go on with what is in the directory; what kdasr.json is to say of the model."""
     torch.set_flush_denormal(True)
-    torch.manual_seed(args.seed)
-    data, valid, out = load(args.data), load(args.valid), Path(args.out)
+    torch.manual_seed(options.seed)
+    data, valid, out = load(options.data), load(options.valid), Path(options.out)
     if data.states != valid.states:
-        raise UserError(f"{args.valid}: has other states than {args.data}; make it with --like {args.data}")
+        raise UserError(f"{options.valid}: has other states than {options.data}; make it with --like {options.data}")
     soft = None
     about: dict[str, Any] = {}
-    if args.soft:
-        about = of_data(args.soft, args.data)
-        soft = load_predictions(args.soft)  # (all, C)
-    if args.share < 1:
-        whole, data = data, data.only(args.share, args.seed)
+    if options.soft:
+        about = of_data(options.soft, options.data)
+        soft = load_predictions(options.soft)  # (all, C)
+    if options.share < 1:
+        whole, data = data, data.only(options.share, options.seed)
         if soft is not None:
             soft = soft[torch.from_numpy(np.searchsorted(whole.starts, data.starts))]  # (N, C)
     model = Classifier(data.inputs(torch.tensor([0])).size(1), settings.hidden, settings.layers, len(data.states))
     loop = Loop(model, settings, data.inputs, data.labels, soft, out, lambda: accuracy(model, valid))
     loop.run()
     assert loop.best is not None
-    checkpoints.save(out / MODEL, model.state_dict())
+    torch_files.save(out / MODEL, model.state_dict())
     (out / CHECKPOINT).unlink(missing_ok=True)
     return {
-        "label": args.label or out.name,
+        "label": options.label or out.name,
+        **({"recipe": options.recipe, "baseline": options.baseline} if options.recipe else {}),
         "parameters": sum(p.numel() for p in model.parameters()),
         "hidden": settings.hidden,
         "layers": settings.layers,
-        "temperature": settings.temperature if args.soft else None,
-        "soft_weight": settings.soft_weight if args.soft else None,
+        "temperature": settings.temperature if options.soft else None,
+        "soft_weight": settings.soft_weight if options.soft else None,
         "teachers": len(about.get("models", [])),
-        "share": args.share,
+        "share": options.share,
         "frames": len(data.labels),
-        "seed": args.seed,
+        "seed": options.seed,
         "epochs": settings.epochs,
         "best_epoch": loop.best[0],
         "train_accuracy": round(accuracy(model, data), 3),
         "valid_accuracy": round(loop.best[1], 3),
         "cpu_seconds": round(loop.seconds, 1),
+        "git": revision(),
     }
 
 
 def accuracy(model: Classifier, frames: Frames) -> float:
     """Frames whose state is the most probable one, in percent."""
     return 100 * sum(int((model(x).argmax(1) == y).sum()) for x, y in batches(frames)) / len(frames.labels)
-
-
-def batches(frames: Frames) -> Iterator[tuple[Tensor, Tensor]]:
-    """All frames in order, (B, P) and their labels (B,), where nothing is learnt."""
-    import torch
-
-    with torch.inference_mode():
-        for chosen in torch.arange(len(frames.labels)).split(READ):
-            yield frames.inputs(chosen), frames.labels[chosen]

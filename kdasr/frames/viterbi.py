@@ -17,7 +17,7 @@ rather than entered. Everything is done for all histories at once, a frame at a 
 | T | frames of the utterance |
 | C | HMM states, the classes of the predictions |
 | V | tokens, in sorted order |
-| A, B | V+1: the token before last and the last one said, the last number being `<s>` |
+| Y, Z | V+1: the token before last and the last one, the last number being `<s>` |
 | K | V: the next token |
 | P | positions of a token |
 """
@@ -46,11 +46,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Graph:
-    """All that decoding needs besides the predictions."""
+    """What decoding needs besides the predictions."""
 
-    classes: np.ndarray  # (P, A, B) states of token B after A; where B is <s>, silence, as nothing enters there
+    classes: np.ndarray  # (P, Y, Z) states of token Z after Y; where Z is <s>, silence, as nothing enters there
     log_priors: np.ndarray  # (C,)
-    table: np.ndarray  # (A, B, K+1) ln P of the next token, the last one being </s>
+    table: np.ndarray  # (Y, Z, K+1) ln P of the next token, the last one being </s>
 
 
 def build(states: States, counts: Sequence[int], tokens: Sequence[str], table: np.ndarray) -> Graph:
@@ -85,13 +85,13 @@ def decode(graph: Graph, log_probs: np.ndarray, weights: Weights) -> tuple[list[
     """
     positions, size, _ = graph.classes.shape
     emissions = np.subtract(log_probs, weights.prior_weight * graph.log_priors, dtype=np.float64)  # (T, C)
-    # The history's first token stands last, so that the search for the best one runs along memory: (B, K, A).
+    # The history's first token stands last, so that the search for the best one runs along memory: (Z, K, Y).
     steps = weights.lm_weight * graph.table
     cost = np.ascontiguousarray(steps[:, :, :-1].transpose(1, 2, 0)) + weights.insertion
-    # scores[p] of position p of token B after A; scores[P] of the silence after it
+    # scores[p] of position p of token Z after Y; scores[P] of the silence after it
     scores = np.full((positions + 1, size, size), NEVER)
-    scores[positions, -1, -1] = 0.0  # nothing said yet
-    best = np.zeros((len(emissions), size, size - 1), dtype=np.uint16)  # (T, B, K): the A that K was entered from
+    scores[positions, -1, -1] = 0.0  # no token yet
+    best = np.zeros((len(emissions), size, size - 1), dtype=np.uint16)  # (T, Z, K): the Y that K was entered from
     moved = np.zeros((len(emissions), positions + 1, size, size), dtype=bool)  # into the state, else it looped
     waited = np.zeros((len(emissions) + 1, size, size), dtype=bool)  # left from the silence, else from the token
     classes = graph.classes.reshape(positions, -1)
@@ -100,9 +100,9 @@ def decode(graph: Graph, log_probs: np.ndarray, weights: Weights) -> tuple[list[
     before = np.full_like(scores, NEVER)  # of each state, the best score among those it is entered from
     for frame, emission in enumerate(emissions):
         np.greater(scores[positions], scores[positions - 1], out=waited[frame])
-        leaving = np.maximum(scores[positions], scores[positions - 1])  # (A, B)
+        leaving = np.maximum(scores[positions], scores[positions - 1])  # (Y, Z)
         np.add(cost, np.ascontiguousarray(leaving.T)[:, None, :], out=arriving)
-        chosen = arriving.argmax(2)  # (B, K)
+        chosen = arriving.argmax(2)  # (Z, K)
         best[frame] = chosen
         before[0, :, :-1] = arriving.ravel()[rows + chosen.ravel()].reshape(chosen.shape)
         before[1:] = scores[:-1]

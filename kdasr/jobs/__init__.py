@@ -1,1 +1,1 @@
-"""Stages of a recipe that ./run.sh --submit slurm has handed over to a cluster: how they stand."""
+"""Stages of a recipe that ./run.sh --submit slurm submitted to a cluster: their state."""

@@ -1,31 +1,29 @@
-"""`kdasr jobs cancel`: end what a submission has left to do; what is finished stays."""
+"""End what a submission has left to do; what is finished stays."""
 
 from __future__ import annotations
 
-import argparse
 import time
+from pathlib import Path
 
 from kdasr.errors import UserError
 from kdasr.jobs.chain import Stage, chain, command
 
-EXAMPLES = """examples:
-  kdasr jobs cancel exp                   # every stage that waits or runs
-  kdasr jobs cancel exp --stage student   # this stage; those that wait for it do not run either
-"""
 PATIENCE = 90.0  # seconds that jobs may take to end
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr jobs cancel`."""
-    parser.add_argument("exp", metavar="EXP", help="the recipe's directory of results, as in exp")
-    parser.add_argument("--stage", metavar="STAGE", help="only this stage, by number or name")
+def cancel(exp: str | Path, name: str | None) -> None:
+    """Cancel, wait until nothing runs any more, and print what was cancelled.
 
+    Args:
+        exp: the recipe's directory of results.
+        name: number or name of the only stage to cancel; None for all.
 
-def run(args: argparse.Namespace) -> None:
-    """Cancel, wait until nothing runs any more, and say what was cancelled."""
-    live = [stage for stage in chosen(chain(args.exp), args.stage) if stage.live]
+    Raises:
+        UserError: SLURM does not answer or refuses, a stage was not submitted, or a job does not end in PATIENCE.
+    """
+    live = [stage for stage in chosen(chain(exp), name) if stage.live]
     if not live:
-        print(f"{args.exp}: no stage waits or runs")
+        print(f"{exp}: no stage waits or runs")
         return
     for stage in reversed(live):  # those that wait first, so that none of them begins
         (stage.folder / "cancelled").touch()
@@ -35,11 +33,9 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"job {stage.job} ({stage.name}) could not be cancelled: {done.stderr.strip()}; try again")
     until = time.monotonic() + PATIENCE
     names = {stage.name for stage in live}
-    while any(stage.live for stage in chain(args.exp) if stage.name in names):
+    while any(stage.live for stage in chain(exp) if stage.name in names):
         if time.monotonic() > until:
-            raise UserError(
-                f"{args.exp}: cancelled, but not all jobs have ended yet; kdasr jobs status {args.exp} shows them"
-            )
+            raise UserError(f"{exp}: cancelled, but not all jobs have ended yet; kdasr jobs status {exp} shows them")
         time.sleep(0.5)
     print("cancelled: " + ", ".join(f"{stage.name} (job {stage.job})" for stage in live))
 

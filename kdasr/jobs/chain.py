@@ -1,4 +1,4 @@
-"""The jobs of a recipe's stages, as their folders and SLURM tell of them.
+"""The jobs of a recipe's stages, from their folders and from SLURM.
 
     EXP/jobs/3_teacher.log                       what the stage says
     EXP/jobs/q/3_teacher.log.TIME.PROCESS/       made by utils/slurm.py for each submission
@@ -8,7 +8,7 @@
         exit.1     how it ended: {"code": status, or null where SLURM wanted it to stop, "host": node, ...}
 
 An exit file stays as long as the folder does, SLURM forgets a job minutes after its end. No accounting database is
-asked.
+needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from kdasr.errors import UserError
 from kdasr.files import open_now, read_json
 
-LONGEST = 1 << 20  # bytes of an exit file or a job's number that are looked at
+LONGEST = 1 << 20  # bytes of an exit file or a job's number that are read
 WAIT = 30.0  # seconds that SLURM's commands may take
 ENDED = ("done", "failed", "cancelled", "not run", "lost")
 SPENT = ("COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE", "BOOT_FAIL", "PREEMPTED")
@@ -91,7 +91,7 @@ def submissions(exp: str | Path) -> list[Path]:
 
 
 def follow(folders: list[Path], told: Mapping[str, Told]) -> list[Stage]:
-    """Stages of these folders, in the order of the chain, so that what a failure leaves undone is known as such."""
+    """Stages of these folders, in the order of the chain, so that stages after a failure are recognised."""
     stages: list[Stage] = []
     for folder in folders:
         log, after, directory = _spec(folder / "spec.json")

@@ -1,42 +1,39 @@
-"""`kdasr jobs logs`: the end of a stage's log."""
+"""The end of a stage's log, and which stage's a user wants to read."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import deque
+from pathlib import Path
 
 from kdasr.errors import UserError
 from kdasr.jobs.cancel import chosen
 from kdasr.jobs.chain import Stage, chain
 
-EXAMPLES = """examples:
-  kdasr jobs logs exp                     # of the stage that failed, or else of the one that runs
-  kdasr jobs logs exp --stage teacher --lines 100
-  kdasr jobs logs exp --follow            # and what is written from now on (Ctrl-C ends it, not the job)
-"""
-WORTH = ("failed", "lost", "cancelled", "running", "done")  # whose log is looked for first
+WORTH = ("failed", "lost", "cancelled", "running", "done")  # states whose log is shown first
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr jobs logs`."""
-    parser.add_argument("exp", metavar="EXP", help="the recipe's directory of results, as in exp")
-    parser.add_argument("--stage", metavar="STAGE", help="this stage, by number or name")
-    parser.add_argument("--lines", type=int, default=30, metavar="N", help="how many lines (default 30)")
-    parser.add_argument("--follow", action="store_true", help="go on with what is written from now on")
+def show_log(exp: str | Path, name: str | None, lines: int, follow: bool) -> None:
+    """Print the end of a stage's log.
 
+    Args:
+        exp: the recipe's directory of results.
+        name: number or name of the stage; None for the one that `worth_reading` chooses.
+        lines: how many of its last.
+        follow: go on with what is written from now on; this process becomes `tail` then.
 
-def run(args: argparse.Namespace) -> None:
-    """Print the lines."""
-    stage = worth_reading(chosen(chain(args.exp), args.stage))
+    Raises:
+        UserError: SLURM does not answer, the stage was not submitted, or it has no log yet.
+    """
+    stage = worth_reading(chosen(chain(exp), name))
     log = os.path.relpath(stage.log)
     if not stage.log.exists():
-        raise UserError(f"{log}: not there yet; {stage.name} is {stage.state} (kdasr jobs status {args.exp})")
+        raise UserError(f"{log}: not there yet; {stage.name} is {stage.state} (kdasr jobs status {exp})")
     print(f"==> {log} ({stage.state}{', ' if stage.detail else ''}{stage.detail}) <==", flush=True)
-    if args.follow:
-        os.execvp("tail", ["tail", "-n", str(args.lines), "-F", str(stage.log)])
+    if follow:
+        os.execvp("tail", ["tail", "-n", str(lines), "-F", str(stage.log)])
     with stage.log.open(encoding="utf-8", errors="replace") as stream:
-        print("".join(deque(stream, maxlen=args.lines)), end="")
+        print("".join(deque(stream, maxlen=lines)), end="")
 
 
 def worth_reading(stages: list[Stage]) -> Stage:

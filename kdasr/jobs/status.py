@@ -1,8 +1,7 @@
-"""`kdasr jobs status`: a table of the stages that were submitted, with the log to read."""
+"""A table of the stages that were submitted, with the log to read."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import Counter
 from pathlib import Path
@@ -10,25 +9,12 @@ from pathlib import Path
 from kdasr.errors import UserError
 from kdasr.jobs.chain import Stage, chain, rows, submissions
 
-EXAMPLES = """examples:
-  kdasr jobs status exp            # in the recipe's directory, from any machine that sees it
-  watch -n 30 kdasr jobs status exp
-"""
 COLUMNS = ["stage", "job", "state", "", "log"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr jobs status`."""
-    parser.add_argument("exp", metavar="EXP", help="the recipe's directory of results, as in exp")
-    parser.add_argument("--idle", action="store_true", help="print nothing, and fail if a stage waits or runs")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Print the table."""
-    if args.idle:
-        check_idle(args.exp)
-        return
-    stages = chain(args.exp)
+def print_status(exp: str | Path) -> None:
+    """Print the table of the stages submitted for `exp`; UserError where there are none, or SLURM does not answer."""
+    stages = chain(exp)
     table = [COLUMNS]
     for stage in stages:
         log = os.path.relpath(stage.log)
@@ -40,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     failed = next((stage for stage in stages if stage.state in ("failed", "lost", "cancelled")), None)
     if failed:
-        print(f"\n{failed.name} has not ended well; its log: kdasr jobs logs {args.exp} --stage {failed.name}")
-        print("The same ./run.sh --submit slurm ... goes on from what is done.")
+        print(f"\n{failed.name} has not ended well; its log: kdasr jobs logs {exp} --stage {failed.name}")
+        print("The same ./run.sh --submit slurm ... continues from what is done.")
 
 
 def check_idle(exp: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: a model that goes on learning from the text that it is tested on.
+"""Dynamic evaluation: a model keeps learning from the text that it is tested on.
 
 Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 5: after each piece, which is scored first,
 
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.perplexity import Perplexity
 from kdasr.lm.piece import backward
 from kdasr.lm.settings import LmSettings
 from kdasr.lm.text import streams
+from kdasr.networks.awd import AwdLstm
 
 STEPS = 5  # words between two changes of the weights
 STREAMS = 20  # of the training text, to measure gradients on
@@ -66,7 +66,7 @@ def dynamic_perplexity(
 def mean_squares(model: AwdLstm, train: np.ndarray) -> list[torch.Tensor]:
     """The mean square of each weight's gradient over pieces of a text."""
     words, target = streams(train, STREAMS, len(model.out.bias) - 1)
-    # the filling of the last stream has no gradient to give: its columns are left out
+    # columns that are only padding of the last stream have no gradient, and are left out
     whole = words.shape[1] - int((target[-1] < 0).sum())
     sums = [torch.zeros_like(one) for one in model.parameters()]
     plain, state, pieces = LmSettings(activation=0.0, temporal=0.0), model.zero(len(words)), 0

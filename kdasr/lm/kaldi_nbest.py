@@ -12,8 +12,8 @@ A directory `archives.N` of each job (or one directory) holds parallel text arch
 | lmwt.* | costs of other language models |
 
 Costs are negative natural logarithms; the scores read are their negatives. `score` is the first pass's own:
--(a acwt + lmwt.withlm). Its acoustic scale a is written nowhere: it is taken from the order that the lists stand in,
-if they stand in the order of any.
+-(a acwt + lmwt.withlm). The files do not hold its acoustic scale a: it is found from the order of the lists,
+if there is one that gives this order.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def score_files(directory: str | Path) -> list[tuple[Path, list[Path]]]:
     parts = [directory]
     if numbered and _texts(directory) is None:
         jobs = directory / "num_jobs"
-        told = split(" ".join(read_lines(jobs))) if jobs.is_file() else []
-        count = int(told[0]) if told and NUMBER.fullmatch(told[0]) else max(numbered)
+        parts = split(" ".join(read_lines(jobs))) if jobs.is_file() else []
+        count = int(parts[0]) if parts and NUMBER.fullmatch(parts[0]) else max(numbered)
         lacking = next((n for n in range(1, count + 1) if n not in numbered), None)
         if lacking is not None or len(numbered) != count:
             raise UserError(f"{directory}: expected parts 1 to {count}, found {sorted(numbered)}; {REMEDY}")
@@ -139,7 +139,7 @@ def _read_texts(path: Path, texts: dict[str, list[tuple[int, str]]], seen: dict[
         if seen.setdefault(utterance, path) != path:
             raise UserError(f"{path}:{number}: {utterance} is in {seen[utterance]}, too; {REMEDY}")
         if key in places:
-            raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")
+            raise UserError(f"{path}:{number}: {key} is here a second time; remove one of its lines")
         places.add(key)
         keys.append(key)
         numbers = numbers and all(word.isdecimal() for word in words)
@@ -163,7 +163,7 @@ def _read_costs(path: Path, keys: list[str], words: Path) -> dict[str, float]:
         if len(fields) != 2 or not np.isfinite(value):
             raise UserError(f"{path}:{number}: expected 'UTTERANCE-n COST', found {line[:60]!r}; {REMEDY}")
         if key in costs:
-            raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")
+            raise UserError(f"{path}:{number}: {key} is here a second time; remove one of its lines")
         costs[key] = value
     for one, other, path_one, path_other in ((keys, costs, path, words), (costs, set(keys), words, path)):
         missing = next(((number, key) for number, key in enumerate(one, 1) if key not in other), None)
@@ -173,11 +173,11 @@ def _read_costs(path: Path, keys: list[str], words: Path) -> dict[str, float]:
 
 
 def scale_of_order(acoustic: np.ndarray, graph: np.ndarray, lists: Lists) -> float | None:
-    """The acoustic scale a by which lists stand in the order of a * acoustic + graph, the usual one of several.
+    """The acoustic scale a for which a * acoustic + graph gives the order of the lists; of several, a usual one.
 
     Args:
-        acoustic: (H,) costs.
-        graph: (H,) costs.
+        acoustic: (R,) costs.
+        graph: (R,) costs.
         lists: whose order it is.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Language models as scores of N-best lists: their directories, vocabularies, and what lists say in their words."""
+"""Language models as scores of N-best lists: directories, vocabularies, and the lists as ids of words."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
+from kdasr.data.tokens import UNK, of_config
 from kdasr.errors import UserError
+from kdasr.lm.text import Words, load_vocabulary
+from kdasr.lm.trie import Network, network_of, score_lists
 from kdasr.lm.weights import Lists
+from kdasr.networks.load import load_lm
 
-if TYPE_CHECKING:
-    from kdasr.lm.trie import Network
-
-MOST_UNKNOWN = 0.5  # share of unknown words above which lists and a vocabulary are said not to belong together
+MOST_UNKNOWN = 0.5  # share of unknown words above which lists and a vocabulary are refused as not belonging together
 
 
 class Mixture(NamedTuple):
@@ -27,7 +30,7 @@ class Mixture(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """What a vocabulary does not have, of all hypotheses."""
+    """Words of all hypotheses that a vocabulary does not have."""
 
     words: int  # or characters, or pieces: what the model predicts
     unknown: int  # <unk>
@@ -65,11 +68,6 @@ def score(lists: Lists, mixture: Mixture, nbest: object, history: int, device: s
     Raises:
         UserError: as `load_mixture` and `encode`.
     """
-    import torch
-    from tqdm import tqdm
-
-    from kdasr.lm.trie import score_lists
-
     torch.set_flush_denormal(True)
     networks, vocabulary = load_mixture(mixture, device)
     ids, shares, unknown = encode(lists, vocabulary, mixture, nbest)
@@ -87,11 +85,8 @@ def load_mixture(mixture: Mixture, device: str = "cpu") -> tuple[list[Network], 
     """The networks of a mixture as `kdasr.lm.trie` takes them, and their vocabulary.
 
     Raises:
-        UserError: one is no language model, of a kind that a tree cannot be walked with, or of another vocabulary.
+        UserError: one is no language model, has no state of fixed size, or has another vocabulary.
     """
-    from kdasr.espnet import load_lm
-    from kdasr.lm.trie import network_of
-
     networks: list[Network] = []
     first = None
     for directory in mixture.directories:
@@ -112,9 +107,6 @@ def vocabulary_of(directory: str | Path, config: dict[str, Any]) -> Any:
     Raises:
         UserError: it is not that of the model, or a file of it is gone.
     """
-    from kdasr.data.tokens import UNK, of_config
-    from kdasr.lm.text import Words, load_vocabulary
-
     listed = list(config["token_list"])
     tokens = Path(directory) / "tokens"
     if tokens.is_dir():
@@ -130,14 +122,11 @@ def vocabulary_of(directory: str | Path, config: dict[str, Any]) -> Any:
 def encode(
     lists: Lists, vocabulary: Any, mixture: Mixture, nbest: object
 ) -> tuple[list[np.ndarray], np.ndarray, Unknown]:
-    """The ids of each hypothesis, the logarithms of its rare words' shares of their class (H,), and what is unknown.
+    """The ids of each hypothesis, the logarithms of its rare words' shares of their class (R,), and what is unknown.
 
     Raises:
         UserError: the vocabulary has not even half of the words of the first hypotheses.
     """
-    from kdasr.data.tokens import UNK
-    from kdasr.lm.text import Words
-
     shares = vocabulary.log_share if isinstance(vocabulary, Words) else {}
     unknown = vocabulary.ids[UNK]
     ids = [np.array(vocabulary.encode(text), dtype=np.int64) for text in lists.texts]
@@ -152,6 +141,6 @@ def encode(
         utterance, place = next((k, one) for k, (one, lacking, _) in enumerate(best) if lacking)
         raise UserError(
             f"{nbest}: {lists.ids[utterance]}: most of {lists.texts[place][:60]!r} and of the other best hypotheses is "
-            f"unknown to {mixture.directories[0]}; name a language model of such text (look at upper and lower case)"
+            f"unknown to {mixture.directories[0]}; name a language model of such text (check upper and lower case)"
         )
     return ids, share, Unknown(sum(map(len, ids)), int(sum((one == unknown).sum() for one in ids)), rare)

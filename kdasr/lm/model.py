@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+import yaml
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.settings import LmSettings
 from kdasr.lm.text import Vocabulary, Words
+from kdasr.networks.awd import AwdLstm
+from kdasr.networks.load import load_lm
 
-if TYPE_CHECKING:
-    import torch
 
-
-def save_config(out: Path, args: argparse.Namespace, settings: LmSettings, vocabulary: Vocabulary) -> None:
-    """Write what ESPnet's LM task builds the network from, and the vocabulary beside it."""
-    import yaml
-
+def save_config(out: Path, words: str | Path, seed: int, settings: LmSettings, vocabulary: Vocabulary) -> None:
+    """Write what ESPnet's LM task builds the network from, and the vocabulary's directory `words` beside it."""
     config = {
         "lm": "awd_lstm",
         "lm_conf": settings.network,
@@ -29,11 +26,11 @@ def save_config(out: Path, args: argparse.Namespace, settings: LmSettings, vocab
         "init": None,
         "token_type": "word" if isinstance(vocabulary, Words) else vocabulary.type,
         "token_list": vocabulary.list,
-        "seed": args.seed,
+        "seed": seed,
         "optimisation": settings.optimisation,  # ESPnet does not read this
     }
     if not (out / "tokens").exists():
-        shutil.copytree(args.words, out / "tokens")
+        shutil.copytree(words, out / "tokens")
     with atomic_write(out / "config.yaml") as stream:
         yaml.safe_dump(config, stream, allow_unicode=True, sort_keys=False)
 
@@ -44,8 +41,6 @@ def load(directory: str | Path, device: str | torch.device = "cpu") -> tuple[Awd
     Raises:
         UserError: there is none, or it is an ESPnet language model of another kind.
     """
-    from kdasr.espnet import load_lm
-
     network, args = load_lm(directory, None, device)
     if not isinstance(network, AwdLstm):
         raise UserError(f"{directory}: is a language model of type {args.lm}; name one that kdasr lm train has made")

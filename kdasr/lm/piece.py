@@ -17,17 +17,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kdasr.lm.awd import AwdLstm, State
 from kdasr.lm.settings import LmSettings
 from kdasr.losses.ensemble import combined
 from kdasr.losses.trust import coefficients
 from kdasr.losses.word import word_losses
+from kdasr.networks.awd import AwdLstm, State
 
 SLICE = 1 << 24  # numbers in a slice's distributions, all experts': 64 MB
 
 
 class Teacher(Protocol):
-    """What a student learns from: rows of the piece that was read last."""
+    """A student's teacher: its distributions for the piece that was read last."""
 
     def rows(self, start: int, stop: int, target: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         """Ids (n, J) or None for all words, their log Q (n, J), log Q (n,) of `target` (n,), and whether it is best."""
@@ -63,13 +63,13 @@ def backward(
     total = nll = 0.0
     for start, stop in slices(model, len(gold)):
         part = gold[start:stop]
-        logp = model.log_probs(leaf[start:stop], None if mask is None else mask[start:stop])  # (n, V)
-        hard = -logp.gather(1, part[:, None]).squeeze(1)  # (n,)
+        student_logprobs = model.log_probs(leaf[start:stop], None if mask is None else mask[start:stop])  # (n, V)
+        hard = -student_logprobs.gather(1, part[:, None]).squeeze(1)  # (n,)
         loss = hard
         if teacher is not None:
-            ids, logq, sure, best = teacher.rows(start, stop, part)
+            ids, teacher_logprobs, sure, best = teacher.rows(start, stop, part)
             a, b = coefficients(settings.objective, sure, best, settings.alpha, settings.power)
-            loss = a * hard + b * word_losses(logp, ids, logq, settings.temperature)
+            loss = a * hard + b * word_losses(student_logprobs, ids, teacher_logprobs, settings.temperature)
         total += float(loss.detach().sum())
         nll += float(hard.detach().sum())
         (loss.sum() / len(gold)).backward()
@@ -84,7 +84,7 @@ def detached(state: State) -> State:
 
 
 class OnlineTeachers:
-    """Teachers that read along with the student; their probabilities are averaged (Shi et al. 2019 do not say how)."""
+    """Teachers that run beside the student; their probabilities are averaged (Shi et al. 2019 do not say how)."""
 
     def __init__(self, models: list[AwdLstm]) -> None:
         self.models = models
@@ -96,7 +96,7 @@ class OnlineTeachers:
         self.states = [model.zero(streams) for model in self.models]
 
     def read(self, words: Tensor, position: int = 0, length: int = 0) -> None:
-        """Read a piece (B, T); where it stands in streams of that length is of no use here."""
+        """Read a piece (B, T); position and length are not used."""
         with torch.no_grad():
             read = [model.hidden(words, state) for model, state in zip(self.models, self.states, strict=True)]
         self.outputs = [x.flatten(0, 1) for x, _, _ in read]
@@ -107,9 +107,9 @@ class OnlineTeachers:
         with torch.no_grad():
             pairs = zip(self.models, self.outputs, strict=True)
             each = torch.stack([model.log_probs(x[start:stop]) for model, x in pairs])  # (M, n, V)
-            logq = combined(each, [1 / len(each)] * len(each)) if len(each) > 1 else each[0]  # (n, V)
-            gold = logq.gather(1, target[:, None]).squeeze(1)  # (n,)
-            return None, logq, gold, logq.argmax(1) == target
+            teacher_logprobs = combined(each, [1 / len(each)] * len(each)) if len(each) > 1 else each[0]  # (n, V)
+            gold = teacher_logprobs.gather(1, target[:, None]).squeeze(1)  # (n,)
+            return None, teacher_logprobs, gold, teacher_logprobs.argmax(1) == target
 
 
 def nll_of(models: list[AwdLstm], words: Tensor, target: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:

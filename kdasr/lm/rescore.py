@@ -1,4 +1,4 @@
-"""`kdasr rescore`: N-best lists ranked anew by a weighted sum of their scores and those of language models.
+"""Rerank N-best lists by a weighted sum of their scores and those of language models.
 
     total = sum over scores of weight x score
 
@@ -9,43 +9,50 @@ log probability of each language model, <sos/eos> at the end included, and `leng
 A word of a model's class <rnn_unk> costs what the class costs, times its share of it (kdasr.lm.text); a word that the
 model does not know costs what <unk> costs.
 
-The directory written holds text (the new 1-best), nbest.jsonl (all hypotheses in the new order: `place` is where each
-stood, from 1; `scores` are logarithms without their weights, larger is better), weights.json, and rescore.json: what
+The directory written holds text (the new 1-best), nbest.jsonl (all hypotheses in the new order: `place` is the old
+place, from 1; `scores` are logarithms without their weights, larger is better), weights.json, and rescore.json: what
 was read, the work done, what has changed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdasr import shape
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, atomic_write, only_writer, read_json, write_json, write_table
+from kdasr.lm.kaldi_nbest import read_kaldi, score_files
 from kdasr.lm.mixture import Mixture, parse_lms, score
-from kdasr.lm.weights import LENGTH, LENGTH_GRID, LM_GRID, Lists, known, number, parse_grids, parse_weights, told, tune
-from kdasr.report import shape
-from kdasr.report.shape import COUNT, NUMBER, Each, Must
+from kdasr.lm.weights import (
+    LENGTH,
+    LENGTH_GRID,
+    LM_GRID,
+    Lists,
+    describe,
+    known,
+    number,
+    parse_grids,
+    parse_weights,
+    tune,
+)
+from kdasr.models import LM_CHECKPOINTS, find_checkpoint, read_config
+from kdasr.nbest.archive import read_manifest, read_nbest, shard_path
+from kdasr.score import trn
+from kdasr.score.align import normal
+from kdasr.score.count import count_errors
+from kdasr.score.rules import read_symbols
 from kdasr.score.trn import split
+from kdasr.settings import check_made
+from kdasr.shape import COUNT, NUMBER, Each, Must
 from kdasr.shards import digest
 
-EXAMPLES = """examples:
-  # weights of a language model and of the number of words, tuned on the development set
-  kdasr rescore --nbest exp/teacher/nbest_dev --lm exp/lm_student --tune dump/fbank/dev/text --out exp/rescored_dev
-  # and used on the test set
-  kdasr rescore --nbest exp/teacher/nbest_test --lm exp/lm_student --weights exp/rescored_dev/weights.json \\
-      --out exp/rescored_test
-  # the mean of two models' probabilities, weights by hand
-  kdasr rescore --nbest exp/teacher/nbest_test --lm lm=exp/lm_a+exp/lm_b --weights lm=0.4 length=0.5 --out exp/rescored
-  # Kaldi's 1000-best lists, as its lmrescore_nbest.sh leaves them; the old language model may lose weight, too
-  kdasr rescore --nbest exp/tri4b/decode_dev93_rnnlm --lm rnn=exp/lm --tune data/test_dev93/text --wsj_filter \\
-      --grid rnn=0:2:0.1 lmwt.lmonly=-1:0:0.1 --out exp/rescored_dev93
-"""
 RECORD = {  # the shape of rescore.json, as far as it is read
     "made_from": Must({}),
     "lms": Must(Each(dict.fromkeys(("steps", "tree", "words", "unknown"), Must(COUNT)))),
@@ -54,59 +61,61 @@ RECORD = {  # the shape of rescore.json, as far as it is read
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr rescore`."""
-    add = parser.add_argument
-    add("--nbest", required=True, metavar="DIR", help="archive of kdasr nbest, or Kaldi's parallel text archives")
-    add("--lm", nargs="+", action="extend", default=[], metavar="[NAME=]EXP", help="language model directories; A+B is "
-        "the mean of A's and B's probabilities; the score is called NAME, or as the directory")  # fmt: skip
-    add("--out", required=True, metavar="DIR", help="directory to write")
-    add("--weights", nargs="+", default=[], metavar="NAME=W", help="weights of scores, or a weights.json of another "
-        "run (default score=1, all others 0)")  # fmt: skip
-    add("--tune", metavar="TEXT", help="search for the weights of the language models and of length with fewest word "
-        "errors against these references (Kaldi's text form)")  # fmt: skip
-    add("--grid", nargs="+", default=[], metavar="NAME=FROM:TO:STEP", help="what --tune tries, of these and other "
-        f"scores (default {LM_GRID} of each language model, {LENGTH}={LENGTH_GRID})")  # fmt: skip
-    add("--nlsyms", metavar="FILE", help="symbols, one a line, that are no words to --tune (default: none)")
-    add("--wsj_filter", action="store_true", help="--tune leaves out what kdasr score --wsj_filter leaves out")
-    add("--history", type=int, default=0, metavar="N", help="join prefixes that end in the same N tokens: several "
-        "times faster, scores no longer exact (default 0: exact)")  # fmt: skip
-    add("--acoustic_scale", type=float, metavar="A", help="of Kaldi's lists (default: that by which they are ordered)")
-    add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
+@dataclass(frozen=True)
+class RescoreOptions:
+    """What is rescored, by what, and where the result goes."""
+
+    nbest: str  # archive of kdasr nbest, or Kaldi's parallel text archives
+    out: str  # directory to write
+    lms: Sequence[str] = ()  # [NAME=]DIR, or [NAME=]DIR+DIR for the mean of several models' probabilities
+    weights: Sequence[
+        str
+    ] = ()  # NAME=W, or a weights.json of another run; score=1 and all others 0 where none is given
+    tune: str | None = None  # references (Kaldi's text form) to search for weights by; None: no search
+    grid: Sequence[str] = ()  # NAME=FROM:TO:STEP, what the search tries besides its defaults
+    nlsyms: str | None = None  # symbols, one a line, that are no words to the search
+    wsj_filter: bool = False  # the search leaves out what kdasr score --wsj_filter leaves out
+    history: int = 0  # join prefixes that end in so many equal tokens; 0: none, so that scores are exact
+    acoustic_scale: float | None = None  # of Kaldi's lists; None: that by which they are ordered
+    ngpu: int = 0  # 0: CPU; 1: a GPU
 
 
-def run(args: argparse.Namespace) -> None:
-    """Rescore, unless it is done."""
-    if args.history < 0 or args.ngpu not in (0, 1):
-        raise UserError(f"--history {args.history} --ngpu {args.ngpu}: expected 0 or more, and 0 or 1")
-    if args.acoustic_scale is not None and not 0 < args.acoustic_scale < float("inf"):
-        raise UserError(f"--acoustic_scale {args.acoustic_scale:g}: expected a number above 0, as in 0.0833")
-    if args.grid and not args.tune:
+def rescore(options: RescoreOptions) -> None:
+    """Rescore, unless it is done, and print what has changed.
+
+    Raises:
+        UserError: options that cannot be, files that are missing or damaged, or `out` holds another result.
+    """
+    if options.history < 0 or options.ngpu not in (0, 1):
+        raise UserError(f"--history {options.history} --ngpu {options.ngpu}: expected 0 or more, and 0 or 1")
+    if options.acoustic_scale is not None and not 0 < options.acoustic_scale < float("inf"):
+        raise UserError(f"--acoustic_scale {options.acoustic_scale:g}: expected a number above 0, as in 0.0833")
+    if options.grid and not options.tune:
         raise UserError("--grid: is for --tune; name references, or leave it out")
-    device = "cuda:0" if args.ngpu else "cpu"
-    out, began = Path(args.out), (time.process_time(), time.perf_counter())
-    mixtures = parse_lms(args.lm)
+    device = "cuda:0" if options.ngpu else "cpu"
+    out, began = Path(options.out), (time.process_time(), time.perf_counter())
+    mixtures = parse_lms(options.lms)
     with only_writer(out.parent, name=f".{out.name}.lock"):
-        made = inputs(args, mixtures)
+        made = inputs(options, mixtures)
         if _done(out, made):
             return
-        lists, scale = read_lists(args)
+        lists, scale = read_lists(options)
         names = [*lists.scores, LENGTH, *(mixture.name for mixture in mixtures)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise UserError(f"--lm: the lists have a score {twice!r} already; name the model's, as in --lm lm2=EXP")
-        weights = given_weights(args.weights, names)
+        weights = given_weights(options.weights, names)
         default = {mixture.name: f"{mixture.name}={LM_GRID}" for mixture in mixtures}
         default[LENGTH] = f"{LENGTH}={LENGTH_GRID}"
-        grids = parse_grids([*default.values(), *args.grid], names) if args.tune else {}
+        grids = parse_grids([*default.values(), *options.grid], names) if options.tune else {}
         errors, words = (
-            word_errors(args, lists) if args.tune else (np.zeros(0), 0)
+            word_errors(options, lists) if options.tune else (np.zeros(0), 0)
         )  # says what is wrong before the work
         record: dict[str, Any] = {"made_from": made, "acoustic_scale": scale, "lms": {}}
         lists.add(LENGTH, np.array([len(split(text)) for text in lists.texts], dtype=float))
         for mixture in mixtures:
-            record["lms"][mixture.name] = score(lists, mixture, args.nbest, args.history, device)
-        tuned = tune(lists, errors, words, weights, grids) if args.tune else None
+            record["lms"][mixture.name] = score(lists, mixture, options.nbest, options.history, device)
+        tuned = tune(lists, errors, words, weights, grids) if options.tune else None
         weights = tuned.weights if tuned else weights
         total = lists.total(weights)
         best = [lists.texts[hyp] for hyp in lists.best(total)]
@@ -123,12 +132,12 @@ def run(args: argparse.Namespace) -> None:
             write_json(fresh / "weights.json", {"weights": weights, "acoustic_scale": scale, "tuned": record["tuned"]})
             write_json(fresh / "rescore.json", record)
     if tuned:
-        print(told(tuned, len(lists.ids)))
+        print(describe(tuned, len(lists.ids)))
     print(summary(out, record))
 
 
 def summary(out: Path, record: dict[str, Any]) -> str:
-    """What was done, for people."""
+    """A summary of the work, as text."""
     lines = []
     for name, one in record["lms"].items():
         lines.append(
@@ -142,14 +151,9 @@ def summary(out: Path, record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def inputs(args: argparse.Namespace, mixtures: Sequence[Mixture]) -> dict[str, Any]:
+def inputs(options: RescoreOptions, mixtures: Sequence[Mixture]) -> dict[str, Any]:
     """What the result depends on."""
-    from kdasr.espnet import LM_CHECKPOINTS, find_checkpoint
-    from kdasr.lm.kaldi_nbest import score_files
-    from kdasr.models import read_config
-    from kdasr.nbest.archive import read_manifest, shard_path
-
-    nbest = Path(args.nbest)
+    nbest = Path(options.nbest)
     if (nbest / "manifest.json").is_file():
         files = [shard_path(nbest, shard) for shard in range(read_manifest(nbest)["shards"])]
     else:
@@ -163,10 +167,11 @@ def inputs(args: argparse.Namespace, mixtures: Sequence[Mixture]) -> dict[str, A
             mixture.name: [digest(find_checkpoint(one, None, LM_CHECKPOINTS)) for one in mixture.directories]
             for mixture in mixtures
         },
-        "weights": [digest(word) if Path(word).is_file() else word for word in args.weights],
-        "tune": digest(args.tune) if args.tune and Path(args.tune).is_file() else args.tune,
-        "nlsyms": digest(args.nlsyms) if args.nlsyms and Path(args.nlsyms).is_file() else args.nlsyms,
-        **{name: getattr(args, name) for name in ("grid", "wsj_filter", "history", "acoustic_scale")},
+        "weights": [digest(word) if Path(word).is_file() else word for word in options.weights],
+        "tune": digest(options.tune) if options.tune and Path(options.tune).is_file() else options.tune,
+        "nlsyms": digest(options.nlsyms) if options.nlsyms and Path(options.nlsyms).is_file() else options.nlsyms,
+        **{name: getattr(options, name) for name in ("wsj_filter", "history", "acoustic_scale")},
+        "grid": list(options.grid),
     }
 
 
@@ -179,45 +184,38 @@ def _done(out: Path, made: dict[str, Any]) -> bool:
             )
         return False
     record = shape.read(out / "rescore.json", RECORD)
-    there = record["made_from"]
-    differing = next((key for key in made if there.get(key) != made[key]), None)
-    if differing:
-        raise UserError(f"{out}: was made with another {differing}; remove the directory, or name another")
+    check_made(out, record["made_from"], made)
     print(f"{out}: done already; to do it again: rm -r {out}\n{summary(out, record)}")
     return True
 
 
-def read_lists(args: argparse.Namespace) -> tuple[Lists, float | None]:
+def read_lists(options: RescoreOptions) -> tuple[Lists, float | None]:
     """The lists, and the acoustic scale of Kaldi's."""
-    from kdasr.lm.kaldi_nbest import read_kaldi
-
-    if (Path(args.nbest) / "manifest.json").is_file():
-        if args.acoustic_scale is not None:
-            raise UserError(f"--acoustic_scale: {args.nbest} is no archive of Kaldi's; leave it out")
-        return read_archive(args.nbest), None
-    scale = args.acoustic_scale
-    for word in args.weights:
+    if (Path(options.nbest) / "manifest.json").is_file():
+        if options.acoustic_scale is not None:
+            raise UserError(f"--acoustic_scale: {options.nbest} is no archive of Kaldi's; leave it out")
+        return read_archive(options.nbest), None
+    scale = options.acoustic_scale
+    for word in options.weights:
         if scale is None and Path(word).is_file():
             scale = read_json(word).get("acoustic_scale")
             if scale is not None:
                 scale = number(str(scale), f"{word}: acoustic_scale")
                 if scale <= 0:
                     raise UserError(f"{word}: acoustic_scale is {scale:g}, expected a number above 0, as in 0.0833")
-    lists, scale, how = read_kaldi(args.nbest, scale)
-    print(f"{args.nbest}: acoustic scale {scale:.5g} (1/{1 / scale:.4g}): {how}")
+    lists, scale, how = read_kaldi(options.nbest, scale)
+    print(f"{options.nbest}: acoustic scale {scale:.5g} (1/{1 / scale:.4g}): {how}")
     return lists, scale
 
 
 def read_archive(directory: str | Path) -> Lists:
-    """The lists of one of our archives, whose `score` ranks them as they stand.
+    """The lists of one of our archives, ordered by their `score`.
 
     Where the search ordered them by score a token, all scores are divided by the number of tokens.
 
     Raises:
         UserError: damaged, or no such archive.
     """
-    from kdasr.nbest.archive import read_manifest, read_nbest
-
     manifest = read_manifest(directory)
     shape.check(manifest, {"search": Must({})}, Path(directory) / "manifest.json")
     records = list(read_nbest(directory))
@@ -243,9 +241,9 @@ def _lists(records: Sequence[dict[str, Any]], normalized: bool) -> Lists:
         lists.tokens = np.array([len(hyp["tokens"]) + 1.0 for hyp in hyps])
     lists.add("score", np.array([hyp["score"] for hyp in hyps], dtype=float))
     for name in dict.fromkeys(name for hyp in hyps for name in hyp["scores"]):
-        # what nothing has scored is the only hypothesis of its utterance
+        # a hypothesis without scores is the only one of its utterance
         lists.add(name, np.array([hyp["scores"].get(name, 0.0) for hyp in hyps], dtype=float))
-    if normalized:  # the search counted an end of its own here and there, which must not change the order
+    if normalized:  # the search counted a forced end in some hypotheses, which must not change the order
         values = lists.scores["score"]
         for start, size in zip(lists.starts, lists.sizes, strict=True):
             np.minimum.accumulate(values[start : start + size], out=values[start : start + size])
@@ -268,27 +266,22 @@ def given_weights(words: Sequence[str], names: Sequence[str]) -> dict[str, float
     return weights
 
 
-def word_errors(args: argparse.Namespace, lists: Lists) -> tuple[np.ndarray, int]:
-    """Word errors of each hypothesis (H,) against --tune as sclite counts them, and words of the references."""
-    from kdasr.nbest.select import count_errors
-    from kdasr.score import trn
-    from kdasr.score.align import normal
-    from kdasr.score.rules import read_symbols
-
-    removed = read_symbols(args.nlsyms) if args.nlsyms else frozenset()
+def word_errors(options: RescoreOptions, lists: Lists) -> tuple[np.ndarray, int]:
+    """Word errors of each hypothesis (R,) against --tune as sclite counts them, and words of the references."""
+    removed = read_symbols(options.nlsyms) if options.nlsyms else frozenset()
 
     def units(text: str) -> list[bytes]:
         words = trn.split(text)
-        words = trn.wsj_filter(words) if args.wsj_filter else words
+        words = trn.wsj_filter(words) if options.wsj_filter else words
         return [normal(word) for word in trn.word_tokens(words, removed)]
 
-    refs = trn.read_text(args.tune)
-    trn.same_utterances(refs, dict.fromkeys(lists.ids), args.tune, args.nbest)
+    refs = trn.read_text(options.tune)
+    trn.same_utterances(refs, dict.fromkeys(lists.ids), options.tune, options.nbest)
     texts = [lists.texts[start : start + size] for start, size in zip(lists.starts, lists.sizes, strict=True)]
     pairs = [(" ".join(refs[one]), hyps) for one, hyps in zip(lists.ids, texts, strict=True)]
     words = sum(len(units(ref)) for ref, _ in pairs)
     if not words:
-        raise UserError(f"{args.tune}: no words are left to score; check --nlsyms and --wsj_filter")
+        raise UserError(f"{options.tune}: no words are left to score; check --nlsyms and --wsj_filter")
     return np.array([count for row in count_errors(pairs, units) for count in row]), words
 
 

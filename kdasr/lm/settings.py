@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.losses import OBJECTIVES
-from kdasr.settings import read
+from kdasr.settings import NOT_NEGATIVE, POSITIVE, SHARE_BELOW_1, at_least, read
 
 
 @dataclass(frozen=True)
 class LmSettings:
     """A configuration. Defaults are those of AWD-LSTM-MoS on Penn Treebank (Yang et al. 2018)."""
 
-    # network (kdasr.lm.awd)
+    # network (kdasr.networks.awd)
     embed: int = 280
     hidden: int = 960
     last: int = 620
@@ -42,7 +41,7 @@ class LmSettings:
     patience: int = 5  # epochs without a better validation perplexity before averaging begins (0: at once)
     average_after: int = 0  # epochs after which averaging begins in any case (0: patience alone decides)
     stop: int = 0  # epochs without a better one, after averaging began, before training ends (0: never)
-    # distillation (kdasr.losses.trust); of use with teachers only
+    # distillation (kdasr.losses.trust); used with teachers only
     objective: str = "trust"
     alpha: float = 0.1
     power: float = 1.0
@@ -60,33 +59,26 @@ class LmSettings:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in self.network}
 
 
+RANGES = {
+    **dict.fromkeys(("embed", "hidden", "last", "layers", "experts", "streams", "epochs"), at_least(1)),
+    **dict.fromkeys(
+        (f"drop_{kind}" for kind in ("input", "hidden", "output", "latent", "embed", "weight")), SHARE_BELOW_1
+    ),
+    "steps": at_least(5),
+    **dict.fromkeys(("rate", "clip", "temperature", "power"), POSITIVE),
+    **dict.fromkeys(("activation", "temporal", "alpha", "weight_decay"), NOT_NEGATIVE),
+    **dict.fromkeys(("patience", "average_after", "stop"), NOT_NEGATIVE),
+}
+
+
 def read_settings(path: str | Path | None, changes: list[str]) -> LmSettings:
     """Settings of a file, with `NAME=VALUE` over them.
 
     Raises:
         UserError: no YAML mapping, an unknown name (the nearest one is named), or a value that cannot be.
     """
-    return checked(read(LmSettings, path, changes, "conf/ of egs/ptb"), path or "--set")
-
-
-def checked(settings: LmSettings, where: object) -> LmSettings:
-    """The settings; UserError for the first that cannot be."""
-    for name, value in dataclasses.asdict(settings).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{where}: {name} is {value}, expected a finite number")
-        if name.startswith("drop_") and not 0 <= value < 1:
-            raise UserError(f"{where}: {name} is {value}, expected a share from 0 to below 1")
-    for name in ("embed", "hidden", "last", "layers", "experts", "streams", "epochs"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}, expected 1 or more")
-    if settings.steps < 5:
-        raise UserError(f"{where}: steps is {settings.steps}, expected 5 or more")
-    for name in ("rate", "clip", "temperature", "power"):
-        if getattr(settings, name) <= 0:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}, expected a number above 0")
-    for name in ("weight_decay", "activation", "temporal", "alpha", "patience", "average_after", "stop"):
-        if getattr(settings, name) < 0:
-            raise UserError(f"{where}: {name} is {getattr(settings, name)}, expected 0 or more")
+    settings = read(LmSettings, path, changes, "conf/ of egs/ptb", RANGES)
+    where = path or "--set"
     if settings.objective not in OBJECTIVES:
         raise UserError(f"{where}: objective {settings.objective!r}, expected one of {', '.join(OBJECTIVES)}")
     if settings.experts == 1 and settings.last != settings.embed:

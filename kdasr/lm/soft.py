@@ -1,9 +1,9 @@
-"""`kdasr lm soft`: what teachers expect at each token of a training text, stored for students.
+"""Store the teachers' distributions at each token of a training text for students.
 
-The teachers read the text as one stream. Of each token's distribution are kept its J most probable words with their
+The teachers read the text as one stream. For each token they keep the J most probable words with their
 log-probabilities, or J words drawn from it, whose mean is the whole distribution in expectation (random sampling
 knowledge distillation; the most probable words alone are not unbiased). The probability of the text's own token, and
-whether it is the best one, are kept besides: trust regularization needs them exactly.
+whether it is the best one, are kept, too: trust regularization needs them exactly.
 
     ids.npy (tokens, J) uint16 or int32   logq.npy (tokens, J) float16, not for draws
     gold.npy (tokens,) float32 log Q of the text's token   best.npy (tokens,) bool   soft.json, written last
@@ -11,55 +11,55 @@ whether it is the best one, are kept besides: trust regularization needs them ex
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from kdasr.arrays import read_npy
 from kdasr.checkpoints import checksums, compare
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, write_json
+from kdasr.lm.files import model_name, named
+from kdasr.lm.model import load_all
+from kdasr.lm.piece import OnlineTeachers, slices
+from kdasr.lm.text import load_vocabulary, read_stream, streams
 from kdasr.shards import digest
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-EXAMPLES = """examples:
-  # the 20 most probable words of the mean of two teachers
-  kdasr lm soft --teachers exp/teacher_s1 exp/teacher_s2 --text ptb.train.txt --kept 20 --out exp/soft
-  # 20 draws instead
-  kdasr lm soft --teachers exp/teacher_s1 --text ptb.train.txt --kept 20 --draws --out exp/soft
-"""
 STEPS = 70  # words of a piece
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr lm soft`."""
-    add = parser.add_argument
-    add("--teachers", nargs="+", required=True, metavar="DIR", help="language models; several are averaged")
-    add("--text", required=True, metavar="FILE", help="the student's training text")
-    add("--out", required=True, metavar="DIR", help="directory to write")
-    add("--kept", type=int, default=20, help="words kept of each distribution; 0: all (default 20)")
-    add("--draws", action="store_true", help="draw them from the distribution instead of taking the most probable")
-    add("--seed", type=int, default=1, help="of the draws (default 1)")
-    add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
+def store_targets(
+    teachers: Sequence[str],
+    text: str | Path,
+    directory: str | Path,
+    kept: int = 20,
+    draws: int | None = None,
+    device: str = "cpu",
+) -> None:
+    """Store the targets, unless they are there.
 
+    Args:
+        teachers: directories of language models; several are averaged.
+        text: the student's training text.
+        directory: to write.
+        kept: words of each distribution, J; 0: all.
+        draws: seed of words drawn from the distribution; None: the most probable words.
+        device: "cpu", "cuda:0".
 
-def run(args: argparse.Namespace) -> None:
-    """Store the targets, unless they are there."""
-    from kdasr.lm.model import load_all
-    from kdasr.lm.text import load_vocabulary, read_stream
-    from kdasr.lm.train import model_name, named
-
-    out = Path(args.out)
+    Raises:
+        UserError: a teacher or the text is missing, J is out of range, or the directory holds other targets.
+    """
+    out = Path(directory)
     made: dict[str, Any] = {
-        "teachers": [model_name(one) for one in args.teachers],
-        "text": named(args.text, "give the student's training text"),
-        "kept": args.kept,
-        "draws": args.seed if args.draws else None,
+        "teachers": [model_name(one) for one in teachers],
+        "text": named(text, "give the student's training text"),
+        "kept": kept,
+        "draws": draws,
     }
     with only_writer(out.parent, name=f".{out.name}.lock"):
         if (out / "soft.json").exists():
@@ -68,18 +68,18 @@ def run(args: argparse.Namespace) -> None:
                 raise UserError(f"{out}: holds other targets; remove it, or name another directory")
             print(f"{out}: targets of {there['tokens']:,} tokens are there already")
             return
-        models, words = load_all(args.teachers, "cuda:0" if args.ngpu else "cpu", "--teachers")
-        if not 0 <= args.kept <= len(words) or (args.draws and not args.kept):
-            least = 1 if args.draws else 0
-            raise UserError(f"--kept {args.kept}: expected {least} to {len(words)}, the words of the vocabulary")
-        kept = args.kept or len(words)
-        text = read_stream(args.text, load_vocabulary(Path(args.teachers[0]) / "tokens"))
-        print(storage(len(text), kept, len(words), args.draws), flush=True)
+        models, words = load_all(teachers, device, "--teachers")
+        if not 0 <= kept <= len(words) or (draws is not None and not kept):
+            least = 0 if draws is None else 1
+            raise UserError(f"--kept {kept}: expected {least} to {len(words)}, the words of the vocabulary")
+        kept = kept or len(words)
+        stream = read_stream(text, load_vocabulary(Path(teachers[0]) / "tokens"))
+        print(storage(len(stream), kept, len(words), draws is not None), flush=True)
         with atomic_dir(out) as fresh:
-            store(models, text.ids, kept, args.seed if args.draws else None, fresh)
+            store(models, stream.ids, kept, draws, fresh)
             sums = checksums(fresh, ["*.npy"])
-            write_json(fresh / "soft.json", made | {"tokens": len(text), "vocabulary": len(words), "sha256": sums})
-    print(f"{out}: targets of {len(text):,} tokens")
+            write_json(fresh / "soft.json", made | {"tokens": len(stream), "vocabulary": len(words), "sha256": sums})
+    print(f"{out}: targets of {len(stream):,} tokens")
 
 
 def storage(tokens: int, kept: int, vocabulary: int, draws: bool) -> str:
@@ -96,12 +96,6 @@ def storage(tokens: int, kept: int, vocabulary: int, draws: bool) -> str:
 
 def store(models: list[Any], ids: np.ndarray, kept: int, seed: int | None, directory: Path) -> None:
     """Write the arrays for a stream (tokens,); `seed` of the draws, None for the most probable words."""
-    import torch
-    from tqdm import tqdm
-
-    from kdasr.lm.piece import OnlineTeachers, slices
-    from kdasr.lm.text import streams
-
     vocabulary = models[0].embed.num_embeddings
     open_memmap = np.lib.format.open_memmap
     kind = np.uint16 if vocabulary <= 1 << 16 else np.int32
@@ -163,14 +157,12 @@ class StoredTeacher:
         self.where = np.empty(0, dtype=np.int64)  # (N,) positions in the text of the piece that was read last
 
     def read(self, words: Tensor, position: int, length: int) -> None:
-        """Turn to the piece (B, T) that begins at `position` of B streams of `length` tokens."""
+        """Go to the piece (B, T) that begins at `position` of B streams of `length` tokens."""
         streams, steps = words.shape
         self.where = (np.arange(streams)[:, None] * length + position + np.arange(steps)).reshape(-1)
 
     def rows(self, start: int, stop: int, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As kdasr.lm.piece.Teacher: J kept words."""
-        import torch
-
         where = self.where[start:stop]
         ids = torch.from_numpy(self.arrays["ids"][where].astype(np.int64)).to(self.device)
         gold, best = (torch.from_numpy(self.arrays[name][where]).to(self.device) for name in ("gold", "best"))

@@ -10,7 +10,6 @@ A stream holds the ids of all lines, each ended by <sos/eos>, as in the field's 
 
 from __future__ import annotations
 
-import argparse
 import functools
 import re
 from collections import Counter
@@ -26,14 +25,8 @@ from kdasr.errors import UserError
 from kdasr.files import atomic_dir, columns, only_writer, read_json, read_lines, split_key, write_json
 from kdasr.shards import digest
 
-EXAMPLES = """examples:
-  # every word of Penn Treebank's training text
-  kdasr lm words --text ptb.train.txt --out dump/lm/words
-  # the 40,000 most frequent words of WSJ's; those that occur less than 5 times share one class
-  kdasr lm words --text lm_train.txt --size 40000 --min_count 5 --out dump/lm/words
-"""
 RARE = "<rnn_unk>"
-MOST_UNKNOWN = 0.2  # share of unknown words above which a text and a vocabulary are said not to belong together
+MOST_UNKNOWN = 0.2  # share of unknown words above which a text and a vocabulary are refused as not belonging together
 
 
 @dataclass(frozen=True)
@@ -67,32 +60,30 @@ class Words:
 Vocabulary = Words | Tokens
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kdasr lm words`."""
-    parser.add_argument("--text", nargs="+", required=True, metavar="FILE", help="text, a sentence a line")
-    parser.add_argument("--out", required=True, metavar="DIR", help="vocabulary directory to write")
-    parser.add_argument("--size", type=int, default=0, help="keep so many of the most frequent words (default 0: all)")
-    parser.add_argument(
-        "--min_count", type=int, default=1, help="words that occur less often share the class <rnn_unk> (default 1)"
-    )
+def make_vocabulary(texts: Sequence[str], directory: str | Path, size: int = 0, min_count: int = 1) -> None:
+    """Make a vocabulary directory, unless it is there.
 
+    Args:
+        texts, size, min_count: as `build` takes them.
+        directory: to write.
 
-def run(args: argparse.Namespace) -> None:
-    """Make a vocabulary directory, unless it is there."""
-    if args.size < 0 or args.min_count < 1:
-        raise UserError(f"--size {args.size} --min_count {args.min_count}: expected 0 or more, and 1 or more")
-    out = Path(args.out)
+    Raises:
+        UserError: as `build`; a number out of range; the directory holds other things, or was made from another text.
+    """
+    if size < 0 or min_count < 1:
+        raise UserError(f"--size {size} --min_count {min_count}: expected 0 or more, and 1 or more")
+    out = Path(directory)
     refuse_other_things(out)
-    for path in args.text:
+    for path in texts:
         read_lines(path)  # says so if it is absent or not UTF-8
-    made_from = {"text": [digest(path) for path in args.text], "size": args.size, "min_count": args.min_count}
+    made_from = {"text": [digest(path) for path in texts], "size": size, "min_count": min_count}
     with only_writer(out.parent, name=f".{out.name}.lock", wait=60):
         if (out / "tokens.json").exists():
             if read_json(out / "tokens.json").get("made_from") != made_from:
                 raise UserError(f"{out}: was made from another text or with other options; remove it, or name another")
             print(f"{out}: {len(load_vocabulary(out))} words are there already")
             return
-        words = build(args.text, args.size, args.min_count)
+        words = build(texts, size, min_count)
         with atomic_dir(out) as fresh:
             (fresh / "tokens.txt").write_text("".join(f"{word}\n" for word in words.list), encoding="utf-8")
             rare = "".join(f"{word} {count}\n" for word, count in words.rare.items())
@@ -199,7 +190,7 @@ def read_stream(path: str | Path, vocabulary: Vocabulary, most_unknown: float = 
     for number, words in enumerate(sentences(path), 1):
         line = vocabulary.encode(" ".join(words))
         if unknown in line:
-            missed = line.count(unknown) - words.count(UNK)  # what the text itself calls unknown is none of these
+            missed = line.count(unknown) - words.count(UNK)  # words that the text itself marks as unknown do not count
             lacking += missed
             if missed and not first and isinstance(vocabulary, Words):
                 word = next(word for word in words if word != UNK and vocabulary.ids.get(word, unknown) == unknown)
@@ -222,7 +213,7 @@ def streams(ids: np.ndarray, count: int, end: int) -> tuple[np.ndarray, np.ndarr
     Args:
         ids: (tokens,).
         count: B, or less if there are fewer tokens.
-        end: the id that stands before the first token, and in the filling; the filling's targets are -1.
+        end: the id before the first token, and of padding, whose targets are -1.
     """
     length = -(-len(ids) // count)
     count = -(-len(ids) // length)

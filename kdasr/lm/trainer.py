@@ -1,8 +1,7 @@
-"""The training loop of `kdasr lm train`. Axes: B streams, L words of each."""
+"""The training loop of a language model. Axes: B streams, L words of each."""
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
@@ -13,81 +12,18 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from kdasr import checkpoints
+from kdasr import torch_files
 from kdasr.errors import UserError
-from kdasr.files import write_json
-from kdasr.lm.awd import AwdLstm
-from kdasr.lm.model import load, load_all, save_config
+from kdasr.lm.files import CHECKPOINT, MODEL
 from kdasr.lm.perplexity import perplexity
 from kdasr.lm.piece import OnlineTeachers, backward
 from kdasr.lm.settings import LmSettings
 from kdasr.lm.soft import StoredTeacher
-from kdasr.lm.text import load_vocabulary, read_stream, streams
-from kdasr.lm.train import CHECKPOINT, MODEL
+from kdasr.lm.text import streams
+from kdasr.networks.awd import AwdLstm
 
 SHORTEST, LONGEST, SPREAD, HALVED = 5, 10, 5.0, 0.05  # of a piece: least words, most above `steps`, deviation, share
 VALID_STREAMS = 10  # the text is read in so many, each from its own beginning
-
-
-def train(args: argparse.Namespace, settings: LmSettings, out: Path, made: dict[str, Any]) -> dict[str, Any]:
-    """Train to the end, or go on with what is in `out`; what kdasr.json is to say of the model.
-
-    Args:
-        args: of the command.
-        settings: of the model.
-        out: its directory.
-        made: what it is made from: settings.json, written once all of it has been read.
-    """
-    torch.manual_seed(args.seed)
-    device = torch.device("cuda:0" if args.ngpu else "cpu")
-    vocabulary = load_vocabulary(args.words)
-    text, valid = (read_stream(path, vocabulary) for path in (args.train, args.valid))
-    if len(text) < 2 * settings.streams:
-        raise UserError(f"{args.train}: has {len(text)} tokens, too few for {settings.streams} streams; set fewer")
-    model = AwdLstm(len(vocabulary), **settings.network).to(device)
-    if args.init:
-        first, _ = load(args.init)
-        try:
-            model.load_state_dict(first.state_dict())
-        except RuntimeError:
-            raise UserError(f"--init {args.init}: its network or vocabulary is another one than --conf's") from None
-    teacher = teacher_of(args, vocabulary.list, device)
-    write_json(out / "settings.json", made)
-    save_config(out, args, settings, vocabulary)
-    loop = Loop(model, settings, text.ids, teacher, out, args.save_minutes)
-    with open(out / "log", "a", encoding="utf-8") as log:
-        loop.run(valid.ids, log)
-    checkpoints.check_noted(out / MODEL)
-    best = checkpoints.load_weights(out / MODEL, device)
-    model.load_state_dict({name.removeprefix("lm."): value for name, value in best.items()})
-    exact = perplexity([model.eval()], valid.ids, 1, progress=False)
-    (out / CHECKPOINT).unlink()
-    return {
-        "role": "lm",
-        "label": args.label or out.name,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "vocabulary": len(vocabulary),
-        "objective": settings.objective if teacher is not None else "ce",
-        "teachers": [Path(one).name for one in args.teachers] or args.soft,
-        "seed": args.seed,
-        "epochs": loop.epoch,
-        "valid_ppl": exact.ppl,
-        "train_tokens": len(text),
-        "train_unknown": text.unknown,
-        "cpu_seconds": round(loop.seconds, 1),
-    }
-
-
-def teacher_of(args: argparse.Namespace, words: list[str], device: torch.device) -> Any:
-    """What the student learns from; None for nothing but the text."""
-    if args.soft:
-        return StoredTeacher(args.soft, args.train, words, device)
-    if not args.teachers:
-        return None
-    models, listed = load_all(args.teachers, device, "--teachers")
-    if listed != words:
-        raise UserError(f"--teachers {args.teachers[0]}: has another vocabulary than {args.words}; train with its own")
-    return OnlineTeachers(models)
 
 
 class Loop:
@@ -102,7 +38,7 @@ class Loop:
         out: Path,
         save_minutes: float = math.inf,
     ) -> None:
-        """Begin, or take up the checkpoint in `out`.
+        """Begin, or continue from the checkpoint in `out`.
 
         Args:
             model: with its first weights, on its device.
@@ -128,7 +64,7 @@ class Loop:
         self.restart()
         if (out / CHECKPOINT).exists():
             keys = {"model", "average", "epoch", "position", "random"}
-            self.load(checkpoints.resume(out / CHECKPOINT, keys, self.device))
+            self.load(torch_files.resume(out / CHECKPOINT, keys, self.device))
 
     def restart(self) -> None:
         """Go to the beginning of the text."""
@@ -197,7 +133,7 @@ class Loop:
         network.eval()
         ppl = perplexity([network], valid, VALID_STREAMS, progress=False).ppl
         if not self.history or ppl < min(self.history):
-            checkpoints.save(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
+            torch_files.save(self.out / MODEL, {f"lm.{name}": value for name, value in network.state_dict().items()})
         before = self.history[: max(0, len(self.history) - self.settings.patience)]
         averaged = self.average is not None
         self.history.append(ppl)
@@ -227,10 +163,10 @@ class Loop:
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        checkpoints.save(self.out / CHECKPOINT, kept)
+        torch_files.save(self.out / CHECKPOINT, kept)
 
     def load(self, kept: dict[str, Any]) -> None:
-        """Take up a checkpoint."""
+        """Continue from a checkpoint."""
         self.model.load_state_dict(kept["model"])
         if kept["average"] is not None:
             self.average = AveragedModel(self.model)

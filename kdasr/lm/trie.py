@@ -1,17 +1,17 @@
-"""Log probabilities of N-best lists by a language model, what hypotheses share being computed once.
+"""Log probabilities of N-best lists by a language model, with all that hypotheses share computed once.
 
-    N  nodes of a level: the distinct prefixes of one length   E  edges: a node and a word after it   M  networks
-    H  hypotheses   T  their tokens   V  words   K  experts   n  rows of a slice
+    N  nodes of a level: the distinct prefixes of one length   G  edges: a node and a word after it   M  networks
+    R  hypotheses   T  their tokens   V  words   K  experts   n  rows of a slice
 
-The hypotheses of many utterances are one tree of prefixes: its root stands for <sos/eos> from the zero state, a node
-for what was said so far, and each of its edges for a word that some hypothesis says next, or for <sos/eos> where one
+The hypotheses of many utterances are one tree of prefixes: its root is <sos/eos> from the zero state, a node
+is a prefix, and each of its edges a word with which some hypothesis continues, or <sos/eos> where one
 ends. The tree is walked by levels, all nodes of a level as one batch; a node takes its state from its parent's, so
 that the states of two levels are all that is kept. Of a node's distribution only its edges' entries are kept, and no
 more rows of it are in memory at once than `kdasr.lm.piece.slices` allows.
 
-That is exact, and a list of a thousand costs a fourth of its tokens or less: each hypothesis has an end of its own,
-from the last word on in which it differs from the others. With `history` L, prefixes of one length and one utterance
-that end in the same L words are one node, too, which takes the state of the hypothesis that stands first (the history
+That is exact, and a list of a thousand costs a fourth of its tokens or less: only the end of a hypothesis is computed
+for it alone, from the last word on in which it differs from the others. With `history` L, prefixes of one length and
+one utterance that end in the same L words are one node, too, which takes the state of the first hypothesis (the history
 clustering of Liu et al. 2014, "Efficient lattice rescoring using recurrent neural network language models"): a word
 that differs is forgotten L words later, and scores are no longer exact.
 """
@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 
 from kdasr.errors import UserError
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.piece import SLICE, slices
 from kdasr.losses.ensemble import combined
+from kdasr.networks.awd import AwdLstm
+from kdasr.search.lms import RnnLmScorer
 
 Rows = list[Tensor]  # a network's states, the first axis of each tensor being the nodes
 STATES = 1 << 30  # bytes of the states that a batch of hypotheses may need: a gigabyte
@@ -52,17 +53,15 @@ class Network(Protocol):
         """The state before any word, of one node."""
 
     def step(self, tokens: Tensor, state: Rows, owner: np.ndarray, words: Tensor) -> tuple[Tensor, Rows]:
-        """Log P (E,) of `words` (E,) after nodes `owner` (E,), ascending; states (n, ...) after `tokens` (n,)."""
+        """Log P (G,) of `words` (G,) after nodes `owner` (G,), ascending; states (n, ...) after `tokens` (n,)."""
 
 
 def network_of(lm: Any, where: object, kind: str = "") -> Network:
-    """A loaded language model as one that a tree can be walked with.
+    """A loaded language model in the form that the tree needs.
 
     Raises:
         UserError: it keeps no state of fixed size (a transformer does not).
     """
-    from kdasr.search.lms import RnnLmScorer
-
     if isinstance(lm, AwdLstm):
         return AwdNetwork(lm)
     if RnnLmScorer.fits(lm):
@@ -71,7 +70,7 @@ def network_of(lm: Any, where: object, kind: str = "") -> Network:
 
 
 class AwdNetwork:
-    """kdasr.lm.awd."""
+    """kdasr.networks.awd."""
 
     def __init__(self, lm: AwdLstm) -> None:
         self.lm = lm
@@ -124,10 +123,10 @@ def score_lists(
         networks: of one vocabulary, in evaluation mode; the mean of their probabilities is taken at each word.
         lists: token ids of the hypotheses of each utterance.
         history: words after which histories are one; 0: all.
-        progress: is told of steps done, of `Work.steps`.
+        progress: called with the steps done, of `Work.steps`.
 
     Returns:
-        Natural logarithms, (H,) of each utterance in the order given, and the steps that were needed.
+        Natural logarithms, (R,) of each utterance in the order given, and the steps that were needed.
     """
     found: list[np.ndarray] = []
     steps = tree = 0
@@ -172,20 +171,20 @@ def score_batch(
     Args:
         networks: as there.
         hyps: ids (T,) int64 of each hypothesis.
-        utterance: (H,) the utterance of each, from 0, ascending; of use with `history` only.
+        utterance: (R,) the utterance of each, from 0, ascending; of use with `history` only.
         history: as there.
         progress: as there.
 
     Returns:
-        (H,) float64, and the number of nodes.
+        (R,) float64, and the number of nodes.
     """
     size, end = networks[0].vocabulary, networks[0].vocabulary - 1
-    lengths = np.array([len(hyp) for hyp in hyps], dtype=np.int64)  # (H,)
+    lengths = np.array([len(hyp) for hyp in hyps], dtype=np.int64)  # (R,)
     flat = np.concatenate([*hyps, np.empty(0, np.int64)])
     begins = np.cumsum(lengths) - lengths
     scores = np.zeros(len(hyps))
     alive = np.arange(len(hyps))  # hypotheses of `depth` tokens or more
-    # histories are joined within an utterance, so that each has a root of its own then
+    # histories are joined within an utterance only, so that each utterance has its own root then
     place = utterance[alive] if history else np.zeros_like(alive)  # node of each that is alive
     tokens = np.full(1 + place.max(initial=0), end)  # (N,)
     parent = np.zeros_like(tokens)  # (N,) in the level above
@@ -197,7 +196,7 @@ def score_batch(
         goes_on = lengths[alive] > depth
         words = np.full(len(alive), end)
         words[goes_on] = flat[begins[alive[goes_on]] + depth]
-        edges, edge = np.unique(place * size + words, return_inverse=True)  # (E,), and which is each hypothesis's
+        edges, edge = np.unique(place * size + words, return_inverse=True)  # (G,), and which is each hypothesis's
         owner, word = np.divmod(edges, size)
         logp, states = _level(networks, tokens, parent, states, owner, word)
         scores[alive] += logp[edge]
@@ -207,7 +206,7 @@ def score_batch(
         followed, first, place = np.unique(edge, return_index=True, return_inverse=True)
         parent, tokens = owner[followed], word[followed]
         if history:
-            # of the nodes with the same recent words, the one with the hypothesis that stands first
+            # of the nodes with the same recent words, the one of the first hypothesis
             recent = np.column_stack([recent[parent, :1], recent[parent, 2:], tokens])
             by_rank = np.argsort(first)
             _, chosen, group = np.unique(recent[by_rank], axis=0, return_index=True, return_inverse=True)
@@ -226,15 +225,15 @@ def _level(
     owner: np.ndarray,
     word: np.ndarray,
 ) -> tuple[np.ndarray, list[Rows]]:
-    """Log P (E,) of a level's edges, and its states.
+    """Log P (G,) of a level's edges, and its states.
 
     Args:
         networks: M of them.
-        tokens: (N,) what each node has said last.
+        tokens: (N,) the last token of each node.
         parent: (N,) its place among the level above.
         states: of that level, of each network.
-        owner: (E,) the node that an edge leaves, ascending.
-        word: (E,) and its word.
+        owner: (G,) the node that an edge leaves, ascending.
+        word: (G,) and its word.
     """
     each, after = [], []
     for network, state in zip(networks, states, strict=True):
@@ -253,5 +252,5 @@ def _level(
         after.append([torch.cat(part) for part in zip(*levels, strict=True)])
     if len(each) == 1:
         return each[0].double().numpy(), after
-    logp = combined(torch.stack(each)[..., None], [1 / len(each)] * len(each))[:, 0]  # (M, E, 1) -> (E,)
+    logp = combined(torch.stack(each)[..., None], [1 / len(each)] * len(each))[:, 0]  # (M, G, 1) -> (G,)
     return logp.double().numpy(), after

@@ -1,9 +1,9 @@
 """N-best lists with separable scores: ranking by a weighted sum, and the search for the weights on a development set.
 
-    U  utterances   H  hypotheses of all of them, utterance by utterance
+    U  utterances   R  hypotheses of all of them, utterance by utterance
 
 The search minimises word errors as sclite counts them, over grids of values: a coordinate at a time, and a language
-model's weight together with that of the length, since the one changes what the other should be (a language model
+model's weight together with that of the length, since they depend on each other (a language model
 prefers short texts). Of equally good weights those nearer to zero are taken.
 """
 
@@ -24,13 +24,13 @@ LM_GRID, LENGTH_GRID = "0:1:0.05", "-1:3:0.25"
 
 @dataclass
 class Lists:
-    """N-best lists. Scores are natural logarithms, larger is better; hypotheses stand in the order they came in."""
+    """N-best lists. Scores are natural logarithms, larger is better; hypotheses are in the order of the lists read."""
 
     ids: list[str]  # (U,)
     sizes: np.ndarray  # (U,) hypotheses of each
-    texts: list[str]  # (H,)
-    scores: dict[str, np.ndarray] = field(default_factory=dict)  # name -> (H,)
-    tokens: np.ndarray | None = None  # (H,) by which all scores were divided, as the search did; None: they were not
+    texts: list[str]  # (R,)
+    scores: dict[str, np.ndarray] = field(default_factory=dict)  # name -> (R,)
+    tokens: np.ndarray | None = None  # (R,) by which all scores were divided, as the search did; None: they were not
 
     @property
     def starts(self) -> np.ndarray:
@@ -38,11 +38,11 @@ class Lists:
         return np.cumsum(self.sizes) - self.sizes
 
     def add(self, name: str, values: np.ndarray) -> None:
-        """Another score (H,), to be divided as the others were."""
+        """Another score (R,), to be divided as the others were."""
         self.scores[name] = values if self.tokens is None else values / self.tokens
 
     def total(self, weights: Mapping[str, float]) -> np.ndarray:
-        """Weighted sums (H,); a score without a weight, or with weight 0, counts nothing, whatever its value."""
+        """Weighted sums (R,); a score without a weight, or with weight 0, counts nothing, whatever its value."""
         total = np.zeros(len(self.texts))
         for name, values in self.scores.items():
             if weights.get(name, 0.0):
@@ -50,13 +50,13 @@ class Lists:
         return total
 
     def best(self, total: np.ndarray) -> np.ndarray:
-        """The hypothesis of the largest total of each utterance (U,); of equal ones the one that stood first."""
+        """The hypothesis of the largest total of each utterance (U,); of equal ones the first."""
         starts = self.starts
         largest = np.flatnonzero(total == np.repeat(np.maximum.reduceat(total, starts), self.sizes))
         return largest[np.searchsorted(largest, starts)]
 
     def ranking(self, total: np.ndarray) -> np.ndarray:
-        """All hypotheses (H,), each utterance's by total, equal ones as they stood."""
+        """All hypotheses (R,), each utterance's by total, equal ones in their old order."""
         return np.lexsort((-total, np.repeat(np.arange(len(self.sizes)), self.sizes)))
 
 
@@ -149,7 +149,7 @@ def tune(
 
     Args:
         lists: with all scores.
-        errors: (H,) word errors of each hypothesis.
+        errors: (R,) word errors of each hypothesis.
         words: of all references.
         start: weights to begin with; those without a grid stay.
         grids: values to try of each weight that is searched for.
@@ -179,7 +179,7 @@ def tune(
     return tuned
 
 
-def told(tuned: Tuned, utterances: int) -> str:
+def describe(tuned: Tuned, utterances: int) -> str:
     """The search's result for people: WER before and after, and of each value of a weight with the others as found."""
     lines = [
         f"WER of {utterances} utterances, {tuned.words} words: {tuned.wer(tuned.before):.2f} % before, "

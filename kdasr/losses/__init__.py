@@ -1,6 +1,14 @@
-"""Training objectives, each one small function named after its paper."""
+"""Training objectives, each one small function named after its paper.
 
-# What options may name, here so that a verb's --help need not import torch.
+Axes, in the comments of this package:
+
+    B  utterances       K  hypotheses of each   L  output steps   S  encoded frames
+    R  rows, one distribution each              V  tokens, words or classes
+    N  distinct prefixes of the hypotheses      J  tokens that a distribution is kept for
+    M  teachers, or specialists                 C  special classes of a specialist
+"""
+
+# What options may name, here so that a command's --help need not import torch.
 DIVERGENCES = ("kl", "reverse_kl", "js", "tv")  # kdasr.losses.divergences
 MEANS = ("arithmetic", "geometric")  # kdasr.losses.ensemble
 OBJECTIVES = ("ce", "kl", "fixed", "constant", "trust", "adaptive", "conditional")  # kdasr.losses.trust

@@ -1,4 +1,4 @@
-"""Several teachers as one: how their distributions are combined, and how much each counts.
+"""Several teachers as one: how their distributions are combined.
 
     M  teachers   R  rows, one distribution each   V  tokens
 
@@ -9,7 +9,6 @@ one that which minimises sum_m w_m KL(p_m || q).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -28,13 +27,3 @@ def combined(logp: Tensor, weights: Sequence[float], mean: str = "arithmetic") -
     if mean == "geometric":
         return torch.log_softmax((shares * logp).sum(0), -1)  # (R, V)
     return torch.logsumexp(logp + shares.log(), 0)  # (R, V)
-
-
-def wer_weights(rates: Sequence[float]) -> list[float]:
-    """softmax_m(1 - WER_m): a teacher that errs less counts more (Gao et al. 2021, multi-teacher distillation).
-
-    Args:
-        rates: word error rates of the members as fractions, 0.05 for 5 %, on the same utterances.
-    """
-    mass = [math.exp(1 - rate) for rate in rates]
-    return [one / sum(mass) for one in mass]

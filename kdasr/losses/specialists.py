@@ -1,6 +1,6 @@
 """A generalist and specialists: which classes a specialist has, what it learns from, and what they say together.
 
-    R  rows, one distribution each   V  classes   M  specialists   S  special classes of one; its dustbin stands last
+    R  rows, one distribution each   V  classes   M  specialists   C  special classes of one; its dustbin stands last
 
 Hinton et al. 2015, section 5. A specialist tells its special classes apart, which a generalist confuses, and has all
 others as one class, the dustbin. Half of what it learns from is of its special classes, so that its dustbin is too
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.cluster.vq import ClusterError, kmeans2
 from torch import Tensor
 
 from kdasr.errors import UserError
@@ -38,8 +39,6 @@ def confusable(probabilities: np.ndarray, groups: int, seed: int = 0) -> list[li
     Raises:
         UserError: more groups than distinct columns, or none.
     """
-    from scipy.cluster.vq import ClusterError, kmeans2
-
     columns = np.cov(probabilities.astype(np.float64), rowvar=False)  # (V, V), symmetric
     if not 1 <= groups <= len(columns):
         raise UserError(f"{groups} groups of {len(columns)} classes: expected 1 to {len(columns)}")
@@ -59,7 +58,7 @@ def confusable(probabilities: np.ndarray, groups: int, seed: int = 0) -> list[li
 
 
 def with_dustbin(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    """A specialist's labels (R,): the place of a special class among `classes`, else S, the dustbin."""
+    """A specialist's labels (R,): the place of a special class among `classes`, else C, the dustbin."""
     place = torch.full((int(max(labels.max(), max(classes))) + 1,), len(classes))
     place[list(classes)] = torch.arange(len(classes))
     return place[labels]
@@ -84,7 +83,7 @@ def oversampling(special: Tensor) -> float:
 
 
 def corrected(logits: Tensor, ratio: float) -> Tensor:
-    """A specialist's logits (R, S + 1), its dustbin's raised by the logarithm of the `oversampling` ratio."""
+    """A specialist's logits (R, C + 1), its dustbin's raised by the logarithm of the `oversampling` ratio."""
     return torch.cat([logits[:, :-1], logits[:, -1:] + math.log(ratio)], 1)
 
 
@@ -98,8 +97,8 @@ def together(
 
     Args:
         generalist: (R, V) log-probabilities.
-        specialists: (R, S + 1) log-probabilities of each, corrected.
-        classes: the S special ones of each.
+        specialists: (R, C + 1) log-probabilities of each, corrected.
+        classes: the C special ones of each.
         best: n of the paper, at least 1.
 
     Returns:

@@ -1,6 +1,6 @@
 """How much the label and the teacher count at each token: objectives for language models.
 
-    N  tokens
+    R  tokens
 
 Every objective is, at each token y after its context c, with the teacher's Q and the student's P,
 
@@ -23,12 +23,12 @@ SURE = 1e-6  # Q(y) is taken as 1 - SURE at most, so that R(y) is 13.8 alpha at 
 
 
 def coefficients(objective: str, gold: Tensor, best: Tensor, alpha: float, power: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The numbers a and b of each token, (N,) each; constants of the teacher, no gradient flows through them.
+    """The numbers a and b of each token, (R,) each; constants of the teacher, no gradient flows through them.
 
     Args:
         objective: one of kdasr.losses.OBJECTIVES.
-        gold: (N,) log Q(y|c) of the teacher at a temperature of one.
-        best: (N,) bool, whether y is the teacher's most probable token.
+        gold: (R,) log Q(y|c) of the teacher at a temperature of one.
+        best: (R,) bool, whether y is the teacher's most probable token.
         alpha: of fixed (a = alpha, b = 1 - alpha), constant (a = alpha, b = 1) and trust.
         power: lambda of adaptive.
     """
@@ -53,11 +53,11 @@ def coefficients(objective: str, gold: Tensor, best: Tensor, alpha: float, power
 
 
 def trust(gold: Tensor, alpha: float) -> Tensor:
-    """R(y) = -alpha log(1 - Q(y|c)) from log Q(y|c), (N,); finite however sure the teacher is."""
+    """R(y) = -alpha log(1 - Q(y|c)) from log Q(y|c), (R,); finite however sure the teacher is."""
     return -alpha * log_rest(gold)
 
 
 def log_rest(gold: Tensor) -> Tensor:
-    """log(1 - Q) from log Q, exact for Q near 0 and bounded by log(SURE) for Q near 1: (N,) -> (N,)."""
+    """log(1 - Q) from log Q, exact for Q near 0 and bounded by log(SURE) for Q near 1: (R,) -> (R,)."""
     q = gold.double().exp().clamp(max=1 - SURE)
     return torch.log1p(-q).to(gold.dtype)

@@ -17,61 +17,73 @@ from kdasr.losses.divergences import FUNCTIONS
 
 
 def word_loss(
-    logits: Tensor, ids: Tensor, logq: Tensor, weights: Tensor, temperature: float = 1.0, divergence: str = "kl"
+    student_logits: Tensor,
+    ids: Tensor,
+    teacher_logprobs: Tensor,
+    weights: Tensor,
+    temperature: float = 1.0,
+    divergence: str = "kl",
 ) -> Tensor:
     """sum_r w_r `word_losses`_r, a number.
 
     Args:
-        logits: (R, V) of the student.
+        student_logits: (R, V).
         ids: (R, J) tokens.
-        logq: (R, J) their log-probabilities by the teacher, at a temperature of one, up to a constant a row.
-        weights: (R,) how much a row counts; of a row of weight 0 nothing is looked at.
+        teacher_logprobs: (R, J) of these tokens, at a temperature of one, up to a constant a row.
+        weights: (R,) how much a row counts; a row of weight 0 may hold anything.
         temperature: T, of both.
         divergence: one of kl, reverse_kl, js, tv.
 
     Raises:
         UserError: as `word_losses`.
     """
-    used = weights > 0  # (R,) others may be padding, which may be infinitely far from the student
-    return (weights[used] * word_losses(logits[used], ids[used], logq[used], temperature, divergence)).sum()
+    used = weights > 0  # (R,) other rows may be padding, infinitely far from the student
+    losses = word_losses(student_logits[used], ids[used], teacher_logprobs[used], temperature, divergence)
+    return (weights[used] * losses).sum()
 
 
 def word_losses(
-    logits: Tensor, ids: Tensor | None, logq: Tensor, temperature: float = 1.0, divergence: str = "kl"
+    student_logits: Tensor,
+    ids: Tensor | None,
+    teacher_logprobs: Tensor,
+    temperature: float = 1.0,
+    divergence: str = "kl",
 ) -> Tensor:
-    """T^2 D(q_r, p_r) of each row, (R,).
+    """T^2 D(q_r, p_r) of each row, (R,): q the teacher's distribution, p the student's.
 
     The teacher's distribution may be kept for its J most probable tokens; what is kept is renormalised (Tan et al.
     2019; Futami et al. 2020 lose nothing with J = 8). J = V, in any order, is the whole distribution. With kl it may
-    as well be kept as J draws from q, all of one logq: the expectation of the gradient is that of the whole (T = 1).
+    as well be kept as J draws from q, all of one log-probability: the expectation of the gradient is that of the
+    whole distribution (T = 1).
 
     Args:
-        logits: (R, V) of the student; its log-probabilities do, too.
+        student_logits: (R, V); log-probabilities do as well.
         ids: (R, J) tokens; None: J = V, in order.
-        logq, temperature, divergence: as `word_loss` takes them.
+        teacher_logprobs, temperature, divergence: as `word_loss` takes them.
 
     Raises:
         UserError: reverse_kl with J < V, which is infinite where the student gives a left-out token any probability.
     """
-    logp = torch.log_softmax(logits.float() / temperature, -1)  # (R, V)
-    soft = torch.log_softmax(logq.float() / temperature, -1)  # (R, J)
-    if divergence == "kl":  # reads p only where q is
-        near = logp if ids is None else logp.gather(1, ids)  # (R, J)
-        # 0 log 0 counts as 0, as everywhere in kdasr.losses.divergences
-        per_row = (soft.exp() * (soft - near).masked_fill(soft == float("-inf"), 0.0)).sum(-1)  # (R,)
+    student_logprobs = torch.log_softmax(student_logits.float() / temperature, -1)  # (R, V)
+    teacher_logprobs = torch.log_softmax(teacher_logprobs.float() / temperature, -1)  # (R, J)
+    kept, vocabulary = teacher_logprobs.size(1), student_logprobs.size(1)
+    if divergence == "kl":  # needs p only where q is kept
+        student_kept = student_logprobs if ids is None else student_logprobs.gather(1, ids)  # (R, J)
+        per_row = FUNCTIONS["kl"](teacher_logprobs, student_kept)  # (R,)
     else:
-        if divergence == "reverse_kl" and soft.size(1) < logp.size(1):
-            raise UserError(
-                f"divergence reverse_kl: {soft.size(1)} of {logp.size(1)} tokens are kept; it needs all (soft_k 0)"
-            )
-        whole = soft if ids is None else soft.new_full(logp.shape, float("-inf")).scatter(1, ids, soft)  # (R, V)
-        per_row = FUNCTIONS[divergence](whole, logp)  # (R,)
+        if divergence == "reverse_kl" and kept < vocabulary:
+            raise UserError(f"divergence reverse_kl: {kept} of {vocabulary} tokens are kept; it needs all (soft_k 0)")
+        if ids is not None:  # tokens that are not kept have no probability
+            nothing = teacher_logprobs.new_full(student_logprobs.shape, float("-inf"))
+            teacher_logprobs = nothing.scatter(1, ids, teacher_logprobs)  # (R, V)
+        per_row = FUNCTIONS[divergence](teacher_logprobs, student_logprobs)  # (R,)
     return temperature**2 * per_row
 
 
-def most_probable(logp: Tensor, kept: int) -> tuple[Tensor, Tensor]:
-    """Ids (R, J) and log-probabilities (R, J) of the J = `kept` most probable tokens; 0 or over V: of all V."""
-    values, ids = logp.topk(min(kept or logp.size(-1), logp.size(-1)), dim=-1)
+def most_probable(logprobs: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """Ids and log-probabilities (..., J) of the J = `kept` most probable of V tokens; 0 or more than V: all of them."""
+    vocabulary = logprobs.size(-1)
+    values, ids = logprobs.topk(min(kept or vocabulary, vocabulary), dim=-1)
     return ids, values
 
 

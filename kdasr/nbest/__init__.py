@@ -1,1 +1,1 @@
-"""N-best archives, and the targets that students train on."""
+"""N-best archives: written by a search, checked, read, exported; and the best hypotheses as ESPnet's results."""

@@ -6,15 +6,15 @@ A record:
      "hyps": [{"tokens": [5, 9], "text": "at", "score": -1.25,
                "scores": {"decoder": -1.0, "ctc": -1.8}, "ended": "eos"}, ...]}
 
-frames are input frames (10 ms). Hypotheses stand best first; there may be fewer than asked for, as those of the
+frames are input frames (10 ms). Hypotheses are ordered, best first; there may be fewer than asked for, as those of the
 same text are merged into the best one (`duplicates` counts the others). A score is the search's weighted sum,
 `scores` its parts without their weights, natural logarithms of probabilities. `ended` is "eos"; "maxlen" for
 a hypothesis cut off at the limit of tokens; "none" (nothing ended) or "too short" (nothing left to decode
 after the encoder's subsampling) for the one empty hypothesis that such an utterance has.
 
 `manifest.json` says what made the archive; `stats.S.json` what a shard cost, and a checksum of each of its
-lines; `soft.S.npz` holds its soft targets, if they were asked for (kdasr.nbest.soft); `summary.json` is there
-once all was checked, and holds each shard's hash; `report.json` says what it cost (kdasr.nbest.run_report).
+lines; `summary.json` is there once all was checked, and holds each shard's hash; `report.json` says what it cost
+(kdasr.nbest.run_report).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, columns, read_json, write_json
-from kdasr.nbest import run_report, soft
-from kdasr.nbest.select import count_errors
+from kdasr.nbest import run_report
+from kdasr.score.count import count_errors
 from kdasr.shards import digest
 
 ENDED = ("eos", "maxlen", "none", "too short")
@@ -40,7 +40,7 @@ STATS = {"begun", "audio_seconds", "cpu_seconds", "wall_seconds", "parts", "grid
 
 
 def shard_path(directory: str | Path, shard: int) -> Path:
-    """Where a shard stands, from 0."""
+    """The file of a shard; shards are numbered from 0."""
     return Path(directory) / f"nbest.{shard}.jsonl"
 
 
@@ -53,19 +53,12 @@ def keys_digest(keys: Iterable[str]) -> str:
 
 
 def write_shard(
-    directory: str | Path,
-    shard: int,
-    records: Sequence[Mapping[str, Any]],
-    stats: Mapping[str, Any],
-    soft_targets: int = 0,
+    directory: str | Path, shard: int, records: Sequence[Mapping[str, Any]], stats: Mapping[str, Any]
 ) -> None:
-    """Write a shard whole or not at all; its stats and soft targets (J, if not 0) before it: where it is, they are."""
+    """Write a shard whole or not at all; its stats are written first, so that a shard is never without them."""
     lines = [
-        json.dumps(plain(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-        for record in records
+        json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n" for record in records
     ]
-    if soft_targets:
-        soft.write_soft(directory, shard, records, soft_targets)
     write_json(
         Path(directory) / f"stats.{shard}.json", {**stats, "lines": " ".join(checksums("".join(lines).encode()))}
     )
@@ -73,24 +66,14 @@ def write_shard(
         stream.writelines(lines)
 
 
-def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without its soft targets, which stand in a file of their own."""
-    return {**record, "hyps": [{key: hyp[key] for key in hyp if key != "soft"} for hyp in record["hyps"]]}
-
-
 def checksums(data: bytes) -> list[str]:
     """CRC-32 of each line, in hexadecimal: they find the line that was damaged."""
     return [f"{zlib.crc32(line):08x}" for line in data.splitlines(keepends=True)]
 
 
-def missing_shards(directory: str | Path, shards: int, soft_targets: bool = False) -> list[int]:
-    """The shards that are not there, or whose soft targets are not."""
-    return [
-        shard
-        for shard in range(shards)
-        if not shard_path(directory, shard).is_file()
-        or (soft_targets and not soft.soft_path(directory, shard).is_file())
-    ]
+def missing_shards(directory: str | Path, shards: int) -> list[int]:
+    """The shards that are not there."""
+    return [shard for shard in range(shards) if not shard_path(directory, shard).is_file()]
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
@@ -129,28 +112,20 @@ def read_stats(directory: str | Path, shard: int) -> dict[str, Any]:
     return stats
 
 
-def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[dict[str, Any]]:
+def read_nbest(directory: str | Path) -> Iterator[dict[str, Any]]:
     """The records of an archive, in the order of its data directory.
 
-    All shards are checked for being there, whole and unedited before the first record is given.
-
-    Args:
-        directory: the archive.
-        soft_targets: whether hypotheses get theirs, as "soft": (ids (n, J), log probabilities (n, J)).
+    Before the first record is given, all shards are checked: none may be missing, cut short or edited.
 
     Raises:
-        UserError: unfinished, a shard cut short or changed since (it is named), or it has no soft targets.
+        UserError: unfinished, or a shard cut short or changed since (it is named).
     """
     manifest = read_manifest(directory)
-    width = manifest["search"].get("soft_targets", 0)
-    if soft_targets and not width:
-        raise UserError(f"{directory}: has no soft targets; make another archive with kdasr nbest --soft_targets J")
     there = sum(1 for _ in Path(directory).glob("nbest.*.jsonl"))
     # a damaged manifest may promise more shards than could be counted: one beyond those that are there is enough
-    missing = missing_shards(directory, min(manifest["shards"], there + 1), soft_targets)
+    missing = missing_shards(directory, min(manifest["shards"], there + 1))
     if missing:
         first = shard_path(directory, missing[0])
-        first = soft.soft_path(directory, missing[0]) if first.is_file() else first
         raise UserError(
             f"{directory}: {max(len(missing), manifest['shards'] - there)} of {manifest['shards']} shards are missing, "
             f"the first is {first.name}; run kdasr nbest again, which makes these only"
@@ -167,9 +142,7 @@ def read_nbest(directory: str | Path, soft_targets: bool = False) -> Iterator[di
         expected = min(manifest["shard_size"], manifest["utterances"] - shard * manifest["shard_size"])
         _check_lines(directory, shard, expected)
         _check_hash(shard_path(directory, shard), summary.get("shards"), shard)
-        if soft_targets:
-            _check_hash(soft.soft_path(directory, shard), summary.get("soft"), shard)
-    return _records(directory, manifest, width if soft_targets else 0)
+    return _records(directory, manifest)
 
 
 def _check_lines(directory: str | Path, shard: int, expected: int) -> None:
@@ -195,7 +168,7 @@ def _check_hash(path: Path, hashes: Sequence[str] | None, shard: int) -> None:
         raise UserError(f"{path}: was changed after it was checked; remove it and run kdasr nbest again")
 
 
-def _records(directory: str | Path, manifest: Mapping[str, Any], width: int) -> Iterator[dict[str, Any]]:
+def _records(directory: str | Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     keys: list[str] = []
     search = manifest["search"]
     for shard in range(manifest["shards"]):
@@ -213,12 +186,6 @@ def _records(directory: str | Path, manifest: Mapping[str, Any], width: int) -> 
                         f"{path}:{number}: is no N-best record ({fault}); remove the file and run kdasr nbest again"
                     )
         keys += [record["id"] for record in records]
-        if width:
-            targets = soft.read_soft(directory, shard)
-            soft.check_soft(directory, shard, targets, records, width)
-            for u, record in enumerate(records):
-                for k, hyp in enumerate(record["hyps"]):
-                    hyp["soft"] = targets.of(u, k)
         yield from records
     if keys_digest(keys) != manifest["keys"]:
         raise UserError(
@@ -232,8 +199,8 @@ def record_fault(record: Mapping[str, Any], nbest: int, ordered: bool = True) ->
     Args:
         record: of an archive.
         nbest: the most hypotheses it may have.
-        ordered: whether hypotheses are ordered by score (else by score a token, whose exact number, blanks and
-            the forced end included, a record does not say).
+        ordered: whether hypotheses are ordered by score (else by score a token; a record does not hold
+            the exact number of tokens, with blanks and the forced end).
 
     Raises:
         KeyError, TypeError, AttributeError: fields are missing or of other kinds.
@@ -257,7 +224,7 @@ def record_fault(record: Mapping[str, Any], nbest: int, ordered: bool = True) ->
         ):
             return f"hypothesis {k} has a score that is no number"
     if ordered and any(one["score"] < other["score"] for one, other in pairwise(hyps)):
-        return "its hypotheses do not stand best first"
+        return "its hypotheses are not ordered by score"
     if len({hyp["text"] for hyp in hyps}) < len(hyps):
         return "two of its hypotheses have the same text"
     return None
@@ -289,7 +256,7 @@ def counts(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Check an archive whole, write report.json, and write and return summary.json, which says that all is done.
+    """Check an archive whole, write report.json, and write and return summary.json, which marks it as finished.
 
     Args:
         directory: the archive.
@@ -299,11 +266,10 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
     for left in Path(directory).glob(".*.tmp"):
         left.unlink()  # by a run that was killed while it wrote
     manifest = read_manifest(directory)
-    width = manifest["search"].get("soft_targets", 0)
     pairs: list[tuple[str, list[str]]] = []
 
     def noted() -> Iterator[dict[str, Any]]:
-        for record in read_nbest(directory, width > 0):
+        for record in read_nbest(directory):
             if refs is not None and record["id"] in refs:
                 pairs.append((refs[record["id"]], [hyp["text"] for hyp in record["hyps"]]))
             yield record
@@ -316,8 +282,6 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
     shards = range(manifest["shards"])
     summary["manifest"] = digest(Path(directory) / "manifest.json")
     summary["shards"] = [digest(shard_path(directory, shard)) for shard in shards]
-    if width:
-        summary["soft"] = [digest(soft.soft_path(directory, shard)) for shard in shards]
     write_json(Path(directory) / run_report.FILE, run_report.costs(stats, summary))
     write_json(Path(directory) / "summary.json", summary)
     return summary

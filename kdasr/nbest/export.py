@@ -1,4 +1,4 @@
-"""`kdasr nbest export`: an archive as Kaldi tables, a line a hypothesis, keys UTT-1 ... UTT-n, best first.
+"""An archive as Kaldi tables, a line a hypothesis, keys UTT-1 ... UTT-n, best first.
 
 Writes text, tokens (ids), score (the total) and score_NAME of each scorer (decoder, ctc, ...), sorted as
 LC_ALL=C does; scores are natural logarithms, larger is better (Kaldi's lattice costs are their negatives).
@@ -8,7 +8,6 @@ what was exported. `read_export` reads all of it back; of texts only white space
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,39 +15,33 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, columns, read_json, read_table, write_json, write_table
-
-EXAMPLES = """examples:
-  # text, tokens, score, score_decoder, score_ctc
-  kdasr nbest export --nbest exp/teacher/nbest_train --out exp/teacher/nbest_train_kaldi
-  # the two best only
-  kdasr nbest export --nbest exp/teacher/nbest_train --out two_best --best 2
-"""
+from kdasr.nbest.archive import read_manifest, read_nbest
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr nbest export`."""
-    parser.add_argument("--nbest", required=True, metavar="DIR", help="archive to read (kdasr nbest)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write")
-    parser.add_argument("--best", type=int, default=0, metavar="K", help="only the K best of each (default 0: all)")
+def export(nbest: str, out: str | Path, best: int = 0) -> None:
+    """Export, and print a line.
 
+    Args:
+        nbest: the archive.
+        out: directory to write.
+        best: only so many of each utterance; 0: all.
 
-def run(args: argparse.Namespace) -> None:
-    """Export, and print a line."""
-    from kdasr.nbest.archive import read_manifest, read_nbest
-
-    if args.best < 0:
-        raise UserError(f"--best {args.best}: expected 0 (all) or more")
-    out = Path(args.out)
+    Raises:
+        UserError: `out` holds something else, or two hypotheses would have one name.
+    """
+    if best < 0:
+        raise UserError(f"--best {best}: expected 0 (all) or more")
+    out = Path(out)
     if out.exists() and not (out / "export.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: holds other things than an export, which would be lost; name another directory")
     tables: dict[str, dict[str, str]] = {"text": {}, "tokens": {}, "score": {}}
     utterances = 0
-    for record in read_nbest(args.nbest):
+    for record in read_nbest(nbest):
         utterances += 1
-        for k, hyp in enumerate(record["hyps"][: args.best or None], 1):
+        for k, hyp in enumerate(record["hyps"][: best or None], 1):
             key = f"{record['id']}-{k}"
             if key in tables["score"]:
-                raise UserError(f"{args.nbest}: {key} would name two hypotheses; rename the utterance {record['id']}")
+                raise UserError(f"{nbest}: {key} would name two hypotheses; rename the utterance {record['id']}")
             tables["text"][key] = hyp["text"]
             tables["tokens"][key] = " ".join(map(str, hyp["tokens"]))
             tables["score"][key] = repr(hyp["score"])
@@ -58,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         for name, table in tables.items():
             write_table(fresh / name, table)
         about = {"utterances": utterances, "hypotheses": len(tables["score"]), "tables": list(tables)}
-        write_json(fresh / "export.json", {**about, "archive": read_manifest(args.nbest)})
+        write_json(fresh / "export.json", {**about, "archive": read_manifest(nbest)})
     print(f"{out}: {len(tables['score'])} hypotheses of {utterances} utterances: {' '.join(tables)}")
 
 

@@ -1,7 +1,7 @@
 """What a run of `kdasr nbest` cost, and whether it can be trusted: `report.json` beside the archive.
 
 summary.json says what is in the archive (counts, why searches and hypotheses ended, word errors), and is the same
-however the archive was made; report.json says how it was made, and each figure stands in one of the two only:
+however the archive was made; report.json says how it was made, and each figure is in one of the two only:
 
     wall_seconds           while any process was at work (shards of several processes overlap; a break between a
                            killed run and the next does not count; nor does loading the model)

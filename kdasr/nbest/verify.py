@@ -1,34 +1,18 @@
-"""`kdasr nbest verify`: read an archive whole, and say in one sentence what is wrong with it, if anything is.
+"""Read a whole archive, and say in one sentence what is wrong with it, if anything.
 
-Checked are the manifest (model, search settings, utterances) against its hash, that all shards are there and none
-besides, each line against its checksum, each shard against its hash, each record's fields, the order of its hypotheses,
-that soft targets belong to these tokens, the list of utterances, and the summary's counts.
+Checked are the manifest (model, search settings, utterances) against its hash, that all shards are there and no
+others, each line against its checksum, each shard against its hash, each record's fields, the order of its hypotheses,
+the list of utterances, and the summary's counts.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.nbest import archive, run_report
-
-EXAMPLES = """examples:
-  # after copying it from a cluster; the exit status is 1 if anything is wrong
-  kdasr nbest verify exp/teacher/nbest_train
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr nbest verify`."""
-    parser.add_argument("archive", metavar="DIR", help="what kdasr nbest --out has written")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Verify, and print a line."""
-    print(verify(args.archive))
 
 
 def verify(directory: str | Path) -> str:
@@ -43,12 +27,11 @@ def verify(directory: str | Path) -> str:
         raise UserError(
             f"{directory}: is not finished (summary.json is missing); run kdasr nbest again, or its --merge"
         )
-    for path in sorted([*directory.glob("nbest.*.jsonl"), *directory.glob("soft.*.npz")]):
+    for path in sorted(directory.glob("nbest.*.jsonl")):
         shard = path.name.split(".")[1]
         if not (shard.isdecimal() and int(shard) < manifest["shards"]):
             raise UserError(f"{path}: is none of the {manifest['shards']} shards; remove it")
-    width = manifest["search"].get("soft_targets", 0)
-    found = archive.counts(archive.read_nbest(directory, soft_targets=width > 0))
+    found = archive.counts(archive.read_nbest(directory))
     summary: dict[str, Any] = read_json(directory / "summary.json")
     for key, value in found.items():
         if summary.get(key) != value:
@@ -58,8 +41,7 @@ def verify(directory: str | Path) -> str:
             )
     run_report.read(directory)
     unknown = "" if "manifest" in summary else "; no hash of its manifest was kept"
-    soft = f", {width} soft targets a token" if width else ""
     return (
         f"{directory}: whole: {found['utterances']} utterances, {found['hypotheses']} hypotheses, "
-        f"{found['tokens']} tokens{soft} in {manifest['shards']} shards{unknown}"
+        f"{found['tokens']} tokens in {manifest['shards']} shards{unknown}"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kdasr import checkpoints
+from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
 
 Mask = dict[str, Tensor]
@@ -28,7 +28,7 @@ def read_mask(path: str | Path) -> Mask:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; prune a model first (kdasr prune)")
     checkpoints.check_known(path)
-    mask = checkpoints.load(path, "mask file")
+    mask = torch_files.load(path, "mask file")
     kept = mask.values() if isinstance(mask, dict) else [None]
     if not all(isinstance(one, Tensor) and one.dtype == torch.bool for one in kept):
         raise UserError(f"{path}: is no mask file, or is cut short; name the mask.pth that kdasr prune wrote")

@@ -1,4 +1,4 @@
-"""`kdasr prune`: the weights of least magnitude become zero, for good.
+"""The weights of least magnitude become zero, for good.
 
 What is pruned are the parameters of two or more dimensions (matrices, convolution kernels, embeddings); biases,
 normalisation and buffers stay. Three ways to choose, each of which prunes exactly the share asked for
@@ -21,60 +21,36 @@ were; mask.pth (kdasr.prune.mask); kdasr.json.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kdasr import checkpoints
+import torch
+from torch import Tensor
+
+from kdasr import __version__, checkpoints
 from kdasr.data.made import FILE as FEATURES
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json
+from kdasr.models import find_checkpoint
+from kdasr.networks.load import load_model
+from kdasr.prune import mask as masks
+from kdasr.prune.settings import Pruning
 from kdasr.shards import digest
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-EXAMPLES = """examples:
-  # four weights in five, whichever are smallest
-  kdasr prune --model exp/student --sparsity 0.8 --out exp/student_pruned80
-  # then train on, the mask held
-  kdasr train --init exp/student_pruned80 --mask exp/student_pruned80/mask.pth --config conf/mini_student.yaml \\
-      --train dump/fbank/train --targets exp/student/targets --valid dump/fbank/dev --tokens dump/tokens/char \\
-      --out exp/student_pruned80_kd --role student
-  # the same share of every matrix
-  kdasr prune --model exp/student --sparsity 0.5 --scheme uniform --out exp/student_pruned50
-  # by standard deviations, small parameters (attention energies, convolutions) left whole
-  kdasr prune --model exp/student --sparsity 0.8 --scheme distribution --spare 0.01 --out exp/student_pruned80
-"""
-SCHEMES = ("blind", "uniform", "distribution")
+def prune(asked: Pruning) -> None:
+    """Prune, write the directory, print what is left of each parameter.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `kdasr prune`."""
-    add = parser.add_argument
-    add("--model", required=True, metavar="DIR", help="model directory to prune")
-    add("--model_file", metavar="NAME", help="checkpoint in it (default valid.acc.ave.pth)")
-    add("--sparsity", required=True, type=float, help="share of the prunable weights to set to zero, 0.8 for 80 %%")
-    add("--scheme", choices=SCHEMES, default="blind", help="which weights compete with which (default blind)")
-    add("--spare", type=float, default=0.0, metavar="SHARE", help="leave classes whole that have less of the weights")
-    add("--out", required=True, metavar="DIR", help="model directory to write")
-    add("--label", default="", help="what the report calls it (default: the model's label, pruned N %%)")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Prune, write the directory, print what is left of each parameter."""
-    from kdasr.espnet import find_checkpoint
-
-    if not 0.0 <= args.sparsity < 1.0:
-        raise UserError(f"--sparsity {args.sparsity}: expected a share from 0 to below 1, as 0.8")
-    if not 0.0 <= args.spare < 1.0:
-        raise UserError(f"--spare {args.spare}: expected a share from 0 to below 1, as 0.01")
-    model, out = Path(args.model), Path(args.out)
-    checkpoint = find_checkpoint(model, args.model_file)
-    settings = {"model": digest(checkpoint), "sparsity": args.sparsity, "scheme": args.scheme, "spare": args.spare}
+    Raises:
+        UserError: the model cannot be read or has damaged weights, `out` holds something else, or too few weights are
+            in parameters that are not spared.
+    """
+    out = asked.out
+    checkpoint = find_checkpoint(asked.model, asked.model_file)
+    settings = {"model": digest(checkpoint), "sparsity": asked.sparsity, "scheme": asked.scheme, "spare": asked.spare}
     with only_writer(out.parent, name=f".{out.name}.lock"):
         if (out / "kdasr.json").is_file():
             record = read_json(out / "kdasr.json")
@@ -84,32 +60,28 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"{out}: holds another model, or other settings made it; remove it, or name another --out")
         if out.exists() and any(out.iterdir()):
             raise UserError(f"{out}: holds something else; name another --out")
-        write(args, checkpoint, out, settings)
+        write(asked, checkpoint, settings)
 
 
-def write(args: argparse.Namespace, checkpoint: Path, out: Path, settings: Mapping[str, Any]) -> None:
-    """Prune a model directory's checkpoint, and write the whole of `out`."""
-    import torch
-
-    from kdasr.espnet import load_model
-    from kdasr.prune import mask as masks
-
-    network, config = load_model(args.model, args.model_file)
+def write(asked: Pruning, checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    """Prune a model directory's checkpoint, and write the whole of `asked.out`."""
+    network, config = load_model(asked.model, asked.model_file)
     weights = masks.prunable(network)
     broken = next((name for name, weight in weights.items() if not torch.isfinite(weight).all()), None)
     if broken:
         raise UserError(f"{checkpoint}: {broken} holds values that are not numbers; train again")
-    mask = choose({name: weight.detach() for name, weight in weights.items()}, args.sparsity, args.scheme, args.spare)
+    values = {name: weight.detach() for name, weight in weights.items()}
+    mask = choose(values, asked.sparsity, asked.scheme, asked.spare)
     masks.zero(weights, mask)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     left = masks.non_zero(network)
-    with atomic_dir(out) as fresh:
+    with atomic_dir(asked.out) as fresh:
         torch.save(network.state_dict(), fresh / "valid.acc.ave.pth")
         torch.save(mask, fresh / "mask.pth")
-        copy_rest(Path(args.model), fresh, vars(config))
-        checkpoints.write_record(fresh, describe(args, {"parameters": parameters, "non_zero": left}, settings))
+        copy_rest(asked.model, fresh, vars(config))
+        checkpoints.write_record(fresh, describe(asked, {"parameters": parameters, "non_zero": left}, settings))
     print("\n".join(table(mask, parameters, left)))
-    print(f"{out}: written")
+    print(f"{asked.out}: written")
 
 
 def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str, spare: float = 0.0) -> dict[str, Tensor]:
@@ -126,8 +98,6 @@ def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str, spare: f
     Raises:
         UserError: too few weights are in parameters that are not spared.
     """
-    import torch
-
     total = sum(weight.numel() for weight in weights.values())
     large = {name: weight for name, weight in weights.items() if weight.numel() >= spare * total}
     if len(large) < len(weights):
@@ -158,8 +128,6 @@ def choose(weights: Mapping[str, Tensor], sparsity: float, scheme: str, spare: f
 
 def _largest(values: Tensor, pruned: int) -> Tensor:
     """False for the `pruned` smallest of (N,) values, True for the others."""
-    import torch
-
     kept = torch.ones(len(values), dtype=torch.bool)  # (N,)
     kept[values.argsort(stable=True)[:pruned]] = False
     return kept
@@ -179,22 +147,20 @@ def copy_rest(model: Path, out: Path, config: Mapping[str, Any]) -> None:
         shutil.copyfile(stats, out / Path(stats).name)  # load_model has looked for it, and found it
 
 
-def describe(args: argparse.Namespace, counts: Mapping[str, int], settings: Mapping[str, Any]) -> dict[str, Any]:
+def describe(asked: Pruning, counts: Mapping[str, int], settings: Mapping[str, Any]) -> dict[str, Any]:
     """kdasr.json: what is known of the model that was pruned, and what is left of it."""
-    from kdasr import __version__
-
-    path = Path(args.model) / "kdasr.json"
+    path = asked.model / "kdasr.json"
     info = read_json(path) if path.is_file() else {}
-    of = info.get("label") or Path(args.model).name
+    of = info.get("label") or asked.model.name
     own = {
         **counts,
-        "sparsity": args.sparsity,
-        "scheme": args.scheme,
-        "spare": args.spare,
+        "sparsity": asked.sparsity,
+        "scheme": asked.scheme,
+        "spare": asked.spare,
         "role": "student",
-        "label": args.label or f"{of}, pruned {100 * args.sparsity:g} %",
-        "teacher": info.get("teacher") if info.get("role") == "student" else Path(args.model).name,
-        "pruned": str(args.model),
+        "label": asked.label or f"{of}, pruned {100 * asked.sparsity:g} %",
+        "teacher": info.get("teacher") if info.get("role") == "student" else asked.model.name,
+        "pruned": str(asked.model),
         "kdasr": __version__,
         "settings": dict(settings),
     }

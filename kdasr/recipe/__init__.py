@@ -2,7 +2,7 @@
 
 options.py           the options of a shell script, typed and checked
 student.py           student recipes: what a student learns from and how, a YAML file each
-layout.py, plan.py   which directory holds what; models, archives and how they hang together
+layout.py, plan.py   which directory holds what; models and archives, and how they depend on each other
 stages.py, students.py, lm.py   the steps of each stage
 kd.py, lm_script.py, frames.py  what utils/kd.sh, lm.sh and frames.sh run
 step.py              a step, and the record (.done) that says what it was made with

@@ -23,7 +23,7 @@ from kdasr.recipe.work import Work
 
 
 def programs() -> dict[On, tuple[str, ...]]:
-    """What cmd.sh names, and run.py for what needs no log. UserError where one is not there."""
+    """The programs that cmd.sh names, and run.py for commands without a log. UserError where one is not there."""
     found: dict[On, tuple[str, ...]] = {"here": ("run.py", "-")}
     for on in ("train", "decode", "cuda"):
         words = tuple(os.environ.get(f"{on}_cmd", "").split())
@@ -57,7 +57,7 @@ def work_of(kind: str, given: Sequence[str], command: str) -> Work:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run what the words say; the exit status."""
+    """Run the program with these words; the exit status."""
     at = words.index("--")
     kind, _, program, _, command = words[:5]
     given, user = list(words[5:at]), words[at + 1 :]

@@ -1,4 +1,4 @@
-"""Carry out the steps of a plan: one run at a time, what is done is not done again, processes side by side."""
+"""Carry out the steps of a plan: one run at a time; finished steps are not done again; processes run side by side."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -21,12 +22,12 @@ from kdasr.files import atomic_write
 from kdasr.recipe.step import Command, On, Step, finished, full, is_done, mark_done, pasted, record
 from kdasr.recipe.work import Work
 
-LOCK_WAIT = 30.0  # seconds that the jobs of a killed run have to end
+LOCK_WAIT = 30.0  # seconds to wait until the jobs of a killed run have ended
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
 
 class Failed(Exception):
-    """A step has failed; what it was is said already, or in its log."""
+    """A step has failed; its error is printed already, or in its log."""
 
 
 class Stopped(Exception):
@@ -47,7 +48,8 @@ def refuse(said: str, about: str = "") -> None:
 def only_run(expdir: str) -> Iterator[int]:
     """One run at a time in a directory of results; gives the number of the lock's file, which its jobs keep open.
 
-    The lock is the kernel's; run.py, which closes other files, has its jobs hold it as long as they live.
+    The lock is the kernel's. run.py closes other files, but keeps this one open in its jobs, which hold the
+    lock while they live.
 
     Raises:
         UserError: another run works there.
@@ -79,7 +81,7 @@ def only_run(expdir: str) -> Iterator[int]:
 
 
 def locked(lock: int) -> bool:
-    """Whether the lock is ours now."""
+    """Try to take the lock; whether it worked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -117,7 +119,7 @@ class Processes:
         return status if status >= 0 else 128 - status
 
     def end(self) -> None:
-        """End what runs, and wait until it is gone; run.py ends with it what it has started."""
+        """End the commands that run, and wait for them; run.py ends its jobs, too."""
         with self.guard:
             self.ending = True
             left = list(self.running)
@@ -136,11 +138,11 @@ class Run:
         self.ended: queue.Queue[tuple[Step, bool]] = queue.Queue()
         self.under_way: list[Step] = []
         self.failed = False
-        # steps of later stages that run beside, one after the other: those that wait, and the one under way
+        # steps of later stages that run beside this one, one after another: those that wait, and the one that runs
         self.early: list[Step] = []
         self.lane: Step | None = None
         self.early_failed = False
-        self.lost: list[Step] = []  # those that failed, or were not begun, in the stage under way
+        self.lost: list[Step] = []  # steps of this stage that failed or were not begun
 
     def stages(self) -> None:
         """Run them all."""
@@ -243,9 +245,18 @@ class Run:
         finally:
             self.ended.put((step, well))
 
+    def ended_soon(self) -> tuple[Step, bool] | None:
+        """A step that has ended, and whether well; None if none does in a moment."""
+        with suppress(queue.Empty):
+            return self.ended.get(timeout=0.2)
+        return None
+
     def wait(self) -> None:
         """Wait until a step has ended."""
-        step, well = self.ended.get()
+        # Not one wait without an end: a signal that comes just before it would be seen only after it.
+        while (one := self.ended_soon()) is None:
+            pass
+        step, well = one
         self.under_way.remove(step)
         if step is self.lane:
             self.lane = None
@@ -269,7 +280,7 @@ class Run:
     def finish_early(self) -> None:
         """Wait for them."""
         if self.lane:
-            log(f"waiting for what was begun beside another stage: {self.lane.out}")
+            log(f"waiting for steps that were begun beside another stage: {self.lane.out}")
         while self.lane:
             self.wait()
         if self.early_failed:
@@ -277,7 +288,7 @@ class Run:
 
 
 def depends(step: Step, other: Step) -> bool:
-    """Whether a step reads what another makes: a directory that it finishes, or a file in there."""
+    """Whether a step reads what another one writes: a directory that it finishes, or a file in it."""
     reads = (*step.inputs, *(path for _, path in step.needs))
     return any(f"{path}/".startswith(f"{out}/") for path in reads for out in (other.out, *other.also))
 
@@ -292,7 +303,7 @@ def need(work: Work, number: int, path: str) -> None:
 
 
 def tell(command: Command) -> None:
-    """Print what a command has said, if it is meant to be seen."""
+    """Print the end of a command's log, where the command asks for it."""
     if not command.tell:
         return
     lines = [line for line in Path(command.log).read_text(errors="replace").splitlines() if not line.startswith("#")]
@@ -302,6 +313,7 @@ def tell(command: Command) -> None:
 
 def written(work: Work, programs: Mapping[On, tuple[str, ...]]) -> str:
     """The work as a text: steps, what they depend on, and commands that can be pasted into a shell."""
+    states: Counter[str] = Counter()
     lines = [f"# {work.command}", f"# to paste these commands: cd {shlex.quote(str(Path.cwd()))} && . ./path.sh"]
     for stage in work.stages:
         lines += ["", f"# stage {stage} ({work.name(stage)}): {work.about(stage)}"]
@@ -315,10 +327,15 @@ def written(work: Work, programs: Mapping[On, tuple[str, ...]]) -> str:
                 state = "done" if is_done(step) else "to do"
             except UserError:
                 state = "made with other settings or inputs"
+            states[state] += 1
             lines += ["", f"# {' '.join((step.out, *step.also))} ({state})"]
             lines += [f"#   {line}" for line in record(step).splitlines()[1:]]
             lines += [pasted(command, programs) for command in step.commands]
-    return "\n".join(lines) + "\n"
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    return (
+        "\n".join([*lines, "", f"# {states.total()} step{'s' * (states.total() != 1)}: {counts or 'none is known'}"])
+        + "\n"
+    )
 
 
 def write_plan(work: Work, programs: Mapping[On, tuple[str, ...]]) -> None:
@@ -351,7 +368,7 @@ def execute(work: Work, programs: Mapping[On, tuple[str, ...]]) -> int:
     with signals(), only_run(work.expdir) as lock:
         os.environ |= {"KDASR_RECIPE_PID": str(os.getpid()), "KDASR_LOCK_FD": str(lock)}
         if sys.stdout.isatty() or Path("/dev/stdout").is_fifo():
-            # trainings say here, epoch by epoch, how they are doing; a file would be written twice
+            # trainings print their progress here; if it were a file, lines would be written twice
             os.environ["KDASR_PROGRESS"] = f"/proc/{os.getpid()}/fd/{os.dup(1)}"
         log(work.command)
         write_plan(work, programs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from kdasr.errors import UserError
@@ -71,7 +71,7 @@ class Options:
 
     @property
     def soft(self) -> str:
-        """What all baselines together expect of the training set."""
+        """Predictions of all baselines together for the training set."""
         return f"{self.expdir}/ensemble/predict_{self.train_set}"
 
     @property
@@ -91,6 +91,7 @@ def work(words: Sequence[str], command: str) -> Work:
         UserError: a value out of range, or a configuration that is not there.
     """
     given = parse(Options, words)
+    given = replace(given, results=given.results or f"{given.expdir}/RESULTS.md")
     asked = stage_range(STAGES, given.stage, given.stop_stage)
     if not Path(given.frames_config).is_file():
         raise UserError(f"{given.frames_config}: no such file; name the configuration with --frames_config")
@@ -124,7 +125,7 @@ def align(given: Options) -> Iterator[Step]:
             f"{given.aligner}: no model is there; train the teacher first: ./run.sh --stop_stage 3 "
             "(or name one with --aligner)"
         )
-    # another's model has no record of its own
+    # a model from elsewhere has no .done
     aligner = [given.aligner] if finished(given.aligner) else [f"{given.aligner}/config.yaml"]
     for name in (given.train_set, *given.evaluated):
         out, data, dump = f"{given.dumpdir}/{name}", f"{given.datadir}/{name}", given.dumpdir
@@ -163,11 +164,13 @@ def train(
     seed: str,
     settings: Sequence[str] = (),
     options: Sequence[str] = (),
+    baseline: bool = False,
 ) -> Step:
     """A training, from soft targets if the options say so."""
     out, settings = f"{given.expdir}/{name}", [*settings, *given.model_opts]
     words = ["kdasr", "frames", "train", "--data", given.train, "--valid", given.valid, "--conf", given.frames_config]
-    words += ["--out", out, "--label", label, "--seed", seed, *options, *(["--set", *settings] if settings else [])]
+    words += ["--out", out, "--recipe", name.partition("_")[0], *(["--baseline"] if baseline else [])]
+    words += ["--label", label, "--seed", seed, *options, *(["--set", *settings] if settings else [])]
     soft = (given.soft,) if "--soft" in options else ()
     return Step(
         stage,
@@ -183,11 +186,11 @@ def train(
 def baseline(given: Options) -> Iterator[Step]:
     """Stage 2."""
     for seed in given.baseline_seeds:
-        yield train(given, 2, f"baseline_s{seed}", "baseline", seed)
+        yield train(given, 2, f"baseline_s{seed}", "baseline", seed, baseline=True)
 
 
 def predict(given: Options, stage: int, out: str, name: str, models: Sequence[str]) -> Step:
-    """What models expect together of each frame of a set."""
+    """Predictions of several models together for each frame of a set."""
     data = f"{given.dumpdir}/{name}"
     words = ("kdasr", "frames", "predict", "--models", *models, "--data", data, "--out", out)
     command = Command(words, f"{out}/predict.log", "decode", tell="last")

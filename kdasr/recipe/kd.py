@@ -70,8 +70,8 @@ def about(plan: Plan, stage: int) -> str:
         (f"{teachers} {students}", f"{given.expdir}/*/decode_*/{{{','.join(given.test_sets)}}}"),
         (f"{given.expdir}/*/decode_*/*/text", "score_wer, score_cer beside them"),
         ("text of the recipe, or transcripts", f"{given.dumpdir}/lm, {lms}"),
-        (f"{lms}, {' '.join(given.test_sets)}", f"{lms}/*/rescore_*, {given.lm_results}"),
-        (f"{given.expdir}/*/decode_*/*/score_*", f"{given.results} {given.expdir}/report.html"),
+        (f"{lms}, {' '.join(given.test_sets)}", f"{lms}/*/rescore_*, {at.lm_results}"),
+        (f"{given.expdir}/*/decode_*/*/score_*", f"{at.results} {given.expdir}/report.html"),
     )[stage - 1]
     left = ", ".join(plan.left_out)
     more = f" (all audio is transcribed: without {left}, which learn from the rest)" if left and stage == 5 else ""

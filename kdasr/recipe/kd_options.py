@@ -41,7 +41,7 @@ class Options:
     teacher_config: str
     teacher_dir: str
     student_configs: tuple[str, ...]
-    tune_configs: tuple[str, ...]
+    fine_tune_configs: tuple[str, ...]
     students: tuple[str, ...]
     folds: int = option(least=2)
     train_opts: tuple[str, ...] = option(quoted=True)
@@ -85,8 +85,8 @@ class Options:
     def stages(self) -> list[int]:
         """Numbers of the stages that run.
 
-        Language models take minutes that a first look at a recipe need not wait for: 8 and 9 run when they are asked
-        for, by --lm or as the first or last stage.
+        Language models take minutes, which a first run need not wait for: 8 and 9 run with --lm true, or as the first
+        or last stage.
         """
         asked = stage_range(STAGES, self.stage, self.stop_stage)
         with_lm = self.lm or {asked[0], asked[-1]} & {8, 9}
@@ -97,7 +97,7 @@ def read_options(given: Sequence[str]) -> Options:
     """Options from `name=value` words.
 
     Raises:
-        UserError: a value that is out of range, or that nothing knows; values that do not go together.
+        UserError: a value that is unknown or out of range; values that do not go together.
     """
     options = parse(Options, given)
     stage_range(STAGES, options.stage, options.stop_stage)
@@ -108,9 +108,9 @@ def read_options(given: Sequence[str]) -> Options:
             raise UserError(f"--decode_tags {tag}: expected some of greedy, beam, and beam20 or another number")
     if not options.student_configs:
         raise UserError("--student_configs: expected the configuration of the students")
-    if options.tune_configs and len(options.tune_configs) != len(options.student_configs):
+    if options.fine_tune_configs and len(options.fine_tune_configs) != len(options.student_configs):
         raise UserError(
-            f"--tune_configs {' '.join(options.tune_configs)}: expected one for each of --student_configs "
+            f"--fine_tune_configs {' '.join(options.fine_tune_configs)}: expected one for each of --student_configs "
             f"{' '.join(options.student_configs)}"
         )
     return options

@@ -23,6 +23,16 @@ class Layout:
         return f"{self.options.dumpdir}/{self.options.feats_type}"
 
     @property
+    def results(self) -> str:
+        """The table of recognisers."""
+        return self.options.results or f"{self.options.expdir}/RESULTS.md"
+
+    @property
+    def lm_results(self) -> str:
+        """The table of language models."""
+        return self.options.lm_results or f"{self.options.expdir}/lm/RESULTS.md"
+
+    @property
     def train_all(self) -> str:
         """Features of the training set."""
         return f"{self.feats}/{self.options.train_set}{'_sp' if self.options.speed else ''}"
@@ -68,7 +78,7 @@ class Layout:
         return self.teacher_of(self.options.seed)
 
     def teacher_of(self, seed: int) -> str:
-        """The teacher of a seed; a finished model that is given has no other."""
+        """The teacher of a seed; with --teacher_dir there is one only."""
         if self.options.teacher_dir:
             return f"{self.options.expdir}/teacher_{PurePath(self.options.teacher_dir).name}{self._tag}"
         return f"{self._teacher_base}_s{seed}"
@@ -78,11 +88,11 @@ class Layout:
         return f"{self.options.expdir}/teacher{network(self.options.teacher_config, 'teacher')}{self._tag}"
 
     def ensemble(self, teachers: int) -> list[str]:
-        """The teachers that search and are asked together, the recipe's first."""
+        """The teachers that search together and whose distributions are averaged; the recipe's comes first."""
         return [self.teacher, *(self.teacher_of(self.options.seed + number) for number in range(1, teachers))]
 
     def fold_teacher(self, number: int) -> str:
-        """The teacher that did not hear a fold."""
+        """The teacher that was not trained on a fold."""
         return f"{self._teacher_base}_fold{number}of{self.options.folds}_s{self.options.seed}"
 
     def student(self, recipe: StudentRecipe, config: str, seed: str) -> str:

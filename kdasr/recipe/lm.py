@@ -1,4 +1,4 @@
-"""Language models in a plan: their training, students, perplexities, and N-best lists that they rank anew."""
+"""Language models in a plan: their training, students, perplexities, and N-best lists that they rerank."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Models:
     ce_opts: tuple[str, ...]
     lm_opts: tuple[str, ...]
     finetune: tuple[str, ...]  # settings of finetuning over the configurations; (): none
-    stored: str  # words kept of the teachers' distributions: all, a number, or 0: teachers read along
+    stored: str  # words kept of the teachers' distributions: all, a number, or 0: teachers run beside the student
     draws: bool  # whether these words are drawn
     dynamic: bool  # dynamic evaluation, too
     ngpu: int
@@ -86,6 +86,7 @@ def train(
     given: Models,
     stage: str,
     name: str,
+    role: str,
     label: str,
     config: str,
     seed: str,
@@ -93,18 +94,19 @@ def train(
     options: Sequence[str],
 ) -> Iterator[Step]:
     """A training, and its finetuning; the options name directories that it depends on."""
-    yield train_one(given, stage, f"{given.expdir}/{name}", label, config, seed, settings, options)
+    yield train_one(given, stage, f"{given.expdir}/{name}", role, label, config, seed, settings, options)
     if given.finetune:
         before = f"{given.expdir}/{name}"
         more = (*options, "--init", before)
         tuned = (*settings, *given.finetune)
-        yield train_one(given, stage, f"{before}_ft", f"{label}, finetuned", config, seed, tuned, more)
+        yield train_one(given, stage, f"{before}_ft", role, f"{label}, finetuned", config, seed, tuned, more)
 
 
 def train_one(
     given: Models,
     stage: str,
     out: str,
+    role: str,
     label: str,
     config: str,
     seed: str,
@@ -115,7 +117,7 @@ def train_one(
     settings = [*settings, *given.lm_opts]
     on, run, more = given.on
     made = ["kdasr", "lm", "train", "--conf", config, "--words", given.words, "--train", given.train]
-    made += ["--valid", given.valid, "--out", out, "--label", label, "--seed", seed, *more, *options]
+    made += ["--valid", given.valid, "--out", out, "--role", role, "--label", label, "--seed", seed, *more, *options]
     made += ["--set", *settings] if settings else []
     inputs = [word for word in options if not word.startswith("--")]
     return Step(
@@ -135,11 +137,11 @@ def train_one(
 def teachers(given: Models) -> Iterator[Step]:
     """One for each of the teachers' seeds."""
     for seed in given.teacher_seeds:
-        yield from train(given, "teacher", f"teacher_s{seed}", "teacher", given.teacher_config, seed, (), ())
+        yield from train(given, "teacher", f"teacher_s{seed}", "teacher", "teacher", given.teacher_config, seed, (), ())
 
 
 def students(given: Models) -> Iterator[Step]:
-    """One for each seed and objective; before them what they learn from, if that is stored."""
+    """One for each seed and objective; before them, where they are stored, the teachers' distributions."""
     learn_from = ["--teachers", *given.teachers]
     if given.stored != "0" and set(given.objectives) != {"ce"}:
         soft = f"{given.dumpdir}/soft_{given.stored}{'_draws' if given.draws else ''}"
@@ -169,7 +171,7 @@ def students(given: Models) -> Iterator[Step]:
             settings = (f"objective={objective}", *(given.ce_opts if alone else ()))
             options = () if alone else learn_from
             name, label = f"student_{objective}_s{seed}", f"student, {objective}"
-            yield from train(given, "student", name, label, given.student_config, seed, settings, options)
+            yield from train(given, "student", name, "student", label, given.student_config, seed, settings, options)
 
 
 def perplexities(given: Models) -> Iterator[Step]:
@@ -192,7 +194,7 @@ def perplexities(given: Models) -> Iterator[Step]:
 
 
 def table(given: Models, command: str, notes: Sequence[str]) -> Step:
-    """The table of language models; made each time, as it takes what it finds."""
+    """The table of language models; written each time, from all models that are there."""
     made = ["kdasr", "lm", "report", "--exp", given.expdir, "--out", given.results, "--command", command]
     made += [word for note in notes if note for word in ("--note", note)]
     return Step(given.numbers["report"], given.expdir, (Command(tuple(made), on="here"),), {}, (), always=True)
@@ -225,7 +227,7 @@ def of(plan: Plan) -> Models:
         ngpu=given.ngpu,
         dumpdir=f"{given.dumpdir}/lm",
         expdir=f"{given.expdir}/lm",
-        results=given.lm_results,
+        results=plan.layout.lm_results,
         numbers={"words": 8, "teacher": 8, "student": 8, "ppl": 8, "report": 9},
     )
 
@@ -264,7 +266,7 @@ def text(plan: Plan) -> Step:
 
 
 def rescore(plan: Plan) -> Iterator[Step]:
-    """Stage 9: lists of recognisers, as they stand, and ranked by each language model and by the teachers together."""
+    """Stage 9: lists of recognisers, in their order, and reranked by each model and by the teachers together."""
     given, at = plan.options, plan.layout
     lms = of(plan)
     first_pass = f"{given.expdir}/lm/first_pass"

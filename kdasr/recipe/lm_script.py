@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdasr.errors import UserError
@@ -58,6 +58,7 @@ def work(words: Sequence[str], command: str) -> Work:
         UserError: a value out of range; a configuration or a text that is not there.
     """
     given = parse(Options, words)
+    given = replace(given, results=given.results or f"{given.expdir}/RESULTS.md")
     asked = stage_range(STAGES, given.stage, given.stop_stage)
     if not re.fullmatch("[0-9]+|all", given.stored):
         raise UserError(f"--stored {given.stored}: expected a number of words, 0, or all")

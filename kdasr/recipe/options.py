@@ -1,4 +1,4 @@
-"""Options of a recipe's shell script, typed: what the shell has read, checked before anything runs.
+"""Options of a recipe's shell script, typed, and checked before anything runs.
 
 Defaults and explanations stand in the option block of the script alone.
 """

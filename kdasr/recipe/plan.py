@@ -1,4 +1,4 @@
-"""What the main recipe is made of: student recipes, models, archives, and how they hang together. No steps yet."""
+"""The parts of the main recipe: student recipes, models, archives, and how they depend on each other. No steps yet."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Archive:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is made of, but for its steps."""
+    """The parts of a run, without its steps."""
 
     options: Options
     layout: Layout
-    students: tuple[StudentRecipe, ...]  # in order: what another goes on from stands before it
+    students: tuple[StudentRecipe, ...]  # in order: a recipe comes after the one that it starts from
     left_out: tuple[str, ...]  # recipes that need untranscribed audio, where there is none
     command: str = ""  # as the user wrote it
 
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def archives(self) -> list[Archive]:
-        """What the students' hypotheses are taken from, each once."""
+        """The archives that the students' hypotheses are taken from, each once."""
         return list({one.out: one for recipe in self.students for one in self.archives_of(recipe)}.values())
 
     def archives_of(self, recipe: StudentRecipe) -> list[Archive]:
@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def crossfits(self) -> bool:
-        """Whether anybody learns from cross-fitted hypotheses."""
+        """Whether a recipe learns from cross-fitted hypotheses."""
         return any(one.learns_from == "crossfit" for one in self.students)
 
     @property
@@ -104,7 +104,7 @@ def make_plan(options: Options, command: str = "") -> Plan:
     layout = Layout(options)
     chosen: dict[str, StudentRecipe] = {}  # by file
     left_out: list[str] = []
-    # all names first: a misspelt one is told before anything else
+    # all names first, so that a misspelt one is reported before anything else
     asked = [read(name) for name in options.students]
     for recipe in asked:
         if recipe.needs_the_rest and layout.all_transcribed:
@@ -129,21 +129,21 @@ def make_plan(options: Options, command: str = "") -> Plan:
 
 
 def add(recipe: StudentRecipe, chosen: dict[str, StudentRecipe], options: Options, layout: Layout) -> None:
-    """A recipe behind the one that it goes on from, into `chosen`."""
+    """Add a recipe to `chosen`, after those that it starts from."""
     before: list[StudentRecipe] = []
     while recipe.file not in chosen:
         check_fit(recipe, options, layout)
         if recipe.file in [one.file for one in before]:
-            raise UserError(f"{recipe.file}: starts_from {recipe.starts_from}: goes on from itself in the end")
+            raise UserError(f"{recipe.file}: starts_from {recipe.starts_from}: starts from itself in the end")
         before.append(recipe)
         if recipe.starts_from in ("", TEACHER):
             break
-        recipe = read(recipe.starts_from)
+        recipe = read(recipe.starts_from, f"{recipe.file}: starts_from")
     chosen |= {one.file: one for one in reversed(before)}
 
 
 def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
-    """UserError where a recipe asks for what the options do not give."""
+    """UserError where a recipe needs something that the options exclude."""
     if recipe.needs_the_rest and layout.all_transcribed:
         raise UserError(
             f"{recipe.file}: learns_from {recipe.learns_from}: all audio is transcribed; with --transcribed 0.5, half "

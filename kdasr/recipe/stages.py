@@ -1,6 +1,6 @@
 """Stages of the main recipe, a function each: data, features, teacher, N-best, decoding, scores, report.
 
-What they give is an order in which the steps can be done; pure, but for a look at the tree.
+Each gives its steps in an order in which they can be done. They change nothing; they only check which files are there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def data(plan: Plan) -> Iterator[Step]:
     words = ("local/data.sh", "--datadir", given.datadir, "--nj", str(given.nj), *given.data_opts)
     settings = {"data_opts": " ".join(given.data_opts)}
     command = Command(words, f"{given.datadir}/log/data.log")
-    # without options for the corpus, what is there is taken
+    # without options for the corpus, data that is there is used
     yield Step(1, given.datadir, (command,), settings, (), taken=not given.data_opts)
 
 
@@ -50,8 +50,8 @@ def feats(plan: Plan) -> Iterator[Step]:
             (Command(words, f"{at.feats}/log/folds.log"),),
             {"folds": str(given.folds)},
             (at.labelled,),
-            f"{at.labelled}: {given.folds} parts of it into {at.folds}, for teachers that have not heard what "
-            "they decode",
+            f"{at.labelled}: {given.folds} parts of it into {at.folds}, for teachers that were not trained on "
+            "what they decode",
             also=tuple(f"{at.folds}/{part}{n}" for n in range(1, given.folds + 1) for part in ("fold", "rest")),
         )
 
@@ -109,7 +109,8 @@ def teacher(plan: Plan) -> Iterator[Step]:
     for n in range(1, given.folds + 1) if plan.crossfits else ():
         label = f"teacher without fold {n} of {given.folds}"
         data = f"{at.folds}/rest{n}"
-        yield train(plan, at.fold_teacher(n), "teacher", label, given.teacher_config, data, str(given.seed), 3)
+        about = ("--recipe", f"fold{n}of{given.folds}")
+        yield train(plan, at.fold_teacher(n), "teacher", label, given.teacher_config, data, str(given.seed), 3, about)
 
 
 def token_log(plan: Plan) -> str:
@@ -118,7 +119,7 @@ def token_log(plan: Plan) -> str:
 
 
 def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator[Step]:
-    """A model that is given: its tokens, and links to its files, so that nothing is written into its own directory."""
+    """A finished model as the teacher: its tokens, and links to its files, as nothing is written into its directory."""
     given, at = plan.options, plan.layout
     config = f"{given.teacher_dir}/config.yaml"
     if not Path(config).is_file():
@@ -145,6 +146,7 @@ def train(
     data: str,
     seed: str,
     stage: int,
+    facts: Sequence[str] = (),
     options: Sequence[str] = (),
     inputs: Sequence[str] = (),
     settings: str = "",
@@ -161,6 +163,7 @@ def train(
         data: the features that it trains on.
         seed: its seed.
         stage: of the step.
+        facts: options of kdasr train that say what the model is, and change nothing of it.
         options: further options of kdasr train, ...
         inputs: ... the directories among them that it depends on, ...
         settings: ... and its distillation settings.
@@ -177,7 +180,7 @@ def train(
     if given.num_nodes > 1:
         run += ["--num_nodes", str(given.num_nodes)]
         words += ["--nodes", str(given.num_nodes)]
-    words += ["--role", role, "--label", label, *(("--", *given.train_opts) if given.train_opts else ())]
+    words += ["--role", role, *facts, "--label", label, *(("--", *given.train_opts) if given.train_opts else ())]
     return Step(
         stage,
         out,
@@ -302,24 +305,26 @@ def scored(plan: Plan, out: str, data: str, kind: str, stage: int, before: int) 
 
 def report(plan: Plan) -> Iterator[Step]:
     """Stage 10."""
-    given = plan.options
+    given, at = plan.options, plan.layout
     scores = found(given.expdir, f"*/decode_*/*/score_*/{DONE}")
     if not scores:
         raise UserError(f"{given.expdir}: no scores; run stage 7 (score) first: ./run.sh --stage 7")
     scores += found(given.expdir, f"*/ppl/*/{DONE}")
+    scores += found(given.expdir, "*/kdasr.json")  # labels may be changed
     notes = [word for note in (given.corpus_note, given.note) if note for word in ("--note", note)]
     if given.figures:
         notes += ["--figures", given.figures]
     sets = [f"{given.datadir}/{name}" for name in given.test_sets if has_text(f"{given.datadir}/{name}/wav.scp")]
-    words = ["kdasr", "report", given.expdir, "-o", given.results, "-o", f"{given.expdir}/report.html"]
+    details, page = str(PurePath(at.results).with_suffix(".csv")), f"{given.expdir}/report.html"
+    words = ["kdasr", "report", given.expdir, "-o", at.results, "-o", details, "-o", page]
     words += ["--command", plan.command, *notes, *(("--audio", *sets) if sets else ())]
     yield Step(
         10,
         given.expdir,
         (Command(tuple(words), f"{given.expdir}/report.txt", "here"),),
-        {"notes": " ".join(notes), "results": given.results},
+        {"notes": " ".join(notes), "results": at.results},
         (*scores, *([given.figures] if given.figures else [])),
         remade=True,
-        makes=(given.results, f"{given.expdir}/report.html", f"{given.expdir}/report.txt"),
+        makes=(at.results, details, page, f"{given.expdir}/report.txt"),
         shows=f"{given.expdir}/report.txt",
     )

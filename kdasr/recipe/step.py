@@ -1,8 +1,8 @@
 """A step of a run, and its record: the file .done of the directory that it finishes.
 
-The record holds what the step was made with: a line `setting=value` for each setting, and `path=checksum` for each
-input. Of an input that another step finished it is the checksum of that one's record, so that the chain reaches back
-to the corpus.
+The record lists all that the step depends on: a line `setting=value` for each setting, and `path=checksum` for each
+input. For an input that another step finished, the checksum of that step's record is taken, so that the chain
+reaches back to the corpus.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Step:
     also: tuple[str, ...] = ()  # further directories that it finishes
     needs: tuple[tuple[int, str], ...] = ()  # what has to be there, and the stage that makes it
     before_teacher: bool = False  # a student that can be trained beside the teacher
-    remade: bool = False  # made anew when its record differs, without asking
+    remade: bool = False  # made again when its record differs, without an error
     quiet: bool = False  # one of many: nothing is said when it is done already
     always: bool = False  # run each time, without a record
     makes: tuple[str, ...] = ()  # further files; where one is missing, the step is not done
-    taken: bool = False  # what is there is taken, however it was made
+    taken: bool = False  # existing results are taken, however they were made
     shows: str = ""  # a file that is printed in the end, also when the step was done already
     wide: bool = False  # its jobs take all processes of the run
 
@@ -59,7 +59,7 @@ class Step:
 def record(step: Step) -> str:
     """The text of the step's record, if it were made now.
 
-    An input that is not there is left out, so that the record of what was made without it stays right.
+    An input that is not there is left out, so that the record stays valid for results that were made without it.
     """
     lines = [HEAD, *(f"{name}={one_line(value)}" for name, value in step.settings.items())]
     for path in step.inputs:

@@ -7,30 +7,33 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdasr.asr.settings import Distillation
+from kdasr.asr.settings import LEARNS_FROM, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.files import read_yaml
-from kdasr.nbest.filters import Limits
-from kdasr.nbest.select import Selection
+from kdasr.targets.filters import Limits, check_values
+from kdasr.targets.select import UNREFERENCED, Selection
 
 OWN = "conf/students"  # of the recipe, seen from its directory
 SHARED = Path(__file__).resolve().parents[2] / "utils" / "students"
 EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
-LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references")
 CONFIGS = ("student", "fine_tune", "teacher")
 TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
 TARGETS = ("learns_from", "beam", "nbest", "selection", "distillation", "kept", "teachers")
-SELECTION = (*Selection._fields, *(name for name in Limits._fields if name != "soft"), "unreferenced")
+SELECTION = (*Selection._fields, *Limits._fields, "unreferenced")
 DISTILLATION = tuple(
     one.name for one in dataclasses.fields(Distillation) if one.name not in ("targets", "teacher", "mask")
 )
 PRUNE = ("sparsity", "scheme", "spare")
+RENAMED = {  # recipes that had another name in older versions
+    **{"control": "oracle", "extra": "pseudo", "extra_word": "pseudo_word", "extra_soft": "pseudo_soft"},
+    **{"extra_soft_tune": "pseudo_soft_fine_tune", "refs_tune": "refs_fine_tune"},
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class StudentRecipe:
     # What it learns from:
     #   references      of the transcribed audio
     #   hypotheses      the teacher's, of the transcribed audio
-    #   crossfit        the same, by teachers that did not hear that audio (--folds of them)
+    #   crossfit        the same, by teachers that were not trained on that audio (--folds of them)
     #   pseudo_labels   references of the transcribed audio, the teacher's hypotheses of the untranscribed audio
     #   all_references  of all audio, as if the untranscribed part had been transcribed by hand
     learns_from: str = "references"
@@ -49,21 +52,26 @@ class StudentRecipe:
     oracle: bool = False  # it has seen labels that the others have not
     beam: int = 0  # of the search that wrote the hypotheses; 0: --beam
     nbest: int = 0  # hypotheses of each utterance; 0: --nbest
-    teachers: int = 1  # how many search and are asked together: the recipe's, and others of the next seeds
+    teachers: int = 1  # how many teachers search together, and are averaged: the recipe's, and those of the next seeds
     selection: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr targets, as {select: topk, k: 5}
     distillation: Mapping[str, Any] = field(default_factory=dict)  # settings of kdasr train --kd; {}: no soft targets
     kept: int = 8  # tokens that the teacher's distributions are kept for; 0: all
     targets_of: str = ""  # another recipe whose targets this one learns from, too
-    starts_from: str = ""  # the recipe whose student of the same seed this one goes on from; or teacher
+    starts_from: str = ""  # the recipe whose student of the same seed this one starts from; or teacher
     prune: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr prune, for what it starts from
     config: str = ""  # whose configuration it trains with: student, fine_tune (the default with starts_from), teacher
     name: str = ""  # the file's, without .yaml: directories are called after it
     file: str = ""  # where this was read
 
     @property
+    def soft(self) -> bool:
+        """Whether it learns from a teacher's distributions, stored with its targets."""
+        return any(self.distillation.get(name) for name in ("word_weight", "ctc_word_weight"))
+
+    @property
     def own_targets(self) -> bool:
         """Whether targets are made for it: hypotheses have to be chosen, or distributions stored."""
-        return bool(self.distillation) or self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
+        return self.soft or self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
 
     @property
     def needs_the_rest(self) -> bool:
@@ -81,37 +89,44 @@ class StudentRecipe:
         return self.config or ("fine_tune" if self.starts_from else "student")
 
 
-def find(name: str) -> Path:
+def find(name: str, named_by: str = "--students") -> Path:
     """The file of a student recipe, by its name or its path.
 
+    Args:
+        name: as --students takes it.
+        named_by: the option, or the file and its key, that the name comes from: for messages.
+
     Raises:
-        UserError: there is none; the nearest name is told.
+        UserError: there is none; the message says the nearest name.
     """
     for candidate in (Path(OWN) / f"{name}.yaml", SHARED / f"{name}.yaml", Path(name)):
         if candidate.is_file():
             return candidate
+    if name in RENAMED:
+        raise UserError(f"{named_by}: {name} was renamed: {RENAMED[name]}")
     known = sorted(path.stem for path in [*SHARED.glob("*.yaml"), *Path(OWN).glob("*.yaml")])
     near = difflib.get_close_matches(name, known, 1)
     meant = f"did you mean {near[0]}? " if near else ""
-    raise UserError(f"--students {name}: no such student recipe; {meant}there are {' '.join(known)}, and {OWN}/*.yaml")
+    raise UserError(f"{named_by} {name}: no such student recipe; {meant}there are {' '.join(known)}, and {OWN}/*.yaml")
 
 
-def read(name: str) -> StudentRecipe:
+def read(name: str, named_by: str = "--students") -> StudentRecipe:
     """A student recipe, with the targets' settings of the one that it names in targets_of.
 
     Args:
         name: as --students takes it.
+        named_by: as in `find`.
 
     Raises:
         UserError: no such file; an unknown setting, or one of a wrong value; settings that do not go together.
     """
-    recipe = read_file(find(name))
+    recipe = read_file(find(name, named_by))
     if not recipe.targets_of:
         return recipe
-    owner = read_file(find(recipe.targets_of))
+    owner = read_file(find(recipe.targets_of, f"{recipe.file}: targets_of"))
     if owner.targets_of:
         raise UserError(
-            f"{recipe.file}: targets_of {recipe.targets_of}: it has another's targets itself; name that one"
+            f"{recipe.file}: targets_of {recipe.targets_of}: it has the targets of another recipe; name that one"
         )
     same = {setting: getattr(owner, setting) for setting in TARGETS}
     return dataclasses.replace(recipe, **same, targets_of=owner.file)
@@ -145,7 +160,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
-    """UserError where settings of a file do not go together, or have values that nothing knows."""
+    """UserError where settings of a file do not go together, or have unknown values."""
 
     def refuse(key: str, said: str) -> None:
         raise UserError(f"{recipe.file}: {key}: {said}")
@@ -155,7 +170,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
     if recipe.targets_of:
         for key in TARGETS:
             if key in given:
-                refuse(key, f"with targets_of {recipe.targets_of} this is that one's; leave one of the two out")
+                refuse(key, f"with targets_of {recipe.targets_of} that recipe sets it; leave one of the two out")
     elif "learns_from" not in given:
         refuse("learns_from", f"is missing; expected one of {', '.join(LEARNS_FROM)}")
     for key, known in (("learns_from", LEARNS_FROM), ("config", ("", *CONFIGS))):
@@ -174,7 +189,29 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
         refuse("prune", "expected starts_from, the recipe whose student is pruned")
     if recipe.prune and "sparsity" not in recipe.prune:
         refuse("prune", "expected its sparsity, as in {sparsity: 0.8}")
-    if recipe.learns_from == "crossfit" and recipe.distillation:
-        refuse("distillation", "cross-fitted hypotheses have no one teacher to ask; leave it out")
+    check_selection(recipe, refuse)
+    try:
+        read_settings(recipe.distillation)
+    except UserError as error:
+        refuse("distillation", str(error).removeprefix("kd_conf: "))
+    if recipe.learns_from == "crossfit" and recipe.soft:
+        refuse("distillation", "cross-fitted hypotheses come from several teachers; leave it out")
     if recipe.baseline and recipe.oracle:
         refuse("oracle", "what has seen more labels is no baseline; leave one of the two out")
+
+
+def check_selection(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -> None:
+    """Refuse values that `kdasr targets` would refuse, which would be after the teacher is trained."""
+    usual = {**Selection._field_defaults, **Limits._field_defaults, "unreferenced": UNREFERENCED[0]}
+    for name, value in recipe.selection.items():
+        wanted = "word" if isinstance(usual[name], str) else "number"
+        if isinstance(value, bool) or isinstance(value, str) != (wanted == "word"):
+            refuse("selection", f"{name}: {value!r}, expected a {wanted}")
+    given = {**usual, **recipe.selection}
+    if given["unreferenced"] not in UNREFERENCED:
+        refuse("selection", f"unreferenced: {nearest(given['unreferenced'], UNREFERENCED)}")
+    how = Selection(*(given[name] for name in Selection._fields))
+    try:
+        check_values(how, Limits(*(given[name] for name in Limits._fields)))
+    except UserError as error:
+        refuse("selection", str(error).removeprefix("--"))

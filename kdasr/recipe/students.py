@@ -14,9 +14,9 @@ from kdasr.recipe.tree import has_text, need_config
 
 
 def student(plan: Plan) -> Iterator[Step]:
-    """Stage 5: targets first, then students, those that go on from another behind it."""
+    """Stage 5: targets first, then students; one that starts from another comes after it."""
     given, at = plan.options, plan.layout
-    for option in ("student_configs", "tune_configs"):
+    for option in ("student_configs", "fine_tune_configs"):
         for config in getattr(given, option):
             need_config(option, config)
     owners = {at.targets(one): one for one in reversed(plan.students) if one.own_targets}
@@ -28,7 +28,7 @@ def student(plan: Plan) -> Iterator[Step]:
 
 
 def targets(plan: Plan, recipe: StudentRecipe) -> Step:
-    """What a recipe's students learn from, distributions of the teacher included."""
+    """The targets of a recipe's students, the teacher's distributions included."""
     given, at = plan.options, plan.layout
     out = at.targets(recipe)
     archives = [one.out for one in plan.archives_of(recipe)]
@@ -43,7 +43,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     commands = [Command(words, f"{at.teacher}/log/{PurePath(out).name}.log", tell="all")]
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
     asked: list[str] = []
-    if recipe.distillation:
+    if recipe.soft:
         asked = at.ensemble(recipe.teachers)
         frames = ("--ctc",) if recipe.distillation.get("ctc_word_weight") else ()
         on, run, more = plan.on_gpu
@@ -64,11 +64,11 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
 
 
 def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Iterator[Step]:
-    """A student of a recipe, of the network of a configuration; and the pruned model that it goes on from."""
+    """A student of a recipe, of the network of a configuration; and the pruned model that it starts from."""
     given, at = plan.options, plan.layout
     out = at.student(recipe, config, seed)
     kind = recipe.whose_config
-    tuned = dict(zip(given.student_configs, given.tune_configs or given.student_configs, strict=True))
+    tuned = dict(zip(given.student_configs, given.fine_tune_configs or given.student_configs, strict=True))
     file = {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}[kind]
     name = "" if kind == "teacher" else network_label(config, given.teacher_config)
     label = f"{name}: {recipe.label}" if name else recipe.label
@@ -99,22 +99,31 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
             before = pruned
         options += ["--init", before]
         inputs.append(before)
-        # what was pruned once stays so; a finished teacher may have been
+        # pruned weights stay zero; a finished teacher may have some, too
         if any(one.prune for one in (recipe, *parents)) or has_text(f"{before}/mask.pth"):
             options += ["--mask", f"{before}/mask.pth"]
     data, early = at.train_set(recipe), recipe.needs_no_teacher
-    yield train(plan, out, "student", label, file, data, seed, 5, options, inputs, settings, early)
+    facts = facts_of(recipe, name)
+    yield train(plan, out, "student", label, file, data, seed, 5, facts, options, inputs, settings, early)
+
+
+def facts_of(recipe: StudentRecipe, network: str) -> list[str]:
+    """Options of kdasr train that say what a student is."""
+    words = ["--recipe", recipe.name, "--learned_from", recipe.learns_from]
+    words += ["--network", network] if network else []
+    words += ["--baseline"] if recipe.baseline else []
+    return [*words, *(["--oracle"] if recipe.oracle else [])]
 
 
 def ancestors(recipe: StudentRecipe) -> list[StudentRecipe]:
-    """The recipes that one goes on from, the nearest first."""
+    """The recipes that one starts from, directly or through others, the nearest first."""
     found = []
     while recipe.starts_from not in ("", TEACHER):
-        recipe = read(recipe.starts_from)
+        recipe = read(recipe.starts_from, f"{recipe.file}: starts_from")
         found.append(recipe)
     return found
 
 
 def descends_from_teacher(recipe: StudentRecipe) -> bool:
-    """Whether its weights were the teacher's once."""
+    """Whether its weights began as the teacher's."""
     return any(one.starts_from == TEACHER for one in (recipe, *ancestors(recipe)))

@@ -17,7 +17,7 @@ from kdasr.recipe.work import Work
 
 
 def submit(work: Work, backend: str, program: Sequence[str], words: Sequence[str]) -> None:
-    """Hand each stage over as a job, which starts when the one before it has ended well.
+    """Submit each stage as a job, which starts when the one before it has ended well.
 
     Args:
         work: the stages.

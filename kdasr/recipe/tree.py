@@ -1,4 +1,4 @@
-"""What a plan asks of the tree: which files are there."""
+"""Which files are there: the questions that a plan asks."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from kdasr.recipe.step import Step
 
 @dataclass(frozen=True)
 class Work:
-    """Stages of steps. Steps are asked for when their stage begins, as the tree is then."""
+    """Stages of steps. The steps of a stage are computed when it begins, from the files that are there then."""
 
     names: tuple[str, ...]  # of all stages, from 1
     stages: list[int]  # those that run
@@ -20,7 +20,7 @@ class Work:
     nj: int  # processes side by side
     command: str  # as the user wrote it
     program: str = "./run.sh"  # for messages
-    counted: tuple[int, ...] = ()  # stages of many small steps: how many are done already is told as a number
+    counted: tuple[int, ...] = ()  # stages of many small steps: only the number of those done already is printed
     early: Callable[[], list[Step]] | None = None  # steps of later stages that are begun beside a long one, ...
     early_after: str = ""  # ... as soon as this directory is finished; they take one of the processes
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdasr.report.alignments import Alignment, most_changed, pack
-from kdasr.report.collect import System, sets
-from kdasr.report.compare import labels
-from kdasr.report.headline import Key
+from kdasr.report.collect import System, groups, label_of, sets
+from kdasr.report.compare import Key
 
 ROOM = 3_500_000  # bytes of the page for texts; beyond it, the utterances that changed least are left out
 
@@ -23,10 +22,11 @@ def gather(every: list[System], texts: Texts, room: int = ROOM) -> tuple[dict[st
         "sets": [{"name", "ids", "refs": [text, null where none is known], "words": [number of them]}],
         "scored": [{"system", "set": numbers, "tag", "errors": [or null], "hyps": [packed], where texts are there}]}.
     """
-    names = list(labels(every))
+    kinds = groups(every)
+    numbers = {kind: number for number, kind in enumerate(kinds)}
     data: dict[str, Any] = {
-        "labels": names,
-        "systems": [{"name": one.name, "label": names.index(one.label), "seed": one.info.get("seed")} for one in every],
+        "labels": [label_of(members) for members in kinds.values()],
+        "systems": [{"name": one.name, "label": numbers[one.kind], "seed": one.info.get("seed")} for one in every],
         "sets": [],
         "scored": [],
     }

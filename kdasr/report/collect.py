@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdasr import shape
 from kdasr.errors import UserError
-from kdasr.report import shape
-from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Must
 from kdasr.score.kaldi import read_counts, read_utterances
+from kdasr.shape import AMOUNT, COUNT, FLAG, NUMBER, TEXT, WHOLE, Must
 
 CHECKPOINT = "valid.acc.ave.pth"
 MODEL = {  # kdasr.json, as far as reports read it
     **dict.fromkeys(("label", "role", "teacher", "command"), TEXT),
+    **dict.fromkeys(("recipe", "learned_from", "network", "teacher_model"), TEXT),
+    **dict.fromkeys(("baseline", "oracle", "soft_targets"), FLAG),
+    "marks": [TEXT],
     **dict.fromkeys(("parameters", "non_zero"), COUNT),
     **dict.fromkeys(("train_seconds", "cpu_seconds"), AMOUNT),
     "seed": WHOLE,
@@ -31,6 +34,8 @@ SCORE = {  # score.json
     "counts": dict.fromkeys(COUNTED, Must(COUNT)),
 }
 PERPLEXITY = {"ppl": AMOUNT}  # ppl/SET.json
+LABELS = ("references", "all_references")  # what a student learned from, where people have written it
+Kind = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,31 @@ class System:
         return "-" if seed is None else str(seed)
 
     @property
+    def model(self) -> str:
+        """The hash of its weights, which its decodings recorded; empty if it was not decoded."""
+        return next((one.decode["model"] for one in self.scored.values() if one.decode.get("model")), "")
+
+    @property
     def network(self) -> str:
-        """What utils/kd_train.sh calls its network, if not the recipe's usual one: long of "long: Word-KD"."""
-        name, named, _ = self.label.partition(": ")
-        return name if named else ""
+        """What tables call its network, if that is not the recipe's usual one."""
+        return str(self.info.get("network") or "")
+
+    @property
+    def recipe(self) -> str:
+        """Its student recipe, or what a teacher is for."""
+        return str(self.info.get("recipe") or "")
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether its record says what it is; records of older versions have nothing but a label."""
+        return "recipe" in self.info and (self.is_teacher or "learned_from" in self.info)
+
+    @property
+    def kind(self) -> Kind:
+        """What it is a run of: models of one kind differ in seed, machine or teacher. Without facts it stands alone."""
+        if not self.has_facts:
+            return "no facts", self.name
+        return str(self.info.get("role")), self.network, self.recipe
 
     @property
     def is_teacher(self) -> bool:
@@ -86,7 +112,7 @@ class System:
 
 
 def systems(exp: str | Path) -> list[System]:
-    """The models of `exp`: teachers, then of each network the student on references and the others by label and seed.
+    """The models of `exp`, as `in_order` has them.
 
     Raises:
         UserError: no such directory, or no model in it.
@@ -100,31 +126,69 @@ def systems(exp: str | Path) -> list[System]:
 
 
 def in_order(found: list[System]) -> list[System]:
-    """Teachers, then of each network the student on references and the others by label and seed."""
+    """Teachers, then of each network the baseline and the others by recipe and seed; at last those without facts."""
 
     def place(one: System) -> tuple[Any, ...]:
-        return not one.is_teacher, one.network, not on_references(one), one.label, *_seed(one), one.name
+        kind = one.kind
+        return not one.is_teacher, not one.has_facts, one.network, not is_baseline(one), *kind, *_seed(one), one.name
 
     return sorted(found, key=place)
 
 
-def on_references(system: System) -> bool:
-    """Whether this is the student that others are compared with: whole, on references, and on nothing else."""
-    return not system.is_teacher and learned_references(system) and "non_zero" not in system.info
+def is_baseline(system: System) -> bool:
+    """Whether this is a student that others are compared with: its record says so, and it was not pruned."""
+    return system.has_facts and not system.is_teacher and bool(system.info.get("baseline")) and not is_pruned(system)
+
+
+def is_pruned(system: System) -> bool:
+    """Whether some of its weights are held at zero."""
+    return "non_zero" in system.info
 
 
 def learned_references(system: System) -> bool:
-    """Whether it learned from references alone; it may have been the teacher itself, pruned."""
-    return system.label.endswith("references")
+    """Whether it learned from what people wrote alone; it may have been the teacher itself, pruned."""
+    return system.info.get("learned_from") in LABELS and not system.info.get("soft_targets")
+
+
+def groups(every: list[System]) -> dict[Kind, list[System]]:
+    """Systems by kind, in their order."""
+    found: dict[Kind, list[System]] = {}
+    for one in every:
+        found.setdefault(one.kind, []).append(one)
+    return found
+
+
+def label_of(members: list[System]) -> str:
+    """What tables call systems of one kind: the label of the first that is at hand, else that of the first."""
+    one = next((one for one in members if one.path), members[0])
+    return one.label if one.has_facts or one.label == one.name else f"{one.label} ({one.name})"
 
 
 def teacher_of(system: System, every: list[System]) -> System | None:
-    """The teacher that a student names, or else the first one; a teacher is its own."""
+    """The teacher of a student, by the hash of its weights, or else by its name, or else the first; a teacher's own."""
     if system.is_teacher:
         return system
     teachers = [one for one in every if one.is_teacher]
+    same = [one for one in teachers if one.model and one.model == system.info.get("teacher_model")]
     named = [one for one in teachers if one.name == system.info.get("teacher")]
-    return (named or teachers or [None])[0]
+    return (same or named or teachers or [None])[0]
+
+
+def remarks(every: list[System]) -> list[str]:
+    """What a reader should know of these records: which lack facts, and how those of others came about."""
+    said = []
+    if bare := [one.name for one in every if not one.is_teacher and not one.has_facts]:
+        said.append(
+            f"Without facts, so that each stands alone and none is a baseline: {', '.join(bare)} (kdasr.json does not "
+            "say recipe and learned_from; kdasr train writes them)."
+        )
+    marked: dict[str, int] = {}
+    for one in every:
+        for mark in one.info.get("marks", ()):
+            marked[mark] = marked.get(mark, 0) + 1
+    if marked:
+        said.append("Marks: " + "; ".join(f"{mark} ({count} of {len(every)})" for mark, count in marked.items()) + ".")
+    return said
 
 
 def real_time_factor(system: System, tag: str, on_gpu: bool = False, name: str | None = None) -> float | None:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdasr.report.collect import Scored, System, on_references, sets, sets_of_modes, tags, teacher_of
+from kdasr.report.collect import (
+    Kind,
+    Scored,
+    System,
+    groups,
+    is_baseline,
+    label_of,
+    sets,
+    sets_of_modes,
+    tags,
+    teacher_of,
+)
 from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
 
 NONE = "-"
@@ -28,29 +41,31 @@ SUMMARY = (
     "another model. Gap closed: see below the comparison with the student on references."
 )
 
+Key = tuple[str, str]  # (tag, set), as in System.scored
 Table = list[list[str]]  # the first row is the header
 
 
 def summary_table(every: list[System], found: list[Against]) -> Table:
-    """A row a label: how many runs, how small, the mean WER of each set and tag, and the gap closed by beam search."""
+    """A row a kind: how many runs, how small, the mean WER of each set and tag, and the gap closed by beam search."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     beams = [key for key in keys if key[0] != "greedy"]
-    closed = {(one.label, one.tag, one.set): share(one.gap) for one in found}
+    closed = {(one.kind, one.tag, one.set): share(one.gap) for one in found}
     table = [["system", "runs", "parameters", "of teacher", *(f"{name} {tag}" for tag, name in keys)]]
     table[0] += [f"gap closed, {name} {tag}" for tag, name in beams]
-    for label, members in labels(every).items():
+    for kind, members in groups(every).items():
         rates = [[rate for _, rate in seed_rates(members, key)] for key in keys]
         if not any(rates):
             continue
-        row = [label, str(max(map(len, rates))), size(members[0]), ratio(members[0], every), *map(_mean, rates)]
-        table.append(row + [closed.get((label, *key), NONE) for key in beams])
+        row = [label_of(members), str(max(map(len, rates))), size(members[0]), ratio(members[0], every)]
+        row += map(_mean, rates)
+        table.append(row + [closed.get((kind, *key), NONE) for key in beams])
     return table
 
 
 def seed_table(every: list[System]) -> Table:
-    """A row for each label that has several runs and each set and tag: mean, deviation, every run's WER by seed."""
+    """A row for each kind that has several runs and each set and tag: mean, deviation, every run's WER by seed."""
     table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "WER by seed"]]
-    for label, members in labels(every).items():
+    for members in groups(every).values():
         if sum(bool(one.scored) for one in members) < 2:
             continue
         for name in sets(members):
@@ -62,14 +77,16 @@ def seed_table(every: list[System]) -> Table:
                 mean = f"{spread.mean:.2f}" + (NONE if spread.sd is None else f" ± {spread.sd:.2f}")
                 between = NONE if spread.low is None else f"{spread.low:.2f} to {spread.high:.2f}"
                 each = ", ".join(f"{seed}: {rate:.2f}" for seed, rate in rates)
-                table.append([label, name, tag, mean if spread.sd is not None else f"{spread.mean:.2f}", between, each])
+                mean = mean if spread.sd is not None else f"{spread.mean:.2f}"
+                table.append([label_of(members), name, tag, mean, between, each])
     return table
 
 
 @dataclass(frozen=True)
 class Against:
-    """A label's students against those on references, on one set with one tag; rates and differences in points."""
+    """Students of a kind against the baseline, on one set with one tag; rates and differences in points."""
 
+    kind: Kind
     label: str
     set: str
     tag: str
@@ -85,12 +102,11 @@ class Against:
 
 
 def against_references(every: list[System]) -> list[Against]:
-    """Each other label of students on each set and tag that both it and the student on references have."""
-    groups = labels([one for one in every if not one.is_teacher])
+    """Each other kind of student on each set and tag that both it and the baseline have."""
     found = []
-    for label, members in groups.items():
-        base = base_of(every, members)
-        if not base or on_references(members[0]):
+    for kind, members in groups([one for one in every if not one.is_teacher]).items():
+        base, label = base_of(every, members), label_of(members)
+        if not base or is_baseline(members[0]):
             continue
         for name in sets(members):
             for tag in tags(members):
@@ -99,24 +115,36 @@ def against_references(every: list[System]) -> list[Against]:
                     continue
                 result = _compared(base, members, (tag, name))
                 if result is None:
-                    found.append(Against(label, name, tag, None))
+                    found.append(Against(kind, label, name, tag, None))
                     continue
                 apart = seeds_apart(*rates)
                 theirs = [_wer(teacher_of(one, every), (tag, name)) for one in members if (tag, name) in one.scored]
                 gap = _gap(result, apart, over_seeds(rates[0]).mean, [rate for rate in theirs if rate is not None])
-                found.append(Against(label, name, tag, result, apart, gap))
+                found.append(Against(kind, label, name, tag, result, apart, gap))
     return found
 
 
+def main_key(every: Sequence[System]) -> Key | None:
+    """The search and set that the page begins with: joint beam search before others, test sets before development."""
+    keys = {key for one in every for key, scored in one.scored.items() if scored.wer.get("wer") is not None}
+
+    def worth(key: Key) -> tuple[bool, bool, bool, str, str]:
+        tag, name = key
+        development = re.search(r"(^|_)(dev|valid|val|cv)", name) is not None
+        return not development, tag == "beam", tag != "greedy", name, tag
+
+    return max(keys, key=worth, default=None)
+
+
 def base_of(every: list[System], members: list[System]) -> list[System]:
-    """The students on references that a label's are compared with: of their network's name or size, else the first."""
-    groups = list(labels([one for one in every if on_references(one)]).values())
+    """The baseline that students of a kind are compared with: that of their network's name or size, else the first."""
+    bases = list(groups([one for one in every if is_baseline(one)]).values())
 
     def likeness(group: list[System]) -> tuple[bool, bool]:
         sizes = {side[0].info.get("parameters") for side in (group, members)}
         return group[0].network == members[0].network, len(sizes) == 1
 
-    return max(groups, key=likeness, default=[])
+    return max(bases, key=likeness, default=[])
 
 
 def comparison(found: list[Against]) -> Table:
@@ -141,13 +169,13 @@ def share(gap: tuple[float, float, float] | None) -> str:
 
 
 def mode_table(every: list[System]) -> Table:
-    """A row for each label, set and beam search: what the beam gains, perplexity, and the mode's probability.
+    """A row for each kind, set and beam search: what the beam gains, perplexity, and the mode's probability.
 
     Empty but for its header if no model says its perplexity or its mode's probability.
     """
     table = [["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"]]
     told = 0
-    for label, members in labels(every).items():
+    for members in groups(every).values():
         for name in sets_of_modes(members):
             beams = [
                 tag for tag in tags(members) if tag != "greedy" and any((tag, name) in one.scored for one in members)
@@ -156,7 +184,7 @@ def mode_table(every: list[System]) -> Table:
                 columns = _mode_columns(members, name, tag)
                 if any(columns):
                     told += any(columns[3:])
-                    table.append([label, name, tag, *map(_mean, columns)])
+                    table.append([label_of(members), name, tag, *map(_mean, columns)])
     return table if told else table[:1]
 
 
@@ -201,14 +229,6 @@ def _mean(values: list[float]) -> str:
     return f"{spread.mean:.2f}" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
 
 
-def labels(every: list[System]) -> dict[str, list[System]]:
-    """Systems by label, in their order."""
-    groups: dict[str, list[System]] = {}
-    for one in every:
-        groups.setdefault(one.label, []).append(one)
-    return groups
-
-
 def seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
     """(seed, WER) of those that have one."""
     scored = [(one, one.scored.get(key)) for one in members]
@@ -216,7 +236,7 @@ def seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, f
 
 
 def _compared(first: list[System], second: list[System], key: tuple[str, str]) -> Paired | None:
-    """Paired bootstrap of two labels on one set; None unless both scored the same utterances by the same rules."""
+    """Paired bootstrap of two kinds on one set; None unless both scored the same utterances by the same rules."""
     sides = [[s for one in members if (s := one.scored.get(key)) and s.utterances] for members in (first, second)]
     if not all(sides):
         return None

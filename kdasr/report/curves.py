@@ -76,7 +76,9 @@ def from_checkpoint(path: Path) -> dict[int, dict[tuple[str, str], float]]:
         return {}
     try:
         checkpoints.check_known(path)
-        stats: dict[int, Any] = checkpoints.load(path)["reporter"]["stats"]
+        from kdasr import torch_files  # torch, for models that have no log any more
+
+        stats: dict[int, Any] = torch_files.load(path)["reporter"]["stats"]
         return {
             int(epoch): {
                 (phase, key): float(value)

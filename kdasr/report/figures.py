@@ -1,110 +1,152 @@
 """What systems measured, in one file: a report can be made of it without the models, and by several machines in turn.
 
-A JSON object a line. The first says which utterances each set has and how many reference words each of them; the
-others are systems, with the errors of each utterance in that order. What made a model (its kdasr.json) stands there
-without the hashes of its inputs.
+Each line is one of three (kdasr/report/jsonl.py; lines are only added, never changed):
 
-Trained on another processor, whose sums round otherwise, the same configuration and seed give another model. It, and
-those that it taught if it is a teacher, are runs of their own: NAME@MARK, where the mark is that model's.
+    {"sets": {SET: {UTTERANCE: words}}}   the utterances of sets, and how many reference words each of them has
+    {"name", "model", "info", ...}        a system, with the errors of each utterance in the order of the sets above it
+    {"about": {"title", "notes", ...}}    what stands around the tables: notes, commands, environment
+
+A system is known by the hash of its weights. Measured again, it has another line, and the last one counts. Trained on
+another processor, whose sums round otherwise, the same configuration and seed give another model: a run of its own,
+shown as NAME@HASH beside the others of its name. What made a model (its kdasr.json) stands there without its settings
+and checksums; a system that was never decoded has no hash, and is known by its name.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdasr.errors import UserError
-from kdasr.files import atomic_write, read_lines
-from kdasr.report import shape
-from kdasr.report.collect import DECODED, MODEL, PERPLEXITY, SCORE, Scored, System
-from kdasr.report.shape import COUNT, TEXT, Each, Maybe, Must
+from kdasr import shape
+from kdasr.report import jsonl
+from kdasr.report.collect import DECODED, MODEL, PERPLEXITY, SCORE, Scored, System, teacher_of
+from kdasr.shape import COUNT, TEXT, Each, Maybe, Must
 
-LEFT_OUT = ("settings", "command")  # of kdasr.json and scores: of no use without the files that they name
-REMEDY = "take the file back from git, or remove it and make it anew"
-SETS = {"sets": Must(Each(Each(COUNT)))}  # the shape of the first line
+LEFT_OUT = ("settings", "command", "sha256")  # of kdasr.json and scores: of no use without the files that they name
+SETS = {"sets": Must(Each(Each(COUNT)))}
+ABOUT = {"about": Must({"title": Must(TEXT)} | dict.fromkeys(("notes", "commands", "environment"), Must([TEXT])))}
 OF_SET = {"tag": Must(TEXT), "set": Must(TEXT), "decode": Must(DECODED), "wer": Must(SCORE), "cer": Must(SCORE)}
-SYSTEM = {  # and of the others
+SYSTEM = {
     "name": Must(TEXT),
+    "model": Must(TEXT),
     "info": Must(MODEL),
     "bytes": COUNT,
     "ppl": Must(Each(PERPLEXITY)),
     "scored": Must([OF_SET | {"errors": Must([Maybe(COUNT)])}]),
 }
+Sets = dict[str, dict[str, int]]  # by set: utterance -> reference words
 
 
-def merged(every: Sequence[System], path: str | Path) -> list[System]:
-    """Systems, and those of the file that are other runs; where there are systems, there need not be a file yet.
+@dataclass(frozen=True)
+class About:
+    """What stands around the tables."""
 
-    A run is told by its name. Where a system that nobody taught has the name of one of the file's and is another model,
-    the file's, and those that it taught, keep a place under a name of their own.
-    """
-    if every and not Path(path).exists():
-        return list(every)
-    known = read(path)
-    mine, theirs = ({one.name: _mark(one) for one in some if _root(one) == one.name} for some in (every, known))
-    others = {name: mark for name, mark in theirs.items() if mine.get(name) and mark and mark != mine[name]}
-    # NAME@MARK: what the file calls a system of these where another machine's came between
-    taken = {one.name for one in every} | {f"{one.name}@{mine.get(_root(one))}" for one in every}
-    kept = (_renamed(one, others) for one in known)
-    return [*every, *(one for one in kept if one.name not in taken)]
+    title: str
+    notes: list[str]
+    commands: list[str]
+    environment: list[str]
 
 
-def write(every: Sequence[System], path: str | Path) -> None:
-    """Write systems, sorted by name, whole or not at all."""
-    words: dict[str, dict[str, int]] = {}
-    for one in every:
-        for scored in one.scored.values():
-            words.setdefault(scored.set, {}).update({key: count for key, (_, count) in scored.utterances.items()})
-    sets = {name: dict(sorted(counts.items())) for name, counts in sorted(words.items())}
-    with atomic_write(path) as stream:
-        for value in ({"sets": sets}, *(_packed(one, sets) for one in sorted(every, key=lambda one: one.name))):
-            line = json.dumps(value, ensure_ascii=False) + "\n"
-            stream.write(line.encode("utf-8", "replace").decode())  # a lone surrogate in a label cannot be written
+@dataclass
+class File:
+    """What a file holds."""
+
+    systems: dict[str, System]  # by `_key`
+    sets: Sets
+    about: About | None
 
 
-def read(path: str | Path) -> list[System]:
-    """Systems of a file.
+def read(path: str | Path) -> File:
+    """What a file holds.
 
     Raises:
-        UserError: it is absent, or a line is not what `write` writes; the line is named.
+        UserError: it is absent, or a line is not what `append` writes; the line is named.
     """
-    found, sets = [], {}
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            value = json.loads(line)
-            shape.check(value, SYSTEM if number > 1 else SETS, f"{path}:{number}: is no line of figures", REMEDY)
-            if number == 1:
-                sets = value["sets"]
-            else:
-                found.append(_unpacked(value, sets))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise UserError(f"{path}:{number}: is no line of figures; {REMEDY}") from None
+    found = File({}, {}, None)
+    for where, value in jsonl.read(path):
+        kind = next((kind for key, kind in (("sets", SETS), ("about", ABOUT)) if key in value), SYSTEM)
+        shape.check(value, kind, f"{where}: is no line of figures", jsonl.REMEDY)
+        if kind is SETS:
+            found.sets |= value["sets"]
+        elif kind is ABOUT:
+            found.about = About(**value["about"])
+        else:
+            try:
+                system = _unpacked(value, found.sets)
+            except (ValueError, KeyError):
+                raise jsonl.wrong(where) from None
+            if system.model:  # it may have been there before it was decoded
+                found.systems.pop(f"name {system.name}", None)
+            found.systems.pop(_key(system), None)  # so that the last measured stands last
+            found.systems[_key(system)] = system
     return found
 
 
-def _root(system: System) -> str:
-    """The teacher that taught it, or itself."""
-    return system.name if system.is_teacher else system.info.get("teacher") or system.name
+def merged(every: Sequence[System], path: str | Path) -> list[System]:
+    """Systems, and those of the file that are other models.
+
+    Of models of one name that which is at hand keeps it, or else the last in the file; the others are NAME@HASH.
+    """
+    here = {_key(one) for one in every}
+    others = [one for key, one in read(path).systems.items() if key not in here]
+    last = {one.name: one for one in (*others, *every)}
+    return [*every, *(one if last[one.name] is one else _named(one) for one in others)]
 
 
-def _mark(system: System) -> str:
-    """The first digits of its weights' hash, which its decodings recorded; nothing if it was not decoded."""
-    return next((mark[:6] for one in system.scored.values() if (mark := one.decode.get("model"))), "")
+def append(every: Sequence[System], path: str | Path, about: About) -> None:
+    """Add what the file does not have, or has otherwise; `about` is added, too, unless it says nothing new."""
+    there = read(path) if Path(path).exists() else File({}, {}, None)
+    ordered = [_stored(_with_teacher(one, every)) for one in sorted(every, key=lambda one: one.name)]
+    new = [one for one in ordered if there.systems.get(_key(one)) != one]
+    lines = _sets_of(new, there.sets)
+    for one in new:
+        lines += _sets_of([one], there.sets)  # nothing, unless two have other references of one set
+        lines.append(_packed(one, there.sets))
+    if lines or there.about is None or replace(there.about, environment=about.environment) != about:
+        lines.append({"about": asdict(about)})
+    jsonl.append(path, lines)
 
 
-def _renamed(one: System, marks: dict[str, str]) -> System:
-    """A system that is, or names, a model with a mark: both are called after it."""
-    root = _root(one)
-    if root not in marks:
+def _key(system: System) -> str:
+    return system.model or f"name {system.name}"
+
+
+def _named(system: System) -> System:
+    """A system under a name that no other has."""
+    return replace(system, name=f"{system.name}@{system.model[:6]}") if system.model else system
+
+
+def _stored(one: System) -> System:
+    """A system as the file gives it back."""
+    scored = {
+        key: replace(item, wer=_less(item.wer), cer=_less(item.cer), path=None) for key, item in one.scored.items()
+    }
+    return replace(one, info=_less(one.info), scored=scored, path=None)
+
+
+def _with_teacher(one: System, every: Sequence[System]) -> System:
+    """A system that says which model its teacher is, if that is at hand and was decoded."""
+    teacher = teacher_of(one, list(every))
+    if teacher in (None, one) or "teacher_model" in one.info or teacher.name != one.info.get("teacher"):
         return one
-    info = one.info if root == one.name else one.info | {"teacher": f"{root}@{marks[root]}"}
-    return replace(one, name=f"{one.name}@{marks[root]}", info=info)
+    return replace(one, info=one.info | {"teacher_model": teacher.model}) if teacher.model else one
 
 
-def _packed(one: System, sets: dict[str, dict[str, int]]) -> dict[str, Any]:
+def _sets_of(every: Sequence[System], known: Sets) -> list[dict[str, Any]]:
+    """The line that says of utterances what is not known of them yet, if there is something; it is known then."""
+    words: Sets = {}
+    for one in every:
+        for scored in one.scored.values():
+            mine = {key: count for key, (_, count) in scored.utterances.items()}
+            words.setdefault(scored.set, dict(known.get(scored.set, {}))).update(mine)
+    new = {name: dict(sorted(counts.items())) for name, counts in sorted(words.items()) if counts != known.get(name)}
+    known |= new
+    return [{"sets": new}] if new else []
+
+
+def _packed(one: System, sets: Sets) -> dict[str, Any]:
     scored = []
     for item in one.scored.values():
         errors = [item.utterances[key][0] if key in item.utterances else None for key in sets[item.set]]
@@ -114,11 +156,12 @@ def _packed(one: System, sets: dict[str, dict[str, int]]) -> dict[str, Any]:
             "decode": item.decode,
             "errors": errors if any(item.utterances) else [],
         }
-        scored.append(told | {kind: _less(getattr(item, kind)) for kind in ("wer", "cer")})
-    return {"name": one.name, "info": _less(one.info), "bytes": one.bytes, "ppl": one.ppl, "scored": scored}
+        scored.append(told | {"wer": item.wer, "cer": item.cer})
+    line = {"name": one.name, "model": one.model, "info": one.info, "bytes": one.bytes}
+    return line | {"ppl": one.ppl, "scored": scored}
 
 
-def _unpacked(value: dict[str, Any], sets: dict[str, dict[str, int]]) -> System:
+def _unpacked(value: dict[str, Any], sets: Sets) -> System:
     scored = {}
     for item in value["scored"]:
         pairs = zip(sets[item["set"]].items(), item["errors"], strict=bool(item["errors"]))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kdasr.report.collect import System, learned_references, on_references, real_time_factor, sets, tags, teacher_of
-from kdasr.report.compare import Against, base_of, labels, seed_rates, weights
+from kdasr.report.collect import (
+    System,
+    groups,
+    is_baseline,
+    is_pruned,
+    label_of,
+    learned_references,
+    real_time_factor,
+    sets,
+    tags,
+    teacher_of,
+)
+from kdasr.report.compare import Against, Key, base_of, main_key, seed_rates, weights
 from kdasr.score.intervals import over_seeds
 
-Key = tuple[str, str]  # (tag, set), as in System.scored
 FEW_WORDS = 2000  # a set with fewer reference words is said to be small
 
 
@@ -52,27 +61,15 @@ class Headline:
     cautions: list[str] = field(default_factory=list)
 
 
-def main_key(every: Sequence[System]) -> Key | None:
-    """The search and set that the page begins with: joint beam search before others, test sets before development."""
-    keys = {key for one in every for key, scored in one.scored.items() if scored.wer.get("wer") is not None}
-
-    def worth(key: Key) -> tuple[bool, bool, bool, str, str]:
-        tag, name = key
-        development = re.search(r"(^|_)(dev|valid|val|cv)", name) is not None
-        return not development, tag == "beam", tag != "greedy", name, tag
-
-    return max(keys, key=worth, default=None)
-
-
 def candidates(every: Sequence[System], key: Key) -> list[list[System]]:
-    """The labels that may stand in the headline, by seeds: of students that a teacher taught, or of all if none was.
+    """The kinds that may stand in the headline, by seeds: of students that a teacher taught, or of all if none was.
 
     Where some have several seeds, the others are not looked at: the best of single runs is mostly luck.
     """
-    students = [one for one in every if not one.is_teacher and not on_references(one)]
+    students = [one for one in every if not one.is_teacher and not is_baseline(one)]
     taught = [one for one in students if one.info.get("teacher") and not learned_references(one)]
     for pool in (taught, students, [one for one in every if not one.is_teacher]):
-        found = [members for members in labels(pool).values() if mean(members, key) is not None]
+        found = [members for members in groups(pool).values() if mean(members, key) is not None]
         if found:
             return [members for members in found if len(seed_rates(members, key)) > 1] or found
     return []
@@ -95,8 +92,8 @@ def headline(every: list[System], found: list[Against]) -> Headline | None:
     teachers = [one for one in of_each.values() if mean([one], key) is not None]
     teacher = teachers[0] if teachers else None
     base = base_of(every, members)
-    base = base if mean(base, key) is not None and base[0].label != members[0].label else []
-    against = next((one for one in found if (one.label, one.tag, one.set) == (members[0].label, *key)), None)
+    base = base if mean(base, key) is not None and base[0].kind != members[0].kind else []
+    against = next((one for one in found if (one.kind, one.tag, one.set) == (members[0].kind, *key)), None)
     answers = [
         one
         for one in (
@@ -106,7 +103,7 @@ def headline(every: list[System], found: list[Against]) -> Headline | None:
         )
         if one
     ]
-    shown = Headline(key, members[0].label, teacher, _sentence(members, teachers, answers, key), answers)
+    shown = Headline(key, label_of(members), teacher, _sentence(members, teachers, answers, key), answers)
     shown.cautions.extend(_cautions(every, members, teachers, base, against, key))
     return shown
 
@@ -127,7 +124,7 @@ def _small(members: Sequence[System], teacher: System | None) -> Answer | None:
     if not mine:
         return None
     bars = [Bar("student", mine, f"{mine:,}")]
-    told = "parameters" + (" that are not zero" if members[0].info.get("non_zero") is not None else "")
+    told = "parameters" + (" that are not zero" if is_pruned(members[0]) else "")
     if members[0].bytes:
         told += f"; {members[0].bytes / 1e6:.1f} MB on disk"
     if not whole:
@@ -175,7 +172,7 @@ def _good(
 
 
 def interval(members: Sequence[System], key: Key) -> tuple[float | None, float | None]:
-    """95 % interval of a label's WER: over seeds if there are several, else of the bootstrap over utterances."""
+    """95 % interval of a kind's WER: over seeds if there are several, else of the bootstrap over utterances."""
     rates = [rate for _, rate in seed_rates(list(members), key)]
     if len(rates) > 1:
         spread = over_seeds(rates)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdasr import shape
 from kdasr.errors import UserError
 from kdasr.files import read_lines, split_key
 from kdasr.nbest import archive, run_report
-from kdasr.report import shape
-from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, Each, Must
+from kdasr.shape import AMOUNT, COUNT, NUMBER, TEXT, Each, Must
 
 MOST = 2000  # utterances on which words are counted; of a larger archive, so many spread evenly
 SEARCHED = {"search": Must({"beam": COUNT, "nbest": COUNT})}  # manifest.json, as far as it is read here

@@ -1,13 +1,13 @@
-"""The page's table of systems: a row a label, means over seeds, and below it a row for each seed."""
+"""The page's table of systems: a row a kind, means over seeds, and below it a row for each seed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdasr.report.collect import System, real_time_factor, sets, tags, teacher_of
-from kdasr.report.compare import NONE, Against, labels, seed_rates, share, weights
-from kdasr.report.headline import Key, interval, times
+from kdasr.report.collect import System, groups, label_of, real_time_factor, sets, tags, teacher_of
+from kdasr.report.compare import NONE, Against, Key, seed_rates, share, weights
+from kdasr.report.headline import interval, times
 from kdasr.report.table import duration
 from kdasr.score.intervals import over_seeds
 
@@ -33,9 +33,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A label, or one of its seeds; cells stand below the columns."""
+    """A kind, or one of its seeds; cells stand below the columns."""
 
-    number: int  # of the label, from 0: its colour and shape in all pictures
+    number: int  # of the kind, from 0: its colour and shape in all pictures
     name: str
     below: str
     cells: list[Cell]
@@ -64,18 +64,18 @@ def overview(every: list[System], found: Sequence[Against]) -> tuple[list[Column
         for key in keys:
             cells.append(_wer(members, key))
             if key in closed:
-                one = next((a for a in found if (a.label, a.tag, a.set) == (members[0].label, *key)), None)
+                one = next((a for a in found if (a.kind, a.tag, a.set) == (members[0].kind, *key)), None)
                 cells.append(_gap(one) if one and below != "seed" else Cell())
             cells.append(_cer(members, key))
         cells += [_speed(members, tag, gpu) for tag, gpu in speeds]
         return Row(number, name, below, [*cells, *size, _training(members)], seeds)
 
     rows = []
-    for number, (label, members) in enumerate(labels(every).items()):
+    for number, members in enumerate(groups(every).values()):
         each = tuple(row(number, [one], _seed_name(one), "seed") for one in members) if len(members) > 1 else ()
         kind = "seeds" if len({one.info.get("seed") for one in members}) == len(members) else "runs"
         many = f"{len(members)} {kind}" if len(members) > 1 else _seed_name(members[0])
-        rows.append(row(number, members, label, many, each))
+        rows.append(row(number, members, label_of(members), many, each))
     return columns, rows
 
 

@@ -11,21 +11,22 @@ from typing import Any
 
 from kdasr import __version__
 from kdasr.report import alignments, audio, browser, curves, hypotheses, plots
-from kdasr.report.collect import System, real_time_factor, tags
+from kdasr.report.collect import System, groups, label_of, real_time_factor, tags
 from kdasr.report.compare import (
     COMPARISON,
     MODES,
     NONE,
     Against,
+    Key,
     Table,
     base_of,
     comparison,
-    labels,
+    main_key,
     mode_table,
     seed_rates,
     weights,
 )
-from kdasr.report.headline import Key, best_student, headline, main_key, mean
+from kdasr.report.headline import best_student, headline, mean
 from kdasr.report.overview import overview
 from kdasr.report.svg import colour, glyph, themed
 from kdasr.report.table import espnet_table, figures_in
@@ -85,7 +86,7 @@ def render(every: list[System], found: list[Against], texts: browser.Texts, abou
     clips = _clips(every, data, main, about)
     data["audio"] = clips.uris
     columns, rows = overview(every, found)
-    names = list(labels(every))
+    names = [label_of(members) for members in groups(every).values()]
     sizes, speeds = _sizes(every, keys), _speeds(every, keys)
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     environment = jinja2.Environment(
@@ -156,11 +157,11 @@ def _sizes(every: list[System], keys: Sequence[Key]) -> list[tuple[int, str]]:
     pictures = []
     for place, key in enumerate(keys):
         points = []
-        for number, (label, members) in enumerate(labels(every).items()):
+        for number, members in enumerate(groups(every).values()):
             size, rate = weights(members[0]), mean(members, key)
             if size and rate is not None:
                 sd = over_seeds([one for _, one in seed_rates(members, key)]).sd
-                told = f"{label}: {size:,} parameters, WER {rate:.2f} %"
+                told = f"{label_of(members)}: {size:,} parameters, WER {rate:.2f} %"
                 points.append(plots.Point(number, size, rate, told, sd))
         if points:
             up = f"WER on {key[1]}, {key[0]} (%)"
@@ -174,14 +175,14 @@ def _speeds(every: list[System], keys: Sequence[Key]) -> list[tuple[list[int], s
     for name in sorted({name for _, name in keys}):
         for on_gpu in (False, True):
             points = []
-            for number, (label, members) in enumerate(labels(every).items()):
+            for number, members in enumerate(groups(every).values()):
                 for tag in tags(members):
                     factors = [real_time_factor(one, tag, on_gpu, name) for one in members]
                     factors = [one for one in factors if one]
                     rate = mean(members, (tag, name))
                     if factors and rate is not None:
                         factor = sum(factors) / len(factors)
-                        told = f"{label}, {tag}: RTF {factor:.4f}, WER {rate:.2f} %"
+                        told = f"{label_of(members)}, {tag}: RTF {factor:.4f}, WER {rate:.2f} %"
                         points.append(plots.Point(number, factor, rate, told, None, tag == "greedy", tag))
             if points:
                 across = f"seconds {'of a GPU' if on_gpu else 'of CPU'} for a second of audio (RTF)"
@@ -193,12 +194,12 @@ def _speeds(every: list[System], keys: Sequence[Key]) -> list[tuple[list[int], s
 
 def _curves(every: list[System]) -> list[tuple[str, str, str]]:
     """(title, what it is, picture)."""
-    names = list(labels(every))
+    kinds = list(groups(every))
     read = [(one, curves.read(one.path)) for one in every if one.path is not None]
     pictures = []
     for place, (key, (title, what)) in enumerate(curves.SHOWN.items()):
         lines = [
-            plots.Line(names.index(one.label), curve.points[key], f"{one.label}, seed {one.seed}")
+            plots.Line(kinds.index(one.kind), curve.points[key], f"{one.label}, seed {one.seed}")
             for one, curve in read
             if curve.points.get(key)
         ]
@@ -212,13 +213,13 @@ def _with_matched_pairs(every: list[System], found: list[Against], texts: browse
     table = comparison(found)
     if not texts:
         return table
-    groups = labels([one for one in every if not one.is_teacher])
+    kinds = groups([one for one in every if not one.is_teacher])
     table[0].append("matched pairs, p by seed")
     for row, one in zip(table[1:], found, strict=True):
         key = one.tag, one.set
-        mine = {system.info.get("seed"): texts.get((system.name, key)) for system in groups[one.label]}
+        mine = {system.info.get("seed"): texts.get((system.name, key)) for system in kinds[one.kind]}
         values = []
-        for system in base_of(every, groups[one.label]):
+        for system in base_of(every, kinds[one.kind]):
             theirs, other = texts.get((system.name, key)), mine.get(system.info.get("seed"))
             if theirs and other and {k: v.ref for k, v in theirs.items()} == {k: v.ref for k, v in other.items()}:
                 result = matched_pairs([v.operations for v in theirs.values()], [other[k].operations for k in theirs])

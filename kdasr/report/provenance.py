@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import os
 import platform
 import subprocess
 import time
 
-from kdasr.files import atomic_write
 from kdasr.report.collect import System
-from kdasr.report.markdown import block, inert, paragraph
 
 PACKAGES = "torch", "espnet", "numpy"
 
@@ -33,24 +30,6 @@ def environment() -> list[str]:
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     lines.append(f"CPU: `{_processor()}`, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}")
     return lines
-
-
-def page_arguments(parser: argparse.ArgumentParser, models: str) -> None:
-    """The options that every page of results has; `models` says what lies in --exp."""
-    add = parser.add_argument
-    add("--exp", required=True, metavar="DIR", help=f"directory of {models}")
-    add("--out", required=True, metavar="FILE", help="Markdown file to write")
-    add("--note", action="append", default=[], help="text under the title; may be given several times")
-    add("--command", action="append", default=[], help="command line that regenerates the results")
-
-
-def write_page(args: argparse.Namespace, title: str, parts: list[str]) -> None:
-    """Write --out in Markdown: title, notes, parts, the commands that make it again, and the environment."""
-    made = [block(args.command)] if args.command else []
-    ending = [*made, "## Environment", "\n".join(f"- {line}" for line in environment())]
-    text = "\n\n".join([f"# {inert(title)}", *map(paragraph, args.note), *parts, *ending]) + "\n"
-    with atomic_write(args.out, "wb") as stream:
-        stream.write(text.encode("utf-8", "replace"))  # a name of a file may hold what is no UTF-8
 
 
 def recorded_commands(every: list[System]) -> list[str]:

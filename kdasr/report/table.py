@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kdasr.report.collect import System, real_time_factor, sets, tags
+from kdasr.report.collect import System, is_pruned, real_time_factor, sets, tags
 from kdasr.report.compare import (
     COMPARISON,
     MODES,
@@ -14,6 +14,7 @@ from kdasr.report.compare import (
     Against,
     Table,
     comparison,
+    main_key,
     mode_table,
     ratio,
     seed_table,
@@ -21,6 +22,8 @@ from kdasr.report.compare import (
 )
 from kdasr.report.markdown import block, cell, code, inert, paragraph, visible
 from kdasr.score.sclite import percent, rounded
+
+LONGEST = 150  # lines of the file, about; what finds no room stands on the page and in the CSV beside it
 
 
 def render(
@@ -31,7 +34,7 @@ def render(
     environment: Sequence[str],
     commands: Sequence[str],
 ) -> str:
-    """The Markdown file.
+    """The Markdown file: the summary, as many details as LONGEST has room for, conditions and commands.
 
     Args:
         every: what `collect.systems` found.
@@ -45,29 +48,54 @@ def render(
     summary = summary_table(every, found)
     if len(summary) > 1:
         parts += ["## Summary", markdown(summary), SUMMARY]
-    parts += ["## Systems", markdown(main_table(every)), legend(every)]
-    seeds, against = seed_table(every), comparison(found)
+    ending = ["## Environment", "\n".join(f"- {line}" for line in environment), "## Commands", block(commands)]
+    signed, left = legend(every), []
+    for name, *forms in details(every, found):
+        form = next((form for form in forms if _lines(*parts, *form, signed, LEFT_OUT, *ending) <= LONGEST), None)
+        parts += form or []
+        left += [] if form else [name]
+    if left:
+        parts.append(LEFT_OUT + "; ".join(left) + ".")
+    where = parts.index("## Systems") + 2 if "## Systems" in parts else len(parts)
+    parts.insert(where, signed)
+    return "\n\n".join([*parts, *ending]) + "\n"
+
+
+LEFT_OUT = "Too long for this file, and so on the page (`report.html`) and in the CSV alone: "
+
+
+def details(every: list[System], found: list[Against]) -> list[tuple[str, *tuple[list[str], ...]]]:
+    """(what it is, its parts in full, its parts of the main set and search alone if there are such) of each section."""
+    sections: list[tuple[str, *tuple[list[str], ...]]] = [("systems", ["## Systems", markdown(main_table(every))])]
+    seeds = seed_table(every)
     if len(seeds) > 1:
-        parts += ["## Seeds", markdown(seeds)]
-    if len(against) > 1:
-        parts += ["## Against the student on references", markdown(against), COMPARISON]
-    modes = mode_table(every)
-    if len(modes) > 1:
-        parts += ["## Beam, perplexity, mode", markdown(modes), MODES]
+        sections.append(("seeds", ["## Seeds", markdown(seeds)]))
+    for title, table, what in (
+        ("Against the student on references", comparison(found), COMPARISON),
+        ("Beam, perplexity, mode", mode_table(every), MODES),
+    ):
+        if len(table) > 1:
+            main = [row for row in table[1:] if (row[2], row[1]) == main_key(every)]
+            forms = [[f"## {title}", markdown(rows), what] for rows in (table, [table[0], *main]) if len(rows) > 1]
+            sections.append((title[0].lower() + title[1:], *forms))
+    scores: list[str] = []
     for one in every:
         for kind in ("wer", "cer"):
             table = espnet_table(one, kind)
             if len(table) > 1:
-                parts += [f"## {inert(one.name)}: {kind.upper()}", markdown(table)]
-    parts += ["## Environment", "\n".join(f"- {line}" for line in environment)]
-    parts += ["## Commands", block(commands)]
-    return "\n\n".join(parts) + "\n"
+                scores += [f"## {inert(one.name)}: {kind.upper()}", markdown(table)]
+    return [*sections, ("each system's table of ESPnet", scores)] if scores else sections
+
+
+def _lines(*parts: str) -> int:
+    """How many lines parts take that stand apart."""
+    return sum(part.count("\n") + 2 for part in parts) - 1
 
 
 def main_table(every: list[System]) -> Table:
     """A row a model: size (and weights that are not zero, if any were pruned), error rates, speed, training time."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
-    pruned = any("non_zero" in one.info for one in every)
+    pruned = any(map(is_pruned, every))
     head = ["system", "seed", "parameters", *(["non-zero"] if pruned else []), "of teacher", "MB"]
     for tag, name in keys:
         head += [f"{name} {tag} WER", f"{name} {tag} CER"]
@@ -96,7 +124,7 @@ def legend(every: list[System]) -> str:
         "RTF: CPU seconds of decoding / seconds of audio"
         f"{' (on a GPU: seconds by the clock)' if gpu else ''}. MB: 10^6 bytes of the averaged checkpoint on disk. "
         "Of teacher: parameters"
-        f"{' that are not zero' if any('non_zero' in one.info for one in every) else ''} / the teacher's."
+        f"{' that are not zero' if any(map(is_pruned, every)) else ''} / the teacher's."
     ]
     scores = [score for one in every for scored in one.scored.values() for score in (scored.wer, scored.cer)]
     texts += [f"Signature: {code(text)}" for text in sorted({s["signature"] for s in scores if s.get("signature")})]

@@ -1,6 +1,6 @@
 """Two systems on one set: is the difference beyond noise?
 
-Both directories are those of `kdasr score`. The paired bootstrap asks over utterances, the matched-pairs test over the
+Both directories are those of `kdasr score`. The paired bootstrap resamples utterances, the matched-pairs test over the
 stretches of speech in which one of the systems errs (NIST's test of this field).
 """
 

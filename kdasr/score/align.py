@@ -119,7 +119,7 @@ def align(ref: Sequence[str], hyp: Sequence[str], case_sensitive: bool = False) 
 
 
 def pair(operations: str, ref: Sequence[str], hyp: Sequence[str]) -> list[Step]:
-    """Join a string of operations with the words they speak of; "" stands for a gap."""
+    """Join a string of operations with their words; "" is a gap."""
     rows = []
     for words, gap in ((ref, "I"), (hyp, "D")):
         row = list(words)
@@ -143,7 +143,7 @@ def align_words(
 
 
 def numbered(texts: Iterable[Sequence[str]], case_sensitive: bool = False) -> tuple[np.ndarray, list[bytes]]:
-    """All words of some texts in a row as numbers, and what each number stands for: the `normal` form of a word."""
+    """All words of some texts in a row as numbers, and the meaning of each number: the `normal` form of a word."""
     flat = list(chain.from_iterable(texts))
     joined = "".join(flat)
     if len(joined) == len(flat) and "" not in flat:  # all of them characters, which are numbers already
@@ -173,7 +173,7 @@ def align_all(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashab
 
 
 def _align_numbers(flat: np.ndarray, lengths: np.ndarray) -> list[str]:
-    """Align texts whose words stand in a row, references first; `lengths` (2, utterances) are the sides' words."""
+    """Align texts given as one row of words, references first; `lengths` (2, utterances) are the sides' words."""
     flat = flat.astype(np.min_scalar_type(int(flat.max(initial=0)) + 2))  # small numbers are compared faster
     starts = (np.cumsum(lengths) - lengths.reshape(-1)).reshape(lengths.shape)
     # Utterances of like length share a batch, so that little of the table is padding.

@@ -1,6 +1,6 @@
 """sclite's reports beyond the summary and the alignments, byte for byte: .dtl, .sgml and .prf; and all in a row.
 
-.sgml and .prf tell the time of their making, here a parameter; `undated` takes it out where reports are compared.
+.sgml and .prf contain the time of writing, here a parameter; `undated` removes it where reports are compared.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def trusted(utterances: Sequence[Aligned], kinds: Iterable[str]) -> list[str]:
 def dtl(utterances: Sequence[Aligned], case_sensitive: bool = False, steps: Steps | None = None) -> bytes:
     """The report `-o dtl`: totals, and lists of confused, inserted, deleted words by falling frequency.
 
-    Words stand for characters where those were aligned; sclite does not say so here.
+    Where characters were aligned, they count as words; sclite does not say so here.
     """
     steps = steps or collect(utterances, case_sensitive)
     counts = tally([one.operations for one in utterances])
@@ -186,7 +186,7 @@ def sgml(
     """The paths of `-o sgml`, which sc_stats reads: speaker by speaker, words as they were compared, nothing escaped.
 
     `date` is written into the head, by default now in C's form (Sat Nov 21 12:40:30 2026). Of segments of an stm
-    sclite tells labels, times and confidences as well; those are not known here, and this is then not its report.
+    sclite also prints labels, times and confidences, which are not known here; the report then differs.
     """
     text = [
         f'<SYSTEM title="{TITLE}" ref_fname="{REFERENCE}" hyp_fname="{TITLE}" '

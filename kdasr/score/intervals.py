@@ -104,7 +104,7 @@ def seeds_apart(first: Sequence[float], second: Sequence[float]) -> tuple[float,
 
 
 def _student(freedom: float) -> float:
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # here: scipy takes a second to load, and only a report of several seeds needs it
 
     return float(stdtrit(freedom, 0.975))
 

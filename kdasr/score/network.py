@@ -5,7 +5,7 @@ of the reference and one of the hypothesis; it looks back at every arc that ends
 those of kdasr.score.align, and 0.001 to pass a null word, 2 to leave out an optional word. Sums are single floats.
 Of equal costs the way written first is taken; match or substitution before insertion before deletion.
 
-Axes: A arcs of the reference, B arcs of the hypothesis, each with the start as arc 0.
+Axes: N arcs of the reference, M arcs of the hypothesis, each with the start as arc 0.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from kdasr.score.trn import NULL, Alternation, Line, Word
 
 SINGLE = struct.Struct("f")
 SUBSTITUTION = 4.0
-GAP = 3.0  # of a word beside nothing: insertion or deletion
-OMITTED = 2.0  # of an optional word beside nothing
-PASSED = SINGLE.unpack(SINGLE.pack(0.001))[0]  # of a null word beside nothing
-NULLS = 1.0  # of a null word beside a null word
+GAP = 3.0  # of a word against nothing: insertion or deletion
+OMITTED = 2.0  # of an optional word against nothing
+PASSED = SINGLE.unpack(SINGLE.pack(0.001))[0]  # of a null word against nothing
+NULLS = 1.0  # of a null word against a null word
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Arc:
 
     word: str
     inner: bytes  # as it is compared: an optional word without its parentheses
-    gap: float  # cost beside nothing
+    gap: float  # cost against nothing
     fragment: bool
     before: tuple[int, ...]  # the arcs that end where this one begins, as written
 
     @cached_property
     def null(self) -> bool:
-        """Whether it says nothing."""
+        """Whether it is a null word."""
         return self.gap == PASSED
 
     @cached_property
@@ -219,11 +219,11 @@ def same(left: Arc, right: Arc) -> bool:
 
 
 def _costs(left: list[Arc], right: list[Arc]) -> list[list[float]]:
-    """Cheapest way from the start to the end of each pair of arcs, (A, B)."""
+    """Cheapest way from the start to the end of each pair of arcs, (N, M)."""
     rounds = any(arc.null for arc in (*left, *right))  # the other costs are whole numbers
     costs: list[list[float]] = []
     for arc in left:
-        above = [min(cells) for cells in zip(*(costs[a] for a in arc.before), strict=True)]  # (B,), or none
+        above = [min(cells) for cells in zip(*(costs[a] for a in arc.before), strict=True)]  # (M,), or none
         row = [_single(above[0] + arc.gap) if above else 0.0]
         for b, word in enumerate(right[1:], 1):
             one = len(word.before) == 1  # as nearly everywhere

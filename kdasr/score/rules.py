@@ -54,7 +54,7 @@ class Rules:
 
     @property
     def changes_words(self) -> bool:
-        """Whether texts are not scored as they stand."""
+        """Whether texts are changed before they are scored."""
         return bool(self.nlsyms or self.wsj_filter or self.repairs) or self.type == "cer"
 
     @property
@@ -76,7 +76,7 @@ def read_symbols(path: str | Path) -> frozenset[str]:
     for number, line in enumerate(read_lines(path), 1):
         words = trn.split(line)
         if len(words) > 1:
-            raise UserError(f"{path}:{number}: expected one symbol, found {line!r}; give each a line of its own")
+            raise UserError(f"{path}:{number}: expected one symbol, found {line!r}; put each on its own line")
         found.update(words)
     return frozenset(found)
 
@@ -87,6 +87,8 @@ def read_repairs(path: str | Path) -> dict[str, str]:
     for number, line in enumerate(read_lines(path), 1):
         words = trn.split(line)
         if len(words) != 2 or words[0] in found:
-            raise UserError(f"{path}:{number}: expected 'WRONG RIGHT', each word once, found {line!r}; mend the line")
+            raise UserError(
+                f"{path}:{number}: expected 'WRONG RIGHT', each word once, found {line!r}; correct the line"
+            )
         found[words[0]] = words[1]
     return found

@@ -25,7 +25,7 @@ from kdasr.score.steps import Steps, collect
 
 TITLE = "hyp.trn"  # sclite's name for the system: the hypothesis file as it was given
 PAGE = 80  # columns on which tables are centred
-LINE = 1000  # columns after which .pra goes on in a second block (sclite's -l)
+LINE = 1000  # columns after which .pra continues in a second block (sclite's -l)
 LONGEST_GAP = 40  # asterisks that sclite has for a gap; for longer words it prints what lies in memory
 LONGEST_WORD = 999  # bytes; beyond them sclite overruns a buffer for .sgml, and may write a .pra without end
 ID_FORMS = ("rm", "wsj", "spu_id")  # sclite's -i
@@ -46,8 +46,8 @@ PLACES = ("/usr/lib/sctk/bin/sclite", "/usr/local/bin/sclite")
 def speaker_of(trn_id: str, case_sensitive: bool = False, id_form: str = "rm") -> bytes:
     """The speaker's name in an id, in lower case unless asked not to.
 
-    Forms: `wsj` takes the first three bytes; `rm` and `spu_id` alike take what stands before the first hyphen, or
-    without a hyphen before the first underscore; `stm` (kdasr.score.stm) what stands before the last hyphen. Ids
+    Forms: `wsj` takes the first three bytes; `rm` and `spu_id` alike take the part before the first hyphen, or
+    without a hyphen before the first underscore; `stm` (kdasr.score.stm) the part before the last hyphen. Ids
     have to pass `unusual_id` first.
     """
     name = trn_id.encode()
@@ -61,7 +61,7 @@ def speaker_of(trn_id: str, case_sensitive: bool = False, id_form: str = "rm") -
 
 
 def unusual_id(trn_id: str, id_form: str = "rm") -> str:
-    """Why sclite would find no speaker in this id (it then goes on with some other speaker's name), or ""."""
+    """Why sclite would find no speaker in this id (it then uses the name of another speaker), or ""."""
     if id_form == "wsj":
         name = trn_id.encode()[:3]
         if len(name) < 3:
@@ -325,7 +325,7 @@ def run_real(
         options: further ones of sclite's: -D for optional words, -F for fragments.
 
     Returns:
-        The reports in sclite's order; with `out`, what it says while it writes them.
+        The reports in sclite's order; with `out`, its output while it writes them.
 
     Raises:
         UserError: sclite fails, or speaks of an error.
@@ -338,6 +338,6 @@ def run_real(
         message = done.stderr.decode(errors="replace").strip().splitlines()
         raise UserError(
             f"{directory}: {program} failed with status {done.returncode} ({' '.join(message[-3:])}); "
-            "look at ref.trn and hyp.trn there, or leave --check out"
+            "compare ref.trn and hyp.trn there, or leave --check out"
         )
     return done.stdout

@@ -9,10 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import jiwer
+
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_table, write_json
 from kdasr.score import detail, kaldi, network, sclite, stm, trn
 from kdasr.score.align import Aligned, Counts, count, normal, total
+from kdasr.score.intervals import interval
 from kdasr.score.rules import Rules
 
 FIRST_LETTER = 0x20000  # of 900,000 that are no blank
@@ -191,8 +194,6 @@ def _same(real: bytes, ours: bytes, name: str, program: str) -> None:
 def _result(
     everything: Counts, counts: Sequence[Counts], speakers: int, aligned: Sequence[Aligned], rules: Rules, command: str
 ) -> dict[str, Any]:
-    from kdasr.score.intervals import interval
-
     low, high = interval([one.errors for one in counts], [one.words for one in counts])
     return {
         "type": rules.name,
@@ -218,8 +219,6 @@ def _result(
 
 def levenshtein_rate(aligned: Sequence[Aligned], case_sensitive: bool = False) -> float:
     """Error rate by jiwer in percent, costs 1/1/1: the least number of errors, which sclite's may exceed."""
-    import jiwer
-
     # jiwer strips and splits text in its own way; a letter for each word keeps it from changing them, and is quicker.
     letters: dict[bytes, str] = {}
     names = {"": ""}  # what an optional word that was left out stands beside

@@ -6,9 +6,9 @@ segment after it, and a recording's last segment takes all that are left. Segmen
 IGNORE_TIME_SEGMENT_IN_SCORING are dropped with their words. Utterances are named `SPEAKER-000` and on; the reports
 find the speaker in that by id form `stm`.
 
-Where sclite goes on although files do not fit, this refuses: recordings that one side lacks, overlapping or unsorted
-segments, unsorted words, alternatives in a ctm. Confidences are read over: sclite's tables would have a column NCE
-for them, which the reports here lack; all else is as without them.
+sclite accepts some files that do not fit; these are refused here: recordings that one side lacks, overlapping or
+unsorted segments, unsorted words, alternatives in a ctm. Confidences are ignored: sclite's tables would have a
+column NCE for them, which the reports here lack; all else is as without them.
 """
 
 from __future__ import annotations
@@ -151,14 +151,18 @@ def read_stm(path: str | Path, case_sensitive: bool = False) -> dict[tuple[str, 
             raise UserError(f"{where}: sclite skips a line that begins with '**'; begin comments with ';;'")
         fields = re.split("[ \t]+", text.strip(" \t"), maxsplit=5)
         if len(fields) < 5:
-            raise UserError(f"{where}: expected 'FILE CHANNEL SPEAKER START END WORD...', found {shown(text)}; mend it")
+            raise UserError(
+                f"{where}: expected 'FILE CHANNEL SPEAKER START END WORD...', found {shown(text)}; correct it"
+            )
         words, labels = fields[5] if len(fields) > 5 else "", ""
         if words.startswith("<"):
             labels, _, words = words.replace("\t", " ").partition(" ")
         file, channel, speaker, labels = (_name(field, where, case_sensitive) for field in (*fields[:3], labels))
         start, end = (_number(field, where) for field in fields[3:5])
         if end < start:
-            raise UserError(f"{where}: the segment ends at {end:g} s, before it begins at {start:g} s; mend the line")
+            raise UserError(
+                f"{where}: the segment ends at {end:g} s, before it begins at {start:g} s; correct the line"
+            )
         segments.append(Segment(where, (file, channel), speaker, start, end, labels, words))
     if not segments:
         raise UserError(f"{path}: holds no segment; run the stage that writes it")
@@ -182,14 +186,16 @@ def read_ctm(path: str | Path, case_sensitive: bool = False) -> dict[tuple[str, 
             continue
         fields = re.split("[ \t]+", text.strip(" \t"))
         if len(fields) < 5:
-            raise UserError(f"{where}: expected 'FILE CHANNEL START DURATION WORD', found {shown(text)}; mend the line")
+            raise UserError(
+                f"{where}: expected 'FILE CHANNEL START DURATION WORD', found {shown(text)}; correct the line"
+            )
         file, channel = (_name(field, where, case_sensitive) for field in fields[:2])
         start, duration = (_number(field, where) for field in fields[2:4])
         word = fields[4]
         if why := odd_word(word):
             raise UserError(f"{where}: {why}; take it out of the text")
         if len(word.encode()) > LONGEST_ID:
-            raise UserError(f"{where}: the word is longer than {LONGEST_ID} bytes, and sclite would cut it; mend it")
+            raise UserError(f"{where}: the word is longer than {LONGEST_ID} bytes, and sclite would cut it; correct it")
         if word.lower().startswith("<alt"):
             raise UserError(f"{where}: alternatives of a hypothesis ({word}) are not scored here; keep one of them")
         words.append(Spoken(where, (file, channel), start, duration, word))
@@ -209,7 +215,7 @@ def _by_recording(lines: Sequence[Timed]) -> dict[tuple[str, str], list[Timed]]:
         members = recordings.setdefault(line.recording, [])
         if members and members[-1] is not before:
             raise UserError(
-                f"{line.where}: {' '.join(line.recording)} stands here again after another recording; "
+                f"{line.where}: {' '.join(line.recording)} is here again after another recording; "
                 "sort the file by recording, channel and time"
             )
         members.append(line)
@@ -225,7 +231,7 @@ def _name(field: str, where: str, case_sensitive: bool) -> str:
 
 def _number(field: str, where: str) -> float:
     if not NUMBER.fullmatch(field) or float(field) > LATEST:
-        raise UserError(f"{where}: expected a number of seconds, found {shown(field)}; mend the line")
+        raise UserError(f"{where}: expected a number of seconds, found {shown(field)}; correct the line")
     return float(field)
 
 
@@ -267,6 +273,6 @@ def real_reports(
         message = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
         raise UserError(
             f"{program} failed with status {done.returncode} on {ref_path} and {hyp_path} "
-            f"({' '.join(message[-3:])}); look at these files, or leave --check out"
+            f"({' '.join(message[-3:])}); compare these files, or leave --check out"
         )
     return done.stdout

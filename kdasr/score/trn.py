@@ -23,7 +23,7 @@ MARK = re.compile(r"[;\\{\0-\x08\x0e-\x1f\x7f]")  # in a text, which has blanks
 ODD_ID = re.compile(rf"[();\\\0-\x1f\x7f{BLANKS}]|//")
 SPACE = "<space>"
 WSJ_NOISES = frozenset({"<NOISE>", "<SPOKEN_NOISE>", "<UNK>"})
-NULL = "@"  # no word: a way of an alternation that says nothing
+NULL = "@"  # no word: an alternative without words
 LONGEST = 2000  # bytes of a word or alternation; beyond about 2200 sclite hangs
 LONGEST_ID = 400  # bytes; sclite's tables hold no 2000, its ctm fields no 510
 DEEPEST = 3  # alternations within each other; below that sclite's names for nodes overflow a buffer
@@ -62,7 +62,7 @@ def split(text: str) -> list[str]:
 def read_text(path: str | Path) -> dict[str, tuple[str, ...]]:
     """Read a Kaldi `text`, lines `UTTERANCE WORD...`: the words of each utterance.
 
-    There may be none: nothing was recognised, or nothing said. What is recognised there is then inserted.
+    There may be none: nothing was recognised, or nothing was spoken, and recognised words are then insertions.
 
     Raises:
         UserError: absent, empty or not UTF-8; a blank line, or an utterance twice.
@@ -71,9 +71,11 @@ def read_text(path: str | Path) -> dict[str, tuple[str, ...]]:
     for number, line in enumerate(read_lines(path), 1):
         key, *words = split(line) or [""]
         if not key:
-            raise UserError(f"{path}:{number}: expected 'UTTERANCE WORD...', found {line!r}; mend or remove the line")
+            raise UserError(
+                f"{path}:{number}: expected 'UTTERANCE WORD...', found {line!r}; correct or remove the line"
+            )
         if key in table:
-            raise UserError(f"{path}:{number}: {key} stands here a second time; remove one of its lines")
+            raise UserError(f"{path}:{number}: {key} is here a second time; remove one of its lines")
         table[key] = tuple(words)
     if not table:
         raise UserError(f"{path}: is empty, expected 'UTTERANCE WORD...' lines; run the stage that writes it")
@@ -115,7 +117,7 @@ def word_tokens(words: Sequence[str], nlsyms: Iterable[str] = ()) -> list[str]:
 
 
 def char_tokens(words: Sequence[str], nlsyms: Iterable[str] = ()) -> list[str]:
-    """Characters as ESPnet scores them: `<space>` between words, non-linguistic symbols removed wherever they stand.
+    """Characters as ESPnet scores them: `<space>` between words, non-linguistic symbols removed everywhere.
 
     As in ESPnet's CharTokenizer, the space on either side of a removed symbol stays. Of two symbols
     that begin alike the longer one is taken (ESPnet's choice changes from run to run).
@@ -181,7 +183,7 @@ def trn_ids(
 
 
 def same_id(name: str, case_sensitive: bool) -> str:
-    """What two ids must share to be one for sclite: it lowers ASCII letters unless asked not to."""
+    """What two ids must share to be one for sclite: it lowers ASCII letters by default."""
     return name if case_sensitive else name.encode().lower().decode()
 
 
@@ -222,7 +224,7 @@ def read_trn(path: str | Path, id_form: str = "rm", case_sensitive: bool = False
         line = _line(text, where, id_form)
         key = same_id(line.id, case_sensitive)
         if key in lines:
-            raise UserError(f"{where}: ({line.id}) stands here a second time; remove one of its lines")
+            raise UserError(f"{where}: ({line.id}) is here a second time; remove one of its lines")
         lines[key] = line
     if not lines:
         raise UserError(f"{path}: holds no utterance, expected 'WORD... (ID)' lines; run the stage that writes it")
@@ -240,7 +242,7 @@ def numbered(path: str | Path) -> Iterator[tuple[str, str]]:
 def _line(text: str, where: str, id_form: str) -> Line:
     match = UTTERANCE.fullmatch(text)
     if not match:
-        raise UserError(f"{where}: expected 'WORD... (ID)', found {shown(text)}; mend the line")
+        raise UserError(f"{where}: expected 'WORD... (ID)', found {shown(text)}; correct the line")
     name = match[2]
     if why := odd_id(name):
         raise UserError(f"{where}: the id {why}; rename the utterance")
@@ -297,7 +299,7 @@ def _closing(text: str, start: int, where: str) -> int:
                 break
             return place + 1
     fault = f"alternatives of more than {LONGEST} bytes" if depth == 0 else "'{' without its '}'"
-    raise UserError(f"{where}: {fault} at {shown(text[start:])}, from where sclite loses words; mend the line")
+    raise UserError(f"{where}: {fault} at {shown(text[start:])}, from where sclite loses words; correct the line")
 
 
 def _ways(text: str) -> list[str]:

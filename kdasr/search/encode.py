@@ -21,9 +21,9 @@ from torch import Tensor
 from kdasr.espnet import name
 from kdasr.search.exact_encoders import encode_batch, plan_for
 
-PROBE = (64, 51, 37)  # frames of the pieces by which a plan is tried
-TOLERANCE = 1e-4  # of the largest output: how far a batch may be from its utterances, in float32
-# What convolutions, pooling and packing say of an input that is shorter than they are.
+PROBE = (64, 51, 37)  # frames of the pieces that a plan is tested with
+TOLERANCE = 1e-4  # of the largest output: how much a batch may differ from its utterances alone, in float32
+# Messages of convolutions, pooling and packing about an input that is too short for them.
 TOO_SHORT = ("size can't be greater", "too small", "Padding size should be less", "has to be greater than 0")
 
 
@@ -93,7 +93,7 @@ class Encoder:
         pieces = [features[:length] for length in sorted({min(length, len(features)) for length in PROBE})]
         try:
             together = encode_batch(self.plan, pieces)
-        except Exception as error:  # whatever the matter is, one by one is right
+        except Exception as error:  # whatever the error is, encoding one by one is right
             logging.warning("encoding one by one: %s in a batch: %s", type(self.model.encoder).__name__, error)
             self.plan = None
             return
@@ -107,8 +107,8 @@ class Encoder:
     def _run_alone(self, features: Tensor) -> Tensor | None:
         """The encoder itself on one utterance's features (T, F): (S, E)."""
         encoder: Any = self.model.encoder
-        asks = any(getattr(encoder, word, False) for word in ("interctc_use_conditioning", "ctc_trim"))
-        given = {"ctc": self.model.ctc} if asks else {}
+        needs_ctc = any(getattr(encoder, word, False) for word in ("interctc_use_conditioning", "ctc_trim"))
+        given = {"ctc": self.model.ctc} if needs_ctc else {}
         return self._caught(lambda x, lengths: encoder(x, lengths, **given)[:2], features)
 
     def _encode_one(self, x: Tensor) -> Tensor | None:

@@ -5,7 +5,7 @@
 | M | models |
 | B | utterances |
 | K | hypotheses an utterance |
-| S | candidate next tokens a hypothesis (V: all) |
+| X | candidate next tokens a hypothesis (V: all) |
 | V | tokens |
 
 Each model encodes the audio itself and keeps its own memory and state: those of an ensemble are the tuples
@@ -34,7 +34,7 @@ from torch import Tensor
 
 from kdasr.search.ctc import CtcMemory, CtcPrefixScorer, CtcState
 
-Batches = Sequence[tuple[Tensor, Tensor]]  # of each model: encoder output (B, T, E), its lengths (B,)
+Batches = Sequence[tuple[Tensor, Tensor]]  # of each model: encoder output (B, S, E), its lengths (B,)
 
 
 def averaged(logps: Sequence[Tensor], log_linear: bool) -> Tensor:
@@ -97,20 +97,20 @@ class CtcEnsemble:
         return tuple(scorer.start(own, hypotheses) for scorer, own in zip(self.scorers, memory, strict=True))
 
     def score(self, state: tuple[CtcState, ...], memory: tuple[CtcMemory, ...], candidates: Tensor | None) -> Tensor:
-        """Log score that each candidate (B, K, S), or each token for None, adds to its prefix: (B, K, S) float64."""
+        """Log score that each candidate (B, K, X), or each token for None, adds to its prefix: (B, K, X) float64."""
         added = torch.stack(
             [scorer.score(s, m, candidates) for scorer, s, m in zip(self.scorers, state, memory, strict=True)]
-        )  # (M, B, K, S)
+        )  # (M, B, K, X)
         if self.log_linear:
             return added.mean(0)
-        # p_m(g) / sum over m of p_m(g): whose word counts how much for what follows this prefix
+        # p_m(g) / sum over m of p_m(g): the weight of each model after this prefix
         share = torch.stack([own.prefix for own in state]).log_softmax(0)  # (M, B, K)
         return (added + share.unsqueeze(3)).logsumexp(0)
 
     def advance(
         self, state: tuple[CtcState, ...], memory: tuple[CtcMemory, ...], tokens: Tensor, scores: Tensor
     ) -> tuple[CtcState, ...]:
-        """The states after one more token each (B, K); what it scored of each model is computed again."""
+        """The states after one more token each (B, K); the score of each model is computed again."""
         after = []
         for scorer, own, utterances in zip(self.scorers, state, memory, strict=True):
             gained = scorer.score(own, utterances, tokens.unsqueeze(2)).squeeze(2)  # (B, K)

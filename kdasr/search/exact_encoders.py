@@ -1,4 +1,4 @@
-"""ESPnet's encoders in batches, so that each utterance gets what it gets alone.
+"""ESPnet's encoders in batches, so that each utterance is encoded as it is alone.
 
 | axis | meaning |
 |---|---|
@@ -11,7 +11,7 @@
 
 Three things make a padded batch differ from its utterances: convolutions that read what stands behind an
 utterance's end, encoded lengths that are cut from a mask of the longest one's length, and relative positions
-counted from the padded end. For the encoders in PLANS all three are known and mended while our batch runs, by
+counted from the padded end. For the encoders in PLANS all three are known and corrected while our batch runs, by
 hooks that are there for that time alone.
 """
 
@@ -33,7 +33,7 @@ ATTENTIONS = ("MultiHeadedAttention", "RelPositionMultiHeadedAttention", "Legacy
 class Plan(NamedTuple):
     """How to encode a batch with one encoder."""
 
-    fits: Callable[[int], bool]  # whether something is left of an utterance of so many frames
+    fits: Callable[[int], bool]  # whether an utterance of so many frames is long enough
     run: Callable[[Tensor, list[int]], tuple[Tensor, list[int]]]  # (B, T, F), longest first -> (B, S, E), lengths
 
 
@@ -156,10 +156,10 @@ def _attentive(encoder: Any, ctc: Any) -> Plan | None:
 
 @contextlib.contextmanager
 def _mended(encoder: Any, embed: Any, convs: list[torch.nn.Module], lengths: list[int]) -> Iterator[None]:
-    """As long as it is entered: true masks, zeros before the convolutions, positions from each one's own end.
+    """While it is entered: true masks, zeros before the convolutions, positions counted from each utterance's own end.
 
     Args:
-        encoder: whose attention modules are mended.
+        encoder: whose attention modules are corrected.
         embed: its subsampling module, if it has one.
         convs: its convolutions over encoded frames.
         lengths: encoded frames of each utterance.

@@ -2,22 +2,21 @@
 
 | axis | meaning |
 |---|---|
-| B | rows of the grid; an utterance sits in each, those in different rows may be at different steps |
+| B | rows of the grid; each holds an utterance, and different rows may be at different steps |
 | K | hypotheses an utterance (the beam) |
-| S | candidate next tokens a hypothesis |
+| X | candidate next tokens a hypothesis |
 | V | tokens |
 | L | tokens of the longest output allowed |
 | P | scorers |
 | N | ended hypotheses kept an utterance (the N-best) |
-| J | soft targets kept a token |
 
-Everything is a tensor that is moved by index; no object stands for a hypothesis until the N-best is
+Everything is a tensor that is moved by index; objects for hypotheses are made only when the N-best is
 read off at the end. At each step an utterance's K best extensions are chosen; those that end in <eos>
 leave the beam for the pool of ended hypotheses, so that fewer than K go on, and K are chosen again
 from these. A slot without a hypothesis has the total -inf, and nothing ever chooses its extensions.
 An utterance stops when its own limit of tokens is reached (what is in the beam then counts as ended),
-when its beam is empty, or by end detection. Nothing an utterance does depends on the others, and
-nothing here asks the device for a number: kdasr.search.stream looks now and then who is done.
+when its beam is empty, or by end detection. An utterance never depends on the others. Nothing here
+reads a number from the device: kdasr.search.stream checks now and then which utterances are done.
 
 Sources: Watanabe et al. 2017 (end detection: equation 50), espnet.nets.beam_search (pre-beam, limits).
 """
@@ -37,7 +36,7 @@ from kdasr.search.watch import Watch
 
 DEAD = -float("inf")
 END_STEPS = 3  # M of equation 50: so many lengths in a row
-END_MARGIN = -10.0  # D_end: whose best hypothesis is so much worse than the best of all
+END_MARGIN = -10.0  # D_end: the best hypothesis of each of these lengths is so much worse than the best of all
 STOPS = ("end detected", "beam empty", "maxlen")
 
 
@@ -50,15 +49,12 @@ class Hypothesis:
         score: the weighted sum by which it was found.
         scores: the sums of each scorer, without weights.
         ended: "eos", or "maxlen" when the limit of tokens cut it off.
-        soft: the decoder's most probable tokens at each step, ids (n, J) and log probabilities (n, J), where n
-            counts the tokens and, if it ended so, <eos>; None unless asked for.
     """
 
     tokens: list[int]
     score: float
     scores: dict[str, float]
     ended: str
-    soft: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,6 @@ class Pool(NamedTuple):
     tokens: Tensor  # (B, N, L + 1)
     length: Tensor  # (B, N) tokens without <sos> and <eos>
     forced: Tensor  # (B, N) ended by the limit
-    soft: tuple[Tensor, Tensor] | None  # (B, N, L, J) ids and log probabilities
 
 
 class Grid(NamedTuple):
@@ -91,7 +86,6 @@ class Grid(NamedTuple):
     tokens: Tensor  # (B, K, L + 1) prefixes, <sos> first
     total: Tensor  # (B, K) float64: weighted scores, DEAD for an empty slot
     parts: Tensor  # (B, K, P) float64: each scorer's sums
-    soft: tuple[Tensor, Tensor] | None  # (B, K, L, J) soft targets so far, if asked for
     best: Tensor  # (B,) float64: best ended score
     recent: Tensor  # (B, END_STEPS + 2) float64: best score among those ended at this step, the one before, ...
     stop: Tensor  # (B,) which of STOPS; -1 as long as it goes on
@@ -107,15 +101,11 @@ def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) 
         scorers, options: of the search.
     """
     batch, device = len(limits), limits.device
-    beam, nbest, soft = options.beam, options.nbest, options.soft_targets
+    beam, nbest = options.beam, options.nbest
     parts = len(scorers.full) + len(scorers.partial) + (options.penalty != 0)
     total = torch.full((batch, beam), DEAD, dtype=torch.float64, device=device)  # (B, K)
     total[:, 0] = 0.0
     pool = total.new_full((batch, nbest), DEAD)  # (B, N)
-
-    def softs(hypotheses: int) -> tuple[Tensor, Tensor] | None:
-        ids = torch.zeros((batch, hypotheses, width, soft), dtype=torch.int32, device=device)  # (B, K or N, L, J)
-        return (ids, ids.float()) if soft else None
 
     def prefixes(hypotheses: int) -> Tensor:
         return torch.full((batch, hypotheses, width + 1), scorers.sos, device=device)  # (B, K or N, L + 1)
@@ -127,7 +117,6 @@ def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) 
         tokens=prefixes(beam),
         total=total,
         parts=total.new_zeros(batch, beam, parts),
-        soft=softs(beam),
         best=total.new_full((batch,), DEAD),
         recent=total.new_full((batch, END_STEPS + 2), DEAD),
         stop=torch.full_like(limits[:, 0], -1),
@@ -138,7 +127,6 @@ def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) 
             tokens=prefixes(nbest),
             length=torch.zeros_like(pool, dtype=torch.int64),
             forced=torch.zeros_like(pool, dtype=torch.bool),
-            soft=softs(nbest),
         ),
     )
 
@@ -159,19 +147,19 @@ def extend(
             logp, states[i] = weighted.scorer.step(last, states[i], memories[i])
         scored.append(logp)
         gain = weighted.weight * logp if gain is None else gain + weighted.weight * logp
-    candidates, excluded = _candidates(gain, scorers, beam)  # (B, K, S) or None for all, (B, K) or None
+    candidates, excluded = _candidates(gain, scorers, beam)  # (B, K, X) or None for all, (B, K) or None
     if gain is None:
         gain = torch.zeros((), dtype=torch.float64, device=last.device)
     elif candidates is not None:
-        gain = gain.gather(2, candidates)  # (B, K, S)
+        gain = gain.gather(2, candidates)  # (B, K, X)
     # Where CTC reads a window only: the frame (B, K) that the decoder attends to.
     centre = [scorers.full[0].scorer.centre(states[0])] if options.ctc_window else []
-    partial = []  # (B, K, S) each
+    partial = []  # (B, K, X) each
     for i, weighted in enumerate(scorers.partial, full):
         with watch.clock(weighted.name):
             partial.append(weighted.scorer.score(states[i], memories[i], candidates, *centre))
-        gain = gain + weighted.weight * partial[-1]  # (B, K, S) float64
-    totals = grid.total.unsqueeze(2) + gain.double() + options.penalty  # (B, K, S)
+        gain = gain + weighted.weight * partial[-1]  # (B, K, X) float64
+    totals = grid.total.unsqueeze(2) + gain.double() + options.penalty  # (B, K, X)
     if excluded is not None:
         totals[:, :, -1].masked_fill_(excluded, DEAD)
     total, chosen = totals.flatten(1).topk(beam, dim=1)  # (B, K), (B, K) best first
@@ -194,29 +182,14 @@ def extend(
     if options.penalty != 0:
         parts[:, :, -1] += 1.0
     prefixes = tree.reorder(grid.tokens, parents)  # (B, K, L + 1)
-    # A finished utterance stays where it is: its rows are computed until someone looks, and change nothing.
+    # A finished utterance keeps its row, which is computed on until the next check, and changes nothing.
     after = (at + 1).clamp(max=grid.tokens.shape[2] - 1)  # (B, K, 1)
     prefixes.scatter_(2, after, tokens.unsqueeze(2))
-    soft = _soften(grid.soft, parents, scored, after - 1)
-    return grid._replace(tokens=prefixes, total=total, parts=parts, soft=soft), states
-
-
-def _soften(
-    soft: tuple[Tensor, Tensor] | None, parents: Tensor, scored: list[Tensor], at: Tensor
-) -> tuple[Tensor, Tensor] | None:
-    """Soft targets (B, K, L, J) with those of this step, at (B, K, 1), from the first scorer, the decoder."""
-    if soft is None:
-        return None
-    logp, ids = scored[0].topk(soft[0].shape[3], dim=2)  # (B, K, J) both
-    place = at.unsqueeze(3).expand(-1, -1, 1, soft[0].shape[3])  # (B, K, 1, J)
-    moved = tree.reorder((*soft, ids.int(), logp.float()), parents)
-    moved[0].scatter_(2, place, moved[2].unsqueeze(2))
-    moved[1].scatter_(2, place, moved[3].unsqueeze(2))
-    return moved[0], moved[1]
+    return grid._replace(tokens=prefixes, total=total, parts=parts), states
 
 
 def _candidates(gain: Tensor | None, scorers: Scorers, beam: int) -> tuple[Tensor | None, Tensor | None]:
-    """The tokens (B, K, S) that partial scorers see, by the full scores (B, K, V); None for all.
+    """The tokens (B, K, X) that partial scorers see, by the full scores (B, K, V); None for all.
 
     Where ESPnet scores <eos> in any case, it is the last candidate; where it was among the others
     already, the second answer (B, K) is true, and the doublet is not to be chosen.
@@ -224,7 +197,7 @@ def _candidates(gain: Tensor | None, scorers: Scorers, beam: int) -> tuple[Tenso
     size = int(scorers.pre_beam * beam)
     if gain is None or not scorers.partial or size == 0 or size >= scorers.vocab:
         return None, None
-    candidates = gain.topk(size, dim=2)[1]  # (B, K, S)
+    candidates = gain.topk(size, dim=2)[1]  # (B, K, X)
     if not scorers.eos_always:
         return candidates, None
     there = (candidates == scorers.eos).any(2)  # (B, K)
@@ -246,7 +219,7 @@ def end(grid: Grid, scorers: Scorers, options: SearchOptions) -> Grid:
     best = torch.maximum(grid.best, scores)  # (B,)
     recent = torch.cat((scores.unsqueeze(1), grid.recent[:, :-1]), 1)  # (B, END_STEPS + 2)
     pool = grid.pool
-    if scores.is_cuda or bool(counted.any()):  # asking a GPU would cost more than the work
+    if scores.is_cuda or bool(counted.any()):  # a test on a GPU would cost more than the work
         pool = _pooled(grid, counted, natural, last_step, options)
     total = grid.total.masked_fill(ending, DEAD)  # (B, K)
     # ESPnet compares hypotheses of length step, step - 1, step - 2 with <sos> and <eos>: two steps ago and before.
@@ -270,7 +243,7 @@ def _pooled(grid: Grid, counted: Tensor, natural: Tensor, last_step: Tensor, opt
     key = grid.total / steps if options.normalize_length else grid.total  # (B, K)
     key = key.masked_fill(~counted, DEAD)  # (B, K)
     length = grid.step.unsqueeze(1) + forced.long()  # (B, K)
-    new = Pool(key, grid.total, grid.parts, grid.tokens, length, forced, grid.soft)
+    new = Pool(key, grid.total, grid.parts, grid.tokens, length, forced)
     both = tree.join(grid.pool, new)  # (B, N + K, ...)
     # Stable: at equal scores what ended first comes first, as in ESPnet's sort.
     order = both.key.sort(dim=1, descending=True, stable=True)[1][:, : options.nbest]  # (B, N)
@@ -282,19 +255,16 @@ def read_off(grid: Grid, rows: Tensor, scorers: Scorers, options: SearchOptions)
     names = [weighted.name for weighted in (*scorers.full, *scorers.partial)]
     names += ["length_bonus"] if options.penalty != 0 else []
     pool = tree.keep(grid.pool, rows)
-    softs = [tensor.cpu() for tensor in pool.soft] if pool.soft else None  # (B', N, L, J) each
     ends = torch.stack((grid.stop, grid.step), 1)[rows].tolist()  # (B', 2)
-    columns = [tensor.tolist() for tensor in pool[:-1]]
+    columns = [tensor.tolist() for tensor in pool]
     found = []
     for b, (stop, steps) in enumerate(ends):
         hyps = []
-        for n, (key, total, parts, tokens, length, forced) in enumerate(zip(*(c[b] for c in columns), strict=True)):
+        for key, total, parts, tokens, length, forced in zip(*(c[b] for c in columns), strict=True):
             if key == DEAD:
                 break
-            spelt = length if forced else length + 1  # <eos> has soft targets, too
-            soft = (softs[0][b, n, :spelt].clone(), softs[1][b, n, :spelt].clone()) if softs else None
             scores = dict(zip(names, parts, strict=True))
             ended = "maxlen" if forced else "eos"
-            hyps.append(Hypothesis(tokens[1 : length + 1], total, scores, ended, soft))
+            hyps.append(Hypothesis(tokens[1 : length + 1], total, scores, ended))
         found.append(Found(hyps, STOPS[stop], steps))
     return found

@@ -5,7 +5,7 @@
 | B | utterances |
 | K | hypotheses an utterance |
 | L | tokens of a prefix, <sos> included |
-| T | encoder frames |
+| S | encoder frames |
 | V | tokens |
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 
 class OneByOne:
-    """Any other ESPnet decoder, through its `score`, one hypothesis at a time: slow, and right.
+    """Any other ESPnet decoder, through its `score`, one hypothesis at a time: slow, and exact.
 
     Memory is a list of (decoder, encoder output) by utterance, state a list of lists of (prefix, state).
     """
@@ -28,7 +28,7 @@ class OneByOne:
         self.decoder = decoder
 
     def remember(self, hs: Tensor, hlens: Tensor) -> list[tuple[Any, Tensor]]:
-        """Encoder output (B, T, E) with lengths (B,) -> memory."""
+        """Encoder output (B, S, E) with lengths (B,) -> memory."""
         return [(self._own(), hs[b, : int(length)]) for b, length in enumerate(hlens)]
 
     def start(self, memory: list[tuple[Any, Tensor]], hypotheses: int) -> list[list[Any]]:
@@ -66,7 +66,7 @@ class OneByOne:
         return [replaced.get(b, one) for b, one in enumerate(old)]
 
     def _own(self) -> Any:
-        """The decoder with the same weights, but attention modules of its own: these cache one utterance's keys."""
+        """A copy of the decoder with its weights, but new attention modules, which cache one utterance's keys."""
         decoder = copy.copy(self.decoder)
         if hasattr(decoder, "att_list"):
             decoder._modules = dict(decoder._modules)
@@ -75,7 +75,7 @@ class OneByOne:
 
 
 def _unshared(state: Any) -> Any:
-    """The state in containers of its own: coverage attention appends to the list that it is given.
+    """A copy of the state's containers: coverage attention appends to the list that it is given.
 
     (In ESPnet's own search siblings share that list, so that a hypothesis sees its siblings' attention.)
     """

@@ -4,8 +4,8 @@
 |---|---|
 | B | utterances |
 | K | hypotheses an utterance |
-| M | of these, the most in an utterance that have different parents (on a GPU: K) |
-| T | encoder frames, padded |
+| R | of these, the most in an utterance that have different parents (on a GPU: K) |
+| S | encoder frames, padded |
 | E | encoder output |
 | G | attention heads |
 | A | attention, of a head |
@@ -15,8 +15,8 @@
 | V | tokens |
 
 What an RNN decoder attends to depends on the hypothesis without its last token, so that children of one
-parent attend alike. The state remembers who is whose child, and on a CPU the attention, nearly all of a
-step's work, is computed once a family (how many there are is a question that a GPU is not asked).
+parent attend alike. The state remembers the parent of each hypothesis, and on a CPU the attention, nearly all of a
+step's work, is computed once for each family (on a GPU not, as reading their number would make it wait).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kdasr.search import tree
 
 SHARPENING = 2.0  # most of ESPnet's RNN attentions multiply the energies by this before the softmax
 TILE = 16  # frames whose location features are one row of a matrix product: 6 to 10 times faster than a convolution
-BLOCK = 600_000  # floats of a buffer of T x A rows that stays in a CPU's cache
+BLOCK = 600_000  # floats of a buffer of S x A rows that stays in a CPU's cache
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Head:
 class RnnMemory(NamedTuple):
     """An RNN decoder's view of a batch of utterances."""
 
-    hs: Tensor  # (B, T, E)
-    keys: tuple[Tensor, ...]  # G times (B, T, A), projected once; none for noatt
-    values: tuple[Tensor, ...]  # G times (B, T, A) for multi-head attention, else none
-    padding: Tensor  # (B, T) true behind the end
-    uniform: Tensor  # (B, T) 1 / length, 0 in padding
+    hs: Tensor  # (B, S, E)
+    keys: tuple[Tensor, ...]  # G times (B, S, A), projected once; none for noatt
+    values: tuple[Tensor, ...]  # G times (B, S, A) for multi-head attention, else none
+    padding: Tensor  # (B, S) true behind the end
+    uniform: Tensor  # (B, S) 1 / length, 0 in padding
 
 
 class RnnState(NamedTuple):
@@ -63,14 +63,14 @@ class RnnState(NamedTuple):
 
     hidden: Tensor  # (B, K, J, H)
     cell: Tensor  # (B, K, J, H); (B, K, 0, H) for GRU
-    attended: Tensor  # (B, K, G, T) attention weights of the step before
+    attended: Tensor  # (B, K, G, S) attention weights of the step before
     parent: Tensor  # (B, K) int64: numbers its parent; the states of children of one parent are equal
 
 
 class Families(NamedTuple):
-    """Who has the same parent."""
+    """The hypotheses that have the same parent."""
 
-    first: Tensor  # (B, M) a child of each
+    first: Tensor  # (B, R) a child of each
     of: Tensor  # (B, K) number of each hypothesis' family
     counts: list[int]  # B numbers of families
 
@@ -89,7 +89,7 @@ class RnnDecoderScorer:
         cell = decoder.decoder[0]
         embed = decoder.embed.weight.detach()  # (V, H)
         both = cell.weight_ih.detach().split((embed.shape[1], cell.weight_ih.shape[1] - embed.shape[1]), 1)
-        # What the first layer's gates (4 H, GRU: 3 H) get from each token, once and for all.
+        # What the first layer's gates (4 H, GRU: 3 H) get from each token, computed once.
         self.table = torch.nn.functional.linear(embed, both[0], cell.bias_ih.detach())  # (V, gates)
         self.from_context = both[1].t()  # (E, gates)
 
@@ -101,12 +101,12 @@ class RnnDecoderScorer:
         return type(decoder.att_list[0]).__name__ in ATTENTIONS
 
     def remember(self, hs: Tensor, hlens: Tensor) -> RnnMemory:
-        """Encoder output (B, T, E) with lengths (B,) -> memory."""
-        padding = torch.arange(hs.shape[1], device=hs.device) >= hlens.unsqueeze(1)  # (B, T)
-        uniform = (~padding).to(hs.dtype) / hlens.to(hs.dtype).unsqueeze(1)  # (B, T)
-        keys = [head.keys(hs) for head in self.heads]  # (B, T, A) each
+        """Encoder output (B, S, E) with lengths (B,) -> memory."""
+        padding = torch.arange(hs.shape[1], device=hs.device) >= hlens.unsqueeze(1)  # (B, S)
+        uniform = (~padding).to(hs.dtype) / hlens.to(hs.dtype).unsqueeze(1)  # (B, S)
+        keys = [head.keys(hs) for head in self.heads]  # (B, S, A) each
         keys = [k.tanh() if head.energy is None else k for head, k in zip(self.heads, keys, strict=True)]
-        values = [head.values(hs) for head in self.heads if head.values is not None]  # (B, T, A) each
+        values = [head.values(hs) for head in self.heads if head.values is not None]  # (B, S, A) each
         return RnnMemory(hs, tuple(keys), tuple(values), padding, uniform)
 
     def start(self, memory: RnnMemory, hypotheses: int) -> RnnState:
@@ -114,7 +114,7 @@ class RnnDecoderScorer:
         decoder, batch = self.decoder, memory.hs.shape[0]
         hidden = memory.hs.new_zeros(batch, hypotheses, decoder.dlayers, decoder.dunits)  # (B, K, J, H)
         cell = hidden if decoder.dtype == "lstm" else hidden[:, :, :0]  # (B, K, J or 0, H)
-        attended = memory.uniform[:, None, None].repeat(1, hypotheses, max(1, len(self.heads)), 1)  # (B, K, G, T)
+        attended = memory.uniform[:, None, None].repeat(1, hypotheses, max(1, len(self.heads)), 1)  # (B, K, G, S)
         return RnnState(hidden, cell, attended, torch.zeros(hidden.shape[:2], dtype=torch.int64, device=hidden.device))
 
     @staticmethod
@@ -127,17 +127,17 @@ class RnnDecoderScorer:
         """Log probabilities (B, K, V) after `tokens` (B, K), and the state after these."""
         decoder, grid = self.decoder, tokens.shape
         families = None if tokens.is_cuda else families_of(state.parent)
-        hidden, attended = state.hidden[:, :, 0], state.attended  # (B, K, H), (B, K, G, T)
+        hidden, attended = state.hidden[:, :, 0], state.attended  # (B, K, H), (B, K, G, S)
         if families is not None:
-            hidden, attended = tree.pick((hidden, attended), families.first)  # (B, M, H), (B, M, G, T)
-        attended = self._attend(hidden, attended, memory, families)  # (B, M, G, T)
-        context = self._context(attended, memory)  # (B, M, E)
+            hidden, attended = tree.pick((hidden, attended), families.first)  # (B, R, H), (B, R, G, S)
+        attended = self._attend(hidden, attended, memory, families)  # (B, R, G, S)
+        context = self._context(attended, memory)  # (B, R, E)
         if families is None:
             x = torch.cat((decoder.embed(tokens), context), dim=2)  # (B, K, H + E)
             x, c = _cell(decoder.decoder[0], x, hidden, state.cell[:, :, :1])  # (B, K, H), (B, K, 1 or 0, H)
         else:
             x, c = self._first_cell(tokens, context, hidden, state, families)  # (B, K, H), (B, K, 1 or 0, H)
-            attended, context = tree.pick((attended, context), families.of)  # (B, K, G, T), (B, K, E)
+            attended, context = tree.pick((attended, context), families.of)  # (B, K, G, S), (B, K, E)
         after, cells = [x], [c]
         for layer, unit in enumerate(decoder.decoder[1:], 1):
             x, c = _cell(unit, x, state.hidden[:, :, layer], state.cell[:, :, layer : layer + 1])
@@ -156,13 +156,13 @@ class RnnDecoderScorer:
 
         Args:
             tokens: (B, K).
-            context, hidden: (B, M, E), (B, M, H) of the families.
+            context, hidden: (B, R, E), (B, R, H) of the families.
             state: of the hypotheses.
-            families: who is in which.
+            families: which hypotheses are in which.
         """
         cell = self.decoder.decoder[0]
-        inside = context @ self.from_context  # (B, M, gates)
-        past = torch.nn.functional.linear(hidden, cell.weight_hh, cell.bias_hh)  # (B, M, gates)
+        inside = context @ self.from_context  # (B, R, gates)
+        past = torch.nn.functional.linear(hidden, cell.weight_hh, cell.bias_hh)  # (B, R, gates)
         if self.decoder.dtype == "lstm":
             gates = tree.pick(inside + past, families.of) + self.table[tokens]  # (B, K, 4 H)
             i, f, g, o = gates.chunk(4, 2)  # (B, K, H)
@@ -175,41 +175,41 @@ class RnnDecoderScorer:
         return n + (z + z2).sigmoid() * (state.hidden[:, :, 0] - n), state.cell[:, :, :1]
 
     def _attend(self, hidden: Tensor, attended: Tensor, memory: RnnMemory, families: Families | None) -> Tensor:
-        """Attention weights (B, M, G, T) from the first layer's states (B, M, H) and the weights before."""
+        """Attention weights (B, R, G, S) from the first layer's states (B, R, H) and the weights before."""
         if not self.heads:
             return attended
         weights = []
         for g, (head, keys) in enumerate(zip(self.heads, memory.keys, strict=True)):
-            query = head.query(hidden)  # (B, M, A)
+            query = head.query(hidden)  # (B, R, A)
             if head.energy is None:
-                energy = query.tanh() @ keys.transpose(1, 2)  # (B, M, T)
+                energy = query.tanh() @ keys.transpose(1, 2)  # (B, R, S)
             else:
-                energy = _additive(head, query, keys, attended[:, :, g], families)  # (B, M, T)
-            energy = energy.masked_fill(memory.padding.unsqueeze(1), -float("inf"))  # (B, M, T)
+                energy = _additive(head, query, keys, attended[:, :, g], families)  # (B, R, S)
+            energy = energy.masked_fill(memory.padding.unsqueeze(1), -float("inf"))  # (B, R, S)
             weights.append((head.sharpening * energy).softmax(2))
         return torch.stack(weights, 2)
 
     def _context(self, attended: Tensor, memory: RnnMemory) -> Tensor:
-        """What is attended to (B, M, E), by weights (B, M, G, T)."""
+        """What is attended to (B, R, E), by weights (B, R, G, S)."""
         if self.merge is None:
             return attended[:, :, 0] @ memory.hs
-        seen = [attended[:, :, g] @ values for g, values in enumerate(memory.values)]  # (B, M, A) each
+        seen = [attended[:, :, g] @ values for g, values in enumerate(memory.values)]  # (B, R, A) each
         return self.merge(torch.cat(seen, 2))
 
 
 def families_of(parent: Tensor) -> Families:
-    """Who has the same parent (B, K), among the hypotheses of each utterance."""
+    """The hypotheses (B, K) of each utterance that have the same parent."""
     there = torch.zeros_like(parent).scatter_(1, parent, 1)  # (B, K) by parent
     of = (there.cumsum(1) - 1).gather(1, parent)  # (B, K)
     counts = there.sum(1).tolist()
     each = torch.arange(parent.shape[1], device=parent.device).expand_as(parent)  # (B, K)
-    first = torch.zeros_like(parent).scatter_(1, of, each)[:, : max(counts)]  # (B, M)
+    first = torch.zeros_like(parent).scatter_(1, of, each)[:, : max(counts)]  # (B, R)
     return Families(first, of, counts)
 
 
 def _cell(unit: torch.nn.RNNCellBase, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's hidden states (B, K, H) and cells (B, K, 1 or 0, H) from input (B, K, D) and those before."""
-    flat, before = x.flatten(0, 1), hidden.flatten(0, 1)  # (B * K, D), (B * K, H)
+    """A layer's hidden states (B, K, H) and cells (B, K, 1 or 0, H) from input (B, K, .) and those before."""
+    flat, before = x.flatten(0, 1), hidden.flatten(0, 1)  # (B * K, .), (B * K, H)
     if cell.shape[2]:
         after, cells = unit(flat, (before, cell.flatten(0, 2)))  # (B * K, H) both
         return after.view(hidden.shape), cells.view(cell.shape)
@@ -217,16 +217,16 @@ def _cell(unit: torch.nn.RNNCellBase, x: Tensor, hidden: Tensor, cell: Tensor) -
 
 
 def _additive(head: Head, query: Tensor, keys: Tensor, attended: Tensor, families: Families | None) -> Tensor:
-    """Energies (B, M, T) up to a constant: energy . tanh(keys + query + location features).
+    """Energies (B, R, S) up to a constant: energy . tanh(keys + query + location features).
 
     Args:
         head: of additive or location attention.
-        query: (B, M, A).
-        keys: (B, T, A).
-        attended: (B, M, T) weights of the step before.
-        families: how many of the M of each utterance count; None for all.
+        query: (B, R, A).
+        keys: (B, S, A).
+        attended: (B, R, S) weights of the step before.
+        families: how many of the R of each utterance count; None for all.
 
-    The (B, M, T, A) elements in the middle are most of a step's work. On a CPU they never exist at once,
+    The (B, R, S, A) elements in the middle are most of a step's work. On a CPU they never exist at once,
     but block by block in one buffer that stays in the cache; and the query joins the location features in
     one product, as the weight of a channel that is always 1.
     """
@@ -234,23 +234,23 @@ def _additive(head: Head, query: Tensor, keys: Tensor, attended: Tensor, familie
     frames = keys.shape[1]
     seen = mix = None
     if head.tiles is not None and head.mix is not None:
-        seen = _located(head.tiles, attended.flatten(0, 1)).unflatten(0, (batch, rows))  # (B, M, T, C + 1)
+        seen = _located(head.tiles, attended.flatten(0, 1)).unflatten(0, (batch, rows))  # (B, R, S, C + 1)
         seen[..., -1] = 1.0
-        mix = torch.cat((head.mix.expand(batch, rows, -1, -1), query.unsqueeze(2)), 2)  # (B, M, C + 1, A)
+        mix = torch.cat((head.mix.expand(batch, rows, -1, -1), query.unsqueeze(2)), 2)  # (B, R, C + 1, A)
     if families is None:
         if seen is not None and mix is not None:
-            mixed = torch.matmul(seen, mix)  # (B, M, T, A)
+            mixed = torch.matmul(seen, mix)  # (B, R, S, A)
             mixed += keys.unsqueeze(1)
         else:
-            mixed = keys.unsqueeze(1) + query.unsqueeze(2)  # (B, M, T, A)
+            mixed = keys.unsqueeze(1) + query.unsqueeze(2)  # (B, R, S, A)
         return mixed.tanh_() @ head.energy
-    energy = query.new_zeros(batch, rows, frames)  # (B, M, T)
+    energy = query.new_zeros(batch, rows, frames)  # (B, R, S)
     at_once = max(1, min(rows, BLOCK // (frames * size)))
-    buffer = query.new_empty(at_once, frames, size)  # (M', T, A)
+    buffer = query.new_empty(at_once, frames, size)  # (R', S, A)
     for b, count in enumerate(families.counts):
         for first in range(0, count, at_once):
-            here = slice(first, min(first + at_once, count))  # M' of the M
-            mixed = buffer[: here.stop - first]  # (M', T, A)
+            here = slice(first, min(first + at_once, count))  # M' of the R
+            mixed = buffer[: here.stop - first]  # (R', S, A)
             if seen is not None and mix is not None:
                 torch.bmm(seen[b, here], mix[b, here], out=mixed)
                 mixed += keys[b]
@@ -261,7 +261,7 @@ def _additive(head: Head, query: Tensor, keys: Tensor, attended: Tensor, familie
 
 
 def _located(tiles: Tensor, attended: Tensor) -> Tensor:
-    """Location features (N, T, C + 1) of attention weights (N, T); those of the last channel are to be filled in."""
+    """Location features (N, S, C + 1) of attention weights (N, S); those of the last channel are to be filled in."""
     count, frames = attended.shape
     reach = (len(tiles) - TILE) // 2
     tiled = -(-frames // TILE)
@@ -309,7 +309,7 @@ def _location(conv: torch.nn.Conv2d, mix: torch.nn.Linear) -> tuple[Tensor, Tens
     return tiles_of(conv.weight.detach()[:, 0, 0]), mix.weight.detach().t()  # (C, A)
 
 
-# Only those whose history is the weights of the step before: one_by_one.py does the others.
+# Only attentions that need no more than the weights of the step before; one_by_one.py runs the others.
 ATTENTIONS = {
     "NoAtt": lambda attention: [],
     "AttDot": _single,

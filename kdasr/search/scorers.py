@@ -1,16 +1,16 @@
-"""Scorers: what gives a grid of hypotheses the scores of their next tokens, and how a model's are chosen.
+"""Scorers give a grid of hypotheses the scores of their next tokens; and the choice of a model's scorers.
 
 | axis | meaning |
 |---|---|
 | B | utterances in the grid |
 | K | hypotheses an utterance |
-| S | candidate next tokens a hypothesis |
+| X | candidate next tokens a hypothesis |
 | V | tokens |
-| T | encoder frames, padded |
+| S | encoder frames, padded |
 
 Every scorer splits what it knows in two. Its memory belongs to an utterance, is made once and is never
 copied for the hypotheses: tensors (B, ...). Its state belongs to a hypothesis: tensors (B, K, ...). The
-search moves both by index alone, and asks nothing about what is in them.
+search moves both by index alone, and does not know what is in them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from kdasr.errors import UserError
+from kdasr.espnet import name as of_espnet
 from kdasr.search import tree
 from kdasr.search.ctc import CtcPrefixScorer
 from kdasr.search.ensemble import CtcEnsemble, DecoderEnsemble
+from kdasr.search.lms import RnnLmScorer
+from kdasr.search.one_by_one import OneByOne
 from kdasr.search.options import SearchOptions
+from kdasr.search.rnn_decoders import RnnDecoderScorer
+from kdasr.search.transformers import TransformerLmScorer, TransformerScorer
 
 Memory = Any
 State = Any
@@ -34,7 +39,7 @@ class FullScorer(Protocol):
     """Scores every token at once: a decoder, a language model."""
 
     def remember(self, hs: Tensor, hlens: Tensor) -> Memory:
-        """Encoder output (B, T, E) with lengths (B,) -> memory."""
+        """Encoder output (B, S, E) with lengths (B,) -> memory."""
 
     def start(self, memory: Memory, hypotheses: int) -> State:
         """The state before the first token, for K hypotheses of each utterance."""
@@ -53,7 +58,7 @@ class FullScorer(Protocol):
 
 
 class PartialScorer(Protocol):
-    """Scores chosen candidates, and moves on with the survivors: CTC prefixes."""
+    """Scores chosen candidates, and continues with the survivors: CTC prefixes."""
 
     def remember(self, hs: Tensor, hlens: Tensor) -> Memory:
         """As FullScorer's."""
@@ -62,7 +67,7 @@ class PartialScorer(Protocol):
         """As FullScorer's."""
 
     def score(self, state: State, memory: Memory, candidates: Tensor | None) -> Tensor:
-        """Log scores (B, K, S) that the candidates (B, K, S) add; all tokens (B, K, V) for None."""
+        """Log scores (B, K, X) that the candidates (B, K, X) add; all tokens (B, K, V) for None."""
 
     def advance(self, state: State, memory: Memory, tokens: Tensor, scores: Tensor) -> State:
         """The state after one more token each (B, K), which added `scores` (B, K)."""
@@ -82,7 +87,7 @@ class InTensors:
 
 
 class Weighted(NamedTuple):
-    """A scorer with its name in the N-best and its weight in the sum, and whose encoder output it reads.
+    """A scorer, its name in the N-best, its weight in the sum, and the model whose encoder output it reads.
 
     `model` is the number of the model in an ensemble; None: of all, and `remember` takes the list of all
     models' (hs, hlens) instead of the two of one.
@@ -131,7 +136,7 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None) -> Scorers:
     models = list(model) if isinstance(model, list | tuple) else [model]
     first, ctc_weight = models[0], options.ctc_weight
     vocab = len(first.token_list)
-    options.check(vocab)
+    options.check()
     if any((one.sos, one.eos, one.blank_id) != (first.sos, first.eos, first.blank_id) for one in models):
         raise UserError("the models of the ensemble differ in their <sos>, <eos> or blank token; leave one out")
     full, partial = [], []
@@ -166,9 +171,6 @@ def _one_or_all(name: str, scorers: list[Any], ensemble: Any, options: SearchOpt
 
 def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
     """A model's attention decoder as a scorer, and whether ESPnet batches its hypotheses."""
-    from kdasr.search.rnn_decoders import RnnDecoderScorer
-    from kdasr.search.transformers import TransformerScorer
-
     decoder = model.decoder
     if decoder is None or getattr(model, "use_transducer_decoder", False):
         raise UserError("the model has no attention decoder; give --ctc_weight 1 if it has a CTC layer")
@@ -177,16 +179,11 @@ def decoder_scorer(model: Any) -> tuple[FullScorer, bool]:
 
 def lm_scorer(lm: Any) -> tuple[FullScorer, bool]:
     """A language model as a scorer, and whether ESPnet batches its hypotheses."""
-    from kdasr.search.lms import RnnLmScorer
-    from kdasr.search.transformers import TransformerLmScorer
-
     return _as_scorer(lm, RnnLmScorer, TransformerLmScorer), is_batched(lm)
 
 
 def _as_scorer(network: Any, recurrent: Any, transformer: Any) -> FullScorer:
     """A network with remember, start and step as it is; ESPnet's by the native scorer that fits, else its `score`."""
-    from kdasr.search.one_by_one import OneByOne
-
     if all(hasattr(network, method) for method in ("remember", "start", "step")):
         return InTensors(network)
     if recurrent.fits(network):
@@ -198,6 +195,4 @@ def _as_scorer(network: Any, recurrent: Any, transformer: Any) -> FullScorer:
 
 def is_batched(scorer: Any) -> bool:
     """Whether ESPnet scores the hypotheses of an utterance together with it."""
-    from kdasr.espnet import name
-
-    return isinstance(scorer, name("espnet.nets.scorer_interface:BatchScorerInterface"))
+    return isinstance(scorer, of_espnet("espnet.nets.scorer_interface:BatchScorerInterface"))

@@ -1,18 +1,18 @@
-"""A stream of encoded utterances through the grid: who is finished leaves, who waits takes the row.
+"""A stream of encoded utterances through the grid: a finished utterance leaves its row, a waiting one takes it.
 
 | axis | meaning |
 |---|---|
 | B | rows of the grid |
-| T | encoder frames, padded |
+| S | encoder frames, padded |
 | E | encoder output |
 | M | models (several in an ensemble) |
 
-    waiting   u7 u6 u5 u4 ->  row 0 | u0 . . . . . done -> N-best of u0, u4 sits down
+    waiting   u7 u6 u5 u4 ->  row 0 | u0 . . . . . done -> N-best of u0, u4 takes row 0
                               row 1 | u1 . . .            (at its step 0, beside u1's 11)
                               row 2 | u2 . . . . . . .
 
-Rows are looked at every step on a CPU, every eighth on a GPU, where asking means waiting for it. Once no
-one waits, a grid of which a quarter is finished is cut down to the rest.
+Rows are checked at every step on a CPU, at every eighth on a GPU, which has to be waited for. Once no
+utterance waits, a grid of which a quarter is finished is cut down to the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import Scorers
 from kdasr.search.watch import Watch
 
-LOOK_CPU, LOOK_GPU = 1, 8  # steps between two looks at who is done
+LOOK_CPU, LOOK_GPU = 1, 8  # steps between two checks of which utterances are done
 SHARE = 0.25  # of the rows that are finished before rows are filled or dropped: both copy what stays
 
 
@@ -39,11 +39,11 @@ class Utterance(NamedTuple):
     """An encoded utterance on its way to the grid."""
 
     number: int
-    hs: tuple[Tensor, ...]  # (T, E) of each model, at least one frame
+    hs: tuple[Tensor, ...]  # (S, E) of each model, at least one frame
 
 
 class Table(NamedTuple):
-    """A grid, what its scorers keep, and who sits in which row."""
+    """A grid, what its scorers keep, and the utterance of each row."""
 
     grid: Grid
     memories: list[Any]
@@ -55,7 +55,7 @@ def search(hs: Tensor, hlens: Tensor, scorers: Scorers, options: SearchOptions) 
     """N-best lists of a batch of encoded utterances, in order.
 
     Args:
-        hs: encoder output (B, T, E), padded with anything.
+        hs: encoder output (B, S, E), padded with anything.
         hlens: its lengths (B,) in frames, each at least 1.
         scorers: what scores, with weights.
         options: beam, limits and weights.
@@ -81,7 +81,7 @@ def stream(
         scorers: what scores, with weights.
         options: beam, limits and weights.
         slots: rows of the grid, at most. This and the order change no result.
-        refill: whether those who wait take the rows of those who are done, or all wait for the next grid.
+        refill: whether waiting utterances take the rows of finished ones, or all wait for the next grid.
         watch: takes the time and counts rows.
 
     As ESPnet does, an utterance none of whose hypotheses ended is searched again with minlenratio less 0.1,
@@ -90,7 +90,7 @@ def stream(
     watch = watch or Watch()
     waiting = Waiting(utterances)
     while crew := waiting.take(slots):
-        room = [max(len(one.hs[m]) for one in crew) for m in range(len(crew[0].hs))]  # M times T
+        room = [max(len(one.hs[m]) for one in crew) for m in range(len(crew[0].hs))]  # M times S
         width = max(options.limits(len(one.hs[0]))[0] for one in crew)
         table = seat(crew, room, width, scorers, options)
         look = LOOK_GPU if table.grid.total.is_cuda else LOOK_CPU
@@ -122,7 +122,7 @@ class Waiting:
     def take(
         self, most: int, room: list[int] | None = None, width: int = 0, options: SearchOptions | None = None
     ) -> list[Utterance]:
-        """Up to `most` of them; with `room` (T of each model) and `width` (tokens) only as long as they fit in."""
+        """Up to `most` of them; with `room` (S of each model) and `width` (tokens) only as long as they fit in."""
         taken: list[Utterance] = []
         while self.first is not None and len(taken) < most:
             if room is not None and options is not None:
@@ -137,9 +137,9 @@ class Waiting:
 def seat(crew: list[Utterance], room: list[int], width: int, scorers: Scorers, options: SearchOptions) -> Table:
     """A table for these utterances, their encoder outputs padded to `room` frames, with `width` tokens at most."""
     device = crew[0].hs[0].device
-    batches = []  # M times (hs (B, T, E), hlens (B,))
+    batches = []  # M times (hs (B, S, E), hlens (B,))
     for m, frames in enumerate(room):
-        hs = crew[0].hs[m].new_zeros(len(crew), frames, crew[0].hs[m].shape[1])  # (B, T, E)
+        hs = crew[0].hs[m].new_zeros(len(crew), frames, crew[0].hs[m].shape[1])  # (B, S, E)
         for row, one in zip(hs, crew, strict=True):
             row[: len(one.hs[m])] = one.hs[m]
         batches.append((hs, torch.tensor([len(one.hs[m]) for one in crew], device=device)))
@@ -154,7 +154,7 @@ def seat(crew: list[Utterance], room: list[int], width: int, scorers: Scorers, o
 
 
 def _leave(table: Table, done: list[int], scorers: Scorers, options: SearchOptions) -> Iterator[tuple[int, Found]]:
-    """Read off what was found for the rows that are done; their seats become free."""
+    """Read off what was found for the rows that are done; their rows become free."""
     if not done:
         return
     rows = torch.tensor(done, device=table.grid.total.device)  # (B',)

@@ -5,16 +5,16 @@
 | B | utterances |
 | K | hypotheses an utterance |
 | J | layers |
-| H | heads, of D units each |
-| T | encoder frames, padded |
-| E | units of a layer, H * D |
-| C | steps that the cache has room for |
+| G | heads, of D units each |
+| S | encoder frames, padded |
+| U | units of a layer, G * D |
+| L | steps that the cache has room for |
 | V | tokens |
 
 Keys and values of the encoder output are computed once an utterance. Those of the prefixes are written once,
-where slot k of the beam stood at step s (place s * K + k), and are never moved: a hypothesis keeps a mask
-of the places that are its own past. When hypotheses change slots only the masks move, K * C booleans each,
-instead of J * C * 2E numbers, and the hypotheses of an utterance attend in one matrix product.
+where slot k of the beam stood at step s (place s * K + k), and are never moved: a hypothesis has a mask
+that marks the places of its own past. When hypotheses change slots only the masks move, K * L booleans each,
+instead of J * L * 2U numbers, and the hypotheses of an utterance attend in one matrix product.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ GROWTH = 16  # steps of room that are added to a full cache
 class Past(NamedTuple):
     """The prefixes of a grid."""
 
-    keys: Tensor  # (B, J, H, C * K, D)
-    values: Tensor  # (B, J, H, C * K, D)
-    own: Tensor  # (B, K, C * K) true at a hypothesis's own past
+    keys: Tensor  # (B, J, G, L * K, D)
+    values: Tensor  # (B, J, G, L * K, D)
+    own: Tensor  # (B, K, L * K) true at a hypothesis's own past
     length: Tensor  # (B,) tokens that each utterance's prefixes have
     used: int  # the largest length, at least
 
@@ -44,7 +44,7 @@ class Past(NamedTuple):
 def empty_past(batch: int, hypotheses: int, layers: Any, like: Tensor) -> Past:
     """No tokens yet, for K hypotheses of B utterances; `like` has the type and the device."""
     attention = layers[0].self_attn
-    keys = like.new_zeros(batch, len(layers), attention.h, 0, attention.d_k)  # (B, J, H, 0, D)
+    keys = like.new_zeros(batch, len(layers), attention.h, 0, attention.d_k)  # (B, J, G, 0, D)
     own = torch.zeros(batch, hypotheses, 0, dtype=torch.bool, device=like.device)  # (B, K, 0)
     return Past(keys, keys, own, own.new_zeros(batch, dtype=torch.int64), 0)
 
@@ -55,7 +55,7 @@ def move(past: Past, parents: Tensor) -> Past:
 
 
 def keep(old: Any, utterances: Tensor) -> Any:
-    """Memory or prefixes of these utterances (B',) only; a cache without the steps that no one has any more."""
+    """Memory or prefixes of these utterances (B',) only; a cache without the steps that no hypothesis has any more."""
     return _trimmed(tree.keep(old, utterances))
 
 
@@ -89,19 +89,19 @@ def next_place(past: Past, visible: Tensor | None = None) -> tuple[Past, Tensor]
             own=F.pad(past.own, (0, more)),
         )
     slots = torch.arange(grid, device=past.own.device)  # (K,)
-    # A finished utterance is still computed until someone looks: its last place takes what comes.
+    # A finished utterance is still computed until the next check: all goes to its last place.
     step = past.length.clamp(max=past.own.shape[2] // grid - 1)  # (B,)
     place = step.unsqueeze(1) * grid + slots  # (B, K)
     seen = torch.ones_like(place, dtype=torch.bool) if visible is None else visible  # (B, K)
-    own = past.own.scatter(2, place.unsqueeze(2), seen.unsqueeze(2))  # (B, K, C * K)
+    own = past.own.scatter(2, place.unsqueeze(2), seen.unsqueeze(2))  # (B, K, L * K)
     return past._replace(own=own, length=past.length + 1, used=past.used + 1), place
 
 
 def self_attention(attention: Any, x: Tensor, past: Past, layer: int, place: Tensor) -> Tensor:
-    """Attend from x (B, K, E) to each hypothesis's past and itself; keys and values are added to the past in place."""
+    """Attend from x (B, K, U) to each hypothesis's past and itself; keys and values are added to the past in place."""
     grid = x.shape[1]
     until = past.used * grid  # places that are in use
-    at = place[:, None, :, None].expand(-1, attention.h, -1, attention.d_k)  # (B, H, K, D)
+    at = place[:, None, :, None].expand(-1, attention.h, -1, attention.d_k)  # (B, G, K, D)
     for cache, project in ((past.keys, attention.linear_k), (past.values, attention.linear_v)):
         cache[:, layer].scatter_(2, at, _heads(attention, project(x)))
     return _attend(
@@ -110,15 +110,15 @@ def self_attention(attention: Any, x: Tensor, past: Past, layer: int, place: Ten
 
 
 def _heads(attention: Any, x: Tensor) -> Tensor:
-    """(B, n, E) -> (B, H, n, D)."""
+    """(B, n, U) -> (B, G, n, D)."""
     return x.view(*x.shape[:2], attention.h, attention.d_k).transpose(1, 2)
 
 
 def _attend(attention: Any, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Scaled dot-product attention from x (B, K, E) to keys and values (B, H, n, D) where mask (B, 1, K or 1, n)."""
-    query = _heads(attention, attention.linear_q(x))  # (B, H, K, D)
-    seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)  # (B, H, K, D)
-    return attention.linear_out(seen.transpose(1, 2).flatten(2))  # (B, K, E)
+    """Scaled dot-product attention from x (B, K, U) to keys and values (B, G, n, D) where mask (B, 1, K or 1, n)."""
+    query = _heads(attention, attention.linear_q(x))  # (B, G, K, D)
+    seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)  # (B, G, K, D)
+    return attention.linear_out(seen.transpose(1, 2).flatten(2))  # (B, K, U)
 
 
 def is_plain(attention: Any) -> bool:
@@ -138,22 +138,22 @@ def can_place(positions: Any) -> bool:
 
 
 def placed(positions: Any, x: Tensor, past: Past) -> Tensor:
-    """Embedded tokens x (B, K, E) with the encoding of each utterance's position `past.length`."""
+    """Embedded tokens x (B, K, U) with the encoding of each utterance's position `past.length`."""
     if isinstance(positions, torch.nn.Sequential):
         return x
     positions.extend_pe(x.new_zeros(1, past.used + 1))
-    table = positions.pe[0]  # (positions, E)
-    encoding = table[past.length.clamp(max=len(table) - 1)].unsqueeze(1)  # (B, 1, E)
+    table = positions.pe[0]  # (positions, U)
+    encoding = table[past.length.clamp(max=len(table) - 1)].unsqueeze(1)  # (B, 1, U)
     alpha = getattr(positions, "alpha", None)
     return x * positions.xscale + encoding if alpha is None else x + alpha * encoding
 
 
 class DecoderMemory(NamedTuple):
-    """What a transformer decoder reads of the audio."""
+    """A transformer decoder's memory of the audio."""
 
-    keys: Tensor  # (B, J, H, T, D)
-    values: Tensor  # (B, J, H, T, D)
-    seen: Tensor  # (B, 1, 1, T) true up to the end
+    keys: Tensor  # (B, J, G, S, D)
+    values: Tensor  # (B, J, G, S, D)
+    seen: Tensor  # (B, 1, 1, S) true up to the end
 
 
 class TransformerScorer:
@@ -182,11 +182,11 @@ class TransformerScorer:
         return usual and embeds and can_place(decoder.embed[1]) and decoder.output_layer is not None
 
     def remember(self, hs: Tensor, hlens: Tensor) -> DecoderMemory:
-        """Encoder output (B, T, E) with lengths (B,) -> memory."""
+        """Encoder output (B, S, U) with lengths (B,) -> memory."""
         attentions = [layer.src_attn for layer in self.decoder.decoders]
-        keys = torch.stack([_heads(a, a.linear_k(hs)) for a in attentions], 1)  # (B, J, H, T, D)
-        values = torch.stack([_heads(a, a.linear_v(hs)) for a in attentions], 1)  # (B, J, H, T, D)
-        seen = torch.arange(hs.shape[1], device=hs.device) < hlens.unsqueeze(1)  # (B, T)
+        keys = torch.stack([_heads(a, a.linear_k(hs)) for a in attentions], 1)  # (B, J, G, S, D)
+        values = torch.stack([_heads(a, a.linear_v(hs)) for a in attentions], 1)  # (B, J, G, S, D)
+        seen = torch.arange(hs.shape[1], device=hs.device) < hlens.unsqueeze(1)  # (B, S)
         return DecoderMemory(keys, values, seen[:, None, None])
 
     def start(self, memory: DecoderMemory, hypotheses: int) -> Past:
@@ -196,11 +196,11 @@ class TransformerScorer:
     def step(self, tokens: Tensor, state: Past, memory: DecoderMemory) -> tuple[Tensor, Past]:
         """Log probabilities (B, K, V) after `tokens` (B, K), and the state after these."""
         decoder = self.decoder
-        x = placed(decoder.embed[1], decoder.embed[0](tokens), state)  # (B, K, E)
+        x = placed(decoder.embed[1], decoder.embed[0](tokens), state)  # (B, K, U)
         past, place = next_place(state)
         for j, layer in enumerate(decoder.decoders):
             before = layer.normalize_before
-            y = layer.norm1(x) if before else x  # (B, K, E)
+            y = layer.norm1(x) if before else x  # (B, K, U)
             x = x + self_attention(layer.self_attn, y, past, j, place)
             x = x if before else layer.norm1(x)
             y = layer.norm2(x) if before else x
@@ -244,13 +244,13 @@ class TransformerLmScorer:
         encoder = self.lm.encoder
         x = self.lm.embed(tokens)  # (B, K, embed)
         for module in encoder.embed[:-1]:
-            x = module(x)  # (B, K, E)
-        x = placed(encoder.embed[-1], x, state)  # (B, K, E)
+            x = module(x)  # (B, K, U)
+        x = placed(encoder.embed[-1], x, state)  # (B, K, U)
         # ESPnet takes the blank in a prefix for padding.
         past, place = next_place(state, tokens != 0)
         for j, layer in enumerate(encoder.encoders):
             before = layer.normalize_before
-            x = x + self_attention(layer.self_attn, layer.norm1(x) if before else x, past, j, place)  # (B, K, E)
+            x = x + self_attention(layer.self_attn, layer.norm1(x) if before else x, past, j, place)  # (B, K, U)
             x = x if before else layer.norm1(x)
             x = x + layer.feed_forward(layer.norm2(x) if before else x)
             x = x if before else layer.norm2(x)

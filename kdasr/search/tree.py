@@ -5,7 +5,7 @@
 | B | utterances in the grid |
 | K | hypotheses an utterance |
 
-A tree is a tensor, None, a number that belongs to all, or a tuple (a NamedTuple too) of trees.
+A tree is a tensor, None, a number for all of them, or a tuple (a NamedTuple too) of trees.
 """
 
 from __future__ import annotations

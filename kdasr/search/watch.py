@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
+
+import torch
 
 
 class Watch:
@@ -27,14 +30,12 @@ class Watch:
 
     @contextlib.contextmanager
     def clock(self, part: str) -> Iterator[None]:
-        """Time what is done within."""
+        """Measure the time of a block."""
         if not self.on_gpu:
             begun = time.perf_counter()
             yield
             self.seconds[part] += time.perf_counter() - begun
             return
-        import torch
-
         begin, finish = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         yield
@@ -44,7 +45,7 @@ class Watch:
             self.totals()
 
     def count(self, steps: int, rows: int, alive: int) -> None:
-        """Some steps of a grid of so many rows, of which so many were at work (both summed over the steps)."""
+        """Some steps of a grid of so many rows, of which so many were not finished (both summed over the steps)."""
         self.steps, self.rows, self.alive = self.steps + steps, self.rows + rows, self.alive + alive
 
     def totals(self) -> dict[str, float]:
@@ -59,9 +60,5 @@ class Watch:
     def peak_bytes(self) -> int:
         """The most memory that this process has held so far: on its GPU, or resident."""
         if self.on_gpu:
-            import torch
-
             return torch.cuda.max_memory_allocated()
-        import resource
-
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

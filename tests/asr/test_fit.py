@@ -7,10 +7,10 @@ import yaml
 from tiny_training import CONFIG, train, write_place
 
 from kdasr.asr.fit import frames_needed, too_short
-from kdasr.asr.train import needed_frames
+from kdasr.asr.trainer import needed_frames
 from kdasr.data.tokens import load_tokens
-from kdasr.espnet import register
 from kdasr.files import read_json, read_table, write_json, write_table
+from kdasr.networks.load import register
 
 WIDE = 24  # bins: what the deepest subsampling needs
 NETWORKS = {

@@ -12,8 +12,8 @@ from tiny_training import TOKENS, train, write_place, write_tokens
 
 from kdasr.asr.init import describe, layer_lists, match, matched, place
 from kdasr.cli import main
-from kdasr.espnet import load_model, register
 from kdasr.files import read_json, write_json
+from kdasr.networks.load import load_model, register
 
 NETWORKS = {
     "own": {
@@ -55,32 +55,31 @@ def build(kind, layers, seed=0, **changes):
 
 @pytest.mark.parametrize("n, m, spaced", [(2, 32, [0, 31]), (3, 6, [0, 3, 5]), (4, 12, [0, 4, 7, 11]), (1, 5, [0])])
 def test_spaced_layers_keep_the_first_and_the_last(n, m, spaced):
-    assert [place(i, n, m, "spaced") for i in range(n)] == spaced
-    assert [place(i, n, m, "first") for i in range(n)] == list(range(n))
+    assert [place(i, n, m) for i in range(n)] == spaced
 
 
 def test_as_many_layers_are_themselves_and_fewer_never_twice_the_same():
     for m in range(1, 40):
-        assert [place(i, m, m, "spaced") for i in range(m)] == list(range(m))
+        assert [place(i, m, m) for i in range(m)] == list(range(m))
         for n in range(1, m):
-            chosen = [place(i, n, m, "spaced") for i in range(n)]
+            chosen = [place(i, n, m) for i in range(n)]
             assert sorted(set(chosen)) == chosen and chosen[-1] in (m - 1, 0)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_an_identical_network_takes_everything(kind):
     source, student = build(kind, 2, seed=1).state_dict(), build(kind, 2, seed=2).state_dict()
-    copied, report = match(student, source, "spaced")
+    copied, report = match(student, source)
     assert copied.keys() == student.keys() and report["not_copied"] == []
     assert all(torch.equal(copied[name], source[name]) for name in source)
     assert report["values"] == report["of_values"] == sum(one.numel() for one in source.values())
 
 
-@pytest.mark.parametrize("layers, chosen", [("spaced", [0, 2, 4]), ("first", [0, 1, 2])])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_shallower_student_takes_layers_of_each_list(kind, layers, chosen):
+def test_a_shallower_student_takes_layers_of_each_list(kind):
+    chosen = [0, 2, 4]
     source, student = build(kind, 5, seed=1).state_dict(), build(kind, 3, seed=2).state_dict()
-    copied, report = match(student, source, layers)
+    copied, report = match(student, source)
     assert {prefix: of for prefix, of in report["lists"].items() if prefix in LISTS[kind]} == dict.fromkeys(
         LISTS[kind], chosen
     )
@@ -97,7 +96,7 @@ def test_a_shallower_student_takes_layers_of_each_list(kind, layers, chosen):
 
 def test_what_has_another_shape_stays_new():
     source, student = build("own", 2, hidden_size=8), build("own", 2, hidden_size=6)
-    copied, report = match(student.state_dict(), source.state_dict(), "spaced")
+    copied, report = match(student.state_dict(), source.state_dict())
     # the convolutions and their norms, embeddings, and what else does not know the number of units
     assert {name.rsplit(".", 1)[0] for name in copied} >= {"encoder.convs.0", "encoder.norms.1", "decoder.embed"}
     assert "encoder.project.weight" in report["not_copied"]
@@ -122,14 +121,14 @@ def test_convolution_stacks_and_sequentials_are_no_layers():
     state = Net(3).state_dict()
     lists = layer_lists(state)
     assert lists == {"blocks": 3, **{f"blocks.{i}.cells": 2 for i in range(3)}}
-    copied, _ = match(Net(2).state_dict(), state, "spaced")
+    copied, _ = match(Net(2).state_dict(), state)
     assert torch.equal(copied["blocks.1.cells.1.weight_ih"], state["blocks.2.cells.1.weight_ih"])
     assert torch.equal(copied["convs.1.weight"], state["convs.1.weight"])
 
 
 def test_statistics_of_features_are_the_students_own():
     state = {"normalize.mean": torch.zeros(3), "normalize.std": torch.ones(3), "a.weight": torch.ones(2)}
-    copied, report = match(state, state, "spaced")
+    copied, report = match(state, state)
     assert list(copied) == ["a.weight"] and report["not_copied"] == [] and report["of"] == 1
 
 
@@ -162,10 +161,6 @@ def test_training_starts_from_the_teacher(root, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"{root / 'teacher'}: {report['of']} of {report['of']} tensors taken, 100.0 % of the values" in shown
     assert "layers of encoder.layers: 0 3" in shown
-    settings = read_json(out / "kdasr.json")["settings"]
-    assert settings["init"]["layers"] == "spaced"
-    assert train(root, out, "--init", root / "teacher", "--init_layers", "first") == 1
-    assert "holds a model of other init" in capsys.readouterr().err
     assert train(root, out) == 1
     assert "holds a model of other init" in capsys.readouterr().err
 
@@ -237,10 +232,9 @@ def test_what_cannot_work_is_refused(root, tmp_path, capsys):
 
 
 def test_halves_are_rounded_up_and_there_is_no_layer_beyond_the_last():
-    assert [place(i, 3, 4, "spaced") for i in range(3)] == [0, 2, 3]  # 1.5 is 2
-    assert [place(i, 5, 3, "spaced") for i in range(5)] == [0, 1, 1, 2, 2]
-    assert matched(5, 3, "first") == [0, 1, 2] and matched(2, 2, "first") == [0, 1]
-    assert matched(4, 4, "spaced") == [0, 1, 2, 3]
+    assert [place(i, 3, 4) for i in range(3)] == [0, 2, 3]  # 1.5 is 2
+    assert [place(i, 5, 3) for i in range(5)] == [0, 1, 1, 2, 2]
+    assert matched(4, 4) == [0, 1, 2, 3]
 
 
 def test_what_is_copied_is_the_students_own_and_of_its_shape():
@@ -251,7 +245,7 @@ def test_what_is_copied_is_the_students_own_and_of_its_shape():
         "normalize.mean": torch.ones(1),
     }
     student = {"a.weight": torch.zeros(3, 2), "b.weight": torch.zeros(4), "d": torch.zeros(5)}
-    copied, report = match(student, source, "spaced")
+    copied, report = match(student, source)
     assert list(copied) == ["b.weight"] and copied["b.weight"].data_ptr() != source["b.weight"].data_ptr()
     copied["b.weight"].zero_()
     assert source["b.weight"].tolist() == [1.0] * 4

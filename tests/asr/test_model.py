@@ -1,6 +1,7 @@
 """KDModel against stock ESPnet: one hypothesis of weight one is a reference; K are the weighted sum."""
 
 import argparse
+from dataclasses import fields
 from random import Random
 
 import numpy as np
@@ -11,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from kdasr.asr.model import unpack, unpack_rows
+from kdasr.asr.model import unpack
 from kdasr.asr.settings import Distillation
+from kdasr.asr.soft_targets import unpack_rows
 from kdasr.asr.task import KDTask
-from kdasr.asr.teachers import Teachers, encode
-from kdasr.asr.teachers import names as names_of
 from kdasr.errors import UserError
-from kdasr.espnet import load_model
 from kdasr.losses import DIVERGENCES, MEANS
+from kdasr.networks.load import load_model
+from kdasr.networks.teachers import Teachers, encode
+from kdasr.networks.teachers import names as names_of
 
 OWN = {
     "encoder": "conv_rnn",
@@ -233,7 +235,7 @@ def test_frames_of_another_rate_are_refused(rows):
 
 def teachers_of(models, mean="arithmetic", weights=()):
     """Teachers of models that are in memory."""
-    from kdasr.asr.teachers import Teachers
+    from kdasr.networks.teachers import Teachers
 
     made = Teachers.__new__(Teachers)
     made.models, made.mean = models, mean
@@ -408,6 +410,8 @@ def drawn(random):
         "ensemble_weights": some([(), (0.25, 0.75)]),
         "ctc_hyps": some(["all", "best"]),
     }
+    fixed = {"teachers", "mask", "targets", "teacher"}  # whom it learns from, and records
+    assert kd.keys() == {one.name for one in fields(Distillation)} - fixed
     batch = [
         (
             random.randint(8, 44),
@@ -497,8 +501,7 @@ def test_teachers_are_loaded_once_and_never_trained(taught):
         assert not teacher.training and all(p.grad is None and not p.requires_grad for p in teacher.parameters())
         assert all(torch.equal(one, other) for one, other in zip(teacher.parameters(), model.parameters(), strict=True))
     assert not [name for name in student.state_dict() if "teacher" in name]
-    heard = asked.listen(speech, lens)
-    for (encoded, frames), model in zip(heard, models, strict=True):
+    for (encoded, frames), model in zip(asked.encode_batch(speech, lens), models, strict=True):
         expected = model.encode(speech.clone(), lens)
         torch.testing.assert_close(encoded, expected[0])
         assert torch.equal(frames, expected[1])

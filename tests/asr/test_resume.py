@@ -12,11 +12,11 @@ import yaml
 from tiny_training import batch_of, build, epoch, rows, train, write_place
 from training_driver import KILLS
 
-from kdasr.asr.resume import mend
+from kdasr.asr.resume import repair
 from kdasr.asr.worker import whole
 from kdasr.errors import UserError
-from kdasr.espnet import load_model
 from kdasr.files import read_json
+from kdasr.networks.load import load_model
 
 DRIVER = Path(__file__).with_name("training_driver.py")
 
@@ -161,7 +161,7 @@ def test_what_a_kill_left_is_mended(tmp_path, epochs, best, killed_before):
     last = len(epochs)
     if killed_before == "links":  # what is there is left
         torch.save({"w": torch.full((2,), 77.0)}, out / f"{last}epoch.pth")
-    mend(out)
+    repair(out)
     written = 77.0 if killed_before == "links" else float(last)
     assert weights(out / f"{last}epoch.pth")["w"].tolist() == [written] * 2
     links = {path.name: str(path.readlink()) for path in out.iterdir() if path.is_symlink()}
@@ -172,18 +172,18 @@ def test_what_a_kill_left_is_mended(tmp_path, epochs, best, killed_before):
         "train.loss.best.pth": f"{best['loss']}epoch.pth",
     }
     there = {path.name: path.lstat().st_mtime_ns for path in out.glob("*epoch.pth")}
-    mend(out)  # nothing is left to do
+    repair(out)  # nothing is left to do
     assert {path.name: path.lstat().st_mtime_ns for path in out.glob("*epoch.pth")} == there
 
 
 def test_what_no_training_wrote_is_not_mended(tmp_path):
-    mend(tmp_path)
+    repair(tmp_path)
     assert not list(tmp_path.iterdir())
     torch.save({"model": {}}, tmp_path / "checkpoint.pth")
     (tmp_path / "config.yaml").write_text("a: 1\n")
-    with pytest.raises(UserError, match=r"checkpoint\.pth or config\.yaml is not of a training of ESPnet's"):
-        mend(tmp_path)
+    with pytest.raises(UserError, match=r"checkpoint\.pth or config\.yaml is not of an ESPnet training"):
+        repair(tmp_path)
     whole(torch.save)({"model": {}}, tmp_path / "checkpoint.pth")
     torch.save({"model": {"w": torch.ones(1)}}, tmp_path / "checkpoint.pth")
     with pytest.raises(UserError, match=r"checkpoint\.pth: was changed after it was written"):
-        mend(tmp_path)
+        repair(tmp_path)

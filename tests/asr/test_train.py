@@ -13,19 +13,13 @@ import yaml
 from tiny_training import write_place
 
 from kdasr import checkpoints
-from kdasr.asr import train
+from kdasr.asr import train, training
+from kdasr.asr.lists import check_soft_targets, prepare_data
 from kdasr.asr.settings import Distillation
-from kdasr.asr.train import (
-    check_soft_targets,
-    claim_settings,
-    describe,
-    distillation,
-    espnet_options,
-    prepare_data,
-    soft_tables,
-    updates,
-)
+from kdasr.asr.trainer import espnet_options, updates
+from kdasr.asr.training import Training, claim_settings, describe, distillation, soft_tables
 from kdasr.asr.worker import ours, whole
+from kdasr.bin import train as command
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
 
@@ -125,7 +119,8 @@ def test_targets_must_have_been_made(data, capsys):
 # What a run depends on: each option, each input file and each distillation setting is changed, one at a time.
 
 # Options that change no weight: where it is written, what the report says, how many processes share a batch.
-NO_INPUTS = {"help", "out", "ngpu", "processes", "nodes", "role", "label", "teacher"}
+FLAGS = {"baseline": (), "oracle": (), "role": ("student",), "learned_from": ("crossfit",)}
+NO_INPUTS = {"help", "out", "ngpu", "processes", "nodes", "label", "teacher", "recipe", "network", *FLAGS}
 CHANGED = {
     "config": ("--config", "other.yaml"),
     "train": ("--train", "train", "valid"),
@@ -135,7 +130,6 @@ CHANGED = {
     "kd": ("--kd", "word_weight=0.4"),
     "seed": ("--seed", "2"),
     "init": ("--init", "teachers/1"),
-    "init_layers": ("--init_layers", "first"),
     "mask": ("--mask", "other_mask.pth"),
     "espnet": ("--", "--max_epoch", "4"),
 }
@@ -180,10 +174,10 @@ def inputs(tmp_path, monkeypatch):
 def parsed(*options):
     """The arguments of a run with every option; those given here are over the others."""
     parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
+    command.add_arguments(parser)
     given = ["--config", "c.yaml", "--train", "train", "--valid", "valid", "--tokens", "char", "--out", "exp/m"]
     given += ["--targets", "targets", "--init", "teachers/0", "--mask", "mask.pth", "--kd", "word_weight=0.5"]
-    return parser.parse_args([*given, *options])
+    return command.read_arguments(parser.parse_args([*given, *options]))
 
 
 STORED = ("--kd", "word_weight=0.5", "ctc_word_weight=0.5")
@@ -192,7 +186,7 @@ ASKED = ("--kd", "word_weight=0.5", "teachers=[teachers/1, teachers/2]")
 
 def test_every_option_is_part_of_what_a_model_depends_on(inputs):
     parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
+    command.add_arguments(parser)
     options = {action.dest for action in parser._actions}
     assert options == NO_INPUTS | CHANGED.keys(), "a new option: does a model depend on it?"
     made = describe(parsed())
@@ -200,8 +194,7 @@ def test_every_option_is_part_of_what_a_model_depends_on(inputs):
     for name, change in CHANGED.items():
         assert describe(parsed(*change)) != made, name
     for name in NO_INPUTS - {"help"}:
-        value = "student" if name == "role" else "3"
-        assert describe(parsed(f"--{name}", value)) == made, name
+        assert describe(parsed(f"--{name}", *FLAGS.get(name, ("3",)))) == made, name
 
 
 @pytest.mark.parametrize("kd", [STORED, ASKED], ids=["stored", "asked"])
@@ -237,7 +230,7 @@ def test_the_second_set_is_looked_at_like_the_first(inputs):
     (inputs / "more/cmvn.npz").unlink()
     assert describe(parsed("--train", "train", "more")) != made
     args = parsed("--train", "train", "more")
-    args.targets = None
+    args = dataclasses.replace(args, targets=None)
     made = describe(args)
     (inputs / "more/text").write_text("train00 A\n")
     assert describe(args) != made
@@ -271,12 +264,13 @@ MADE = {"config": "a", "seed": 1, "train": ["b"], "valid statistics": [None], "h
 @pytest.mark.parametrize("name", MADE)
 def test_a_finished_model_and_a_begun_one_are_of_their_settings_alone(tmp_path, name, monkeypatch, capsys):
     """Another value is refused, and a setting more or fewer; but of older records some say nothing."""
-    monkeypatch.setattr(train, "describe", lambda args: args.settings)
+    settings = {}
+    monkeypatch.setattr(train, "describe", lambda _: settings["now"])
     monkeypatch.setattr(train, "check_features", lambda *_: None)  # there are none
     fewer = {key: value for key, value in MADE.items() if key != name}
     for made, now in ((MADE, MADE | {name: "other"}), (MADE, fewer), (fewer, MADE)):
-        older = made is fewer and name in train.LATER
-        args = argparse.Namespace(out=str(tmp_path / "m"), settings=now)
+        older = made is fewer and name in training.LATER
+        settings["now"], args = now, Training("c", (), "v", "t", str(tmp_path / "m"))
         write_json(tmp_path / "m/kdasr.json", {"settings": made, "parameters": 5})
         if older:
             train.run(args)
@@ -295,7 +289,8 @@ def test_a_finished_model_and_a_begun_one_are_of_their_settings_alone(tmp_path, 
             with pytest.raises(UserError, match="begun with other settings"):
                 claim_settings(tmp_path / "begun", now)
             assert read_json(tmp_path / "begun/settings.json") == made
-    train.run(argparse.Namespace(out=str(tmp_path / "m"), settings=fewer if name not in train.LATER else MADE))
+    settings["now"] = fewer if name not in training.LATER else MADE
+    train.run(args)
     assert "trained already (5 parameters)" in capsys.readouterr().out
 
 
@@ -310,7 +305,7 @@ def test_nothing_of_a_run_that_never_began_is_left(inputs, capsys):
     assert (out / "cmvn.npz").is_file()
     (inputs / "char/nlsyms.txt").write_text("AB\n")
     (inputs / "train/cmvn.npz").unlink()
-    args.targets, args.kd = None, []
+    args = dataclasses.replace(args, targets=None, kd=())
     claim_settings(out, describe(args))
     prepare_data(args, out)
     assert read_json(out / "settings.json") == describe(args)
@@ -330,7 +325,7 @@ def test_what_espnet_is_told(inputs):
         inputs / "exp/m",
         parsed("--seed", "7", "--ngpu", "2", *STORED, "--teacher", "T", "--", "--max_epoch", "9"),
     )
-    args.targets, args.kd = None, []
+    args = dataclasses.replace(args, targets=None, kd=())
     lists = prepare_data(args, out)
     texts = {part: read_table(inputs / part / "text") for part in ("train", "valid")}
     frames = {part: read_table(inputs / part / "utt2num_frames") for part in ("train", "valid")}
@@ -414,7 +409,7 @@ def test_reverse_kl_needs_all_tokens_of_either_table(inputs, name, setting):
 def test_several_sets_are_trained_on_together(inputs, capsys):
     """Of each its own text and frames; who has no text is left out, and counted."""
     args = parsed("--train", "train", "valid", "--valid", "train", "--kd", "soft_k=0")
-    args.targets = None
+    args = dataclasses.replace(args, targets=None)
     rows = (inputs / "train/text").read_text().splitlines()
     (inputs / "train/text").write_text("\n".join(rows[1:]) + "\n")
     lists = prepare_data(args, inputs / "exp/m")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "targets"))
 from target_inputs import TOKENS, write_tokens
 
 from kdasr.cli import main

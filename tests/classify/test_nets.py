@@ -1,20 +1,18 @@
-"""The classifier: dropout by batches against the masked product, the bound, the shifts."""
+"""The classifier: dropout by batches against the masked product, the bound, and edges of settings."""
 
 import argparse
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from kdasr.bin.specialist_arguments import add_specialist_arguments, specialist_settings
 from kdasr.classify.nets import AT_ONCE, Classifier, _kept, logits_of
-from kdasr.classify.settings import NetSettings, add_specialist_arguments, check_specialist_arguments
-from kdasr.classify.settings import read_settings as read_checked
+from kdasr.classify.settings import RANGES, NetSettings
 from kdasr.errors import UserError
-from kdasr.images.data import Images, shifts
-from kdasr.images.settings import read_settings
+from kdasr.settings import read
 
 
 def test_dropout_by_batches_is_a_masked_network():
@@ -46,7 +44,7 @@ def test_dropout_by_batches_is_a_masked_network():
 def test_without_dropout_nothing_is_random():
     model = Classifier(9, 7, 1, 10, 255)
     images = torch.randint(256, (2500, 3, 3), dtype=torch.uint8)
-    every = logits_of(model, Images(images, torch.zeros(2500)).inputs, 2500)
+    every = logits_of(model, lambda chosen: images[chosen].flatten(1), 2500)
     assert every.shape == (2500, 10)
     torch.testing.assert_close(every[1700:1701], model(images[1700:1701].flatten(1)).detach())
 
@@ -59,58 +57,6 @@ def test_the_bound_shortens_long_vectors_only():
     model.bound(1.0)
     torch.testing.assert_close(model.layers[0].weight.detach(), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, -1.0]]))
     assert torch.equal(model.layers[1].weight, last)  # its units are no hidden ones
-
-
-def test_shifts_by_hand():
-    image = torch.tensor([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], dtype=torch.uint8)
-    moved = shifts(image, 1)
-    assert moved.shape == (2, 3, 3, 2, 2)
-    assert torch.equal(moved[:, 1, 1], image)
-    assert moved[0, 0, 1].tolist() == [[0, 0], [1, 2]]  # what was above comes in: the image goes down
-    assert moved[0, 1, 2].tolist() == [[2, 0], [4, 0]]
-    assert moved[1, 2, 0].tolist() == [[0, 7], [0, 0]]
-    assert torch.equal(shifts(image, 0)[:, 0, 0], image)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("hiden=3", "no setting 'hiden'; expected hidden"),
-        ("hidden=3.5", "hidden is 3.5, expected int"),
-        ("hidden=0", "expected 1 or more"),
-        ("temperature=0", "expected a number above 0"),
-        ("drop_hidden=1", "to below 1"),
-        ("soft_weight=1.5", "expected a share from 0 to 1"),
-        ("jitter=-1", "expected 0 or more"),
-        ("rate=.nan", "expected a finite number"),
-        ("epochs", "expected NAME=VALUE"),
-    ],
-)
-def test_settings_that_cannot_be(change, said):
-    with pytest.raises(UserError, match=said):
-        read_settings(None, [change])
-
-
-def test_settings_from_a_file(tmp_path):
-    (tmp_path / "conf.yaml").write_text("hidden: 30\nrate: 1e-2\n")
-    found = read_settings(tmp_path / "conf.yaml", ["hidden=40", "temperature=2"])
-    assert (found.hidden, found.rate, found.temperature, found.layers) == (40, 0.01, 2.0, 2)
-    for text, said in (("- a\n", "expected lines `name: value`; see conf/ of egs/mnist"), ("a: [\n", "is not YAML")):
-        (tmp_path / "conf.yaml").write_text(text)
-        with pytest.raises(UserError, match=said):
-            read_settings(tmp_path / "conf.yaml", [])
-
-
-@pytest.mark.parametrize(("name", "parameters"), [("teacher", 2_395_210), ("student", 1_276_810)])
-def test_the_recipes_networks_are_the_papers(name, parameters):
-    """Two hidden layers of 1200 and of 800 units on 784 pixels; only the teacher is regularised."""
-    conf = Path(__file__).parents[2] / "egs/mnist/conf"
-    found = read_settings(conf / f"{name}.yaml", [])
-    assert sum(one.numel() for one in Classifier(784, found.hidden, found.layers, 10).parameters()) == parameters
-    regularised = [found.drop_hidden, found.max_norm, found.jitter]
-    assert all(regularised) if name == "teacher" else not any(regularised)
-    small = read_settings(conf / f"digits_{name}.yaml", [])
-    assert small.layers == 2 and small.hidden < found.hidden
 
 
 @pytest.mark.parametrize(
@@ -171,10 +117,10 @@ def test_edges_of_every_setting(name):
     for value, right in EDGES[name].items():
         change = [f"{name}={f'.{value}' if not math.isfinite(value) else value}"]
         if right:
-            assert getattr(read_checked(NetSettings, None, change, "conf/"), name) == value
+            assert getattr(read(NetSettings, None, change, "conf/", RANGES), name) == value
         else:
             with pytest.raises(UserError, match=f"--set: {name} is "):
-                read_checked(NetSettings, None, change, "conf/")
+                read(NetSettings, None, change, "conf/", RANGES)
 
 
 SPECIALISTS = {
@@ -195,7 +141,7 @@ def test_edges_of_every_option_of_specialists(name):
     for value, right in SPECIALISTS[name].items():
         args = parser.parse_args([f"--{name}={value}"])
         if right:
-            check_specialist_arguments(args)
+            specialist_settings(args).check()
         else:
             with pytest.raises(UserError, match="--groups, --best: expected 1 or more; --batch: 2"):
-                check_specialist_arguments(args)
+                specialist_settings(args).check()

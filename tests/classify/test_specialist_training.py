@@ -1,13 +1,12 @@
 """Specialists trained from a generalist: how they begin, what they learn from, and what is counted."""
 
-import argparse
-
 import pytest
 import torch
 
 from kdasr import checkpoints
 from kdasr.classify import specialists
 from kdasr.classify.nets import Classifier
+from kdasr.classify.settings import SpecialistSettings
 from kdasr.classify.specialists import Generalist, beside, read_generalist, specialist
 from kdasr.errors import UserError
 from kdasr.losses.specialists import confusable, corrected, oversampling, together, with_dustbin
@@ -35,9 +34,8 @@ def asked(**changes):
         "rate": 0.01,
         "batch": 10,
         "seed": 3,
-        "out": "o",
     }
-    return argparse.Namespace(**given | changes)
+    return SpecialistSettings(**given | changes)
 
 
 def generalist(layers=1, hidden=6):
@@ -102,7 +100,7 @@ def test_what_they_say_together_is_counted(monkeypatch, best, capsys):
     train, test = Points(80, 1), Points(30, 2)
     seen, said = 9 * model(train.points).detach(), model(test.points).detach()
     args = asked(best=best)
-    found = beside(args, general, train, seen, test, said)
+    found = beside(args, general, train, seen, test, said, "o")
     torch.manual_seed(args.seed)
     groups = confusable(torch.softmax(seen / 2.0, 1).numpy(), 2, 3)
     every, errors = [], []
@@ -119,7 +117,7 @@ def test_what_they_say_together_is_counted(monkeypatch, best, capsys):
     assert found["alone"] == int((said.argmax(1) != test.labels).sum()) and found["tested"] == 30
     assert (found["generalist"], found["temperature"]) == ("g", 2.0)
     assert capsys.readouterr().out.count("its dustbin counted as a class") == 2
-    assert found | {"cpu_seconds": 0} == beside(args, general, train, seen, test, said) | {"cpu_seconds": 0}
+    assert found | {"cpu_seconds": 0} == beside(args, general, train, seen, test, said, "o") | {"cpu_seconds": 0}
 
 
 def written(directory, **changes):

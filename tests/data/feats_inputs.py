@@ -1,4 +1,4 @@
-"""Small corpora of noise for `kdasr feats`, and the verb called on them."""
+"""Small corpora of noise for `kdasr feats`, and the command called on them."""
 
 import numpy as np
 import soundfile

@@ -126,7 +126,7 @@ def test_what_is_no_text_or_no_place(tmp_path, capsys):
     make(tmp_path / "an4")
     (tmp_path / "file").write_text("")
     assert prepare(tmp_path / "an4", tmp_path / "file", "--dev_speakers", "1") == 1
-    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    assert "this is a file, expected a directory" in capsys.readouterr().err
     for content, words in ((b"\xff\n", "an4_test.fileids:1: not UTF-8"), (b"x\0\n", "an4_test.fileids:1: holds a NUL")):
         (tmp_path / "an4/etc/an4_test.fileids").write_bytes(content)
         assert prepare(tmp_path / "an4", tmp_path / "data", "--dev_speakers", "1") == 1

@@ -100,8 +100,8 @@ def test_an_output_that_is_a_file_and_texts_that_are_none(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     command = ["data", "text", "--sentences", "20", "--out"]
     assert main([*command, str(tmp_path / "file")]) == 1
-    assert "a file stands where a directory is to be" in capsys.readouterr().err
-    for content, message in ((b"u1 \xff\n", "text:1: not UTF-8"), (b"u1 A\nu1 B\n", "text:2: u1 stands here a second")):
+    assert "this is a file, expected a directory" in capsys.readouterr().err
+    for content, message in ((b"u1 \xff\n", "text:1: not UTF-8"), (b"u1 A\nu1 B\n", "text:2: u1 is here a second")):
         (tmp_path / "text").write_bytes(content)
         assert main([*command, str(tmp_path / "out"), "--without", str(tmp_path / "text")]) == 1
         assert message in capsys.readouterr().err

@@ -19,8 +19,8 @@ from feats_inputs import STEP, audio, corpus, kdasr_feats, segments, snapshot
 
 from kdasr.data import cmvn
 from kdasr.data.fbank import fbank
-from kdasr.data.feats import change_speed
 from kdasr.data.spectrogram import spectrogram
+from kdasr.data.speed import change_speed
 from kdasr.data.sphere import write_sphere
 from kdasr.files import read_table, write_table
 

@@ -11,10 +11,12 @@ import pytest
 import soundfile
 from feats_inputs import STEP, audio, corpus, kdasr_feats, segments, snapshot
 
+from kdasr.bin import feats as command
 from kdasr.data import cmvn, feats
 from kdasr.data.fbank import fbank
 from kdasr.data.places import Place
 from kdasr.data.spectrogram import spectrogram
+from kdasr.data.speed import change_speed
 from kdasr.data.utterances import Utterance
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
@@ -91,7 +93,7 @@ def test_a_segment_may_end_half_a_second_late_and_begins_in_its_recording(rate):
         assert length == rate - first
         np.testing.assert_array_equal(matrix, fbank(samples[first:], rate, 23))
     for first, last in ((0, late + 1), (rate, rate + 1), (rate, late)):
-        with pytest.raises(UserError, match=r"utterance u: ends at .* s, r\.wav lasts 1\.00 s; mend its segment"):
+        with pytest.raises(UserError, match=r"utterance u: ends at .* s, r\.wav lasts 1\.00 s; correct its segment"):
             piece(first, last)
 
 
@@ -131,7 +133,7 @@ def refused(data, out, capsys, said, *words):
 def test_every_option_is_in_the_manifest(tmp_path, capsys):
     """Or it changes nothing: another value of it is refused, also before all is done."""
     parser = argparse.ArgumentParser()
-    feats.add_arguments(parser)
+    command.add_arguments(parser)
     assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
     data, out = corpus(tmp_path / "data", 3, 2), tmp_path / "out"
     assert kdasr_feats(data, out) == 0
@@ -245,7 +247,7 @@ def test_segments_are_cut_and_then_played_faster(rate, tmp_path):
     expected = {}
     for prefix, speed in (("sp0.9-", Fraction("0.9")), ("", Fraction(1)), ("sp1.25-", Fraction("1.25"))):
         for name, (start, end) in spans.items():
-            piece = feats.change_speed(recording[round(start * rate) : round(end * rate)], speed)
+            piece = change_speed(recording[round(start * rate) : round(end * rate)], speed)
             assert abs(len(piece) / rate - (end - start) / speed) < 2 / rate
             if len(piece) >= 0.1 * rate:
                 expected[prefix + name] = piece

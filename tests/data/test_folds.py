@@ -124,7 +124,7 @@ DAMAGES = [
     ("utt2spk", b"\xff\n", "utt2spk:1: not UTF-8"),
     ("utt2spk", b"a a\n\0 b\n", "utt2spk:2: holds a NUL byte"),
     ("utt2spk", b"a\n", "utt2spk:1: expected 'KEY VALUE'"),
-    ("feats.scp", b"a b\na b\n", "feats.scp:2: a stands here a second time"),
+    ("feats.scp", b"a b\na b\n", "feats.scp:2: a is here a second time"),
     ("utt2spk", b"", "has 0 utterances"),
 ]
 
@@ -139,7 +139,7 @@ def test_damaged_tables_are_named(source, capsys, name, content, message):
 def test_an_output_that_is_a_file_is_refused(source, capsys):
     (source.parent / "out").write_text("")
     assert folds(source)[0] == 1
-    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    assert "this is a file, expected a directory" in capsys.readouterr().err
 
 
 def test_tabs_a_mark_and_dos_ends_change_nothing(source):

@@ -112,7 +112,7 @@ DAMAGES = [
     ("utt2spk", b"\xff\n", "utt2spk:1: not UTF-8"),
     ("utt2spk", b"a a\n\0 b\n", "utt2spk:2: holds a NUL byte"),
     ("utt2spk", b"a\n", "utt2spk:1: expected 'KEY VALUE'"),
-    ("feats.scp", b"a b\na b\n", "feats.scp:2: a stands here a second time"),
+    ("feats.scp", b"a b\na b\n", "feats.scp:2: a is here a second time"),
     ("utt2spk", b"", "leaves one part of 0 utterances empty"),
 ]
 

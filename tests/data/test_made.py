@@ -2,18 +2,14 @@
 
 import argparse
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from feats_inputs import corpus, kdasr_feats
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "asr"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import models, write_data, write_model
 from tiny_training import CONFIG, write_tokens
 
-from kdasr.asr import train
+from kdasr.asr.lists import prepare_data
+from kdasr.bin import train
 from kdasr.cli import main
 from kdasr.data.kaldi_dir import combine_dirs, write_subset
 from kdasr.data.made import FILE, check_made, made_as
@@ -21,7 +17,7 @@ from kdasr.data.places import Place, parse_table
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json, write_table
 from kdasr.prune.prune import copy_rest
-from kdasr.search.engine import read_rows
+from kdasr.search.rows import read_rows
 
 MADE = {
     "features": "log-mel filterbank, 8 bins, 25 ms povey window, 10 ms shift, int16 scale, dither 0",
@@ -78,7 +74,7 @@ def test_each_setting_counts(place, tmp_path, name):
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_no_verb_gives_a_model_other_features(place, tmp_path, other, capsys):
+def test_no_command_gives_a_model_other_features(place, tmp_path, other, capsys):
     targets = tmp_path / "targets"
     targets.mkdir()
     keys = list(read_table(place / other / "feats.scp"))
@@ -86,14 +82,14 @@ def test_no_verb_gives_a_model_other_features(place, tmp_path, other, capsys):
         write_table(targets / table, dict.fromkeys(keys, row))
     write_json(targets / "targets.json", {"settings": {"tokens": None}})
     words = ("--model", place / "m", "--data", place / other)
-    for verb in (
+    for command in (
         ("decode", *words, "--out", tmp_path / "d"),
         ("nbest", *words, "--out", tmp_path / "n"),
         ("soft", *words, "--targets", targets),
         ("ppl", *words, "--out", tmp_path / "p.json"),
         ("frames", "align", *words, "--out", tmp_path / "a"),
     ):
-        assert main([*map(str, verb)]) == 1
+        assert main([*map(str, command)]) == 1
         error = capsys.readouterr().err
         assert f"{place / other}: has other features than {place / 'm'} was trained on ({OTHERS[other]})" in error
         assert error.count("\n") == 1
@@ -141,7 +137,7 @@ def test_a_training_writes_what_it_was_given(place, tmp_path, capsys):
     for sets, expected in ((["wide"], MADE), (["narrow"], {**MADE, "rate": 8000})):
         out = tmp_path / sets[0]
         words, parser = arguments(place, out, sets, sets[0])
-        train.prepare_data(parser.parse_args(words[1:]), out)
+        prepare_data(train.read_arguments(parser.parse_args(words[1:])), out)
         assert read_json(out / FILE) == expected
     words, _ = arguments(place, tmp_path / "wide", ["narrow"], "narrow")
     assert main(words) == 1

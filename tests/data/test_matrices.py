@@ -111,7 +111,7 @@ def test_ranges_have_their_ends_in_them(tmp_path_factory, rows, columns, a, b, c
         with pytest.raises(UserError, match="is no range of rows"):
             read_matrix("u", entry)
     elif outside:
-        with pytest.raises(UserError, match=r"of them are asked for; mend the list"):
+        with pytest.raises(UserError, match=r"of them are asked for; correct the list"):
             read_matrix("u", entry)
     else:
         cut = [slice(None) if start is None else slice(start, end + 1) for start, end, _ in pairs]
@@ -245,6 +245,6 @@ def test_a_range_may_end_a_little_late(tmp_path, rows):
             np.testing.assert_array_equal(read_matrix("u", f"{entry}[{first}:{last}]"), x[first:])
     for wrong in (f"0:{rows + ENDS_LATE}", f"{rows}:{rows}", f"{rows}:{rows + 1}"):
         with pytest.raises(
-            UserError, match=rf"^u: .* has {rows}, and \[{wrong}\] of them are asked for; mend the list"
+            UserError, match=rf"^u: .* has {rows}, and \[{wrong}\] of them are asked for; correct the list"
         ):
             read_matrix("u", f"{entry}[{wrong}]")

@@ -10,8 +10,9 @@ import pytest
 from kdasr.cli import main
 from kdasr.data import mini
 from kdasr.data.mini_plan import EVAL93_SPEAKERS, SUBSETS, TRAIN, plan, utterance_id
+from kdasr.data.recording import render
 from kdasr.data.sphere import read_sphere
-from kdasr.data.voices import VOICES, Espeak, Settings, render
+from kdasr.data.voices import VOICES, Espeak, Settings
 from kdasr.data.wsj_text import read_dot, read_genders, read_index
 from kdasr.errors import UserError
 from kdasr.files import read_json
@@ -229,7 +230,7 @@ def test_a_damaged_summary_is_named(tmp_path, content):
 def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["data", "mini", "--out", str(tmp_path / "file"), *ARGS]) == 1
-    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    assert "this is a file, expected a directory" in capsys.readouterr().err
 
 
 def test_every_voice_may_speak_and_no_more():

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
+from kdasr.bin import tokens as command
 from kdasr.cli import main
-from kdasr.data import tokens as tokens_module
-from kdasr.data.tokens import Tokens, build, check, load_tokens
+from kdasr.data.make_tokens import build, check
+from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
 
 TEXT = {
@@ -214,7 +215,7 @@ def test_rerun_says_so_and_changes_nothing(text, tmp_path, capsys):
         (
             {"a": "A", "b": "A <space> B"},
             [],
-            "text:2: b: <space> cannot be a token of its own, as it has a meaning among",
+            "text:2: b: <space> cannot be a token, as it has a special meaning among",
         ),
         ({"a": "A <sos/eos>"}, [], "text:1: a: <sos/eos> cannot be .* among char tokens"),
         ({"a": "A <blank>"}, [], "text:1: a: <blank> cannot be"),
@@ -278,11 +279,11 @@ def test_load_refuses_what_is_no_token_list(text, tmp_path):
         load_tokens(tmp_path / "char")
 
 
-def test_module_imports_nothing_heavy():
+def test_the_commands_import_nothing_heavy():
     import subprocess
 
     heavy = ("numpy", "torch", "scipy", "kaldiio", "sentencepiece")
-    code = f"import kdasr.data.tokens, kdasr.data.feats, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import kdasr.bin.tokens, kdasr.bin.feats, sys; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -338,7 +339,7 @@ def test_any_white_space_stands_behind_a_key(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("<N>\n<space>\n", "nl:2: <space> cannot be a token of its own"),
+        ("<N>\n<space>\n", "nl:2: <space> cannot be a token"),
         ("<N>\nTWO WORDS\n", "nl:2: 'TWO WORDS' cannot be a token, expected one word a line"),
         ("<N>\u00a0\n", r"nl:1: '<N>\\xa0' cannot be a token"),
         ("NOISE\nNO\n", "nl:2: NO begins NOISE"),
@@ -494,7 +495,7 @@ def test_other_things_are_not_replaced(text, tmp_path, capsys):
         assert f"{out}: holds other things than tokens, which would be lost" in capsys.readouterr().err
     assert (tmp_path / "mine/thesis").exists() and (tmp_path / "file").is_file()
     assert kdasr("--text", text, "--out", tmp_path / "file/x") == 1
-    assert "a file stands where a directory is to be" in capsys.readouterr().err
+    assert "this is a file, expected a directory" in capsys.readouterr().err
     for out in ("", ".", "/", ".."):
         assert kdasr("--text", text, "--out", out) == 1
         assert "is no name that a new directory can get" in capsys.readouterr().err
@@ -534,7 +535,7 @@ OPTIONS = {"text": ("other", "text"), "model": None, "out": None, "type": ("bpe"
 def test_every_option_is_in_the_record(long_text, tmp_path, capsys, base):
     """Models depend on the tokens: another value of an option is refused."""
     parser = argparse.ArgumentParser()
-    tokens_module.add_arguments(parser)
+    command.add_arguments(parser)
     assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
     (tmp_path / "symbols").write_text("BANK\n")
     (tmp_path / "own").write_text("MARKET\n")

@@ -1,22 +1,19 @@
 """CTC's best path against all paths; `kdasr frames align` against ESPnet's own encoding."""
 
 import itertools
-import sys
-from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import models, write_data, write_model
+from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.files import read_json, write_json, write_table
-from kdasr.frames import align
+from kdasr.frames import alignment
 from kdasr.frames.ctc_align import best_path
 
 BLANK = 1  # not 0, so that a blank taken for granted shows
@@ -134,12 +131,7 @@ def place(tmp_path):
 
 def run(root, *more, model="model", out="ali"):
     """The verb with options."""
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    align.add_arguments(parser)
-    words = ["--model", root / model, "--data", root / "data", "--out", root / out, *more]
-    align.run(parser.parse_args([str(word) for word in words]))
+    commands.run("frames align", "--model", root / model, "--data", root / "data", "--out", root / out, *more)
 
 
 def expected(model, x, text):
@@ -155,11 +147,11 @@ def expected(model, x, text):
     return list(zip(frames, tokens, strict=True))
 
 
-def test_the_verb_aligns_as_utterances_alone_would_be(place, capsys):
+def test_the_command_aligns_as_utterances_alone_would_be(place, capsys):
     root, model, features = place
     run(root)
     shown = capsys.readouterr().out
-    found, left_out = align.read_alignment(root / "ali")
+    found, left_out = alignment.read_alignment(root / "ali")
     lines = {f"utt{n}": expected(model, x, text) for n, (x, text) in enumerate(zip(features, TEXTS, strict=True))}
     skipped = [name for name, line in lines.items() if line is None]
     assert "utt1" in skipped and found == {name: line for name, line in lines.items() if line is not None}
@@ -234,19 +226,19 @@ def test_an_alignment_of_another_form_is_refused(tmp_path, line):
     write_json(tmp_path / "align.json", {"skipped": []})
     (tmp_path / "alignment").write_text(line + "\n")
     with pytest.raises(UserError, match="alignment: u has"):
-        align.read_alignment(tmp_path)
+        alignment.read_alignment(tmp_path)
 
 
 def test_an_alignment_is_read_as_written(tmp_path):
     rows = {"b": [(3, ":"), (3, "<space>"), (9, "3:x")], "B": [], "a": [(0, "A")]}
-    write_table(tmp_path / "alignment", {name: align.written(row) for name, row in rows.items()})
+    write_table(tmp_path / "alignment", {name: alignment.written(row) for name, row in rows.items()})
     with pytest.raises(UserError, match=r"align\.json: no such file; make it first"):  # stopped before its end
-        align.read_alignment(tmp_path)
+        alignment.read_alignment(tmp_path)
     write_json(tmp_path / "align.json", {"skipped": ["c"]})
-    found, skipped = align.read_alignment(tmp_path)
+    found, skipped = alignment.read_alignment(tmp_path)
     assert list(found.items()) == [(name, rows[name]) for name in ("B", "a", "b")] and skipped == ["c"]
     (tmp_path / "alignment").write_text("")
     with pytest.raises(UserError, match="is empty"):
-        align.read_alignment(tmp_path)
+        alignment.read_alignment(tmp_path)
     with pytest.raises(UserError, match="no such file; make it first: kdasr frames align"):
-        align.read_alignment(tmp_path / "none")
+        alignment.read_alignment(tmp_path / "none")

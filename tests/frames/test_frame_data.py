@@ -1,22 +1,18 @@
 """`kdasr frames data` and `load`: against plain loops over the features."""
 
-import argparse
 import dataclasses
-import sys
-from pathlib import Path
 
+import commands
 import kaldiio
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "nbest"))
 from nbest_models import write_data
 
 from kdasr.errors import UserError
 from kdasr.files import read_json, write_json, write_table
-from kdasr.frames import data
-from kdasr.frames.align import written
+from kdasr.frames import data, prepare
+from kdasr.frames.alignment import written
 from kdasr.frames.states import label
 
 ALIGNED = {
@@ -48,10 +44,8 @@ def alignment(directory, rows):
 
 
 def run(root, *more, out="out", feats="feats", ali="ali"):
-    parser = argparse.ArgumentParser()
-    data.add_arguments(parser)
     words = ["--feats", root / feats, "--alignment", root / ali, "--out", root / out, *more]
-    data.run(parser.parse_args([str(word) for word in words]))
+    commands.run("frames data", *words)
 
 
 @pytest.fixture
@@ -121,7 +115,7 @@ def test_frames_are_known_by_all_they_were_made_from(place):
     """Each number, and each directory, is changed, one at a time."""
     root, _ = place
     numbers = dict(zip(NUMBERS[::2], NUMBERS[1::2], strict=True)) | {"--positions": 3}
-    assert {name[2:] for name in numbers} == set(data.DEFAULTS)
+    assert {name[2:] for name in numbers} == set(prepare.DEFAULTS)
     for name, value in numbers.items():
         changed = numbers | {name: value + 1}
         with pytest.raises(UserError, match=f"out: was made with another {name[2:]}; remove"):

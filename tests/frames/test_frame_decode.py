@@ -1,9 +1,11 @@
 """`kdasr frames decode` on predictions made from labels: words, weights, tuning, processes, and what is refused."""
 
-import argparse
 import dataclasses
 import shutil
+import subprocess
+import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -15,6 +17,8 @@ from kdasr.frames.grams import count
 from kdasr.frames.states import build, label
 from kdasr.frames.viterbi import Weights
 from kdasr.frames.viterbi import build as build_graph
+from kdasr.frames.weights import describe, given_weights, references, tune
+from kdasr.frames.words import decode_all, decode_some, spell
 from kdasr.score.rules import Rules
 from kdasr.shards import digest
 
@@ -23,9 +27,7 @@ SPACE = "<space>"
 
 
 def call(*words):
-    parser = argparse.ArgumentParser()
-    decode.add_arguments(parser)
-    decode.run(parser.parse_args([str(word) for word in words]))
+    commands.run("frames decode", *words)
 
 
 def put_frames(directory, sequences, states, counts=None, skipped=()):
@@ -135,10 +137,7 @@ def test_tuned_weights_stand_in_a_file_that_another_run_takes(root, tmp_path, ca
     call(*options(root, "noisy", tmp_path / "again"), "--weights", tmp_path / "tuned/weights.json")
     assert (tmp_path / "again/text").read_text() == (tmp_path / "tuned/text").read_text()
     assert read_json(tmp_path / "again/decode.json")["weights"] == stored["weights"]
-    parser = argparse.ArgumentParser()
-    decode.add_arguments(parser)
-    words = ["--weights", str(tmp_path / "tuned/weights.json"), "--insertion", "9"]
-    found = decode.given_weights(parser.parse_args([str(one) for one in options(root, "noisy", "x")] + words))
+    found = given_weights({"insertion": 9.0}, str(tmp_path / "tuned/weights.json"))
     assert found == Weights(**{**stored["weights"], "insertion": 9})
 
 
@@ -151,18 +150,18 @@ def test_the_search_ends_where_no_weight_alone_does_better():
         return {"u": " ".join(["x"] * (10 - wrong))}
 
     grids = {"lm_weight": [0, 2, 4, 6], "insertion": [0, 1, 2, 3], "prior_weight": [0, 0.5]}
-    found, tuned = decode.tune(texts, refs, Weights(0.0, 0.5, 0.0), grids)
+    found, tuned = tune(texts, refs, Weights(0.0, 0.5, 0.0), grids)
     assert found == Weights(4, 0, 2)
     assert tuned["words"] == 10 and (tuned["wer_before"], tuned["wer"]) == (40, 0)
     assert tuned["table"]["lm_weight"] == [(0, 60), (2, 30), (4, 0), (6, 30)]
-    assert "lm_weight: 0 60.00, 2 30.00, 4 0.00, 6 30.00" in decode.told(tuned, found)
-    assert "end of its grid" not in decode.told(tuned, found)
-    assert "lm_weight 6 is the end of its grid" in decode.told(tuned, Weights(6, 0, 2))
+    assert "lm_weight: 0 60.00, 2 30.00, 4 0.00, 6 30.00" in describe(tuned, found)
+    assert "end of its grid" not in describe(tuned, found)
+    assert "lm_weight 6 is the end of its grid" in describe(tuned, Weights(6, 0, 2))
 
 
 def test_of_equally_good_weights_those_nearest_to_zero_are_taken():
     """Nothing changes the words; and a weight changes with the ones that are found, round after round."""
-    found, tuned = decode.tune(
+    found, tuned = tune(
         lambda _weights: {"u": "x"}, {"u": ["x"]}, Weights(3.0, 1.0, 2.0),
         {"lm_weight": [-1.0, -0.5, 2.0], "prior_weight": [0.5, 0.25], "insertion": [-2.0, 1.0]},
     )  # fmt: skip
@@ -172,60 +171,57 @@ def test_of_equally_good_weights_those_nearest_to_zero_are_taken():
 def test_the_graph_is_of_the_training_set(root):
     """Whatever tokens and counts the set that is decoded has."""
     data, train = load(root / "easy"), load(root / "train")
-    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
+    asked = decode.DecodeOptions(root / "predict_easy", "easy", "train", "out")
     odd = dataclasses.replace(data, counts=list(range(len(data.counts))), tokens={"u": ["a", "a", "a", "b"]})
-    first, second = decode.prepare(args, data, train).graph, decode.prepare(args, odd, train).graph
+    first, second = decode.prepare(asked, data, train).graph, decode.prepare(asked, odd, train).graph
     grams = count(train.tokens.values())
     for graph in (first, second):
         expected = build_graph(train.states, train.counts, grams.tokens, grams.table())
         for name in ("classes", "log_priors", "table"):
             assert np.array_equal(getattr(graph, name), getattr(expected, name))
     other = dataclasses.replace(train, counts=[7, *train.counts[1:]])
-    assert not np.array_equal(decode.prepare(args, data, other).graph.log_priors, first.log_priors)
+    assert not np.array_equal(decode.prepare(asked, data, other).graph.log_priors, first.log_priors)
 
 
 def test_a_table_that_just_fits_is_made(root, monkeypatch):
     data, train = load(root / "easy"), load(root / "train")
-    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
+    asked = decode.DecodeOptions(root / "predict_easy", "easy", "train", "out")
     kinds = len({token for one in train.tokens.values() for token in one})
     monkeypatch.setattr(decode, "MOST", 8 * (kinds + 1) ** 3)
-    assert len(decode.prepare(args, data, train).tokens) == kinds
+    assert len(decode.prepare(asked, data, train).tokens) == kinds
     monkeypatch.setattr(decode, "MOST", 8 * (kinds + 1) ** 3 - 1)
     with pytest.raises(UserError, match=f"train: has {kinds} tokens, too many"):
-        decode.prepare(args, data, train)
+        decode.prepare(asked, data, train)
 
 
-def test_weights_given_go_before_those_of_a_file(root, tmp_path):
+def test_weights_given_go_before_those_of_a_file(tmp_path):
     write_json(tmp_path / "w.json", {"weights": {"lm_weight": 3, "prior_weight": 0.25}})
-    parser = argparse.ArgumentParser()
-    decode.add_arguments(parser)
-    base = [str(one) for one in options(root, "easy", "x")]
-    for words, expected in (
-        ([], Weights()),
-        (["--weights", str(tmp_path / "w.json")], Weights(3.0, 0.25, 0.0)),
-        (["--weights", str(tmp_path / "w.json"), "--lm_weight", "0", "--insertion", "-1"], Weights(0.0, 0.25, -1.0)),
-        (["--prior_weight", "0"], Weights(1.0, 0.0, 0.0)),
+    for given, path, expected in (
+        ({}, None, Weights()),
+        ({}, str(tmp_path / "w.json"), Weights(3.0, 0.25, 0.0)),
+        ({"lm_weight": 0.0, "insertion": -1.0}, str(tmp_path / "w.json"), Weights(0.0, 0.25, -1.0)),
+        ({"prior_weight": 0.0}, None, Weights(1.0, 0.0, 0.0)),
     ):
-        assert decode.given_weights(parser.parse_args(base + words)) == expected
+        assert given_weights(given, path) == expected
 
 
 def test_hours_and_seconds_are_of_what_was_decoded(root, tmp_path):
     """45 utterances in shards of 20, 20 and 5; of one process there are no others' seconds."""
     data, train = load(root / "easy"), load(root / "train")
-    args = argparse.Namespace(predictions=root / "predict_easy", data="easy", train="train")
-    task = decode.prepare(args, data, train)
-    told = []
+    asked = decode.DecodeOptions(root / "predict_easy", "easy", "train", "out")
+    task = decode.prepare(asked, data, train)
+    hours_told = []
     for shard in range(3):
         names = task.names[20 * shard : 20 * shard + 20]
-        hours = decode.decode_some(task, Weights(), str(tmp_path), shard, names, told.append)
+        hours = decode_some(task, Weights(), str(tmp_path), shard, names, hours_told.append)
         assert hours == pytest.approx(sum(data.sizes[20 * shard : 20 * shard + 20]) / 360_000)
-    assert told == pytest.approx([size / 360_000 for size in data.sizes])
-    assert decode.decode_all(task, Weights(), 1)[1] == 0.0
+    assert hours_told == pytest.approx([size / 360_000 for size in data.sizes])
+    assert decode_all(task, Weights(), 1)[1] == 0.0
 
 
 def test_references_are_counted_as_the_score_counts_them(tmp_path):
     write_table(tmp_path / "refs", {"a": "one <NOISE> (uh) TWO", "b": "x", "c": "y"})
-    found = decode.references(str(tmp_path / "refs"), ["a", "b"], "predictions")
+    found = references(str(tmp_path / "refs"), ["a", "b"], "predictions")
     assert found == {name: Rules().tokens(words.split()) for name, words in (("a", "one <NOISE> (uh) TWO"), ("b", "x"))}
 
 
@@ -277,7 +273,7 @@ def test_a_decoding_is_known_by_all_it_was_made_from(root, tmp_path, monkeypatch
     ],
 )
 def test_spelling(tokens, text):
-    assert decode.spell(tokens) == text
+    assert spell(tokens) == text
 
 
 def test_bad_input_is_named(root, tmp_path):
@@ -312,3 +308,8 @@ def test_bad_input_is_named(root, tmp_path):
     with pytest.raises(UserError, match=r"log_probs\.npy: no such file"):
         call(*options(root, "easy", out), "--predictions", tmp_path / "broken")
     assert not (out / "text").exists()
+
+
+def test_processes_that_decode_import_no_torch():
+    code = "import sys, kdasr.frames.words; print(sorted(sys.modules.keys() & {'torch', 'espnet2'}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

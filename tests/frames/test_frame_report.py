@@ -10,7 +10,15 @@ from kdasr.frames.report import few_table, kept, main_table, read, specialist_ta
 def put(exp, name, label, seed, accuracies, wers=None, *, valid=50.0, share=1.0, temperature=None, models=None):
     """A network's directory (or with `models` an ensemble's): frame accuracies and word error rates by set."""
     if models is None:
-        about = {"label": label, "parameters": 1000, "hidden": 8, "layers": 2, "temperature": temperature}
+        about = {
+            "label": label,
+            "recipe": label,
+            "baseline": label == "baseline",
+            "parameters": 1000,
+            "hidden": 8,
+            "layers": 2,
+            "temperature": temperature,
+        }
         about |= {"soft_weight": None, "teachers": 0, "share": share, "frames": int(5000 * share), "seed": seed}
         about |= {"epochs": 10, "best_epoch": 10 - seed, "train_accuracy": valid + 10, "valid_accuracy": valid}
         write_json(exp / name / "kdasr.json", about | {"cpu_seconds": 60.0 * seed})

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from kdasr.classify import loop as training
-from kdasr.classify import specialists
 from kdasr.classify.settings import NetSettings
 from kdasr.cli import main
 from kdasr.files import read_json, write_json, write_table
-from kdasr.frames.data import load
+from kdasr.frames import specialists
+from kdasr.frames.data import batches, load
 from kdasr.frames.predict import fitting, load_predictions, of_data
 from kdasr.frames.settings import FrameSettings
-from kdasr.frames.train import accuracy, batches
+from kdasr.frames.train import accuracy
 
 SET = ["hidden=16", "layers=2", "epochs=6", "batch=40", "rate=0.01"]
 TOKENS = "ABCD"
@@ -219,7 +219,7 @@ def test_a_network_of_fewer_states_is_refused(root, tmp_path, capsys):
 def test_frames_are_read_a_part_at_a_time(root, monkeypatch):
     """Parts that do not go into the frames evenly: all of them, in order."""
     dev = load(root / "dev")
-    monkeypatch.setattr("kdasr.frames.train.READ", 77)
+    monkeypatch.setattr("kdasr.frames.data.READ", 77)
     parts = list(batches(dev))
     assert [len(labels) for _, labels in parts] == [77] * 6 + [18]
     assert torch.equal(torch.cat([x for x, _ in parts]), dev.inputs(torch.arange(480)))
@@ -247,12 +247,12 @@ def test_what_a_record_says_of_a_share_is_of_the_share(root):
 def test_groups_are_found_in_frames_evenly_spaced(root, monkeypatch):
     seen = {}
 
-    def noted(args, general, train, said_of_train, test, said):
+    def noted(settings, general, train, said_of_train, test, said, out):
         seen.update(train=said_of_train, test=said)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kdasr.classify.specialists.beside", noted)
-    monkeypatch.setattr("kdasr.frames.specialists.GROUPED", 300)  # of 1920: every sixth
+    monkeypatch.setattr(specialists, "beside", noted)
+    monkeypatch.setattr(specialists, "GROUPED", 300)  # of 1920: every sixth
     words = ["--data", str(root / "train"), "--test", str(root / "dev"), "--generalist", str(root / "exp/base_s1")]
     assert main(["frames", "specialists", *words, "--out", str(root / "special_noted")]) == 130
     for part, chosen in (("train", torch.arange(0, 1920, 6)), ("test", torch.arange(480))):

@@ -223,4 +223,4 @@ def test_the_first_stage_that_has_not_ended_well_is_named(tmp_path, queue, capsy
     assert main(["jobs", "status", "exp"]) == 0
     out = capsys.readouterr().out
     assert f"  {left}  " in out and "feats has not ended well; its log: kdasr jobs logs exp --stage feats" in out
-    assert "The same ./run.sh --submit slurm ... goes on from what is done." in out
+    assert "The same ./run.sh --submit slurm ... continues from what is done." in out

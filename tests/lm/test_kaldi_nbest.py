@@ -199,7 +199,7 @@ GOOD = b"u1-1 1\nu1-2 2\na-b-2 3\n"
         (put("words_text", b"u1-1 a\nu1-x b\n"), r"words_text:2: expected 'UTTERANCE-n"),
         (put("words_text", b"u1-1 a\n-2 b\n"), r"words_text:2: expected 'UTTERANCE-n"),
         (put("words_text", b"u1-1 a\n\n"), r"words_text:2: expected 'UTTERANCE-n"),
-        (put("words_text", b"u1-1 a\nu1-1 b\n"), r"words_text:2: u1-1 stands here a second time"),
+        (put("words_text", b"u1-1 a\nu1-1 b\n"), r"words_text:2: u1-1 is here a second time"),
         (put("words_text", b"u1-1 a\nu1-2 \xff\n"), r"words_text:2: not UTF-8"),
         (put("acwt", GOOD + b"a-b-1 nan\n"), r"acwt:4: expected 'UTTERANCE-n COST', found 'a-b-1 nan'"),
         (put("acwt", GOOD + b"a-b-1 dog\n"), r"acwt:4: expected 'UTTERANCE-n COST', found 'a-b-1 dog'"),
@@ -207,7 +207,7 @@ GOOD = b"u1-1 1\nu1-2 2\na-b-2 3\n"
         (put("acwt", GOOD + b"\xff\n"), r"acwt:4: not UTF-8"),
         (put("acwt", GOOD), r"acwt: lacks a-b-1, which is in .*words_text:4"),
         (put("acwt", GOOD + b"a-b-1 1\nu9-1 1\n"), r"words_text: lacks u9-1, which is in .*acwt:5"),
-        (put("acwt", GOOD + b"u1-1 1\n"), r"acwt:4: u1-1 stands here a second time"),
+        (put("acwt", GOOD + b"u1-1 1\n"), r"acwt:4: u1-1 is here a second time"),
     ],
 )
 def test_files_that_are_none_are_refused_by_line(tmp_path, spoil, message):

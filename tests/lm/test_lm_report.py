@@ -11,6 +11,8 @@ def put(exp, name, ppl=None, wers=None, weights=None, **about):
     """A model's directory: perplexity of a validation text, error rates of rescored lists, and what was tuned."""
     place = exp / name
     if about:
+        role, _, objective = about["label"].partition(", ")
+        about |= {"role": role, "objective": objective or "ce"}
         write_json(place / "kdasr.json", about)
     if ppl is not None:
         write_json(place / "ppl/valid.json", {"ppl": ppl})

@@ -1,6 +1,5 @@
 """Training, perplexity, stored targets and dynamic evaluation of small language models."""
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -18,7 +17,6 @@ from properties import examples
 from kdasr.cli import main
 from kdasr.data.tokens import Tokens
 from kdasr.lm import trainer
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.dynamic import dynamic_perplexity, mean_squares
 from kdasr.lm.model import load, load_all, save_config
 from kdasr.lm.perplexity import perplexity
@@ -28,6 +26,7 @@ from kdasr.lm.soft import StoredTeacher, storage, store
 from kdasr.lm.text import Words, load_vocabulary, read_stream, streams
 from kdasr.losses import OBJECTIVES
 from kdasr.losses.trust import trust
+from kdasr.networks.awd import AwdLstm
 
 SMALL = {"embed": 10, "hidden": 16, "last": 12, "layers": 1, "experts": 3}
 SET = [f"{name}={value}" for name, value in SMALL.items()]
@@ -442,8 +441,7 @@ def test_the_configuration_says_what_tokens_are(tmp_path, kind):
     listed = ["<blank>", "<unk>", "a", "<sos/eos>"]
     vocabulary = Words(listed) if kind == "word" else Tokens(kind, listed, [])
     (tmp_path / "words").mkdir()
-    args = argparse.Namespace(seed=4, words=tmp_path / "words")
-    save_config(tmp_path, args, LmSettings(embed=7), vocabulary)
+    save_config(tmp_path, tmp_path / "words", 4, LmSettings(embed=7), vocabulary)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert (config["token_type"], config["token_list"], config["seed"]) == (kind, listed, 4)
     both = config["lm_conf"] | config["optimisation"]
@@ -733,7 +731,7 @@ def test_what_is_wrong_is_said(corpus, tmp_path, capsys):
         (["--train", str(tmp_path / "other.txt")], "other.txt:1: a is not among the 11 words of the vocabulary"),
         (["--soft", str(tmp_path)], "soft.json: no such file; store targets there"),
         (["--valid", str(tmp_path / "none")], "none: no such file; give a text"),
-        (["--teachers", str(corpus / "teacher1"), "--soft", "x"], "the one or the other"),
+        (["--teachers", str(corpus / "teacher1"), "--soft", "x"], "--teachers, --soft: leave one out"),
         (["--teachers", str(tmp_path / "none")], "none/valid.loss.best.pth: no such file; train a"),
     ):  # fmt: skip
         assert lm_train(corpus, tmp_path / "out", *words) == 1

@@ -1,4 +1,4 @@
-"""N-best lists ranked anew: the verb on archives of ours, the search for weights, and what is refused."""
+"""N-best lists ranked anew: the command on archives of ours, the search for weights, and what is refused."""
 
 import contextlib
 import itertools
@@ -20,7 +20,7 @@ from kdasr.lm.mixture import Mixture, encode, load_mixture
 from kdasr.lm.model import load
 from kdasr.lm.rescore import given_weights, summary
 from kdasr.lm.text import Words
-from kdasr.lm.weights import Lists, Tuned, parse_grids, parse_weights, told, tune
+from kdasr.lm.weights import Lists, Tuned, describe, parse_grids, parse_weights, tune
 from kdasr.nbest import archive
 from kdasr.shards import claim
 
@@ -400,7 +400,7 @@ def test_an_interrupted_call_leaves_nothing(root, tmp_path, monkeypatch):
 
 def espnet_lm(directory, kind="seq_rnn", token_type="char", tokens="abcdehinorst"):
     """A language model as ESPnet leaves it, with random weights."""
-    from kdasr.espnet import register_lm
+    from kdasr.networks.load import register_lm
 
     conf = {"unit": 8, "nlayers": 1} if kind == "seq_rnn" else {"embed_unit": 4, "att_unit": 4, "head": 1, "unit": 4}
     listed = ["<blank>", "<unk>", *tokens, *(["<space>"] if token_type == "char" else []), "<sos/eos>"]
@@ -576,7 +576,7 @@ def test_a_weight_at_either_end_of_its_grid_is_told():
     table = {"lm": [(-1.0, 30.0), (0.0, 20.0), (1.0, 20.0), (2.0, 10.0)], "length": [(0.0, 10.0), (1.0, 12.5)]}
     for weight, end in ((-1.0, True), (0.0, False), (1.0, False), (2.0, True)):
         tuned = Tuned({"lm": weight, "length": 0.0}, 2, 6, 1, 20, table)
-        shown = told(tuned, 4)
+        shown = describe(tuned, 4)
         assert "4 utterances, 20 words: 30.00 % before, 10.00 % after, 5.00 % at best (oracle)" in shown
         assert (f"lm {weight:g} is the end of its grid" in shown) == end and "length 0 is the end" not in shown
         assert [" ".join(line.split()) for line in shown.splitlines()[1:4]] == [

@@ -12,8 +12,8 @@ from properties import examples
 from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.lm import piece, trie
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.trie import AwdNetwork, batches, network_of, score_lists
+from kdasr.networks.awd import AwdLstm
 
 WORDS = 11  # the last one is <sos/eos>
 SMALL = {"embed": 6, "hidden": 8, "last": 5, "layers": 3, "experts": 4}

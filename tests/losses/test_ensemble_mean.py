@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kdasr.losses import MEANS
 from kdasr.losses.divergences import kl
-from kdasr.losses.ensemble import combined, wer_weights
+from kdasr.losses.ensemble import combined
 
 
 def test_by_hand():
@@ -41,12 +41,6 @@ def test_one_teacher_is_itself():
     logp = torch.randn(1, 4, 6).log_softmax(-1)
     for mean in ("arithmetic", "geometric"):
         torch.testing.assert_close(combined(logp, [1.0], mean), logp[0])
-
-
-def test_wer_weights():
-    a, b = math.exp(0.9), math.exp(0.7)
-    assert wer_weights([0.1, 0.3]) == pytest.approx([a / (a + b), b / (a + b)])
-    assert sum(wer_weights([0.05, 0.2, 1.3])) == pytest.approx(1)
 
 
 @given(

@@ -22,7 +22,6 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from nbest_models import files, nbest  # noqa: E402
 
-OPTIONS = ("--soft_targets", 3)
 WRITES = ("fsync", "replace", "mkstemp", "unlink", "flush", "write", "fdopen", "chmod")
 
 
@@ -52,7 +51,7 @@ def run(root, out, kill_at=None, told=None):
         sys.setprofile(count if told else kill)
     status = 1
     try:
-        status = nbest(root, out, *OPTIONS)
+        status = nbest(root, out)
     finally:
         sys.setprofile(None)
         if told is not None:
@@ -63,7 +62,7 @@ def run(root, out, kill_at=None, told=None):
 def main(root, kills):
     """Print what became of each kill."""
     with contextlib.redirect_stdout(sys.stderr):
-        assert nbest(root, root / "loaded", *OPTIONS) == 0
+        assert nbest(root, root / "loaded") == 0
     assert run(root, root / "whole", told=root / "moments") == 0
     calls, writes = json.loads((root / "moments").read_text())
     whole = files(root / "whole")
@@ -83,7 +82,7 @@ def main(root, kills):
                     "moment": [moment, calls],
                     "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
                     "shards": sum(name.startswith("nbest.") for name in left),
-                    "soft": sum(name.startswith("soft.") for name in left),
+                    "stats": sum(name.startswith("stats.") for name in left),
                     "files": len(left),
                     "again": again,
                     "equal": files(out) == whole,

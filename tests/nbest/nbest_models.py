@@ -1,4 +1,4 @@
-"""Tiny model and data directories for `kdasr nbest`, and the verb called on them."""
+"""Tiny model and data directories for `kdasr nbest`, and the command called on them."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def nbest(root, out, *more):
 
 def files(out):
     """The bytes of all files of an archive that say what it holds; what it cost is not among them."""
-    names = ("nbest.*.jsonl", "soft.*.npz", "manifest.json", "summary.json")
+    names = ("nbest.*.jsonl", "manifest.json", "summary.json")
     return {path.name: path.read_bytes() for name in names for path in sorted(out.glob(name))}

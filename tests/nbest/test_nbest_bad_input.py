@@ -14,9 +14,10 @@ from kdasr.cli import main
 from kdasr.files import read_json, write_table
 from kdasr.models import find_models
 from kdasr.nbest import archive
-from kdasr.nbest.generate import make_shard
+from kdasr.nbest.write import make_shard
 from kdasr.search import engine
 from kdasr.search.options import SearchOptions
+from kdasr.search.rows import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,7 @@ def test_audio_in_place_of_features_is_named(place, tmp_path, capsys):
     ("table", "said"),
     [
         ("utt0 x.ark:5\nutt1\n", "feats.scp:2: expected 'KEY VALUE', found 'utt1'"),
-        ("utt0 x.ark:5\nutt0 x.ark:9\n", "feats.scp:2: utt0 stands here a second time"),
+        ("utt0 x.ark:5\nutt0 x.ark:9\n", "feats.scp:2: utt0 is here a second time"),
         ("", "feats.scp: is empty"),
     ],
 )
@@ -222,7 +223,7 @@ def test_an_archive_of_another_model_data_or_options_is_left_alone(place, tmp_pa
     (tmp_path / "data").symlink_to(place[0] / "data")
     assert nbest(tmp_path, out) == 1
     assert "made with other settings (model was" in sentence(capsys)
-    for options in (("--beam", 2), ("--soft_targets", 2), ("--ctc_weight", 0.5), ("--nbest", 3)):
+    for options in (("--beam", 2), ("--penalty", 0.5), ("--ctc_weight", 0.5), ("--nbest", 3)):
         assert nbest(place[0], out, *options) == 1
         assert "made with other settings (search was" in sentence(capsys)
     assert nbest(place[0], out, "--shard_size", 3) == 1
@@ -322,7 +323,7 @@ def test_the_bar_advances_with_each_utterance(place, tmp_path):
     """Not shard by shard: the hours add up to those of the shard, told while it is decoded."""
     root = place[0]
     loaded = find_models([str(root / "model")], None, None, None)
-    rows = engine.read_rows(root / "data", loaded.first)
+    rows = read_rows(root / "data", loaded.first)
     decoder = engine.Engine(loaded, SearchOptions(), 2000)
     told = []
 

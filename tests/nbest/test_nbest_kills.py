@@ -28,4 +28,4 @@ def test_killed_at_any_moment_and_run_again_equals_uninterrupted(tmp_path):
     # or the moments were not those that matter: before, between and after shards, and within one
     assert sum(kill["killed"] for kill in kills) >= KILLS - 2
     assert {kill["shards"] for kill in kills} >= {0, 1, 2, 3, 4}
-    assert any(kill["soft"] > kill["shards"] for kill in kills)
+    assert any(kill["stats"] > kill["shards"] for kill in kills)

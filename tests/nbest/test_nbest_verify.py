@@ -19,7 +19,7 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("verify")
     write_model(root / "model")
     write_data(root / "data", models.features(LENGTHS))
-    assert nbest(root, root / "out", "--soft_targets", 3) == 0
+    assert nbest(root, root / "out") == 0
     return root
 
 
@@ -34,8 +34,7 @@ def test_a_whole_archive_gets_a_line(copy, capsys):
     assert main(["nbest", "verify", str(copy)]) == 0
     summary = read_json(copy / "summary.json")
     assert capsys.readouterr().out == (
-        f"{copy}: whole: 7 utterances, {summary['hypotheses']} hypotheses, {summary['tokens']} tokens, "
-        "3 soft targets a token in 4 shards\n"
+        f"{copy}: whole: 7 utterances, {summary['hypotheses']} hypotheses, {summary['tokens']} tokens in 4 shards\n"
     )
 
 
@@ -50,27 +49,15 @@ def edit(path):
     path.write_bytes(bytes(data))
 
 
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
-
-
 DAMAGE = {
     "nothing there": (lambda out: shutil.rmtree(out), "no N-best archive (manifest.json is missing)"),
     "no shard": (
         lambda out: archive.shard_path(out, 1).unlink(),
         "1 of 4 shards are missing, the first is nbest.1.jsonl",
     ),
-    "no soft targets": (
-        lambda out: (out / "soft.2.npz").unlink(),
-        "1 of 4 shards are missing, the first is soft.2.npz",
-    ),
     "cut": (lambda out: cut(archive.shard_path(out, 2)), "nbest.2.jsonl:2: 1 whole records, expected 2"),
     "empty": (lambda out: archive.shard_path(out, 3).write_bytes(b""), "nbest.3.jsonl:1: 0 whole records, expected 1"),
     "edited": (lambda out: edit(archive.shard_path(out, 1)), "nbest.1.jsonl:2: was changed after it was written"),
-    "soft cut": (lambda out: cut(out / "soft.0.npz"), "soft.0.npz: was changed after it was checked"),
-    "soft flipped": (lambda out: flip(out / "soft.0.npz"), "soft.0.npz: was changed after it was checked"),
     "exchanged": (
         lambda out: shutil.copy(out / "nbest.0.jsonl", out / "nbest.1.jsonl"),
         "nbest.1.jsonl:1: was changed after it was written",
@@ -126,18 +113,6 @@ def test_damage_is_one_sentence_that_names_it(copy, capsys, what):
     assert said in shown.err and shown.err.count("\n") == 1 and shown.out == ""
 
 
-def test_soft_targets_cut_short_are_found_without_a_summary(copy):
-    """As in a run that was killed, before the hashes were written."""
-    (copy / "summary.json").unlink()
-    for damage in (cut, flip):
-        path = copy / "soft.1.npz"
-        whole = path.read_bytes()
-        damage(path)
-        with pytest.raises(UserError, match=r"soft.1.npz: is cut short or was changed"):
-            list(archive.read_nbest(copy, soft_targets=True))
-        path.write_bytes(whole)
-
-
 def test_every_bit_of_a_shard_counts(copy):
     path = archive.shard_path(copy, 0)
     whole = path.read_bytes()
@@ -153,8 +128,7 @@ def test_what_was_damaged_is_made_again(place, copy):
     """As each sentence advises: remove the file, and run again."""
     edit(archive.shard_path(copy, 1))
     archive.shard_path(copy, 1).unlink()
-    (copy / "soft.2.npz").unlink()
-    assert nbest(place, copy, "--soft_targets", 3) == 0
+    assert nbest(place, copy) == 0
     verify(copy)
     assert files(copy) == files(place / "out")
 
@@ -279,7 +253,7 @@ def test_export_takes_as_many_as_asked_for_and_every_digit(tmp_path):
 
 def test_every_figure_of_the_summary_is_compared_with_the_shards(copy):
     kept = read_json(copy / "summary.json")
-    counted = archive.counts(archive.read_nbest(copy, soft_targets=True))
+    counted = archive.counts(archive.read_nbest(copy))
     assert {"utterances", "hypotheses", "tokens", "ended", "stopped"} < counted.keys()
     for name, value in counted.items():
         assert kept[name] == value

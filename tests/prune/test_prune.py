@@ -1,16 +1,11 @@
 """`kdasr prune`: which weights go, by hand; and that what is written decodes, here and in stock ESPnet."""
 
-import argparse
 import statistics
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 import search_models as models
+import torch
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -18,10 +13,11 @@ from hypothesis import strategies as st
 from kdasr import checkpoints
 from kdasr.cli import main
 from kdasr.errors import UserError
-from kdasr.espnet import load_model, register
 from kdasr.files import read_json, write_json
+from kdasr.networks.load import load_model, register
 from kdasr.prune.mask import non_zero, prunable, read_mask
-from kdasr.prune.prune import SCHEMES, choose, describe, table
+from kdasr.prune.prune import choose, describe, table
+from kdasr.prune.settings import SCHEMES, Pruning
 
 # a: standard deviation 1 (of +-1 about 0), b: 10 times as large and as spread, 4 and 6 weights
 A = torch.tensor([[0.9, -1.1], [1.0, -1.0]])
@@ -328,8 +324,8 @@ def test_what_the_report_is_told(tmp_path, info, label, expected):
         write_json(
             tmp_path / "m/kdasr.json", {**info, "parameters": 1, "seed": 4, "settings": {"old": 1}, "sparsity": 0}
         )
-    args = argparse.Namespace(model=str(tmp_path / "m"), sparsity=0.125, scheme="blind", spare=0.25, label=label)
-    record = describe(args, {"parameters": 40, "non_zero": 30}, {"new": 1})
+    asked = Pruning(tmp_path / "m", tmp_path / "out", sparsity=0.125, spare=0.25, label=label)
+    record = describe(asked, {"parameters": 40, "non_zero": 30}, {"new": 1})
     assert (record["teacher"], record["label"]) == expected and record["role"] == "student"
     assert (record["parameters"], record["non_zero"], record["settings"]) == (40, 30, {"new": 1})
     assert (record["sparsity"], record["scheme"], record["spare"]) == (0.125, "blind", 0.25)

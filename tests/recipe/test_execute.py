@@ -205,7 +205,8 @@ def test_the_plan_says_what_is_done_and_what_each_step_is_made_with(stages, tmp_
     (tmp_path / "a").mkdir()
     text = written(work, PROGRAMS)
     assert text.splitlines()[0] == "# ./run.sh --nj 1"
-    assert text.endswith("# stage 1 (a): reads x, writes y\n\n# a (to do)\n#   seed=1\nenv a.log p 'x y'\n")
+    steps = "# a (to do)\n#   seed=1\nenv a.log p 'x y'\n\n# 1 step: 1 to do\n"
+    assert text.endswith(f"# stage 1 (a): reads x, writes y\n\n{steps}")
 
 
 def test_a_plan_tells_what_cannot_be_known_and_what_differs(tmp_path, monkeypatch):

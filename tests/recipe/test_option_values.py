@@ -141,7 +141,10 @@ def test_options_of_commands_keep_their_quotes_and_lists_do_not():
         *(({"transcribed": value}, "expected a share above 0") for value in ("0", "0.0", "1.1", "2", "half", "", "10")),
         *(({"decode_tags": value}, "expected some of greedy") for value in ("greedy beam0", "beam2x", "best", "xbeam")),
         ({"student_configs": ""}, "--student_configs: expected the configuration"),
-        ({"tune_configs": "a b"}, "--tune_configs a b: expected one for each of --student_configs conf/student.yaml"),
+        (
+            {"fine_tune_configs": "a b"},
+            "--fine_tune_configs a b: expected one for each of --student_configs conf/student.yaml",
+        ),
         ({"token_type": "word"}, "--token_type word: expected char or unigram or bpe"),
         ({"feats_type": "mfcc"}, "--feats_type mfcc: expected fbank or spectrogram"),
     ],

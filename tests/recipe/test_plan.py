@@ -104,7 +104,7 @@ def test_recipes_that_do_not_fit(write):
         ({"students": "s other/s.yaml"}, "other/s.yaml and conf/students/s.yaml are different student recipes"),
         ({"students": "a other/a.yaml"}, "other/a.yaml and conf/students/a.yaml are different student recipes"),
         ({"students": "o p"}, "other/o.yaml and conf/students/o.yaml are different student recipes"),
-        ({"students": "loop"}, "loop.yaml: starts_from pool: goes on from itself in the end"),
+        ({"students": "loop"}, "loop.yaml: starts_from pool: starts from itself in the end"),
         ({"students": "a nobody"}, "--students nobody: no such student recipe"),
         ({"students": "t", "teacher_dir": "m"}, "t.yaml: config teacher: --teacher_dir's network"),
         ({"students": "e", "teacher_dir": "m"}, "e.yaml: teachers 2: --teacher_dir names one"),

@@ -22,13 +22,14 @@ KD = {
     "seed": "31", "seeds": "32", "data_opts": "--hours 33", "transcribed": "0.5", "split_seed": "34",
     "speed": "0.9,1.0", "min_duration": "0.35", "cmvn": "speaker", "token_type": "bpe", "vocab": "36",
     "nlsyms": "conf/nlsyms.txt",
-    "students": "mine crossfit refs_tune", "train_opts": "--max_epoch 37", "target_opts": "--max_wer 38", "nbest": "39",
+    "students": "mine crossfit refs_fine_tune", "train_opts": "--max_epoch 37",
+    "target_opts": "--max_wer 38", "nbest": "39",
     "beam": "40", "ctc_weight": "0.41", "nbest_opts": "--x 42", "decode_tags": "greedy beam beam20",
     "decode_opts": "--x 43", "score_opts": "--wsj_filter --x 44", "ppl": "true", "lm": "true", "nj": "3",
     "lm_text_opts": "--sentences 45", "lm_vocab": "46", "lm_min_count": "47", "lm_teacher_seeds": "48 49",
     "lm_seeds": "50", "lm_objectives": "ce trust", "lm_ce_opts": "drop=0.51", "lm_opts": "epochs=52", "lm_stored": "53",
     "rescore_beam": "54", "rescore_opts": "--grid lm=0:2:0.55", "rescore": "teacher refs", "corpus_note": "a corpus",
-    "figures": "figures.jsonl", "note": "a note", "tune_configs": "conf/tune.yaml",
+    "figures": "figures.jsonl", "note": "a note", "fine_tune_configs": "conf/fine_tune.yaml",
 }  # fmt: skip
 LM = {
     "train": "data/a.txt", "valid": "data/b.txt", "tests": "data/c.txt data/d.txt", "vocab": "61", "min_count": "62",
@@ -69,7 +70,7 @@ SCRIPTS = {
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    files = [f"conf/{name}.yaml" for name in ("teacher", "student", "tune", "lm_teacher", "lm_student", "frames")]
+    files = [f"conf/{name}.yaml" for name in ("teacher", "student", "fine_tune", "lm_teacher", "lm_student", "frames")]
     files += ["conf/nlsyms.txt", "model/config.yaml", "data/dev/wav.scp", *(f"data/{name}.txt" for name in "abcd")]
     files += ["exp/teacher_s31/decode_greedy/test/score_wer/.done", "exp/teacher_s31/ppl/test/.done"]
     files += ["exp/lm/student_other/.done", "exp/frames/distilled_T7.6_s79/kdasr.json", "exp/frames/hard_s1/kdasr.json"]

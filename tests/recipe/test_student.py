@@ -8,6 +8,7 @@ import yaml
 from kdasr.errors import UserError
 from kdasr.recipe import student
 from kdasr.recipe.student import SHARED, StudentRecipe, read, read_file
+from kdasr.recipe.students import ancestors
 
 
 def write(folder, name="mine.yaml", **given):
@@ -48,6 +49,15 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"selection": {"slect": "topk"}}, "selection: no setting 'slect'; did you mean select?"),
         ({"distillation": {"word_wieght": 1}}, "distillation: no setting 'word_wieght'; did you mean word_weight?"),
         ({"distillation": {"mask": "x"}}, "distillation: no setting 'mask'"),
+        ({"distillation": {"word_weight": 5}}, "distillation: word_weight"),
+        ({"distillation": {"word_weight": 0.5, "divergence": "klx"}}, "distillation: divergence"),
+        ({"selection": {"select": "topkk"}}, "selection: select topkk: expected one of topk, posterior"),
+        ({"selection": {"select": 5}}, "selection: select: 5, expected a word"),
+        ({"selection": {"k": "five"}}, "selection: k: 'five', expected a number"),
+        ({"selection": {"k": True}}, "selection: k: True, expected a number"),
+        ({"selection": {"ref_weight": 2}}, "selection: ref_weight 2: expected 0 to 1"),
+        ({"selection": {"max_repeat": 1}}, "selection: max_repeat 1: expected 2 or more"),
+        ({"selection": {"unreferenced": "dropp"}}, "selection: unreferenced: did you mean drop?"),
         ({"selection": {"k": [1]}}, r"selection: k: \[1\], expected a number or a word"),
         ({"prune": {"sparsity": 0.5}}, "prune: expected starts_from"),
         ({"prune": {"spare": 0.5}, "starts_from": "refs"}, "prune: expected its sparsity"),
@@ -56,7 +66,7 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"learns_from": "crossfit", "distillation": {"word_weight": 1}}, "distillation: cross-fitted"),
         ({"label": " "}, "label: is missing"),
         ({"baseline": True, "oracle": True}, "oracle: what has seen more labels is no baseline"),
-        ({"targets_of": "word"}, "learns_from: with targets_of word this is that one's"),
+        ({"targets_of": "word"}, "learns_from: with targets_of word that recipe sets it"),
     ],
 )
 def test_what_a_file_may_not_say(tmp_path, given, said):
@@ -81,7 +91,7 @@ def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypa
     assert (found.label, found.starts_from, found.prune, found.config, found.oracle) == ("more", "", {}, "", False)
     assert (found.baseline, found.targets_of) == (True, "owner.yaml")
     (tmp_path / "third.yaml").write_text("label: third\ntargets_of: more.yaml\n")
-    with pytest.raises(UserError, match="it has another's targets itself; name that one"):
+    with pytest.raises(UserError, match="it has the targets of another recipe; name that one"):
         read("third.yaml")
 
 
@@ -95,10 +105,32 @@ def test_ones_own_recipe_goes_before_a_shared_one_of_that_name(tmp_path, monkeyp
         read("refz")
 
 
+def test_an_old_name_is_refused_with_the_new_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert set(student.RENAMED.values()) <= {path.stem for path in SHARED.glob("*.yaml")}
+    for old, new in student.RENAMED.items():
+        assert not (SHARED / f"{old}.yaml").exists()
+        with pytest.raises(UserError, match=f"^--students: {old} was renamed: {new}$"):
+            read(old)
+    (tmp_path / "mine.yaml").write_text("label: mine\ntargets_of: extra\n")
+    with pytest.raises(UserError, match=r"^mine\.yaml: targets_of: extra was renamed: pseudo$"):
+        read("mine.yaml")
+    write(tmp_path, starts_from="refs_tune")
+    with pytest.raises(UserError, match=r"^mine\.yaml: starts_from: refs_tune was renamed: refs_fine_tune$"):
+        ancestors(read("mine.yaml"))
+
+
+def test_a_recipe_of_ones_own_may_have_an_old_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/students").mkdir(parents=True)
+    write(tmp_path / "conf/students", "control.yaml", label="my own")
+    assert read("control").label == "my own"
+
+
 def test_those_of_kdasr_say_who_is_baseline_and_oracle():
     every = [read(path.stem) for path in SHARED.glob("*.yaml")]
     assert len(every) > 30 and len({one.label for one in every}) == len(every)
-    assert {one.name for one in every if one.oracle} == {"control"}
+    assert {one.name for one in every if one.oracle} == {"oracle"}
     assert {one.name for one in every if one.baseline} == {"refs"}
     for one in every:
         assert one.oracle == (one.learns_from == "all_references")

@@ -8,14 +8,15 @@ import torch
 
 from kdasr.asr.task import KDTask
 from kdasr.frames.settings import read_settings as read_frame_settings
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.settings import read_settings
+from kdasr.networks.awd import AwdLstm
 
 EGS = Path(__file__).parents[2] / "egs"
 LMS = {*EGS.glob("ptb/conf/*.yaml"), *EGS.glob("*/conf/*lm_*.yaml")}  # configurations of language models
 IMAGES = {*EGS.glob("mnist/conf/*.yaml")}  # of classifiers of images
 FRAMES = {*EGS.glob("*/conf/frames.yaml")}  # of framewise acoustic models
-CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - LMS - IMAGES - FRAMES)
+STUDENTS = {*EGS.glob("*/conf/students/*.yaml")}  # recipes, no configurations
+CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - STUDENTS - LMS - IMAGES - FRAMES)
 
 
 def parameters(config: Path) -> int:
@@ -28,7 +29,7 @@ def parameters(config: Path) -> int:
 
 
 def test_there_are_configurations():
-    assert {path.relative_to(EGS).parts[0] for path in CONFIGS} == {"wsj", "an4"}
+    assert {path.relative_to(EGS).parts[0] for path in CONFIGS} >= {"wsj", "an4"}
     assert {path.stem for path in CONFIGS if path.parent.name == "munim2018"} == {
         "teacher",
         "student_mid",
@@ -43,7 +44,7 @@ def test_builds(config):
 
 def test_framewise_models_are_what_their_configurations_say():
     """Three layers of 256 units, and soft targets that count twice what the labels count, in both recipes."""
-    assert {path.parts[-3] for path in FRAMES} == {"wsj", "an4"}
+    assert {path.parts[-3] for path in FRAMES} >= {"wsj", "an4"}
     for path in FRAMES:
         found = read_frame_settings(path, [])
         assert (found.hidden, found.layers, found.temperature) == (256, 3, 2.0)

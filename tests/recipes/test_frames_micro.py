@@ -50,7 +50,7 @@ def test_every_model_is_trained_scored_and_reported(place):
     few = read_json(recipe / "exp/frames/soft_s1/kdasr.json")
     assert 0.2 * whole <= few["frames"] < 0.5 * whole and few["teachers"] == 2 and few["temperature"] == 2
     assert len(read_json(recipe / "exp/frames/specialists_s1/specialists.json")["groups"]) == 2
-    text = (recipe / "RESULTS_FRAMES.md").read_text()
+    text = (recipe / "exp/frames/RESULTS.md").read_text()
     assert "say nothing about WSJ" in text
     for word in (*ROWS, "./frames.sh --train_set train_si284"):
         assert word in text

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands  # noqa: F401  finds the modules of egs/mnist/local
 import numpy as np
 import pytest
-
-from kdasr.images.data import digits
+from digits import digits
 
 pytestmark = pytest.mark.recipe
 ROOT = Path(__file__).parents[2]

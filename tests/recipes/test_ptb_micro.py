@@ -46,7 +46,7 @@ def test_the_recipe_makes_its_table_and_goes_on_where_it_was(recipe):
     ensemble, teacher, ce, trust = table[2:]
     assert ensemble[2] == teacher[2]  # of one
     assert ce[1] == trust[1] == "2" and "±" in trust[4]
-    results = (recipe / "RESULTS.md").read_text()
+    results = (recipe / "exp/RESULTS.md").read_text()
     assert "says nothing about" in results or "say nothing about Penn Treebank" in results
     again = run(recipe, *options, "--seeds", "1 2", "--objectives", "ce trust", "--teacher_seeds", "1")
     assert "training (" not in again and again.count("done already") == 6

@@ -106,7 +106,7 @@ def test_cancel_and_failure(chain, slurm, capsys):
     """A chain that is cancelled in its student stage, and one whose second stage fails."""
     words = [*SUBMIT, "--seeds", "2", "--stage", "5"]
     finish(run(chain, *words, environment=slurm.environment))
-    students = [chain / "exp" / f"student_tiny_{name}_s2" for name in ("refs", "extra")]
+    students = [chain / "exp" / f"student_tiny_{name}_s2" for name in ("refs", "pseudo")]
     until(lambda: any((student / "settings.json").exists() for student in students))
     capsys.readouterr()
     assert main(["jobs", "status", str(chain / "exp")]) == 0

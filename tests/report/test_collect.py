@@ -86,12 +86,17 @@ def test_systems_are_in_one_order_however_they_are_found(order):
 
 
 def test_who_is_on_references():
-    """The whole student whose label ends so; roles tell teachers, whatever their label."""
+    """The whole student whose record says that it is a baseline, whatever its label; roles tell teachers."""
     labels = ("student on references", "references, then 5-best", "on references (1)", "long: references")
-    assert [collect.on_references(system("m", label)) for label in labels] == [True, False, False, True]
-    assert not collect.on_references(system("m", labels[0], role="teacher"))
-    assert not collect.on_references(system("m", labels[0], non_zero=5))
+    assert [collect.is_baseline(system("m", label)) for label in labels] == [True, False, False, True]
+    assert not collect.is_baseline(system("m", labels[0], role="teacher"))
+    assert not collect.is_baseline(system("m", labels[0], role="teacher", baseline=True))
+    assert not collect.is_baseline(system("m", labels[0], non_zero=5))
+    assert not collect.is_baseline(system("m", labels[0], baseline=False))
+    assert collect.is_baseline(system("m", labels[1], baseline=True))
     assert collect.learned_references(system("m", labels[0], non_zero=5))
+    assert not collect.learned_references(system("m", labels[0], soft_targets=True))
+    assert collect.learned_references(system("m", "any", learned_from="all_references"))
     assert [system("m", label).network for label in labels] == ["", "", "", "long"]
     assert [system("m", label, role=role).is_teacher for label, role in (("teacher", "student"), ("a", "teacher"))] == [
         False,

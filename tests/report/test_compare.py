@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import facts
 from properties import examples
 
 from kdasr.report import collect, compare, headline, overview
@@ -25,7 +26,8 @@ def scored(errors, words, tag="beam", name="test", signature="s", **more):
 
 def system(name, label, *sets, role="student", teacher="teacher", parameters=100, **info):
     """A model that decoded these sets."""
-    info = {"label": label, "role": role, "teacher": teacher, "parameters": parameters, "seed": 1} | info
+    info = {"label": label, "role": role, **facts(label, role), "teacher": teacher, "seed": 1, **info}
+    info["parameters"] = parameters
     return collect.System(name, info, (parameters or 0) * 4, {(one.tag, one.set): one for one in sets})
 
 
@@ -91,16 +93,16 @@ ENDS = [(-2.0, -1.0), (-1.0, 0.0), (0.0, 0.0), (-1.0, 1.0), (0.0, 1.0), (1.0, 2.
 @pytest.mark.parametrize("apart", [None, *ENDS])
 def test_beyond_noise_is_what_neither_interval_holds_zero_of(ends, apart):
     away = {(-2.0, -1.0), (1.0, 2.0)}
-    one = Against("x", "test", "beam", Paired(sum(ends) / 2, *ends, 0.5), apart)
+    one = Against(("x",), "x", "test", "beam", Paired(sum(ends) / 2, *ends, 0.5), apart)
     assert one.beyond_noise == (ends in away and (apart is None or apart in away))
     assert compare.comparison([one])[1][-2] == (
         "no" if not one.beyond_noise else "yes" if apart is not None else "yes (one seed)"
     )
-    assert not Against("x", "test", "beam", None, apart).beyond_noise
+    assert not Against(("x",), "x", "test", "beam", None, apart).beyond_noise
 
 
 def test_a_row_of_the_comparison_by_hand():
-    one = Against("x", "test", "beam", Paired(-1.5, -2.25, -0.5, 0.0123), (-3.0, 0.25), (0.5, 0.125, 0.875))
+    one = Against(("x",), "x", "test", "beam", Paired(-1.5, -2.25, -0.5, 0.0123), (-3.0, 0.25), (0.5, 0.125, 0.875))
     assert compare.comparison([one])[1] == [
         "x", "test", "beam", "-1.50", "-2.25 to -0.50", "0.0123", "-3.00 to +0.25", "no", "0.50 [0.12, 0.88]",
     ]  # fmt: skip

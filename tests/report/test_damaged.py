@@ -3,16 +3,16 @@
 import json
 import random
 
-import numpy as np
 import pytest
 from report_inputs import write_log
 from test_report_table import exp  # noqa: F401 - a fixture
 
+from kdasr import shape
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.files import write_json
-from kdasr.report import curves, hypotheses, shape
-from kdasr.report.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Each, Maybe, Must
+from kdasr.report import curves, hypotheses
+from kdasr.shape import AMOUNT, COUNT, NUMBER, TEXT, WHOLE, Each, Maybe, Must
 
 
 @pytest.mark.parametrize(
@@ -214,42 +214,6 @@ def test_damaged_figures_of_frames_are_named(tmp_path, capsys):
             (tmp_path / file).write_text(text)
             assert file in said_of(capsys, words)
         write_json(tmp_path / file, value)
-
-
-def test_damaged_figures_of_images_are_named(tmp_path, capsys):
-    images = {f"{part}_images": np.zeros((20, 2, 2), np.uint8) for part in ("train", "test")}
-    images |= {f"{part}_labels": np.arange(20, dtype=np.uint8) % 10 for part in ("train", "test")}
-    np.savez(tmp_path / "images.npz", name="x", **images)
-    words = ["images", "report", "--exp", tmp_path, "--data", tmp_path / "images.npz", "--out", tmp_path / "R.md"]
-    model = {"label": "student", "hidden": 5, "layers": 2, "classes": [0, 1, 2], "errors": 3, "cpu_seconds": 1.0}
-    model |= {"parameters": 5, "images": 6, "temperature": 2.0}
-    sets = {"generalist": "g", "specialists": [{"classes": [1]}], "alone": 1, "together": 1, "temperature": 2.0}
-    good = {"m/kdasr.json": model, "s/specialists.json": sets | {"cpu_seconds": 1.0}}
-    for file, value in good.items():
-        write_json(tmp_path / file, value)
-    np.savez(tmp_path / "m/logits.npz", test=np.eye(20, 10, dtype=np.float32))
-    assert main([str(word) for word in words]) == 0
-    for file, value in good.items():
-        needed = [key for key in value if key not in ("hidden", *(["temperature"] * (file == "m/kdasr.json")))]
-        lacking = [{key: kept for key, kept in value.items() if key != left_out} for left_out in needed]
-        wrong = [value | {key: {}} for key in value] + lacking
-        wrong += [value | {"classes": classes} for classes in ([], [10], ["x"])] * (file == "m/kdasr.json")
-        for text in [*BROKEN, *map(json.dumps, wrong)]:
-            (tmp_path / file).write_text(text)
-            assert file in said_of(capsys, words)
-        write_json(tmp_path / file, value)
-    logits = tmp_path / "m/logits.npz"
-    whole = logits.read_bytes()
-    for data in (b"", b"x", whole[:100], whole[:-50], whole[:200] + b"xyz" + whole[203:]):
-        logits.write_bytes(data)
-        assert "m/logits.npz: is damaged" in said_of(capsys, words)
-    for wrong_logits in (np.zeros(20), np.zeros((20, 3)), np.array([["x"] * 10] * 20)):
-        np.savez(logits, test=wrong_logits)
-        assert "m/logits.npz: holds no logits of 10 classes" in said_of(capsys, words)
-    np.savez(logits, test=np.zeros((19, 10)))
-    assert "has 19 test images, --data has 20" in said_of(capsys, words)
-    logits.unlink()
-    assert "m/logits.npz: no such file" in said_of(capsys, words)
 
 
 def test_references_of_lists_are_cut_at_any_white_space(tmp_path):

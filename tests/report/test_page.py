@@ -71,6 +71,7 @@ def small(texts):
             ("sentences", "words", "cor", "sub", "del", "ins", "errors", "wrong_sentences"), 2)}  # fmt: skip
         scored = Scored(key[0], key[1], {"cpu_seconds": 1, "audio_seconds": 9}, score, {}, {names["utterance"]: (2, 2)})
         info = {"label": names[role], "role": role, "parameters": 5, "seed": 1, "teacher": None}
+        info |= {"recipe": role, "learned_from": "references"}
         every.append(System(role, info, 20, {key: scored}))
     return every, {(system.name, key): {names["utterance"]: one} for system in every}, names
 
@@ -154,7 +155,7 @@ def test_a_page_and_tables_in_one_run(tmp_path, capsys):
 def test_figures_alone_make_a_page_without_texts(exp, tmp_path):  # noqa: F811
     from kdasr.report import figures
 
-    figures.write(collect.systems(exp), tmp_path / "f.jsonl")
+    figures.append(collect.systems(exp), tmp_path / "f.jsonl", figures.About("RESULTS", [], [], []))
     assert main(["report", "--figures", str(tmp_path / "f.jsonl"), "-o", str(tmp_path / "p.html")]) == 0
     data = json.loads(Markup((tmp_path / "p.html").read_text()).scripts[0])
     assert data["sets"][0]["refs"] == [None] * 20
@@ -173,7 +174,7 @@ def test_nothing_scored_yet(tmp_path):
 @pytest.mark.parametrize(
     "words, told",
     [
-        (["-o", "R.pdf"], "--out R.pdf: expected a name that ends in .md or .html"),
+        (["-o", "R.pdf"], "--out R.pdf: expected a name that ends in .md, .csv or .html"),
         (["-o", "R.md", "--audio", "data"], "--audio: only a page plays it"),
         (["-o", "R.html", "--audio", "none"], "none: no such file"),
     ],

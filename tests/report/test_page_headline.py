@@ -347,7 +347,9 @@ def test_cells_of_seeds_and_of_labels():
     for seeds, kind in (((1, 2), "2 seeds"), ((1, 1), "2 runs"), ((1, 2, 1), "3 runs"), ((None, 1), "2 seeds")):
         group = [system(f"m{k}", "x", scored([1], [5]), seed=seed) for k, seed in enumerate(seeds)]
         assert overview.overview(group, [])[1][0].below == kind
-    beyond = compare.Against("taught", "test", "beam", compare.Paired(-1, -2, -0.5, 0.01), None, (0.5, 0.25, 1.0))
+    beyond = compare.Against(
+        ("taught",), "taught", "test", "beam", compare.Paired(-1, -2, -0.5, 0.01), None, (0.5, 0.25, 1.0)
+    )
     assert overview._gap(beyond).below == "[0.25, 1.00]"
 
 

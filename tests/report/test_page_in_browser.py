@@ -385,7 +385,7 @@ def test_it_prints(page):
 def test_figures_without_texts_show_their_counts(chromium, inputs, tmp_path):
     from kdasr.report import figures
 
-    figures.write(inputs[1], tmp_path / "f.jsonl")
+    figures.append(inputs[1], tmp_path / "f.jsonl", figures.About("RESULTS", [], [], []))
     assert main(["report", "--figures", str(tmp_path / "f.jsonl"), "-o", str(tmp_path / "p.html")]) == 0
     screen(chromium, 1280, 900)
     chromium.get_log("browser")

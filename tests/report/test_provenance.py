@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from kdasr.report import provenance
+from kdasr.bin.page_arguments import add_page_arguments, read_page
+from kdasr.report import pages, provenance
 
 
 def test_the_environment_names_versions_revision_and_processor(monkeypatch, tmp_path):
@@ -34,14 +35,15 @@ def test_the_environment_names_versions_revision_and_processor(monkeypatch, tmp_
 
 @pytest.mark.parametrize("commands", [[], ["./run.sh", "kdasr x"]])
 def test_a_page_has_notes_parts_commands_and_environment_in_this_order(commands, monkeypatch, tmp_path):
-    monkeypatch.setattr(provenance, "environment", lambda: ["date: `x`", "CPU: `y`"])
+    monkeypatch.setattr(pages, "environment", lambda: ["date: `x`", "CPU: `y`"])
     parser = argparse.ArgumentParser()
-    provenance.page_arguments(parser, "models")
+    add_page_arguments(parser, "models")
     out = tmp_path / "R.md"
     more = [word for one in commands for word in ("--command", one)]
     args = parser.parse_args(["--exp", "e", "--out", str(out), "--note", "one", "--note", "# two", *more])
-    assert (args.exp, args.command) == ("e", commands)
-    provenance.write_page(args, "A <b>title", ["## Part", "text"])
+    page = read_page(args, "kdasr lm report")
+    assert page == pages.Page("kdasr lm report", str(out), None, ("one", "# two"), tuple(commands))
+    pages.write_page(page, "A <b>title", ["## Part", "text"])
     block = ["```\n./run.sh\nkdasr x\n```"] if commands else []
     parts = [
         "# A &lt;b>title",

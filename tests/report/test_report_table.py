@@ -2,6 +2,7 @@ import json
 import random
 
 import pytest
+from kinds import facts
 
 from kdasr.cli import main
 from kdasr.report import collect, compare, provenance, table
@@ -29,7 +30,8 @@ def write_score(directory, errors, words, kind="wer"):
 def write_model(exp, name, label, parameters, seed=1, seconds=60.0, **info):
     (exp / name).mkdir(parents=True)
     body = {"parameters": parameters, "train_seconds": seconds, "cpu_seconds": 50.0, "seed": seed, "label": label}
-    (exp / name / "kdasr.json").write_text(json.dumps(body | {"role": "student", "git": "abc", **info}))
+    body |= {"role": "student", "git": "abc", **facts(label, info.get("role", "student")), **info}
+    (exp / name / "kdasr.json").write_text(json.dumps(body))
     (exp / name / "valid.acc.ave_3best.pth").write_bytes(bytes(parameters * 4))
     (exp / name / "valid.acc.ave.pth").symlink_to("valid.acc.ave_3best.pth")
     return exp / name
@@ -215,7 +217,8 @@ def test_networks_of_one_size_are_told_apart_by_name(exp):
     rows = {row[0]: row for row in rows_against(exp)[1:]}
     assert rows[f"long: {SEQUENCE}"][3] == "-30.00"  # of 10 words an utterance 5 and 2 are wrong
     assert rows[SEQUENCE][3] == "-10.00"
-    students = list(compare.labels([one for one in collect.systems(exp) if not one.is_teacher]))
+    groups = collect.groups([one for one in collect.systems(exp) if not one.is_teacher])
+    students = list(map(collect.label_of, groups.values()))
     assert students == [REFERENCES, SEQUENCE, "unfinished student", f"long: {REFERENCES}", f"long: {SEQUENCE}"]
 
 

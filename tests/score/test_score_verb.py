@@ -116,7 +116,7 @@ def test_check_fails_on_any_difference(files, monkeypatch, capsys):
     [
         ("s1-a x\ns2-c y\n", "hyp: lacks 1 of the 3 utterances of"),
         ("s1-a x\ns2-c y\ns1-b a;b\n", "hyp:3: s1-b: sclite reads ';' in 'a;b'"),
-        ("s1-a x\ns1-a y\n", "hyp:2: s1-a stands here a second time"),
+        ("s1-a x\ns1-a y\n", "hyp:2: s1-a is here a second time"),
         ("", "hyp: is empty"),
     ],
 )
@@ -149,7 +149,7 @@ def test_files_that_are_none_are_named(files, name, capsys):
 def test_results_that_cannot_be_written_are_said(files, capsys):
     (files / "out").write_text("")
     assert score(files) == 1
-    assert f"kdasr score: {files}/out: file exists; a file stands where a directory is to be" in capsys.readouterr().err
+    assert f"kdasr score: {files}/out: file exists; this is a file, expected a directory" in capsys.readouterr().err
 
 
 def test_optional_words_alone_have_a_rate(files):
@@ -226,7 +226,7 @@ def test_marks_line_ends_and_blanks_are_no_part_of_a_word_or_id(files, end, blan
 def test_two_symbols_on_a_line_are_refused(files, capsys):
     (files / "nlsyms").write_text("<NOISE>\n\n<a>\t<b>\n")
     assert score(files, "--nlsyms", f"{files}/nlsyms") == 1
-    assert "nlsyms:3: expected one symbol, found '<a>\\t<b>'; give each a line" in capsys.readouterr().err
+    assert "nlsyms:3: expected one symbol, found '<a>\\t<b>'; put each on its own line" in capsys.readouterr().err
 
 
 @pytest.mark.needs("sclite")

@@ -76,7 +76,7 @@ STM, CTM = "f A s 0 1 a\n", "f A 0 1 a\n"
         (f"f A s 0 {'9' * 99} a\n", CTM, "ref.stm:1: expected a number"),
         ("f A s 2 1 a\n", CTM, "ref.stm:1: the segment ends at 1 s, before it begins at 2 s"),
         (STM + "f A t 0.5 2 b\n", CTM, "ref.stm:2: the segment begins at 0.5 s, before that of "),
-        (STM + "g A s 0 1 b\nf A s 1 2 c\n", CTM, "ref.stm:3: f a stands here again after another recording"),
+        (STM + "g A s 0 1 b\nf A s 1 2 c\n", CTM, "ref.stm:3: f a is here again after another recording"),
         ("f A s 0 1 a;b\n", CTM, "ref.stm:1: sclite reads ';' in 'a;b'"),
         ("f A s 0 1 { a / b\n", CTM, "ref.stm:1: '{' without its '}'"),
         ("f A s;t 0 1 a\n", CTM, "ref.stm:1: 's;t' holds"),

@@ -56,7 +56,7 @@ def test_a_trn_of_another_system_is_read_without_its_mark_and_line_ends(tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("u1 a\nu1 b\n", r":2: u1 stands here a second time"),
+        ("u1 a\nu1 b\n", r":2: u1 is here a second time"),
         ("u1 a\n\nu2 b\n", r":2: expected 'UTTERANCE WORD...', found ''"),
         ("", r"is empty"),
     ],
@@ -82,8 +82,8 @@ def test_comments_and_blank_lines_are_skipped_and_crlf_is_an_end(tmp_path):
         ("a (s 1-2)\n", 1, "a blank or a control character"),
         ("a (s//-1)\n", 1, "'//'"),
         (f"a ({'s' * 500}-1)\n", 1, "longer than 400 bytes"),
-        ("a (s-1)\n;; c\nb (s-1)\n", 3, "(s-1) stands here a second time"),
-        ("a (S-1)\nb (s-1)\n", 2, "(s-1) stands here a second time"),
+        ("a (s-1)\n;; c\nb (s-1)\n", 3, "(s-1) is here a second time"),
+        ("a (S-1)\nb (s-1)\n", 2, "(s-1) is here a second time"),
         ("a (s-1)\nb (s-2)", 2, "the last line has no end"),
         ("a;b (s-1)\n", 1, "reads ';' in 'a;b'"),
         ("; a (s-1)\n", 1, "reads ';' in ';'"),

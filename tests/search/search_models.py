@@ -6,7 +6,8 @@ import argparse
 
 import torch
 
-from kdasr.espnet import name, register, register_lm
+from kdasr.espnet import name
+from kdasr.networks.load import register, register_lm
 
 TOKENS = ["<blank>", "<unk>", "<space>", *"abcdefghijklmn", "<sos/eos>"]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from kdasr.espnet import register
+from kdasr.networks.load import register
 from kdasr.search.encode import Encoder
 
 BINS = 16
@@ -210,7 +210,7 @@ def test_a_loaded_projected_rnn_encoder_has_no_dropout(tmp_path):
     """ESPnet's RNNP drops units in evaluation mode, too; a model to decode with gives one encoding."""
     import yaml
 
-    from kdasr.espnet import load_model
+    from kdasr.networks.load import load_model
 
     given = models.config("location_lstm")
     # Two layers: what it drops is between them.

@@ -18,10 +18,11 @@ from properties import examples
 
 from kdasr.errors import UserError
 from kdasr.models import Source, find_models
-from kdasr.search import stream as streams
-from kdasr.search.engine import SPREAD, Engine, buckets, out_of_memory, read_rows, record, speller
+from kdasr.search import engine as engines
+from kdasr.search.engine import SPREAD, Engine, buckets, out_of_memory, record, speller
 from kdasr.search.grid import Found, Hypothesis
 from kdasr.search.options import SearchOptions
+from kdasr.search.rows import read_rows
 
 
 @examples(100)
@@ -41,8 +42,8 @@ def test_buckets_at_the_edge():
     assert list(buckets([])) == []
 
 
-def hypothesis(tokens, score=-1.0, ended="eos", soft=None):
-    return Hypothesis(tokens, score, {"decoder": score}, ended, soft)
+def hypothesis(tokens, score=-1.0, ended="eos"):
+    return Hypothesis(tokens, score, {"decoder": score}, ended)
 
 
 def spell(ids):
@@ -77,16 +78,6 @@ def test_a_record_by_hand():
 def test_a_record_of_nothing(found, ended, stop):
     hyps = [{"tokens": [], "text": "", "score": 0.0, "scores": {}, "ended": ended}]
     assert record("u", 1, found, spell, 0) == {"id": "u", "frames": 1, "hyps": hyps, "duplicates": 0, "stop": stop}
-
-
-@pytest.mark.parametrize("ended", ["eos", "maxlen"])
-def test_soft_targets_of_the_blank_are_left_out(ended):
-    rows = 4 + (ended == "eos")
-    ids, logp = torch.arange(2 * rows).view(rows, 2), -torch.arange(2.0 * rows).view(rows, 2)
-    got = record("u", 9, Found([hypothesis([3, 0, 4, 0], ended=ended, soft=(ids, logp))], "maxlen", 4), spell, 0)
-    kept = [0, 2, 4][: 2 + (ended == "eos")]
-    assert got["hyps"][0]["soft"][0].tolist() == ids[kept].tolist()
-    assert got["hyps"][0]["soft"][1].tolist() == logp[kept].tolist()
 
 
 def test_what_says_that_memory_ran_out():
@@ -153,13 +144,13 @@ def place(tmp_path_factory):
 def test_a_grid_holds_as_many_frames_as_are_allowed(place, batch_frames, slots, monkeypatch):
     """Padded input frames x beam: of 30 frames and beam 4 each utterance takes 120, of 12 frames 48."""
     found, rows = place
-    asked, plain = [], streams.stream
+    asked, plain = [], engines.stream
 
     def watched(utterances, scorers, options, slots, **more):
         asked.append(slots)
         return plain(utterances, scorers, options, slots, **more)
 
-    monkeypatch.setattr(streams, "stream", watched)
+    monkeypatch.setattr(engines, "stream", watched)
     engine = Engine(found, SearchOptions(beam=4), batch_frames)
     told = []
     records = list(engine.decode(rows, told.append))

@@ -254,7 +254,7 @@ def test_mean_of_equal_distributions_is_exact_and_of_impossible_tokens_impossibl
 
 @pytest.mark.parametrize(("pair", "refill"), [(pair, True) for pair in PAIRS] + [("other frame rates", False)])
 def test_company_changes_nothing(pair, refill):
-    networks, options = build(pair), SearchOptions(beam=3, nbest=3, lm_weight=0.3, soft_targets=4)
+    networks, options = build(pair), SearchOptions(beam=3, nbest=3, lm_weight=0.3)
     lm = models.build_lm("sinusoidal").lm
     encoded = encode(networks, models.features([27, 24, 22, 19, 15]))
     alone = found(networks, encoded, options, lm, slots=1)
@@ -264,20 +264,6 @@ def test_company_changes_nothing(pair, refill):
         assert [(h.tokens, h.ended) for h in one.hyps] == [(h.tokens, h.ended) for h in other.hyps]
         for x, y in zip(one.hyps, other.hyps, strict=True):
             assert x.scores == pytest.approx(y.scores, abs=1e-4)
-            assert torch.equal(x.soft[0], y.soft[0])
-
-
-@pytest.mark.parametrize("log_linear", [False, True])
-def test_soft_targets_are_those_of_the_averaged_distribution(log_linear):
-    networks = build("other frame rates")
-    options = SearchOptions(beam=3, nbest=3, soft_targets=5, log_linear=log_linear)
-    encoded = encode(networks, models.features([26, 19]))
-    for hs, one in zip(encoded, found(networks, encoded, options), strict=True):
-        for hyp in one.hyps:
-            logp = torch.from_numpy(predictions(networks, hs, [networks[0].sos, *hyp.tokens], log_linear))  # (L, V)
-            values, ids = logp[: len(hyp.tokens) + (hyp.ended == "eos")].topk(5, dim=1)  # (L, 5)
-            assert hyp.soft[0].tolist() == ids.tolist()
-            assert torch.allclose(hyp.soft[1].double(), values, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("token", ["sos", "eos", "blank_id"])
@@ -323,8 +309,8 @@ def place(tmp_path_factory):
     return root, networks, inputs
 
 
-def call(verb, root, out, directories, *more):
-    words = [verb, "--model", *directories, "--data", root / "data", "--out", out, "--beam", 4, *more]
+def call(command, root, out, directories, *more):
+    words = [command, "--model", *directories, "--data", root / "data", "--out", out, "--beam", 4, *more]
     return main([str(word) for word in words])
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from properties import examples
 
 from kdasr.cli import main
-from kdasr.espnet import load_lm, name
+from kdasr.espnet import name
 from kdasr.files import read_json
 from kdasr.nbest import archive
+from kdasr.networks.load import load_lm
 from kdasr.search import stream as streams
 from kdasr.search.lms import RnnLmScorer
 from kdasr.search.one_by_one import OneByOne
@@ -217,8 +218,8 @@ def place(tmp_path_factory):
     return root, model, lm, models.encode(model, inputs)
 
 
-def call(verb, root, out, *more):
-    words = [verb, "--model", root / "model", "--data", root / "data", "--out", out, "--beam", 4, *more]
+def call(command, root, out, *more):
+    words = [command, "--model", root / "model", "--data", root / "data", "--out", out, "--beam", 4, *more]
     return main([str(word) for word in words])
 
 

@@ -7,30 +7,37 @@ import dataclasses
 
 import pytest
 
+from kdasr.bin.search_arguments import add_search_arguments, read_arguments
 from kdasr.errors import UserError
-from kdasr.search.options import SearchOptions, add_search_arguments, from_arguments
+from kdasr.search.options import SearchOptions
 
 
 def parsed(*words, nbest=True):
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", nargs="+", default=["model"])
+    parser.set_defaults(data="data", out="out", model_file=None)
     add_search_arguments(parser, nbest)
     return parser.parse_args([str(word) for word in words])
 
 
+def options_of(args):
+    return read_arguments(args).options
+
+
 def test_defaults():
     usual = dict(
-        beam=5, ctc_weight=0.3, penalty=0.0, maxlenratio=0.0, minlenratio=0.0, normalize_length=False, soft_targets=0,
+        beam=5, ctc_weight=0.3, penalty=0.0, maxlenratio=0.0, minlenratio=0.0, normalize_length=False,
         lm_weight=0.0, ctc_window=0, log_linear=False,
     )  # fmt: skip
-    assert dataclasses.asdict(from_arguments(parsed())) == {**usual, "nbest": 5}
-    assert dataclasses.asdict(from_arguments(parsed(nbest=False))) == {**usual, "nbest": 1}
+    assert dataclasses.asdict(options_of(parsed())) == {**usual, "nbest": 5}
+    assert dataclasses.asdict(options_of(parsed(nbest=False))) == {**usual, "nbest": 1}
     assert dataclasses.asdict(SearchOptions()) == {**usual, "nbest": 5}
-    rest = {key: value for key, value in vars(parsed()).items() if key not in (*usual, "nbest")}
+    given = {*usual, "nbest", "data", "out", "model_file"}
+    rest = {key: value for key, value in vars(parsed()).items() if key not in given}
     assert rest == dict(
         model=["model"], lm=None, lm_file=None, batch_frames=40000, nj=1, job=None, merge=False, shard_size=256, ngpu=0
     )  # fmt: skip
-    assert from_arguments(parsed("--lm", "dir")).lm_weight == 0.3
+    assert options_of(parsed("--lm", "dir")).lm_weight == 0.3
 
 
 SAID = {
@@ -41,7 +48,6 @@ SAID = {
     "maxlenratio": 0.625,
     "minlenratio": 0.125,
     "normalize_length": True,
-    "soft_targets": 11,
     "ctc_window": 13,
     "log_linear": True,
     "lm_weight": 0.875,
@@ -57,25 +63,25 @@ def words(key, value):
 def test_each_option_is_heard_and_changes_nothing_else(key):
     assert set(SAID) == {field.name for field in dataclasses.fields(SearchOptions)}
     expected = dataclasses.replace(SearchOptions(), **{key: SAID[key]})
-    assert from_arguments(parsed(*words(key, SAID[key]))) == expected
-    if key not in ("nbest", "soft_targets"):
-        heard = from_arguments(parsed(*words(key, SAID[key]), nbest=False))
+    assert options_of(parsed(*words(key, SAID[key]))) == expected
+    if key != "nbest":
+        heard = options_of(parsed(*words(key, SAID[key]), nbest=False))
         assert heard == dataclasses.replace(expected, nbest=1)
 
 
 def test_all_options_together():
     given = [word for key, value in SAID.items() for word in words(key, value)]
-    assert from_arguments(parsed(*given)) == SearchOptions(**SAID)
-    assert from_arguments(parsed("--lm", "dir", "--lm_weight", 0)).lm_weight == 0.0
-    assert from_arguments(parsed("--lm", "dir", "--lm_weight", -0.5)).lm_weight == -0.5
+    assert options_of(parsed(*given)) == SearchOptions(**SAID)
+    assert options_of(parsed("--lm", "dir", "--lm_weight", 0)).lm_weight == 0.0
+    assert options_of(parsed("--lm", "dir", "--lm_weight", -0.5)).lm_weight == -0.5
 
 
 def test_what_needs_something_else_is_refused():
     for given in (["--lm_weight", 0], ["--lm_file", "x.pth"]):
         with pytest.raises(UserError, match="give --lm DIR"):
-            from_arguments(parsed(*given))
+            options_of(parsed(*given))
     with pytest.raises(UserError, match="there is one model"):
-        from_arguments(parsed("--log_linear"))
+        options_of(parsed("--log_linear"))
 
 
 GOOD = [
@@ -85,8 +91,6 @@ GOOD = [
     {"ctc_window": 1},
     {"maxlenratio": -1.0, "minlenratio": -1.0},
     {"maxlenratio": 1.5, "minlenratio": 2.0},
-    {"soft_targets": 6},
-    {"soft_targets": 1, "ctc_weight": 0.99},
     {"lm_weight": -3.0},
 ]
 BAD = [
@@ -102,24 +106,19 @@ BAD = [
     ({"minlenratio": float("inf")}, "--minlenratio inf: expected a finite number"),
     ({"maxlenratio": -0.999}, "--maxlenratio and --minlenratio"),
     ({"minlenratio": -0.001}, "--maxlenratio and --minlenratio"),
-    ({"soft_targets": -1}, "--soft_targets -1"),
-    ({"soft_targets": 1, "ctc_weight": 1.0}, "--soft_targets 1"),
-    ({"soft_targets": 7}, "--soft_targets 7: more than the model's 6 tokens"),
 ]
 
 
 @pytest.mark.parametrize("given", GOOD, ids=str)
 def test_what_is_at_the_edge_is_in_range(given):
     options = SearchOptions(**given)
-    assert options.check(6) is options and options.check() is options
+    assert options.check() is options
 
 
 @pytest.mark.parametrize(("given", "said"), BAD, ids=str)
 def test_what_is_out_of_range_is_named(given, said):
     with pytest.raises(UserError, match=said):
-        SearchOptions(**given).check(6)
-    if said.endswith("tokens"):
-        assert SearchOptions(**given).check()  # of an unknown number
+        SearchOptions(**given).check()
 
 
 @pytest.mark.parametrize(
@@ -134,4 +133,4 @@ def test_limits_of_seven_frames(ratio, longest, shortest):
 
 def test_ranges_are_checked_on_the_command_line():
     with pytest.raises(UserError, match="--beam 0"):
-        from_arguments(parsed("--beam", 0))
+        options_of(parsed("--beam", 0))

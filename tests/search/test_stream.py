@@ -110,7 +110,6 @@ def test_who_is_as_long_as_the_grid_sits_down():
     maxlenratio=st.sampled_from([0.0, 0.6, -3]),
     minlenratio=st.sampled_from([0.0, 0.2]),
     normalize_length=st.booleans(),
-    soft_targets=st.sampled_from([0, 3]),
 )
 def test_any_model_any_company_any_options(data, kind, **options):
     heads = data.draw(st.sampled_from([1, 2, 4]), label="heads")
@@ -118,29 +117,12 @@ def test_any_model_any_company_any_options(data, kind, **options):
     seed = data.draw(st.integers(0, 3), label="seed")
     model = models.build(kind, seed=seed, shape=(2 * heads * width, layers, heads))
     lengths = data.draw(st.lists(st.integers(8, 40), min_size=2, max_size=7), label="lengths")
-    if options["ctc_weight"] == 1.0:
-        options["soft_targets"] = 0  # there is no decoder then
     encoded = models.encode(model, models.features(lengths))
     order = list(range(len(encoded)))
     random.Random(0).shuffle(order)
     options = SearchOptions(**options)
     slots = data.draw(st.integers(1, 4), label="slots")
     same(run(model, encoded, options, order, slots=slots), run(model, encoded, options, slots=1))
-
-
-def test_soft_targets_are_the_decoders_distribution(place):
-    """What the search kept is what teacher forcing of the hypothesis gives, with <eos> where it ended so."""
-    model, encoded = place
-    options = SearchOptions(beam=4, nbest=4, ctc_weight=0.3, soft_targets=5)
-    for hs, found in zip(encoded, run(model, encoded, options, slots=3), strict=True):
-        for hyp in found.hyps:
-            ys_in = torch.tensor([[model.sos, *hyp.tokens]])  # (1, L)
-            with torch.no_grad():
-                logits, _ = model.decoder(hs[None], torch.tensor([len(hs)]), ys_in, torch.tensor([ys_in.shape[1]]))
-            logp, ids = logits.log_softmax(2)[0].topk(5, dim=1)  # (L, 5)
-            spelt = len(hyp.tokens) + (hyp.ended == "eos")
-            assert hyp.soft[0].tolist() == ids[:spelt].tolist()
-            torch.testing.assert_close(hyp.soft[1], logp[:spelt], rtol=1e-4, atol=1e-4)
 
 
 def test_utterances_that_do_not_fit_wait_for_the_next_grid(place):

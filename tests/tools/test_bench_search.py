@@ -14,8 +14,9 @@ from bench_search import BATCH, SCENARIOS, Comparison, Spent, agreement, compare
 
 from kdasr.espnet import version
 from kdasr.models import find_models
-from kdasr.search.engine import Engine, Row, read_rows
+from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions
+from kdasr.search.rows import Row, read_rows
 
 BINS = 8
 SETTINGS = {

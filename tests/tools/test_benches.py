@@ -22,8 +22,8 @@ import bench_report
 import bench_rescore
 import bench_slurm
 
-from kdasr.lm.awd import AwdLstm
 from kdasr.lm.trie import AwdNetwork, Work, score_lists
+from kdasr.networks.awd import AwdLstm
 
 
 class Clock:

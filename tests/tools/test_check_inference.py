@@ -84,7 +84,7 @@ def test_both_programs_search_alike(tmp_path, monkeypatch):
         "kdasr.cli", ("decode", "--model", tmp_path, "--data", tmp_path / "data", "--out", tmp_path), options,
     )  # fmt: skip
     module, words, given = lines[1]
-    assert (module, words) == ("kdasr.espnet", ("espnet2.bin.asr_inference",))
+    assert (module, words) == ("kdasr.networks", ("espnet2.bin.asr_inference",))
     search = {"beam_size": 4, "ctc_weight": 0.25, "penalty": 0, "maxlenratio": 0, "minlenratio": 0, "batch_size": 1}
     assert {name: given[name] for name in search} == search and given["ngpu"] == 0
     assert (

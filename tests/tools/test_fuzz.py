@@ -91,7 +91,7 @@ def test_what_gives_something_else_fails_where_there_is_a_checksum(tried, tmp_pa
         (lambda: sys.exit(1), "SystemExit"),
         (lambda: os.kill(os.getpid(), signal.SIGSEGV), "exit -11"),
         (lambda: os._exit(0), "exit 0"),
-        (fuzz_inputs.verb("score --ref"), "SystemExit"),
+        (fuzz_inputs.command("score --ref"), "SystemExit"),
     ],
 )
 def test_other_exceptions_and_the_interpreters_end_are_tracebacks(tried, act, cause):
@@ -128,18 +128,18 @@ def test_a_reader_that_cannot_read_its_valid_input_fails(tried):
     assert counts == {"traceback": 1} and "valid input cannot be read" in tally.causes()[0]
 
 
-def test_a_verb_says_one_line_or_is_unclear(monkeypatch, capsys):
+def test_a_command_says_one_line_or_is_unclear(monkeypatch, capsys):
     def told(text, status=1):
         def main(words):
             sys.stderr.write(text)
             return status
 
         monkeypatch.setattr(fuzz_inputs, "kdasr", main)
-        return fuzz_inputs.verb("lm ppl --model m")
+        return fuzz_inputs.command("lm ppl --model m")
 
-    with pytest.raises(UserError, match="mend it"):
-        told("kdasr lm ppl: mend it\n")()
-    for text in ("", "kdasr lm ppl: two\nlines\n", "Traceback\n", "kdasr ppl: of another verb\n"):
+    with pytest.raises(UserError, match="correct it"):
+        told("kdasr lm ppl: correct it\n")()
+    for text in ("", "kdasr lm ppl: two\nlines\n", "Traceback\n", "kdasr ppl: of another command\n"):
         with pytest.raises(fuzz_inputs.Unclear):
             told(text)()
 

@@ -37,7 +37,7 @@ def test_every_committed_mistake_can_be_made():
     for one in every:
         assert one.text(ROOT) != (ROOT / one.file).read_text()
     assert len({(one.file, one.right, one.wrong) for one in every}) == len(every)
-    for part in ("kdasr/losses/", "kdasr/search/", "kdasr/score/", "kdasr/data/", "kdasr/nbest/", "kdasr/asr/"):
+    for part in ("kdasr/losses/", "kdasr/search/", "kdasr/score/", "kdasr/data/", "kdasr/targets/", "kdasr/asr/"):
         assert sum(one.file.startswith(part) for one in every) >= 10
     assert sum(one.file.endswith(".sh") for one in every) >= 10
     assert sum("slurm" in one.file for one in every) >= 10

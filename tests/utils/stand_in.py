@@ -8,21 +8,21 @@ from pathlib import Path
 UTILS = Path(__file__).resolve().parents[2] / "utils"
 
 KDASR = r"""#!/usr/bin/env bash
-# writes what the verb of that name writes, as far as the next stage looks
+# writes what the command of that name writes, as far as the next stage looks
 set -euo pipefail
 printf '%s\n' "$*" >>calls.txt
 IFS=$'\x1f'; printf '%s\n' "$*" >>words.txt; unset IFS
-verb="$1"; shift
-if [[ "$verb" == @(data|lm|frames|images) ]]; then verb+="_$1"; shift; fi
+command="$1"; shift
+if [[ "$command" == @(data|lm|frames|images) ]]; then command+="_$1"; shift; fi
 declare -A o=(); words=("$@")
 for ((i = 0; i < $#; i++)); do
     [[ "${words[i]}" != --?* ]] || o["${words[i]#--}"]="${words[i + 1]:-}"
 done
 out="${o[out]:-}"
 mkdir() { [ -d "$2" ] || command mkdir "$@"; } # half of this program's time would go there
-if [[ "$verb ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 900; fi
-if [[ "$verb ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
-case "$verb" in
+if [[ "$command ${o[out]:-}" == ${SLOW:-none} ]]; then sleep 900; fi
+if [[ "$command ${o[out]:-}" == ${FAIL:-none} ]]; then echo "no such luck"; exit 3; fi
+case "$command" in
     data_folds)
         for ((i = 1; i <= o[folds]; i++)); do
             for x in "fold$i" "rest$i"; do mkdir -p "$out/$x"; echo "u a" >"$out/$x/text"; done
@@ -105,7 +105,7 @@ def kd(recipe, *words, status=0, **environment):
     calls = recipe / "calls.txt"
     calls.unlink(missing_ok=True)
     done = subprocess.run(
-        [UTILS / "kd.sh", "--early_students", "false", "--students", "refs nbest extra control", *words],
+        [UTILS / "kd.sh", "--early_students", "false", "--students", "refs nbest pseudo oracle", *words],
         cwd=recipe, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
@@ -124,7 +124,7 @@ def script(recipe, path, *words, **environment):
     return done.returncode, done.stdout, calls
 
 
-def verbs(calls):
+def commands(calls):
     return [" ".join(call.split()[: 2 if call.startswith("data") else 1]) for call in calls]
 
 

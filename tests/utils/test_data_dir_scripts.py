@@ -123,7 +123,7 @@ def test_what_the_system_refuses_is_a_sentence(data):
     ):
         assert "remove it or name another place" in call(data, script, *arguments, status=1)
     (data / ".backup").write_text("")
-    assert ".backup: file exists; a file stands where a directory is to be" in call(
+    assert ".backup: file exists; this is a file, expected a directory" in call(
         data, "fix_data_dir.py", "train", status=1
     )
 

@@ -1,6 +1,6 @@
 """utils/kd.sh: which stages run, what is skipped, what stops it. A stand-in for `kdasr` records its calls.
 
-The verbs themselves, run by the same script, are tested in tests/recipes.
+The commands themselves, run by the same script, are tested in tests/recipes.
 """
 
 import os
@@ -10,22 +10,22 @@ import time
 from pathlib import Path
 
 import pytest
-from stand_in import UTILS, kd, verbs
+from stand_in import UTILS, commands, kd
 
 
-def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
+def test_a_whole_run_calls_each_command_and_a_second_run_none(recipe):
     output, calls = kd(recipe, "--transcribed", "0.5")
-    assert sorted(set(verbs(calls))) == [
+    assert sorted(set(commands(calls))) == [
         "data holdout", "decode", "feats", "local/data.sh", "nbest", "report", "score", "targets", "tokens", "train",
     ]  # fmt: skip
     names = [word for call in calls if call.startswith("train ") for word in call.split() if word.startswith("exp/")]
     assert names[0] == "exp/teacher_s1"
     assert sorted(set(names) - {"exp/teacher_s1"}) == [
-        "exp/student_control_s1", "exp/student_extra_s1", "exp/student_nbest_s1", "exp/student_refs_s1",
-        "exp/teacher_s1/targets_extra", "exp/teacher_s1/targets_nbest",
+        "exp/student_nbest_s1", "exp/student_oracle_s1", "exp/student_pseudo_s1", "exp/student_refs_s1",
+        "exp/teacher_s1/targets_nbest", "exp/teacher_s1/targets_pseudo",
     ]  # fmt: skip
-    assert verbs(calls).count("decode") == 5 * 2  # models, tags, one set
-    assert verbs(calls).count("score") == 5 * 2 * 2
+    assert commands(calls).count("decode") == 5 * 2  # models, tags, one set
+    assert commands(calls).count("score") == 5 * 2 * 2
     assert "| the table |" in output
     output, calls = kd(recipe, "--transcribed", "0.5")
     assert calls == []
@@ -34,12 +34,12 @@ def test_a_whole_run_calls_each_verb_and_a_second_run_none(recipe):
     assert "| the table |" in output
 
 
-def test_the_verbs_get_what_the_brief_says(recipe):
+def test_the_commands_get_what_the_brief_says(recipe):
     _, calls = kd(recipe, "--transcribed", "0.4", "--nbest", "4", "--beam", "6", "--ctc_weight", "0.2", "--nj", "2")
     lab, unlab = "dump/fbank/train_lab0.4", "dump/fbank/train_unlab0.4"
     search = "--beam 6 --nbest 4 --ctc_weight 0.2"
     teacher, refs, nbest = "exp/teacher_s1", "exp/student_refs_s1", "exp/student_nbest_s1"
-    extra, control = "exp/student_extra_s1", "exp/student_control_s1"
+    pseudo, oracle = "exp/student_pseudo_s1", "exp/student_oracle_s1"
     tail = "--valid dump/fbank/dev --tokens dump/tokens/char --out"
     for call in (
         "feats --data data/train --out dump/fbank/train --cmvn global --job 2/2",
@@ -53,16 +53,19 @@ def test_the_verbs_get_what_the_brief_says(recipe):
         f"targets --nbest {teacher}/nbest_train_lab0.4 --against {lab}/text --tokens dump/tokens/char"
         f" --out {teacher}/targets_nbest --select posterior",
         f"targets --nbest {teacher}/nbest_train_unlab0.4 --refs {lab}/text --tokens dump/tokens/char"
-        f" --out {teacher}/targets_extra --select posterior",
+        f" --out {teacher}/targets_pseudo --select posterior",
         f"train --config conf/student.yaml --train {lab} {tail} {refs}"
-        " --seed 1 --ngpu 0 --role student --label student on references",
+        " --seed 1 --ngpu 0 --role student --recipe refs --learned_from references --baseline"
+        " --label student on references",
         f"train --config conf/student.yaml --train {lab} {tail} {nbest} --targets {teacher}/targets_nbest"
-        " --teacher teacher_s1 --seed 1 --ngpu 0 --role student --label student on teacher N-best",
-        f"train --config conf/student.yaml --train dump/fbank/train {tail} {extra} --targets {teacher}/targets_extra"
+        " --teacher teacher_s1 --seed 1 --ngpu 0 --role student --recipe nbest"
+        " --learned_from hypotheses --label student on teacher N-best",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {pseudo} --targets {teacher}/targets_pseudo"
         " --teacher teacher_s1 --seed 1 --ngpu 0 --role student"
-        " --label student on references and teacher N-best of untranscribed audio",
-        f"train --config conf/student.yaml --train dump/fbank/train {tail} {control}"
-        " --seed 1 --ngpu 0 --role student --label control on true labels of all audio",
+        " --recipe pseudo --learned_from pseudo_labels --label student on references and pseudo-labels",
+        f"train --config conf/student.yaml --train dump/fbank/train {tail} {oracle}"
+        " --seed 1 --ngpu 0 --role student --recipe oracle --learned_from all_references --oracle"
+        " --label oracle, references of all audio",
         f"decode --model {teacher} --data dump/fbank/test --out {teacher}/decode_greedy/test"
         " --beam 1 --ctc_weight 0 --nj 1",
         f"decode --model {refs} --data dump/fbank/test --out {refs}/decode_beam/test --beam 6 --ctc_weight 0.2 --nj 1",
@@ -76,7 +79,7 @@ def test_the_verbs_get_what_the_brief_says(recipe):
 def test_stages_by_number_and_by_name(recipe, first, last):
     kd(recipe, "--stop_stage", "data")
     output, calls = kd(recipe, "--stage", first, "--stop-stage", last)
-    assert set(verbs(calls)) == {"feats", "tokens", "train"}
+    assert set(commands(calls)) == {"feats", "tokens", "train"}
     assert "stage 2 (feats): reads data, writes dump/fbank" in output
 
 
@@ -91,7 +94,7 @@ ODD = {  # student recipes with something wrong in them
     "8": "label: x\nlearns_from: references\nconfig: teacher",
     "9": "label: x\ntargets_of: word\ndistillation: {word_weight: 1}",
     "10": "label: x\ntargets_of: prune80",
-    "11": "label: x\nlearns_from: references\nstarts_from: extra",
+    "11": "label: x\nlearns_from: references\nstarts_from: pseudo",
     "12": "label: x\nlearns_from: references\nbeam: wide",
     "13": "learns_from: references",
     "14": "label: x\nlearns_from: references\nstarts_from: odd14.yaml",
@@ -119,29 +122,32 @@ ODD = {  # student recipes with something wrong in them
         (["--students", "odd.yaml"], "odd.yaml: no setting 'learn_from'; did you mean learns_from?"),
         (["--students", "odd2.yaml"], "odd2.yaml: learns_from: 'reference': did you mean references?"),
         (["--students", "odd3.yaml"], "odd3.yaml: prune: expected starts_from, the recipe whose student is pruned"),
-        (["--students", "odd4.yaml"], "--students nobody: no such student recipe"),
+        (["--students", "odd4.yaml"], "odd4.yaml: starts_from nobody: no such student recipe"),
         (["--students", "odd5.yaml", "--teacher_dir", "m"], "odd5.yaml: teachers 2: --teacher_dir names one"),
         (["--students", "odd6.yaml"], "odd6.yaml: prune: no setting 'sparsty'; did you mean sparsity?"),
         (["--students", "odd7.yaml"], "odd7.yaml: config: 'mine': expected one of student, fine_tune, teacher"),
         (["--students", "odd8.yaml", "--teacher_dir", "m"], "odd8.yaml: config teacher: --teacher_dir's network"),
-        (["--students", "odd9.yaml"], "odd9.yaml: distillation: with targets_of word this is that one's"),
+        (["--students", "odd9.yaml"], "odd9.yaml: distillation: with targets_of word that recipe sets it"),
         (
             ["--students", "odd10.yaml"],
-            "odd10.yaml: targets_of prune80: it has another's targets itself; name that one",
+            "odd10.yaml: targets_of prune80: it has the targets of another recipe; name that one",
         ),
         (
             ["--students", "odd11.yaml"],
-            "extra.yaml: learns_from pseudo_labels: all audio is transcribed; with --transcr",
+            "pseudo.yaml: learns_from pseudo_labels: all audio is transcribed; with --transcr",
         ),
         (["--students", "odd12.yaml"], "odd12.yaml: beam: 'wide', expected a whole number"),
         (["--students", "odd13.yaml"], "odd13.yaml: label: is missing"),
-        (["--students", "odd14.yaml"], "odd14.yaml: starts_from odd14.yaml: goes on from itself in the end"),
+        (["--students", "odd14.yaml"], "odd14.yaml: starts_from odd14.yaml: starts from itself in the end"),
         (["--students", "old.conf"], "old.conf: student recipes are YAML now"),
-        (["--students", "control"], "--students control: all audio is transcribed; with --transcribed 0.5"),
+        (["--students", "oracle"], "--students oracle: all audio is transcribed; with --transcribed 0.5"),
         (["--decode_tags", "greedy viterbi"], "--decode_tags viterbi: expected some of"),
+        (["--students", "refs extra_soft"], "--students: extra_soft was renamed: pseudo_soft"),
+        (["--tune_configs", "x.yaml"], "--tune_configs was renamed: fine_tune_configs"),
+        (["--config", "old.conf"], "--config old.conf: tune_configs was renamed: fine_tune_configs"),
         (["--nbset", "3"], "--nbset: no such option (did you mean --nbest?)"),
         (["--train_opts", "--x 'y"], "--train_opts --x 'y: a quote is not closed"),
-        (["extra"], "extra: options begin with --"),
+        (["pseudo"], "pseudo: options begin with --"),
         (["--teacher_config", "t.yaml"], "t.yaml: no such file; there are: conf/student.yaml conf/teacher.yaml"),
         (["--teacher_dir", "nowhere"], "--teacher_dir nowhere: no config.yaml there"),
     ],
@@ -149,7 +155,7 @@ ODD = {  # student recipes with something wrong in them
 def test_what_is_wrong_is_said_in_one_sentence(recipe, words, said):
     for name, text in ODD.items():
         (recipe / f"odd{name}.yaml").write_text(f"# a student recipe\n{text}\n")
-    (recipe / "old.conf").write_text('label="x"\nlearn=refs\n')
+    (recipe / "old.conf").write_text('label="x"\nlearn=refs\ntune_configs=x.yaml\n')
     output, _ = kd(recipe, *words, status=1)
     assert said in output
     assert output.count("ERROR") <= 1
@@ -166,16 +172,16 @@ def test_lm_stages_run_only_when_asked_for(recipe):
     assert "exp/lm/teacher_s1: missing; run stage 8 (lm) first: ./run.sh --stage 8" in output
 
 
-def test_with_all_audio_transcribed_extra_and_control_are_left_out(recipe):
+def test_with_all_audio_transcribed_pseudo_and_oracle_are_left_out(recipe):
     output, calls = kd(recipe)
     work = "\n".join(call for call in calls if not call.startswith("report"))  # which is told the whole command
-    assert "control" not in work and "extra" not in work and "holdout" not in work
-    assert "all audio is transcribed: without extra, control, which learn from the rest" in output
+    assert "oracle" not in work and "pseudo" not in work and "holdout" not in work
+    assert "all audio is transcribed: without pseudo, oracle, which learn from the rest" in output
     nbest = [call for call in calls if call.startswith("targets")]
     assert [call.split(" --tokens")[0] for call in nbest] == [
         "targets --nbest exp/teacher_s1/nbest_train --against dump/fbank/train/text"
     ]
-    assert not any("control" in path.name for path in (recipe / "exp").iterdir())
+    assert not any("oracle" in path.name for path in (recipe / "exp").iterdir())
 
 
 def test_changed_settings_and_inputs_are_named(finished_recipe):
@@ -198,10 +204,10 @@ def test_redoing_a_step_does_what_depends_on_it_only(finished_recipe):
     recipe = finished_recipe
     (recipe / "exp/student_refs_s1/.done").unlink()
     _, calls = kd(recipe)
-    assert verbs(calls) == ["train"]  # the same settings and inputs: what was made of it still holds
+    assert commands(calls) == ["train"]  # the same settings and inputs: what was made of it still holds
     subprocess.run(["rm", "-r", recipe / "exp/student_refs_s1"], check=True)
     _, calls = kd(recipe)
-    assert sorted(verbs(calls)) == ["decode"] * 2 + ["score"] * 4 + ["train"]
+    assert sorted(commands(calls)) == ["decode"] * 2 + ["score"] * 4 + ["train"]
 
 
 def test_an_empty_done_file_takes_a_directory_as_it_is(recipe):
@@ -217,7 +223,7 @@ def test_more_seeds_add_students_only(finished_recipe):
     _, calls = kd(recipe, "--seeds", "1 2", "--nj", "4")
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
     assert sorted(trained) == ["exp/student_nbest_s2", "exp/student_refs_s2"]
-    assert set(verbs(calls)) == {"train", "decode", "score", "report"}  # seeds share their targets
+    assert set(commands(calls)) == {"train", "decode", "score", "report"}  # seeds share their targets
 
 
 def test_a_failing_student_does_not_stop_the_others_and_its_log_is_shown(recipe):
@@ -236,7 +242,7 @@ def test_students_without_a_teacher_are_trained_beside_it(recipe):
     options = ["--early_students", "true", "--transcribed", ".5", "--stop_stage", "5"]
     _, calls = kd(recipe, *options)
     trained = [call.split("--out ")[1].split()[0] for call in calls if call.startswith("train")]
-    students = [f"exp/student_{kind}_s1" for kind in ("control", "extra", "nbest", "refs")]
+    students = [f"exp/student_{kind}_s1" for kind in ("nbest", "oracle", "pseudo", "refs")]
     assert sorted(trained) == [*students, "exp/teacher_s1"]
     assert "exp/student_refs_s1" in trained[:2]
     # its failure is shown, the teacher's work goes on, and it is trained in its stage
@@ -276,7 +282,7 @@ def test_search_on_gpus(recipe):
     assert calls[-1].endswith("--ctc_weight 0.3 --ngpu 1 --merge")
 
 
-def test_options_reach_the_verbs_word_for_word(recipe):
+def test_options_reach_the_commands_word_for_word(recipe):
     data = r"--dir /a\ b/$HOME '' \`id\` --wsj1 ''"
     _, calls = kd(recipe, "--data_opts", data, "--train_opts", "--max_epoch 3", "--stop_stage", "3")
     assert calls[0] == "local/data.sh <--datadir> <data> <--nj> <2> <--dir> </a b/$HOME> <> <`id`> <--wsj1> <>"
@@ -339,9 +345,9 @@ def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on(recipe, number, 
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
     _, calls = kd(recipe, *less)  # at once: it waits for what is left of the killed run
     assert sleepers(recipe) == []
-    assert verbs(calls)[-1] == "report"
+    assert commands(calls)[-1] == "report"
     assert any(slow.split()[1] in call for call in calls if call.startswith("train"))
-    assert ("feats" in verbs(calls)) is False
+    assert ("feats" in commands(calls)) is False
 
 
 def test_two_runs_in_one_directory(recipe):

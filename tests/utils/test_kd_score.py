@@ -71,18 +71,21 @@ def test_language_models_of_a_recipe(kd_run):
     teachers = "exp/lm/teacher_s151 exp/lm/teacher_s152"
     for call in (
         f"lm words --text {texts[0]} --size 147 --min_count 148 --out dump/lm/words",
-        f"lm train --conf conf/lm_teacher.yaml {tail} exp/lm/teacher_s152 --label teacher --seed 152 --ngpu 0"
+        f"lm train --conf conf/lm_teacher.yaml {tail} exp/lm/teacher_s152"
+        " --role teacher --label teacher --seed 152 --ngpu 0"
         " --set epochs=149",
         f"lm soft --teachers {teachers} --text {texts[0]} --kept 150 --out dump/lm/soft_150 --ngpu 0",
-        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_ce_s153 --label student, ce --seed 153 --ngpu 0"
+        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_ce_s153"
+        " --role student --label student, ce --seed 153 --ngpu 0"
         " --set objective=ce drop_input=0.48 epochs=149",
-        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_trust_s153 --label student, trust --seed 153"
+        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_trust_s153"
+        " --role student --label student, trust --seed 153"
         " --ngpu 0 --soft dump/lm/soft_150 --set objective=trust epochs=149",
         f"lm ppl --model {teachers} --text {texts[1]} {texts[2]} --out exp/lm/ensemble/ppl --ngpu 0",
         f"lm ppl --model exp/lm/student_ce_s153 --text {texts[1]} {texts[2]} --out exp/lm/student_ce_s153/ppl --ngpu 0",
     ):
         assert call in lm
-    assert lm[-1].startswith("lm report --exp exp/lm --out RESULTS_LM.md --command ")
+    assert lm[-1].startswith("lm report --exp exp/lm --out exp/lm/RESULTS.md --command ")
     assert lm[-1].endswith(" --note a corpus --note a note")
 
 
@@ -110,11 +113,13 @@ def test_language_models_of_a_text(lm_run):
     lm = calls_of(lm_run, "lm")
     tail = "--words dump/lm/words --train data/train.txt --valid data/valid.txt --out"
     assert (
-        f"lm train --conf conf/lm_teacher.yaml {tail} exp/lm/teacher_s12_ft --label teacher, finetuned --seed 12"
+        f"lm train --conf conf/lm_teacher.yaml {tail} exp/lm/teacher_s12_ft"
+        " --role teacher --label teacher, finetuned --seed 12"
         " --ngpu 0 --init exp/lm/teacher_s12 --set rate=205 epochs=207"
     ) in lm
     assert (
-        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_trust_s14_ft --label student, trust, finetuned"
+        f"lm train --conf conf/lm_student.yaml {tail} exp/lm/student_trust_s14_ft"
+        " --role student --label student, trust, finetuned"
         " --seed 14 --ngpu 0 --soft dump/lm/soft_209_draws --init exp/lm/student_trust_s14"
         " --set objective=trust rate=205 epochs=207"
     ) in lm
@@ -140,14 +145,14 @@ def test_framewise_models(frames_run):
     for call in (
         "frames data --feats dump/frames/fbank/dev --alignment dump/frames/alignment/dev --out dump/frames/dev"
         " --like dump/frames/train",
-        f"frames train {tail}/baseline_s22 --label baseline --seed 22 --set drop=0.313",
+        f"frames train {tail}/baseline_s22 --recipe baseline --baseline --label baseline --seed 22 --set drop=0.313",
         f"frames predict --models {baselines} --data dump/frames/train --out {soft}",
-        f"frames train {tail}/long_s24 --label baseline trained as long as distilled --seed 24"
+        f"frames train {tail}/long_s24 --recipe long --label baseline trained as long as distilled --seed 24"
         " --set epochs=305 drop=0.313",
-        f"frames train {tail}/distilled_T74_s24 --label distilled --seed 24 --soft {soft}"
+        f"frames train {tail}/distilled_T74_s24 --recipe distilled --label distilled --seed 24 --soft {soft}"
         " --set epochs=305 temperature=74 drop=0.313",
-        f"frames train {tail}/hard_s24 --label hard --seed 24 --share 0.03 --set epochs=307 drop=0.313",
-        f"frames train {tail}/soft_s24 --label soft --seed 24 --share 0.03 --soft {soft}"
+        f"frames train {tail}/hard_s24 --recipe hard --label hard --seed 24 --share 0.03 --set epochs=307 drop=0.313",
+        f"frames train {tail}/soft_s24 --recipe soft --label soft --seed 24 --share 0.03 --soft {soft}"
         " --set epochs=307 temperature=72 drop=0.313",
         "frames specialists --data dump/frames/train --test dump/frames/test --generalist exp/frames/baseline_s21"
         " --groups 309 --out exp/frames/specialists_s21 --epochs 311",
@@ -163,15 +168,13 @@ def test_framewise_models(frames_run):
 def test_classifiers_of_images(images_run):
     images = calls_of(images_run, "images")
     tail = "--data data/images/images.npz --conf conf/student.yaml --out exp/images"
+    taught = "--role student --label student --seed 31 --teachers exp/images/teacher_s31"
     for call in (
         "images data --out data/images/images.npz --held_out 401 --mnist data/files",
-        f"images train {tail}/hard_7_s31 --label student --seed 31 --set epochs=407 hidden=7",
-        f"images train {tail}/soft_41_T72_s31 --label student --seed 31 --teachers exp/images/teacher_s31"
-        " --set epochs=407 hidden=41 temperature=72",
-        f"images train {tail}/without_3_s31 --label student --seed 31 --teachers exp/images/teacher_s31 --without 3"
-        " --set epochs=407 hidden=41 temperature=72",
-        f"images train {tail}/only_7_8_s31 --label student --seed 31 --teachers exp/images/teacher_s31 --only 7 8"
-        " --set epochs=407 hidden=41 temperature=72 epochs=409",
+        f"images train {tail}/hard_7_s31 --role student --label student --seed 31 --set epochs=407 hidden=7",
+        f"images train {tail}/soft_41_T72_s31 {taught} --set epochs=407 hidden=41 temperature=72",
+        f"images train {tail}/without_3_s31 {taught} --without 3 --set epochs=407 hidden=41 temperature=72",
+        f"images train {tail}/only_7_8_s31 {taught} --only 7 8 --set epochs=407 hidden=41 temperature=72 epochs=409",
         "images specialists --data data/images/images.npz --generalist exp/images/hard_7_s31 --groups 403"
         " --out exp/images/specialists_s31 --seed 31 --batch 411",
     ):

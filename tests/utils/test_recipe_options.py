@@ -101,11 +101,11 @@ def test_what_the_user_gives_wins_over_what_a_recipe_sets(call):
 
 
 def test_the_defaults_of_each_corpus(call):
-    """egs/wsj: those of the embedded corpus, or of the discs."""
+    """egs/wsj: those of the synthetic demo corpus, or of the discs."""
     mini = call("wsj", "run.sh")
     assert mini["--data_opts"] == "--corpus mini --hours 2" and "say nothing about WSJ" in mini["--corpus_note"]
-    assert [mini[f"--{name}"] for name in ("transcribed", "ctc_weight", "students", "tune_configs")] == [
-        "0.6", "0.1", "refs extra_soft control", "conf/mini_tune.yaml",
+    assert [mini[f"--{name}"] for name in ("transcribed", "ctc_weight", "students", "fine_tune_configs")] == [
+        "0.6", "0.1", "refs pseudo_soft oracle", "conf/mini_fine_tune.yaml",
     ]  # fmt: skip
     assert [mini[f"--lm_{name}"] for name in ("stored", "text_opts")] == ["all", "--apart --upper --sentences 3000"]
     assert not {"--lm_vocab", "--lm_min_count", "--lm_teacher_seeds"} & set(mini)
@@ -113,7 +113,7 @@ def test_the_defaults_of_each_corpus(call):
     wsj = call("wsj", "run.sh", "--wsj0", "a b", "--wsj1", "c")
     assert wsj["--data_opts"] == r"--corpus wsj --wsj0 a\ b --wsj1 c " and "--corpus_note" not in wsj
     assert wsj["--students"] == "refs nbest word_ctc"
-    assert not {"--transcribed", "--ctc_weight", "--tune_configs", "--lm_stored"} & set(wsj)  # as kd.sh has them
+    assert not {"--transcribed", "--ctc_weight", "--fine_tune_configs", "--lm_stored"} & set(wsj)  # as kd.sh has them
     assert [wsj[f"--lm_{name}"] for name in ("vocab", "min_count", "teacher_seeds", "text_opts")] == [
         "40000", "5", "17 31", "--discs c ",
     ]  # fmt: skip
@@ -131,10 +131,10 @@ def test_the_defaults_of_each_corpus(call):
 
 
 def test_other_networks_are_not_tuned_with_a_recipe_s_own_configuration(call):
-    assert call("an4", "run.sh")["--tune_configs"] == "conf/tune.yaml"
-    assert call("an4", "run.sh", "--student_configs", "x")["--tune_configs"] == ""
-    assert call("wsj", "run.sh", "--student_configs", "x")["--tune_configs"] == ""
-    assert call("wsj", "run.sh", "--student_configs", "x", "--tune_configs", "y")["--tune_configs"] == "y"
+    assert call("an4", "run.sh")["--fine_tune_configs"] == "conf/fine_tune.yaml"
+    assert call("an4", "run.sh", "--student_configs", "x")["--fine_tune_configs"] == ""
+    assert call("wsj", "run.sh", "--student_configs", "x")["--fine_tune_configs"] == ""
+    assert call("wsj", "run.sh", "--student_configs", "x", "--fine_tune_configs", "y")["--fine_tune_configs"] == "y"
 
 
 def test_one_directory_of_a_corpus_has_one_name(call):
@@ -169,7 +169,7 @@ def test_the_grid_of_all_student_recipes(tmp_path, words, rows):
     set_there = dict(section(UTILS / "grid.sh"))
     main, others, seeds = rows or (set_there[name].strip('"') for name in ("main", "others", "seeds"))
     calls = [line.split("\x1f")[1:-1] for line in (tmp_path / "handed.txt").read_text().splitlines()]
-    begin = ["--ppl", "true", "--figures", "figures.jsonl", *(["--nj", "3"] if "--nj" in words else [])]
+    begin = ["--ppl", "true", "--figures", "exp/figures.jsonl", *(["--nj", "3"] if "--nj" in words else [])]
     expected = [
         [*begin, "--students", f"{main} {others}", "--stop_stage", "4"],
         [*begin, "--students", main, "--seeds", seeds, "--stage", "5", "--stop_stage", "7"],
@@ -191,3 +191,13 @@ def test_the_grid_stops_where_a_run_fails(tmp_path):
     (tmp_path / "run.sh").unlink()
     done = subprocess.run([UTILS / "grid.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1 and "holds no run.sh; call it in a recipe's directory" in done.stderr
+
+
+SCRIPTS = [*sorted(UTILS.glob("*.sh")), *sorted(EGS.glob("*/*.sh")), *sorted(EGS.glob("*/local/*.sh"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(UTILS.parent)))
+def test_no_option_is_explained_by_what_it_is_when_it_is_empty(script):
+    """What happens without it is said in words."""
+    options = [line for line in script.read_text().splitlines() if re.match(r"[a-z][a-z_]*=.*  # ", line)]
+    assert not [line for line in options if "empty" in line]

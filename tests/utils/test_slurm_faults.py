@@ -138,7 +138,7 @@ def test_a_folder_that_somebody_removes(slurm, tmp_path):
     pids = wait_for(tmp_path / "pids.JOB")
     shutil.rmtree(tmp_path / "q")
     code, _, err = ended(process)
-    assert code == 143 and "gone; without it nobody can tell how the job ends" in err and "cancelled: x.log" in err
+    assert code == 143 and "gone; without it the job's end cannot be known" in err and "cancelled: x.log" in err
     assert all(gone(pid) for pid in pids)
 
 

@@ -81,7 +81,7 @@ KD = {
     "teacher_config": Anew("conf/more_teacher.yaml", "3"),
     "teacher_dir": Anew("model", "3", ("students", "nbest")),
     "student_configs": Anew("conf/more_student.yaml", "5"),
-    "tune_configs": Refuses("conf/more_student.yaml", "5"),
+    "fine_tune_configs": Refuses("conf/more_student.yaml", "5"),
     "students": Anew("nbest", "4"),
     "folds": Anew("3", "2"),
     "train_opts": Refuses("--max_epoch 142", "3 5"),
@@ -208,7 +208,7 @@ IMAGES = {
     "results": Apart(TABLE),
     "note": Apart(TABLE),
 }
-# What a call is told beside settings and inputs: of (verb or "*", option).
+# What a call is told beside settings and inputs: of (command or "*", option).
 UNSTAMPED = {
     ("*", "--job"): SPEED,
     ("*", "--nj"): SPEED,
@@ -216,7 +216,13 @@ UNSTAMPED = {
     ("*", "--merge"): "the end of the same step",
     ("*", "--out"): HERE,
     ("*", "--label"): "what the table calls it",
-    ("train", "--role"): "what the table calls it",
+    ("*", "--role"): "what the table calls it",
+    ("*", "--recipe"): "of what kind the table takes it to be; the model is the same",
+    ("train", "--learned_from"): "the same, of what its inputs are",
+    ("train", "--network"): "the same, of its configuration",
+    ("train", "--baseline"): "the same",
+    ("train", "--oracle"): "the same",
+    ("frames_train", "--baseline"): "the same",
     ("train", "--teacher"): "what the table calls it",
     ("local/data.sh", "--datadir"): HERE,
     ("data_holdout", "--labelled"): HERE,
@@ -240,7 +246,7 @@ UNSTAMPED = {
 STEP = {  # whose stamp a call's is, where it is not that of --out
     "soft": "--targets", "score": "--dir", "data_holdout": "--labelled", "local/data.sh": "--datadir",
 }  # fmt: skip
-NESTED = ("data", "lm", "frames", "images")  # verbs of two words
+NESTED = ("data", "lm", "frames", "images")  # commands of two words
 
 
 SCRIPTS = {"kd": KD, "lm": LM, "frames": FRAMES, "images": IMAGES}
@@ -291,16 +297,16 @@ def under(path, top):
     return f"{path}/".startswith(f"{top}/")
 
 
-def verb_of(call):
+def command_of(call):
     return ("_".join(call[:2]), call[2:]) if call[0] in NESTED else (call[0], call[1:])
 
 
-def step_of(place, verb, words):
+def step_of(place, command, words):
     """The directory whose stamp is of this call."""
-    out = words[words.index(STEP.get(verb, "--out")) + 1]
-    if verb == "images_data":
+    out = words[words.index(STEP.get(command, "--out")) + 1]
+    if command == "images_data":
         out = str(Path(out).parent)
-    if verb == "ppl":
+    if command == "ppl":
         out = out.removesuffix(".json")
     # frames.sh: a set is one step of four calls
     return re.sub("/(aligner|fbank|alignment)/", "/", out) if not (place / out / ".done").exists() else out
@@ -311,15 +317,15 @@ def test_what_a_call_is_told_is_in_the_stamp_of_what_it_writes(name, ran):
     """Each word of each call: it is an input, or a setting, of the step, or there is a reason above why not."""
     steps, missing = set(), []
     for call in ran.calls:
-        verb, words = verb_of(call)
-        if verb.endswith("report"):
+        command, words = command_of(call)
+        if command.endswith("report"):
             continue  # their own test
-        step = step_of(ran.place, verb, words)
+        step = step_of(ran.place, command, words)
         steps.add(step)
         settings, inputs = stamp_of(ran.place / step / ".done")
         values = {word for _, value in settings for word in (value, *value.split())}
         for option, word in told(words):
-            reason = [key for key in ((verb, option), ("*", option)) if key in UNSTAMPED]
+            reason = [key for key in ((command, option), ("*", option)) if key in UNSTAMPED]
             parts = [part for part in re.split("[+=]", word) if (ran.place / part).exists() and part]
             # below an input, or a directory of inputs, whose files are changed one by one in a test below
             inside = [p for p in parts if any(under(p, top) or under(top, p) for top in inputs)]
@@ -328,7 +334,7 @@ def test_what_a_call_is_told_is_in_the_stamp_of_what_it_writes(name, ran):
             # what another call of the same step has written
             inside += [p for p in parts if step_of(ran.place, "", ["--out", p]) == step]
             if not reason and word not in values and not (parts and set(parts) <= set(inside)):
-                missing.append((step, verb, option, word))
+                missing.append((step, command, option, word))
     assert missing == []
     done = {str(path.parent.relative_to(ran.place)) for path in ran.place.rglob(".done")}
     assert len(steps) > 8 and done - steps <= PARTS
@@ -377,8 +383,8 @@ def test_another_option_makes_something_beside_what_is_there(name, option, ran):
     status, output, calls = ran.only(stage, [more, (option, value)], FAIL="*")
     assert status == 1 and calls and OTHER not in output, output
     for call in calls:
-        verb, words = verb_of(call)
-        assert verb == "report" or step_of(ran.place, verb, words) not in done, call
+        command, words = command_of(call)
+        assert command == "report" or step_of(ran.place, command, words) not in done, call
 
 
 # Files that steps read, of a stage each, and those that no stage of these has made. A stage that reads one names it.
@@ -463,7 +469,7 @@ SETTINGS_OF_RECIPES = {  # another value, and what stage 5 says
     "distillation": ({"word_weight": 0.57, "ctc_word_weight": 0.59}, "now 'word_weight=0.57 ctc_word_weight=0.59'"),
     "kept": (161, "soft was '160 --ctc', now '161 --ctc'"),
     "teachers": (3, "ensemble3/nbest_train_sp_unlab0.5: missing; run stage 4"),
-    "targets_of": ("crossfit", "with targets_of crossfit this is that one's"),
+    "targets_of": ("crossfit", "with targets_of crossfit that recipe sets it"),
     "starts_from": ("crossfit", "exp/student_crossfit_s132 is new"),
     "prune": ({"sparsity": 0.63}, "prune was '--sparsity 0.62', now '--sparsity 0.63'"),
     "config": ("teacher", "conf/teacher.yaml is new"),
@@ -510,7 +516,7 @@ def test_the_table_shows_what_is_new(kd_run):
 
 def worth(calls):
     """Those that are not of a table, which is quickly made again."""
-    return [call for call in calls if not verb_of(call)[0].endswith("_report")]
+    return [call for call in calls if not command_of(call)[0].endswith("_report")]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

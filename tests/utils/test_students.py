@@ -5,9 +5,15 @@ from stand_in import UTILS, kd, trained
 
 def test_recipes_call_what_they_need(recipe):
     """An ensemble, cross-fitting, a wider beam, soft targets, and a student that goes on from another, pruned."""
-    (recipe / "conf/tune.yaml").write_text("# less\n")
+    (recipe / "conf/fine_tune.yaml").write_text("# less\n")
     _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_configs", "conf/tune.yaml"
+        recipe,
+        "--students",
+        "word ensemble crossfit prune80",
+        "--stop_stage",
+        "5",
+        "--fine_tune_configs",
+        "conf/fine_tune.yaml",
     )
     teachers = [f"exp/teacher_s{n}" for n in (1, 2, 3)]
     students = [
@@ -21,7 +27,7 @@ def test_recipes_call_what_they_need(recipe):
     for call in (
         "data folds dump/fbank/train --folds 2 --out dump/fbank/train_folds2",
         f"train --config conf/teacher.yaml --train dump/fbank/train_folds2/rest2 {tail} {folds[1]} --seed 1 --ngpu 0"
-        " --role teacher --label teacher without fold 2 of 2",
+        " --role teacher --recipe fold2of2 --label teacher without fold 2 of 2",
         f"nbest --model {folds[1]} --data dump/fbank/train_folds2/fold2 --out {folds[1]}/nbest_fold2 --beam 5 --nbest 5"
         f" {search} --merge",
         "nbest --model exp/teacher_s1 --data dump/fbank/train --out exp/teacher_s1/nbest_train_b10n10"
@@ -32,21 +38,27 @@ def test_recipes_call_what_they_need(recipe):
         f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
         " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
-        " --role student --label Word-KD",
+        " --role student --recipe word --learned_from references --label Word-KD",
         "prune --model exp/student_seq_k1_b5_s1 --sparsity 0.8 --scheme distribution --spare 0.01"
         " --out exp/student_prune80_seq_s1/pruned",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_prune80_seq_s1"
         " --targets exp/teacher_s1/targets_seq_k1_b5 --teacher teacher_s1 --init exp/student_prune80_seq_s1/pruned"
         " --mask exp/student_prune80_seq_s1/pruned/mask.pth --seed 1 --ngpu 0 --role student"
-        " --label Seq-KD pruned by 80 %",
-        f"train --config conf/tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
+        " --recipe prune80_seq --learned_from hypotheses --label Seq-KD pruned by 80 %",
+        f"train --config conf/fine_tune.yaml --train dump/fbank/train {tail} exp/student_prune80_s1"
         " --targets exp/teacher_s1/targets_inter --teacher teacher_s1 --init exp/student_prune80_seq_s1"
         " --mask exp/student_prune80_seq_s1/mask.pth --seed 1 --ngpu 0 --role student"
-        " --label Seq-KD pruned by 80 %, Seq-Inter",
+        " --recipe prune80 --learned_from hypotheses --label Seq-KD pruned by 80 %, Seq-Inter",
     ):
         assert call in calls
     _, calls = kd(
-        recipe, "--students", "word ensemble crossfit prune80", "--stop_stage", "5", "--tune_configs", "conf/tune.yaml"
+        recipe,
+        "--students",
+        "word ensemble crossfit prune80",
+        "--stop_stage",
+        "5",
+        "--fine_tune_configs",
+        "conf/fine_tune.yaml",
     )
     assert calls == []
 
@@ -62,10 +74,10 @@ def test_the_teachers_of_an_ensemble_are_scored_too(recipe):
 
 def test_what_descends_from_the_teacher_names_it(recipe):
     """Its figures are of that teacher, whatever it learns from."""
-    _, calls = kd(recipe, "--students", "prune91_refs refs_tune", "--stop_stage", "5")
+    _, calls = kd(recipe, "--students", "prune91_refs refs_fine_tune", "--stop_stage", "5")
     named = {call.split("--out ")[1].split()[0]: "--teacher teacher_s1" in call for call in calls if "student_" in call}
     assert {name.split("student_")[1]: told for name, told in named.items() if not name.endswith("pruned")} == {
-        "refs_s1": False, "refs_tune_s1": False, "prune80_refs_s1": True, "prune91_refs_s1": True,
+        "refs_s1": False, "refs_fine_tune_s1": False, "prune80_refs_s1": True, "prune91_refs_s1": True,
     }  # fmt: skip
 
 
@@ -84,10 +96,10 @@ def test_a_recipe_of_the_recipes_own(recipe):
 def test_each_recipe_has_a_student_of_each_configuration(recipe):
     """Of the teacher's own network, pruned, there is one; what goes on from a student has that one's network."""
     (recipe / "conf/small_student.yaml").write_text("# small\n")
-    (recipe / "conf/small_tune.yaml").write_text("# less\n")
+    (recipe / "conf/small_fine_tune.yaml").write_text("# less\n")
     configs = ["--student_configs", "conf/student.yaml conf/small_student.yaml"]
-    configs += ["--tune_configs", "conf/student.yaml conf/small_tune.yaml"]
-    words = ["--students", "word refs_tune prune80_refs", *configs, "--decode_tags", "beam"]
+    configs += ["--fine_tune_configs", "conf/student.yaml conf/small_fine_tune.yaml"]
+    words = ["--students", "word refs_fine_tune prune80_refs", *configs, "--decode_tags", "beam"]
     _, calls = kd(recipe, *words, "--stop_stage", "7", "--nj", "2")
     made = {}
     for call in calls:
@@ -100,8 +112,10 @@ def test_each_recipe_has_a_student_of_each_configuration(recipe):
         "small_refs_s1": ("conf/small_student.yaml", "", "small: student on references"),
         "word_s1": ("conf/student.yaml", "", "Word-KD"),
         "small_word_s1": ("conf/small_student.yaml", "", "small: Word-KD"),
-        "refs_tune_s1": ("conf/student.yaml", "exp/student_refs_s1", "references, trained on"),
-        "small_refs_tune_s1": ("conf/small_tune.yaml", "exp/student_small_refs_s1", "small: references, trained on"),
+        "refs_fine_tune_s1": ("conf/student.yaml", "exp/student_refs_s1", "references, fine-tuned"),
+        "small_refs_fine_tune_s1": (
+            "conf/small_fine_tune.yaml", "exp/student_small_refs_s1", "small: references, fine-tuned",
+        ),
         "prune80_refs_s1": (
             "conf/teacher.yaml", "exp/student_prune80_refs_s1/pruned", "teacher pruned by 80 %, references",
         ),
@@ -136,8 +150,8 @@ def test_configurations_that_do_not_fit_are_refused(recipe):
     for name in ("small_student", "small/student"):
         (recipe / f"conf/{name}.yaml").write_text("# small\n")
     for words, said in (
-        (["conf/student.yaml conf/small_student.yaml", "--tune_configs", "conf/student.yaml"],
-         "--tune_configs conf/student.yaml: expected one for each of --student_configs"),
+        (["conf/student.yaml conf/small_student.yaml", "--fine_tune_configs", "conf/student.yaml"],
+         "--fine_tune_configs conf/student.yaml: expected one for each of --student_configs"),
         (["conf/small/student.yaml conf/small_student.yaml"],
          "exp/student_small_refs_s1: two students would be written there"),
         (["conf/student.yaml conf/none.yaml"], "--student_configs conf/none.yaml: no such file; there are:"),
@@ -177,8 +191,8 @@ def test_recipes_share_targets_that_are_made_once(recipe):
     (recipe / "conf/students").mkdir()
     mine = "label: mine\nlearns_from: hypotheses\nselection: {select: wer}\ndistillation: {word_weight: 1}\n"
     (recipe / "conf/students/mine.yaml").write_text(mine)
-    (recipe / "mine_tune.yaml").write_text("label: mine, more\ntargets_of: mine\nstarts_from: mine\n")
-    _, calls = kd(recipe, "--students", "mine_tune.yaml prune50", "--stop_stage", "5", "--nj", "2")
+    (recipe / "mine_fine_tune.yaml").write_text("label: mine, more\ntargets_of: mine\nstarts_from: mine\n")
+    _, calls = kd(recipe, "--students", "mine_fine_tune.yaml prune50", "--stop_stage", "5", "--nj", "2")
     made = sorted(call.split("--out ")[1].split()[0] for call in calls if call.startswith("targets"))
     assert made == [f"exp/teacher_s1/targets_{name}" for name in ("inter", "mine", "seq_k1_b5")]
     assert sum(call.startswith("soft ") for call in calls) == 1
@@ -189,12 +203,12 @@ def test_recipes_share_targets_that_are_made_once(recipe):
     }
     assert learnt == {
         "exp/student_mine_s1": "mine",
-        "exp/student_mine_tune_s1": "mine",
+        "exp/student_mine_fine_tune_s1": "mine",
         "exp/student_seq_k1_b5_s1": "seq_k1_b5",
         "exp/student_prune50_seq_s1": "seq_k1_b5",
         "exp/student_prune50_s1": "inter",
     }
-    tuned = next(call for call in calls if "--out exp/student_mine_tune_s1" in call)
+    tuned = next(call for call in calls if "--out exp/student_mine_fine_tune_s1" in call)
     assert "--kd word_weight=1" in tuned and "--label mine, more" in tuned
 
 

@@ -76,7 +76,7 @@ def test_words_with_blanks_and_nothing_stay_whole(cluster):
     words = ["--tag", "a  b", "--note", "", "--decode_opts", "--x 'c d'", "--beam", "4"]
     kd(cluster, *words, "--submit", "slurm", "--stage", "7", "--stop_stage", "7")
     handed = (cluster / "handed.txt").read_text().rstrip("\n").split("\x1f")
-    given = ["--early_students", "false", "--students", "refs nbest extra control", *words, "--submit", "slurm"]
+    given = ["--early_students", "false", "--students", "refs nbest pseudo oracle", *words, "--submit", "slurm"]
     assert handed[:5] == ["--mem", "1G", "--detach", "1", "exp/jobs/7_score.log"]
     last = ["--submit", "", "--stage", "7", "--stop_stage", "7"]
     assert handed[5:] == ["env", "cmd_backend=slurm", handed[7], *given, "--stage", "7", "--stop_stage", "7", *last]

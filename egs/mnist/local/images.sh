@@ -24,10 +24,10 @@ student_config=conf/student.yaml  # configuration of the students
 teacher_opts=""      # further settings of the teacher, as in "epochs=20"
 student_opts=""      # further settings of every student
 kept_opts="epochs=40"  # further settings of the students of the kept classes: an epoch is a fifth as long for them
-specialist_opts=""   # further options of kdasr images specialists
+specialist_opts=""   # further options of local/images_specialists.py
 datadir=data/mnist   # images
 expdir=exp/mnist     # networks
-results=RESULTS.md   # the table, with temperatures.svg beside it
+results=""           # the table, with temperatures.svg beside it; RESULTS.md in EXPDIR if no other is named
 note=""              # a sentence that the table carries
 # End configuration section.
 
@@ -38,7 +38,7 @@ Distils classifiers of images. Stages, by number or name:
    2 teacher     -> EXPDIR/teacher_s*
    3 student     -> EXPDIR/hard_*, on labels; EXPDIR/soft_*_T*, from the teacher of the same seed
    4 omit        -> EXPDIR/without_*, EXPDIR/only_*: from a transfer set that lacks classes
-   5 specialist  -> EXPDIR/specialists_*: beside the narrowest student on labels
+   5 specialist  -> EXPDIR/specialists_*, for the narrowest student on labels
    6 report      -> the table and the picture"
 words=("$@")
 parse_options_program="${KDASR_COMMAND:+run.sh}"

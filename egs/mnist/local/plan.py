@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdasr.errors import UserError
@@ -63,6 +63,7 @@ def work(words: Sequence[str], command: str) -> Work:
         UserError: a value out of range, or a configuration that is not there.
     """
     given = parse(Options, words)
+    given = replace(given, results=given.results or f"{given.expdir}/RESULTS.md")
     asked = stage_range(STAGES, given.stage, given.stop_stage)
     for path in (given.teacher_config, given.student_config):
         if not Path(path).is_file():
@@ -87,7 +88,7 @@ def work(words: Sequence[str], command: str) -> Work:
 
 def data(given: Options) -> Iterator[Step]:
     """Stage 1."""
-    words = ["kdasr", "images", "data", "--out", given.images, "--held_out", str(given.held_out)]
+    words = ["python3", "local/images_data.py", "--out", given.images, "--held_out", str(given.held_out)]
     words += ["--mnist", given.mnist] if given.mnist else []
     settings = {"mnist": given.mnist, "held_out": str(given.held_out)}
     yield Step(1, given.datadir, (Command(tuple(words), on="here"),), settings, ())
@@ -105,7 +106,8 @@ def train(
 ) -> Step:
     """A training of a seed, from the teacher of that seed if the options say so."""
     out = f"{given.expdir}/{name}_s{seed}"
-    words = ["kdasr", "images", "train", "--data", given.images, "--conf", config, "--out", out, "--label", label]
+    words = ["python3", "local/images_train.py", "--data", given.images, "--conf", config, "--out", out]
+    words += ["--role", label, "--label", label]
     words += ["--seed", seed, *options, *(["--set", *settings] if settings else [])]
     teacher = (options[1],) if options[:1] == ("--teachers",) else ()
     return Step(
@@ -153,10 +155,10 @@ def omit(given: Options) -> Iterator[Step]:
 
 
 def specialists(given: Options) -> Iterator[Step]:
-    """Stage 5: beside the narrowest student on labels."""
+    """Stage 5: specialists for the narrowest student on labels."""
     for seed in given.sweep_seeds:
         general, out = f"{given.expdir}/hard_{given.widths[-1]}_s{seed}", f"{given.expdir}/specialists_s{seed}"
-        words = ("kdasr", "images", "specialists", "--data", given.images, "--generalist", general)
+        words = ("python3", "local/images_specialists.py", "--data", given.images, "--generalist", general)
         words += ("--groups", str(given.groups), "--out", out, "--seed", seed, *given.specialist_opts)
         yield Step(
             5,
@@ -170,7 +172,7 @@ def specialists(given: Options) -> Iterator[Step]:
 
 def report(given: Options, command: str) -> Step:
     """Stage 6."""
-    words = ["kdasr", "images", "report", "--data", given.images, "--exp", given.expdir, "--out", given.results]
+    words = ["python3", "local/images_report.py", "--data", given.images, "--exp", given.expdir, "--out", given.results]
     words += ["--picture", str(Path(given.results).parent / "temperatures.svg"), "--command", command]
     words += ["--note", given.note] if given.note else []
     needs = ((2, given.teacher(given.seeds[0])),)

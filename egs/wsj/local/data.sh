@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 1 of egs/wsj: Kaldi data directories from WSJ's discs, or from the embedded corpus, which is made first.
+# Stage 1 of egs/wsj: Kaldi data directories from WSJ's discs, or from the synthetic demo corpus, which is made first.
 set -euo pipefail
 
 # Begin configuration section.

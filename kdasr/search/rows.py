@@ -1,0 +1,47 @@
+"""The utterances of a data directory, and where what a model takes of them is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from kdasr.data.made import check_made
+from kdasr.data.matrices import check_archives
+from kdasr.data.places import Place, parse_table
+from kdasr.errors import UserError
+from kdasr.files import read_numbers, read_table
+from kdasr.models import Source
+
+
+class Row(NamedTuple):
+    """An utterance and where its input is."""
+
+    name: str
+    place: Place  # of its features or its audio
+    seconds: float | None  # of audio, if the data directory says it
+
+
+def read_rows(data: str | Path, source: Source) -> list[Row]:
+    """The utterances of a data directory, in the order of its feats.scp (or wav.scp, for a model that takes audio).
+
+    Raises:
+        UserError: a list is missing, empty or malformed, holds a command, an archive of it was changed, or its features
+            are known to be others than the model was trained on.
+    """
+    table = Path(data) / ("wav.scp" if source.sample_rate else "feats.scp")
+    if not table.is_file():
+        needs = "audio (wav.scp)" if source.sample_rate else "features (feats.scp; kdasr feats)"
+        raise UserError(f"{table}: no such file; the model in {source.directory} takes {needs}")
+    if source.sample_rate and (Path(data) / "segments").exists():
+        raise UserError(
+            f"{data}: has segments, which a model with a waveform front end cannot use; cut the audio first"
+        )
+    places = parse_table(read_table(table), table)
+    if not places:
+        raise UserError(f"{table}: is empty; run the stage that writes it again")
+    if not source.sample_rate:
+        check_made(places, source.directory)
+        check_archives(places, "make the features again (kdasr feats)")
+    lengths = Path(data) / "utt2dur"
+    seconds = read_numbers(lengths) if lengths.is_file() else {}
+    return [Row(name, place, seconds.get(name)) for name, place in places.items()]

@@ -1,0 +1,192 @@
+"""N-best hypotheses -> what a student trains on.
+
+Hypotheses that cannot be right are left out, counted and shown (kdasr.targets.filters); of the others a selection
+takes some and gives them weights that sum to one (kdasr.targets.select). Utterances named in --refs train on their
+reference instead, with weight one. Texts named in --against are what hypotheses are measured against: by the
+selections wer, best and mix, by the filters on errors and length, and for the report. topk and posterior need
+neither, so that they work on untranscribed audio, where a teacher helps most.
+
+Writes (Kaldi tables): hyps (all token ids of an utterance, one hypothesis after the other), hyp_lens, weights, text
+(the best hypothesis), and targets.json (what was selected, dropped, and why). `kdasr soft` adds the teacher's
+distributions at their tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kdasr.data.tokens import Tokens, load_tokens
+from kdasr.errors import UserError
+from kdasr.files import columns, only_writer, read_json, read_table
+from kdasr.nbest.archive import read_manifest, read_nbest
+from kdasr.score.count import characters_of, count_errors, words_of
+from kdasr.shards import digest
+from kdasr.targets.files import write_targets
+from kdasr.targets.filters import Limits, check_values, fault
+from kdasr.targets.report import Tally, lines
+from kdasr.targets.select import LIGHTENED, MEASURED, Reference, Selection, Target, choose
+
+CHUNK = 1000  # records whose errors are counted together
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What targets are made of, and how."""
+
+    tokens: str  # token directory
+    out: str  # directory to write
+    nbest: tuple[str, ...] = ()  # N-best directories
+    refs: tuple[str, ...] = ()  # Kaldi texts whose utterances train on their reference
+    against: tuple[str, ...] = ()  # Kaldi texts that hypotheses are measured against
+    how: Selection = field(default_factory=Selection)
+    limits: Limits = field(default_factory=Limits)
+    unreferenced: str = "refuse"  # utterances without the reference that they need: refuse, posterior, drop
+
+
+def run(given: Sources) -> None:
+    """Select, filter and write targets; print what was left out."""
+    check(given)
+    how = given.how
+    tokens = load_tokens(given.tokens)
+    settings = describe(given)
+    out = Path(given.out)
+    if out.exists() and not (out / "targets.json").is_file() and (not out.is_dir() or any(out.glob("[!.]*"))):
+        raise UserError(f"{out}: holds other things than targets, which would be lost; name another directory")
+    with only_writer(out.parent, name=f".{out.name}.lock"):
+        if (out / "targets.json").is_file() and read_json(out / "targets.json").get("settings") == settings:
+            print(f"{out}: made already; to make it again: rm -r {out}")
+            return
+        chosen = {
+            key: [Target(tokens.encode(text), text, 1.0)] for key, text in read_texts(given.refs, "--refs").items()
+        }
+        tally = Tally(chosen)
+        gather(given, tokens, tally)
+        if not chosen:
+            left_out = ", ".join(f"{reason}, as {example}" for reason, example in tally.examples.items())
+            raise UserError(
+                f"{' '.join(given.nbest)}: no hypothesis is left to train on "
+                f"({left_out or f'none has a reference, as {tally.unreferenced[0]}'}); loosen the filters"
+            )
+        summary = tally.summary(how, bool(given.against))
+        write_targets(out, chosen, {"settings": settings, "summary": summary})
+    print("\n".join(lines(out, summary, how, given.unreferenced)))
+
+
+def check(given: Sources) -> None:
+    """UserError for a value out of range, or options that do not go together."""
+    check_values(given.how, given.limits)
+    if not given.nbest and not given.refs:
+        raise UserError("nothing to make targets of; name an N-best directory (--nbest) or a text file (--refs)")
+    if given.nbest and needs_reference(given) and not given.against:
+        raise UserError(f"{needs_reference(given)}: needs references to measure against; name their texts (--against)")
+
+
+def needs_reference(given: Sources) -> str:
+    """The option that needs references, or nothing."""
+    if given.how.select in MEASURED:
+        return f"--select {given.how.select}"
+    return "--max_wer" if given.limits.max_wer is not None else "--length_ratio" if given.limits.length_ratio else ""
+
+
+def describe(given: Sources) -> dict[str, Any]:
+    """What targets depend on, checked as far as manifests tell.
+
+    Raises:
+        UserError: an archive of another token list.
+    """
+    own = digest(Path(given.tokens) / "tokens.txt")
+    settings: dict[str, Any] = {**given.how._asdict(), **given.limits._asdict()}
+    settings["unreferenced"] = given.unreferenced
+    settings["nbest"] = {name: read_manifest(name) for name in given.nbest}
+    for name, manifest in settings["nbest"].items():
+        if manifest.get("tokens") not in (None, own):
+            raise UserError(f"{name}: was decoded with another token list than {given.tokens}; name the teacher's")
+    for option in ("refs", "against"):
+        settings[option] = {name: digest(name) for name in getattr(given, option) if Path(name).is_file()}
+    settings["tokens"] = own
+    return settings
+
+
+def read_texts(names: Sequence[str], option: str) -> dict[str, str]:
+    """The utterances of several texts; UserError where two of them differ on one."""
+    texts: dict[str, str] = {}
+    for name in names:
+        for key, text in read_table(name).items():
+            if texts.setdefault(key, text) != text:
+                raise UserError(
+                    f"{name}: {key} has another text in another file of {option}; leave one of the files out"
+                )
+    return texts
+
+
+def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
+    """Read the archives and choose each utterance's targets.
+
+    Raises:
+        UserError: an utterance lacks the reference that it needs, or is in two archives.
+    """
+    how = given.how
+    references = {
+        key: Reference(text, tokens.encode(text), len(columns(text)))
+        for key, text in read_texts(given.against, "--against").items()
+    }
+    needed = needs_reference(given)
+    blind = how if how.select == "topk" else how._replace(select="posterior")  # where there is no reference
+    refs, seen = set(tally.chosen), set()
+    for name in given.nbest:
+        for record in with_errors(read_nbest(name), references, how.select == "best"):
+            key, hyps, reference = record["id"], record["hyps"], references.get(record["id"])
+            if key in refs:
+                continue
+            if key in seen:
+                raise UserError(f"{name}: {key} is in another of the archives, too; leave out one of them")
+            seen.add(key)
+            if needed and reference is None:
+                if given.unreferenced == "refuse":
+                    raise UserError(
+                        f"{name}: {key} has no reference in {' '.join(given.against)}, which {needed} needs; "
+                        "add it, or choose what to do with such utterances (--unreferenced posterior or drop)"
+                    )
+                tally.unreferenced.append(key)
+                if given.unreferenced == "drop":
+                    continue
+            own = how if reference is not None else blind
+            tally.hypotheses += len(hyps)
+            kept = []
+            for hyp in hyps:
+                reason = fault(hyp, record["frames"], given.limits, reference)
+                if reason:
+                    tally.leave_out(reason, key, hyp["text"])
+                else:
+                    kept.append(hyp)
+            targets = choose(kept, own, reference) if kept or own.select == "mix" else []
+            if targets:
+                tally.chosen[key] = targets
+            if not kept:
+                (tally.alone if targets else tally.without).append(key)
+            if own.select in LIGHTENED:
+                tally.light += len(kept[: own.k]) - sum(target.place >= 0 for target in targets)
+            if reference is not None:
+                tally.add_errors(hyps, targets, reference, how.k)
+
+
+def with_errors(
+    records: Iterator[dict[str, Any]], references: Mapping[str, Reference], characters: bool
+) -> Iterator[dict[str, Any]]:
+    """Records whose hypotheses have their "place" and, where there is a reference, "errors" (and "characters")."""
+    kinds = {"errors": words_of, "characters": characters_of} if characters else {"errors": words_of}
+    while chunk := list(islice(records, CHUNK)):
+        owned = [record for record in chunk if record["id"] in references]
+        pairs = [(references[record["id"]].text, [hyp["text"] for hyp in record["hyps"]]) for record in owned]
+        for kind, units in kinds.items():
+            for record, counts in zip(owned, count_errors(pairs, units), strict=True):
+                for hyp, errors in zip(record["hyps"], counts, strict=True):
+                    hyp[kind] = errors
+        for record in chunk:
+            for place, hyp in enumerate(record["hyps"]):
+                hyp["place"] = place
+        yield from chunk

@@ -1,0 +1,136 @@
+"""Filters: each fault by its name, at its limit and just within it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import examples
+
+from kdasr.targets.filters import Limits, fault, repeats
+from kdasr.targets.select import Reference
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("A", 1),
+        ("A B C", 1),
+        ("A A", 2),
+        ("A A A A", 4),
+        ("X A B A B A B Y", 3),
+        ("A B A", 1),
+        ("A B A B", 2),
+        ("A B C D A B C D", 2),
+        ("A B C A B C A B", 2),
+        ("THE THE CAT SAT SAT SAT", 3),
+    ],
+)
+def test_repeats(text, count):
+    assert repeats(text.split()) == count
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(1, 5), st.lists(st.just("x"), max_size=1))
+def test_what_is_repeated_is_found(words, times, ends):
+    assert repeats([*ends, *words * times, *ends]) >= times
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "score", "reason"),
+    [
+        ([], "", -1.0, "empty"),
+        ([2, 2], "  ", -1.0, "empty"),
+        ([2] * 26, "A", -1.0, "too long for its audio"),
+        ([2] * 25, "A", -1.0, None),
+        ([2] * 8, "A A A A", -1.0, "looping"),
+        ([2] * 8, "A A A B", -1.0, None),
+        ([2] * 8, "A B", -2e9, "impossible to CTC"),
+    ],
+)
+def test_faults_are_named(tokens, text, score, reason):
+    assert fault({"tokens": tokens, "text": text, "score": score, "ended": "eos"}, 100, Limits()) == reason
+
+
+def judge(limits, reference=None, tokens=(2,) * 10, errors=0, ended="eos"):
+    hyp = {"tokens": list(tokens), "text": "A B", "score": -1.0, "errors": errors, "ended": ended}
+    return fault(hyp, 100, limits, reference)
+
+
+def test_too_short_for_its_audio():
+    assert judge(Limits(max_frames=9.9)) == "too short for its audio"
+    assert judge(Limits(max_frames=10)) is None
+    assert judge(Limits(), tokens=[2]) is None  # off by default
+
+
+def test_word_error_rate_limit():
+    said = Reference("A B C D E F G H I J", [2] * 10, 10)
+    assert judge(Limits(max_wer=10), said, errors=2) == "with a WER over 10 %"
+    assert judge(Limits(max_wer=10), said, errors=1) is None
+    assert judge(Limits(max_wer=0), said, errors=1) == "with a WER over 0 %"
+    assert judge(Limits(max_wer=0), said, errors=0) is None
+    assert judge(Limits(), said, errors=99) is None
+    assert judge(Limits(max_wer=0), None, errors=99) is None  # there is nothing to measure against
+
+
+def test_length_against_the_reference():
+    reason = "over 2 times longer or shorter than the reference"
+    for size, expected in ((4, reason), (5, None), (20, None), (21, reason)):
+        assert judge(Limits(length_ratio=2), Reference("x", [2] * size, 1)) == expected
+        assert judge(Limits(), Reference("x", [2] * size, 1)) is None
+    assert judge(Limits(length_ratio=2), Reference("x", [], 0)) == reason
+
+
+def test_words_are_cut_at_plain_white_space():
+    def fault_of(text):
+        return fault({"tokens": [2] * 8, "text": text, "score": -1.0, "ended": "eos"}, 100, Limits())
+
+    assert fault_of(" \t\r") == "empty"
+    assert fault_of("\u3000") is None  # a word, if a rare one
+    assert fault_of("A\u00a0A\u00a0A\u00a0A") is None  # one word
+    assert fault_of("A\tA A\tA") == "looping"
+
+
+def test_the_limit_of_what_ctc_finds_impossible():
+    for score, reason in ((-9e7, None), (-1e8, None), (-1.0001e8, "impossible to CTC"), (-1e10, "impossible to CTC")):
+        assert fault({"tokens": [2], "text": "A", "score": score, "ended": "eos"}, 100, Limits()) == reason
+
+
+def test_a_reference_without_words_counts_as_one():
+    for errors, expected in ((1, None), (2, "with a WER over 150 %")):
+        assert judge(Limits(max_wer=150), Reference("", [], 0), errors=errors) == expected
+    assert judge(Limits(max_wer=0), Reference("", [], 0), errors=1) == "with a WER over 0 %"
+
+
+def test_frames_and_lengths_are_of_tokens_not_words():
+    # two words, ten tokens
+    assert judge(Limits(min_frames=10.0)) is None
+    assert judge(Limits(min_frames=10.1)) == "too long for its audio"
+    assert judge(Limits(length_ratio=1), Reference("A", [2] * 10, 1)) is None
+    assert judge(Limits(length_ratio=1), Reference("A B", [2] * 11, 2)) is not None
+
+
+def test_the_defaults_are_those_that_are_documented():
+    assert Limits() == (4, 4.0, 0.0, None, 0.0)
+
+
+def slowly(words, longest=4):
+    """Every place, every length, counted by hand."""
+    most = 1 if words else 0
+    for size in range(1, longest + 1):
+        for start in range(len(words)):
+            times = 1
+            while words[start + times * size : start + (times + 1) * size] == words[start : start + size] != []:
+                times += 1
+            if len(words[start : start + size]) == size:
+                most = max(most, times)
+    return most
+
+
+@examples(200)
+@given(st.lists(st.sampled_from("ab"), max_size=14) | st.lists(st.sampled_from("abcde"), max_size=20))
+def test_repeats_are_those_that_one_counts(words):
+    assert repeats(words) == slowly(words)
+
+
+def test_loops_of_up_to_four_words():
+    for size in range(1, 7):
+        assert repeats([str(n) for n in range(size)] * 4) == (4 if size <= 4 else 1)
