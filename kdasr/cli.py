@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "nbest": "decode a set into an archive of N-best hypotheses",
     "nbest verify": "check a whole N-best archive",
     "nbest export": "N-best archive -> Kaldi-style text and score files",
+    "nbest import": "hypotheses of Whisper, ESPnet, Kaldi, any system -> N-best archive",
     "targets": "N-best hypotheses -> a student's training targets",
     "soft": "targets -> the teacher's distribution at each of their tokens",
     "decode": "decode a test set, in ESPnet's output layout",

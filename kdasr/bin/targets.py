@@ -83,6 +83,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="drop those over R times longer or shorter than the reference, in tokens (off)",
     )
+    add(
+        "--min_token_score",
+        type=float,
+        default=limits.min_token_score,
+        metavar="S",
+        help="drop those of a lower score a token, a natural logarithm, as -0.5 (off)",
+    )
+    add(
+        "--max_ctc_gap",
+        type=float,
+        default=limits.max_ctc_gap,
+        metavar="D",
+        help="drop those whose scores by attention and by CTC differ by more than D a token (off)",
+    )
+    add("--agree", nargs="*", default=[], metavar="DIR", help="N-best directories of another system")
+    add(
+        "--max_disagreement",
+        type=float,
+        default=limits.max_disagreement,
+        metavar="PERCENT",
+        help="drop utterances where the best of --nbest has a larger WER against the best of --agree (off)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -92,6 +114,7 @@ def run(args: argparse.Namespace) -> None:
             nbest=tuple(args.nbest),
             refs=tuple(args.refs),
             against=tuple(args.against),
+            agree=tuple(args.agree),
             tokens=args.tokens,
             out=args.out,
             how=Selection(*(getattr(args, name) for name in Selection._fields)),

@@ -14,7 +14,7 @@ after the encoder's subsampling) for the one empty hypothesis that such an utter
 
 `manifest.json` says what made the archive; `stats.S.json` what a shard cost, and a checksum of each of its
 lines; `summary.json` is there once all was checked, and holds each shard's hash; `report.json` says what it cost
-(kdasr.nbest.run_report).
+(kdasr.nbest.run_report). An archive of another system's hypotheses (kdasr.outside.write) has no model in its manifest.
 """
 
 from __future__ import annotations

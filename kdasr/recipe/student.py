@@ -15,7 +15,7 @@ from typing import Any
 from kdasr.asr.settings import LEARNS_FROM, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.files import read_yaml
-from kdasr.targets.filters import Limits, check_values
+from kdasr.targets.filters import Limits, check_agree, check_values
 from kdasr.targets.select import UNREFERENCED, Selection
 
 OWN = "conf/students"  # of the recipe, seen from its directory
@@ -25,7 +25,7 @@ CONFIGS = ("student", "fine_tune", "teacher")
 TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
 TARGETS = ("learns_from", "beam", "nbest", "selection", "distillation", "kept", "teachers")
-SELECTION = (*Selection._fields, *Limits._fields, "unreferenced")
+SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 DISTILLATION = tuple(
     one.name for one in dataclasses.fields(Distillation) if one.name not in ("targets", "teacher", "mask")
 )
@@ -202,7 +202,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
 
 def check_selection(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -> None:
     """Refuse values that `kdasr targets` would refuse, which would be after the teacher is trained."""
-    usual = {**Selection._field_defaults, **Limits._field_defaults, "unreferenced": UNREFERENCED[0]}
+    usual = {**Selection._field_defaults, **Limits._field_defaults, "unreferenced": UNREFERENCED[0], "agree": ""}
     for name, value in recipe.selection.items():
         wanted = "word" if isinstance(usual[name], str) else "number"
         if isinstance(value, bool) or isinstance(value, str) != (wanted == "word"):
@@ -211,7 +211,9 @@ def check_selection(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -
     if given["unreferenced"] not in UNREFERENCED:
         refuse("selection", f"unreferenced: {nearest(given['unreferenced'], UNREFERENCED)}")
     how = Selection(*(given[name] for name in Selection._fields))
+    limits = Limits(*(given[name] for name in Limits._fields))
     try:
-        check_values(how, Limits(*(given[name] for name in Limits._fields)))
+        check_values(how, limits)
+        check_agree(bool(given["agree"]), limits)
     except UserError as error:
         refuse("selection", str(error).removeprefix("--"))

@@ -42,6 +42,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     words = ("kdasr", "targets", *source, "--tokens", at.tokens, "--out", out, *select, *given.target_opts)
     commands = [Command(words, f"{at.teacher}/log/{PurePath(out).name}.log", tell="all")]
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
+    agree = [f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else []
     asked: list[str] = []
     if recipe.soft:
         asked = at.ensemble(recipe.teachers)
@@ -57,7 +58,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         out,
         tuple(commands),
         settings,
-        (*archives, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
+        (*archives, *agree, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
         f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
         needs=((3, at.tokens), *((4, one) for one in archives), *((3, one) for one in asked)),
     )

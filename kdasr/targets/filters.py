@@ -1,7 +1,8 @@
 """Which hypotheses should not be trained on, and why: pure functions.
 
 Teachers loop, stop early, and make mistakes. Two signs of it need no reference and are always checked: the length
-against the audio, and repeated words. Word error rate and length against a reference are checked on request.
+against the audio, and repeated words. Others are checked on request: without a reference a low score, attention and
+CTC that differ, and another system that hears other words; with one, word error rate and length.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class Limits(NamedTuple):
     max_frames: float = 0.0  # input frames a token; 0: no limit
     max_wer: float | None = None  # percent; None: no limit
     length_ratio: float = 0.0  # tokens against the reference's; 0: no limit
+    min_token_score: float | None = None  # score / (tokens + 1), <eos> being one; None: no limit
+    max_ctc_gap: float | None = None  # |decoder - ctc| / (tokens + 1), log probabilities; None: no limit
+    max_disagreement: float | None = None  # percent of words, between two systems' best; None: no limit
 
 
 def check_values(how: Selection, limits: Limits) -> None:
@@ -40,6 +44,8 @@ def check_values(how: Selection, limits: Limits) -> None:
         ("max_repeat", limits.max_repeat, 2, large),
         ("min_frames", limits.min_frames, 0, large),
         ("max_wer", limits.max_wer or 0, 0, large),
+        ("max_ctc_gap", limits.max_ctc_gap or 0, 0, large),
+        ("max_disagreement", limits.max_disagreement or 0, 0, large),
     ):
         if not least <= value <= most:
             raise UserError(f"--{name} {value}: expected {least} {'or more' if most == large else f'to {most}'}")
@@ -47,6 +53,8 @@ def check_values(how: Selection, limits: Limits) -> None:
         raise UserError(f"--temperature {how.temperature}: expected a number above 0")
     if not 0 <= how.beta < large:
         raise UserError(f"--beta {how.beta}: expected a number of 0 or more")
+    if not -large < (limits.min_token_score or 0) < large:
+        raise UserError(f"--min_token_score {limits.min_token_score}: expected a number, as in -0.5")
     if limits.max_frames and not limits.max_frames > limits.min_frames:
         raise UserError(
             f"--max_frames {limits.max_frames}: expected more than --min_frames {limits.min_frames}, or 0 for off"
@@ -55,14 +63,30 @@ def check_values(how: Selection, limits: Limits) -> None:
         raise UserError(f"--length_ratio {limits.length_ratio}: expected 1 or more, or 0 for off")
 
 
-def fault(hypothesis: dict[str, Any], frames: int, limits: Limits, reference: Reference | None = None) -> str | None:
+def check_agree(agree: bool, limits: Limits) -> None:
+    """UserError if another system's archives are named (`agree`) without a limit for them, or a limit without them."""
+    if agree and limits.max_disagreement is None:
+        raise UserError("--agree: needs a limit; name it (--max_disagreement PERCENT)")
+    if not agree and limits.max_disagreement is not None:
+        raise UserError("--max_disagreement: needs another system's hypotheses; name its archive (--agree)")
+
+
+def fault(
+    hypothesis: dict[str, Any],
+    frames: int,
+    limits: Limits,
+    reference: Reference | None = None,
+    scores: str = "sum",
+) -> str | None:
     """Why a hypothesis should not be trained on, in words that follow "left out 3 ...", or None.
 
     Args:
         hypothesis: of an N-best record; with "errors", its word errors, where there is a reference.
         frames: input frames of its utterance.
-        limits: what is allowed; those on max_wer and length_ratio hold where there is a reference.
+        limits: what is allowed; max_wer and length_ratio hold where there is a reference, max_ctc_gap needs the
+            scores "decoder" and "ctc"; `disagreement` is asked about max_disagreement.
         reference: of its utterance.
+        scores: what a score is, the "sum" over tokens or their "mean".
     """
     size, words = len(hypothesis["tokens"]), columns(hypothesis["text"])
     if not size or not words:
@@ -75,6 +99,14 @@ def fault(hypothesis: dict[str, Any], frames: int, limits: Limits, reference: Re
         return "too short for its audio"
     if repeats(words) >= limits.max_repeat:
         return "looping"
+    if limits.min_token_score is not None:
+        token_score = hypothesis["score"] / (1 if scores == "mean" else size + 1)
+        if token_score < limits.min_token_score:
+            return f"with a score a token under {limits.min_token_score:g}"
+    if limits.max_ctc_gap is not None:
+        parts = hypothesis["scores"]
+        if abs(parts["decoder"] - parts["ctc"]) > limits.max_ctc_gap * (size + 1):
+            return f"whose attention and CTC scores differ by over {limits.max_ctc_gap:g} a token"
     if reference is not None:
         # Gandhi et al. 2023 (Distil-Whisper): 10 % was their best limit
         wer = 100 * hypothesis["errors"] / max(reference.words, 1)
@@ -83,6 +115,23 @@ def fault(hypothesis: dict[str, Any], frames: int, limits: Limits, reference: Re
         longer, shorter = max(size, len(reference.tokens)), min(size, len(reference.tokens))
         if limits.length_ratio and longer > limits.length_ratio * shorter:
             return f"over {limits.length_ratio:g} times longer or shorter than the reference"
+    return None
+
+
+def disagreement(errors: int | None, words: int, limits: Limits) -> str | None:
+    """Why no hypothesis of an utterance should be trained on, as another system hears it otherwise, or None.
+
+    Args:
+        errors: word errors of our best hypothesis against the other system's; None: it has none for the utterance.
+        words: of the other system's; none count as one.
+        limits: what is allowed.
+    """
+    if limits.max_disagreement is None:
+        return None
+    if errors is None:
+        return "that the other system has no hypothesis for"
+    if 100 * errors / max(words, 1) > limits.max_disagreement:
+        return f"where the other system has over {limits.max_disagreement:g} % other words"
     return None
 
 

@@ -4,7 +4,8 @@ Hypotheses that cannot be right are left out, counted and shown (kdasr.targets.f
 takes some and gives them weights that sum to one (kdasr.targets.select). Utterances named in --refs train on their
 reference instead, with weight one. Texts named in --against are what hypotheses are measured against: by the
 selections wer, best and mix, by the filters on errors and length, and for the report. topk and posterior need
-neither, so that they work on untranscribed audio, where a teacher helps most.
+neither, so that they work on untranscribed audio, where a teacher helps most. Archives named in --agree are another
+system's hypotheses: an utterance of which the two systems' best differ too much is left out.
 
 Writes (Kaldi tables): hyps (all token ids of an utterance, one hypothesis after the other), hyp_lens, weights, text
 (the best hypothesis), and targets.json (what was selected, dropped, and why). `kdasr soft` adds the teacher's
@@ -26,7 +27,7 @@ from kdasr.nbest.archive import read_manifest, read_nbest
 from kdasr.score.count import characters_of, count_errors, words_of
 from kdasr.shards import digest
 from kdasr.targets.files import write_targets
-from kdasr.targets.filters import Limits, check_values, fault
+from kdasr.targets.filters import Limits, check_agree, check_values, disagreement, fault
 from kdasr.targets.report import Tally, lines
 from kdasr.targets.select import LIGHTENED, MEASURED, Reference, Selection, Target, choose
 
@@ -42,6 +43,7 @@ class Sources:
     nbest: tuple[str, ...] = ()  # N-best directories
     refs: tuple[str, ...] = ()  # Kaldi texts whose utterances train on their reference
     against: tuple[str, ...] = ()  # Kaldi texts that hypotheses are measured against
+    agree: tuple[str, ...] = ()  # another system's N-best directories, for limits.max_disagreement
     how: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)
     unreferenced: str = "refuse"  # utterances without the reference that they need: refuse, posterior, drop
@@ -79,6 +81,7 @@ def run(given: Sources) -> None:
 def check(given: Sources) -> None:
     """UserError for a value out of range, or options that do not go together."""
     check_values(given.how, given.limits)
+    check_agree(bool(given.agree), given.limits)
     if not given.nbest and not given.refs:
         raise UserError("nothing to make targets of; name an N-best directory (--nbest) or a text file (--refs)")
     if given.nbest and needs_reference(given) and not given.against:
@@ -105,10 +108,31 @@ def describe(given: Sources) -> dict[str, Any]:
     for name, manifest in settings["nbest"].items():
         if manifest.get("tokens") not in (None, own):
             raise UserError(f"{name}: was decoded with another token list than {given.tokens}; name the teacher's")
+        check_scores(given, name, manifest)
+    if given.agree:
+        settings["agree"] = {name: read_manifest(name) for name in given.agree}
     for option in ("refs", "against"):
         settings[option] = {name: digest(name) for name in getattr(given, option) if Path(name).is_file()}
     settings["tokens"] = own
     return settings
+
+
+def check_scores(given: Sources, name: str, manifest: Mapping[str, Any]) -> None:
+    """UserError if something needs scores, and an archive was imported without any."""
+    weighed = given.how.select in ("posterior", "mix") and given.how.k > 1 and manifest["search"]["nbest"] > 1
+    needs = "--min_token_score" if given.limits.min_token_score is not None else ""
+    needs = f"--select {given.how.select}" if weighed else needs
+    if manifest.get("scores") == "none" and needs:
+        raise UserError(f"{name}: has no scores, which {needs} needs; leave it out, choose another, or import scores")
+
+
+def check_branches(name: str, record: Mapping[str, Any]) -> None:
+    """UserError if a hypothesis of a record of the archive `name` lacks the scores that --max_ctc_gap compares."""
+    if any(hyp["tokens"] and not {"decoder", "ctc"} <= hyp["scores"].keys() for hyp in record["hyps"]):
+        raise UserError(
+            f"{name}: {record['id']} has no scores of attention and CTC, which --max_ctc_gap needs; leave it out, or "
+            "decode with both (kdasr nbest --ctc_weight)"
+        )
 
 
 def read_texts(names: Sequence[str], option: str) -> dict[str, str]:
@@ -137,8 +161,10 @@ def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
     needed = needs_reference(given)
     blind = how if how.select == "topk" else how._replace(select="posterior")  # where there is no reference
     refs, seen = set(tally.chosen), set()
+    others = read_bests(given.agree)
     for name in given.nbest:
-        for record in with_errors(read_nbest(name), references, how.select == "best"):
+        scores = read_manifest(name).get("scores", "sum")
+        for record in with_errors(with_disagreement(read_nbest(name), others), references, how.select == "best"):
             key, hyps, reference = record["id"], record["hyps"], references.get(record["id"])
             if key in refs:
                 continue
@@ -156,11 +182,14 @@ def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
                     continue
             own = how if reference is not None else blind
             tally.hypotheses += len(hyps)
-            kept = []
+            if given.limits.max_ctc_gap is not None:
+                check_branches(name, record)
+            kept, other = [], others.get(key)
+            apart = disagreement(record["disagreement"], len(columns(other or "")), given.limits)
             for hyp in hyps:
-                reason = fault(hyp, record["frames"], given.limits, reference)
-                if reason:
-                    tally.leave_out(reason, key, hyp["text"])
+                reason = fault(hyp, record["frames"], given.limits, reference, scores)
+                if reason or apart:
+                    tally.leave_out(reason or apart or "", key, hyp["text"], "" if reason else other)
                 else:
                     kept.append(hyp)
             targets = choose(kept, own, reference) if kept or own.select == "mix" else []
@@ -172,6 +201,28 @@ def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
                 tally.light += len(kept[: own.k]) - sum(target.place >= 0 for target in targets)
             if reference is not None:
                 tally.add_errors(hyps, targets, reference, how.k)
+
+
+def read_bests(names: Sequence[str]) -> dict[str, str]:
+    """The best hypothesis of each utterance of some archives; UserError where two of them have the same utterance."""
+    texts: dict[str, str] = {}
+    for name in names:
+        for record in read_nbest(name):
+            if record["id"] in texts:
+                raise UserError(f"{name}: {record['id']} is in another archive of --agree, too; leave out one of them")
+            texts[record["id"]] = record["hyps"][0]["text"]
+    return texts
+
+
+def with_disagreement(records: Iterator[dict[str, Any]], others: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Records with "disagreement": word errors of their best against the other system's; None where it has none."""
+    while chunk := list(islice(records, CHUNK)):
+        owned = [record for record in chunk if record["id"] in others]
+        counts = count_errors([(others[record["id"]], [record["hyps"][0]["text"]]) for record in owned])
+        found = {record["id"]: errors[0] for record, errors in zip(owned, counts, strict=True)}
+        for record in chunk:
+            record["disagreement"] = found.get(record["id"])
+        yield from chunk
 
 
 def with_errors(

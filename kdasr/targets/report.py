@@ -25,8 +25,10 @@ class Tally:
     unreferenced: list[str] = field(default_factory=list)  # utterances that lack the reference they need
     errors: dict[str, float] = field(default_factory=lambda: defaultdict(int))  # sums, made by `add_errors`
 
-    def leave_out(self, reason: str, key: str, text: str) -> None:
-        """Note a hypothesis that is not trained on."""
+    def leave_out(self, reason: str, key: str, text: str, other: str | None = None) -> None:
+        """Note a hypothesis that is not trained on; `other` is what another system has instead."""
+        if other:
+            text = f"{text[:40]} (the other: {other[:40]})"
         self.dropped[reason] += 1
         self.examples.setdefault(reason, f"{key}: {text[:80]}")
 
