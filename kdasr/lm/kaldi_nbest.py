@@ -109,21 +109,36 @@ def read_kaldi(directory: str | Path, acoustic_scale: float | None = None) -> tu
     graph = costs.get("lmwt.withlm")
     if graph is None:
         graph = costs["lmwt.nolm"] + costs.get("lmwt.lmonly", 0.0)
+    total, acoustic_scale, how = total_costs(costs["acwt"], graph, lists, acoustic_scale)
+    lists.scores = {"score": -total} | {name: -column for name, column in costs.items()}
+    return lists, acoustic_scale, how
+
+
+def total_costs(
+    acoustic: np.ndarray, graph: np.ndarray, lists: Lists, scale: float | None
+) -> tuple[np.ndarray, float, str]:
+    """Total costs (R,) of the first pass, the acoustic scale, and how that was found.
+
+    Args:
+        acoustic: (R,) costs.
+        graph: (R,) costs, of the language model, too.
+        lists: whose order it is.
+        scale: of the acoustic costs; None: that by which the lists are ordered, or else 1/12.
+    """
     how = "given"
     fits = False
-    if acoustic_scale is None:
-        ordered = scale_of_order(costs["acwt"], graph, lists)
+    if scale is None:
+        ordered = scale_of_order(acoustic, graph, lists)
         fits, how = (
             ordered is not None,
             "that of the lists' order" if ordered else "the lists stand in the order of none",
         )
-        acoustic_scale = ordered or SCALES[0]
-    total = acoustic_scale * costs["acwt"] + graph
+        scale = ordered or SCALES[0]
+    total = scale * acoustic + graph
     if fits:  # what is left are the costs' last digits, which must not change the order
         for start, size in zip(lists.starts, lists.sizes, strict=True):
             np.maximum.accumulate(total[start : start + size], out=total[start : start + size])
-    lists.scores = {"score": -total} | {name: -column for name, column in costs.items()}
-    return lists, acoustic_scale, how
+    return total, scale, how
 
 
 def _read_texts(path: Path, texts: dict[str, list[tuple[int, str]]], seen: dict[str, Path]) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 from kdasr.data.tokens import Tokens
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table
-from kdasr.lm.kaldi_nbest import SCALES, read_kaldi, scale_of_order
+from kdasr.lm.kaldi_nbest import read_kaldi, total_costs
 from kdasr.lm.weights import Lists as Costs
 from kdasr.nbest.export import read_export
 from kdasr.outside.heard import NONE, SUM, Found, Heard, Lists, add, fitting, number, ranked
@@ -101,17 +101,14 @@ def _costs(
     """Lists of acoustic costs, and of costs of the graph with its language model."""
     order = [key for names in keys.values() for key in names]
     lists = Costs(list(keys), np.array([len(names) for names in keys.values()]), [texts[key] for key in order])
-    if scale is None:
-        first, second = (np.array([costs[key] for key in order]) for costs in (acoustic, graph))
-        scale = scale_of_order(first, second, lists) or SCALES[0]
+    first, second = (np.array([costs[key] for key in order]) for costs in (acoustic, graph))  # (R,) both
+    total, scale, how = total_costs(first, second, lists, scale)
+    scores = dict(zip(order, (-total).tolist(), strict=True))
     found = {
-        one: [
-            Heard(texts[key], -(scale * acoustic[key] + graph[key]), {"ac": -acoustic[key], "lm": -graph[key]})
-            for key in names
-        ]
+        one: [Heard(texts[key], scores[key], {"ac": -acoustic[key], "lm": -graph[key]}) for key in names]
         for one, names in keys.items()
     }
-    return Found(found, said=f"{directory}: acoustic scale {scale:.5g}")
+    return Found(found, said=f"{directory}: acoustic scale {scale:.5g}: {how}")
 
 
 def _rescored(directory: Path, acoustic_scale: float | None) -> Found:

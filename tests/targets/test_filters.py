@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from kdasr.targets.filters import Limits, fault, repeats
+from kdasr.targets.filters import Limits, disagreement, fault, repeats
 from kdasr.targets.select import Reference
 
 
@@ -79,6 +79,42 @@ def test_length_against_the_reference():
     assert judge(Limits(length_ratio=2), Reference("x", [], 0)) == reason
 
 
+def sure(limits, score=-1.0, scores="sum", **parts):
+    """The fault of a hypothesis of three tokens, and <eos>."""
+    hyp = {"tokens": [3, 2, 4], "text": "A B", "score": score, "scores": parts, "ended": "eos"}
+    return fault(hyp, 100, limits, None, scores)
+
+
+def test_a_low_score_a_token():
+    low = "with a score a token under -0.5"
+    for score, kind, expected in ((-2.0, "sum", None), (-2.01, "sum", low), (-0.5, "mean", None), (-0.51, "mean", low)):
+        assert sure(Limits(min_token_score=-0.5), score, kind) == expected
+    assert sure(Limits(min_token_score=0), 0.0) is None
+    assert sure(Limits(min_token_score=0), -0.1) == "with a score a token under 0"
+    assert sure(Limits(), -1e6) is None  # off by default
+
+
+def test_attention_and_ctc_that_differ():
+    differ = "whose attention and CTC scores differ by over 0.25 a token"
+    for decoder, ctc, expected in (
+        (-3.0, -4.0, None),
+        (-3.0, -4.01, differ),
+        (-4.01, -3.0, differ),
+        (-9.0, -9.0, None),
+    ):
+        assert sure(Limits(max_ctc_gap=0.25), decoder=decoder, ctc=ctc) == expected
+    assert sure(Limits(), decoder=-3.0, ctc=-99.0) is None
+
+
+def test_two_systems_that_disagree():
+    other = "where the other system has over 25 % other words"
+    for errors, words, expected in ((1, 4, None), (2, 4, other), (1, 3, other), (0, 0, None), (1, 0, other)):
+        assert disagreement(errors, words, Limits(max_disagreement=25)) == expected
+    assert disagreement(None, 0, Limits(max_disagreement=25)) == "that the other system has no hypothesis for"
+    assert disagreement(1, 1, Limits(max_disagreement=0)) == "where the other system has over 0 % other words"
+    assert disagreement(None, 0, Limits()) is None and disagreement(9, 1, Limits()) is None
+
+
 def test_words_are_cut_at_plain_white_space():
     def fault_of(text):
         return fault({"tokens": [2] * 8, "text": text, "score": -1.0, "ended": "eos"}, 100, Limits())
@@ -109,7 +145,7 @@ def test_frames_and_lengths_are_of_tokens_not_words():
 
 
 def test_the_defaults_are_those_that_are_documented():
-    assert Limits() == (4, 4.0, 0.0, None, 0.0)
+    assert Limits() == (4, 4.0, 0.0, None, 0.0, None, None, None)
 
 
 def slowly(words, longest=4):

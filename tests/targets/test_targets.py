@@ -203,6 +203,13 @@ def test_filters_by_reference_and_by_frames(place, capsys):
         (("--max_frames", 2), "--max_frames 2.0: expected more than --min_frames 4.0"),
         (("--length_ratio", 0.5), "--length_ratio 0.5: expected 1 or more"),
         (("--max_wer", -1), "--max_wer -1.0"),
+        (("--max_ctc_gap", -1), "--max_ctc_gap -1.0: expected 0 or more"),
+        (("--max_disagreement", "nan"), "--max_disagreement nan: expected 0 or more"),
+        (("--min_token_score", "nan"), "--min_token_score nan: expected a number, as in -0.5"),
+        (("--max_disagreement", 20), "--max_disagreement: needs another system's hypotheses; name its archive"),
+        (("--agree", "x"), "--agree: needs a limit; name it (--max_disagreement PERCENT)"),
+        (("--agree", "nowhere", "--max_disagreement", 5), "nowhere: no N-best archive"),
+        (("--max_ctc_gap", 1), "u1 has no scores of attention and CTC, which --max_ctc_gap needs"),
         (("--select", "wer"), "--select wer: needs references"),
         (("--select", "best"), "--against"),
         (("--select", "mix"), "--against"),
@@ -313,8 +320,17 @@ OPTIONS = {
     "nbest": None, "refs": None, "against": None, "tokens": None, "out": None,
     "select": "topk", "k": 2, "temperature": 2.0, "min_weight": 0.3, "beta": 1.0, "similarity": "bleu",
     "ref_weight": 0.25, "unreferenced": "drop", "max_repeat": 9, "min_frames": 1.0, "max_frames": 90.0,
-    "max_wer": 90.0, "length_ratio": 9.0,
+    "max_wer": 90.0, "length_ratio": 9.0, "min_token_score": -90.0, "max_ctc_gap": 90.0, "agree": None,
+    "max_disagreement": None,
 }  # fmt: skip
+
+
+def with_ctc(found):
+    """Records whose CTC scores are half a unit below the decoder's."""
+    for hyps in (one["hyps"] for one in found):
+        for one in hyps:
+            one["scores"]["ctc"] = one["scores"]["decoder"] - 0.5
+    return found
 
 
 def made_anew(place, capsys, *options):
@@ -328,13 +344,18 @@ def test_every_option_and_input_makes_other_targets(place, capsys):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     assert {action.dest for action in parser._actions} - {"help"} == OPTIONS.keys()
-    place.nbest("wide", *records())
+    place.nbest("wide", *with_ctc(records()))
     base = ("--nbest", place.root / "wide", "--against", place.root / "said")
     for name, value in OPTIONS.items():
         if value is not None:
             assert made_anew(place, capsys, *base) and not made_anew(place, capsys, *base)
             assert made_anew(place, capsys, *base, f"--{name}", value), name
             assert not made_anew(place, capsys, *base, f"--{name}", value), name
+    agree = ("--agree", place.root / "nb", "--max_disagreement")
+    assert made_anew(place, capsys, *base, *agree, 90) and not made_anew(place, capsys, *base, *agree, 90)
+    assert made_anew(place, capsys, *base, *agree, 80)
+    place.nbest("nb2", *records()[:2])
+    assert made_anew(place, capsys, *base, "--agree", place.root / "nb2", "--max_disagreement", 80)
     assert made_anew(place, capsys, *base)
     assert made_anew(place, capsys, *base[:2])
     assert made_anew(place, capsys, "--nbest", place.root / "nb", *base[2:])
@@ -360,6 +381,50 @@ def test_another_token_list_makes_other_targets(tmp_path, capsys):
     write_tokens(tmp_path / "char", [*TOKENS[:3], "B", "A", *TOKENS[5:]])
     assert made_anew(place, capsys, "--refs", refs)
     assert place.table("hyps")["u1"] == "4 3"
+
+
+def test_what_another_system_hears_otherwise_is_left_out(place, capsys):
+    """u1 is heard alike, u2 otherwise in two of four words, u3 by one system only."""
+    other = write_archive(
+        place.root / "other", [record("u1", hyp("A B C A", -9)), record("u2", hyp("B B C C", -9))], "another list"
+    )
+    agree = ("--nbest", place.root / "nb", "--agree", other, "--max_disagreement")
+    assert place.targets(*agree, 50) == 0
+    assert place.table("text") == {"u1": "A B C A", "u2": "B B"}
+    assert place.targets(*agree, 49) == 0
+    assert place.table("text") == {"u1": "A B C A"}
+    told = capsys.readouterr().out
+    assert "  left out 2 that the other system has no hypothesis for, as u3: A\n" in told
+    assert "  left out 2 where the other system has over 49 % other words, as u2: B B (the other: B B C C)\n" in told
+    found = read_json(place.out / "targets.json")
+    assert found["settings"]["max_disagreement"] == 49 and list(found["settings"]["agree"]) == [str(other)]
+    assert found["summary"]["dropped"]["where the other system has over 49 % other words"] == 2
+    assert place.targets("--nbest", place.root / "nb", "--agree", other, other, "--max_disagreement", 9) == 1
+    assert "other: u1 is in another archive of --agree, too" in capsys.readouterr().err
+
+
+def test_scores_a_token_and_of_two_branches(place, capsys):
+    nbest = place.nbest("ctc", *with_ctc(records()))
+    assert place.targets("--nbest", nbest, "--min_token_score", -0.25) == 0
+    # tokens with blanks and <eos>: u1 8, 8, 8; u2 4, 8 (the loop is left out before); u3 2, 4
+    assert place.table("text") == {"u1": "A B C A", "u2": "B B C C"}
+    assert place.table("hyp_lens") == {"u1": "7 7", "u2": "7"}
+    assert "left out 4 with a score a token under -0.25, as u1: A C C C" in capsys.readouterr().out
+    assert place.targets("--nbest", nbest, "--max_ctc_gap", 0.125) == 0
+    assert set(place.table("text")) == {"u1", "u2", "u3"}
+    told = capsys.readouterr().out
+    assert "  left out 1 whose attention and CTC scores differ by over 0.125 a token, as u3: A\n" in told
+
+
+def test_an_archive_without_scores_has_none_to_offer(place, capsys):
+    nbest = place.nbest("nb9", *records())
+    write_json(nbest / "manifest.json", {**read_json(nbest / "manifest.json"), "scores": "none"})
+    for option in (("--select", "posterior"), ("--select", "topk", "--min_token_score", -1)):
+        assert place.targets("--nbest", nbest, *option) == 1
+        name = "--select posterior" if len(option) == 2 else "--min_token_score"
+        assert f"nb9: has no scores, which {name} needs" in capsys.readouterr().err
+    assert place.targets("--nbest", nbest, "--k", 1) == 0
+    assert place.targets("--nbest", nbest, "--select", "topk") == 0
 
 
 def test_archives_and_references_exclude_each_other(place, capsys):
