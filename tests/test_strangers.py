@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent / "utils"))
 
 DECODE = "decode --model model/m --data feats --out out --beam 2 --nj 1"
 NBEST = "nbest --model model/m --data feats --out out --beam 2 --nbest 2 --nj 1"
+IMPORT = "nbest import --format kaldi --in nbest/kaldi --data feats --tokens model/m/tokens --out out"
 SOFT = "soft --model model/m --targets targets/plain --data feats"
 PPL = "ppl --model model/m --data feats --out out.json"
 ALIGN = "frames align --model model/m --data feats --out out"
@@ -92,6 +93,7 @@ PICKLES = [
 LISTS = [
     (FEATS, "data/whole/wav.scp"),
     (FEATS.replace("whole", "cut"), "data/cut/wav.scp"),
+    (IMPORT.replace("feats", "data/whole"), "data/whole/wav.scp"),
     (AUDIO, "report/audio/whole/wav.scp"),
     (f"{AUDIO}/wav.scp", "report/audio/whole/wav.scp"),
     (AUDIO.replace("whole", "cut"), "report/audio/cut/wav.scp"),
@@ -124,6 +126,7 @@ TEXTS = [
     Vector(RESUMED, "begun/asr/checksums.json", TEXT),
     *(Vector("nbest verify nbest/a", f"nbest/a/{name}", TEXT) for name in ("manifest.json", "nbest.0.jsonl")),
     Vector("nbest export --nbest nbest/a --out out", "nbest/a/nbest.0.jsonl", TEXT),
+    *(Vector(IMPORT, f"nbest/kaldi/{name}", TEXT) for name in ("export.json", "text", "score")),
     Vector("targets --nbest nbest/a --tokens model/m/tokens --out out", "nbest/a/nbest.0.jsonl", TEXT),
     Vector("lm report --exp lm/exp --out out.md", "lm/exp/m/kdasr.json", TEXT),
     Vector(PICTURE, "images/exp/m/kdasr.json", TEXT),
