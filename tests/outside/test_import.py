@@ -21,6 +21,7 @@ from properties import examples
 
 from kdasr.cli import main
 from kdasr.data.lengths import input_frames
+from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
 from kdasr.files import read_json, write_table
 from kdasr.nbest.archive import read_nbest
@@ -233,6 +234,45 @@ def test_sentencepieces_of_espnet_stay_as_they_were_cut(place):
     a, b, noise = TOKENS.index("A"), TOKENS.index("B"), TOKENS.index("<NOISE>")
     found = {one["id"]: one["hyps"][0]["tokens"] for one in read_nbest(place.root / "archive")}
     assert found == {"u1": [a, TOKENS.index("<space>"), noise], "u2": [a, b], "u3": [a, b]}
+
+
+@pytest.mark.parametrize("form", ["kaldi", "espnet"])
+def test_the_tenth_stands_behind_the_second(place, form):
+    many = {"u1": [(letter, -float(n)) for n, letter in enumerate("ABCDEFGHIJKLM")]}
+    assert place.imported(form, WRITERS[form](place, many)) == 0
+    assert place.lists() == many
+
+
+def test_ids_of_a_file_count_for_its_own_text_alone(tmp_path):
+    """What is normalised is encoded again, whatever ids the file has."""
+    tokens = [*TOKENS[:-1], "7", TOKENS[-1]]
+    place = Place(tmp_path, tokens)
+    place.table("espnet/text", {"u1": "A 7"})
+    place.table("espnet/token", {"u1": "A <space> 7"})
+    assert place.imported("espnet", place.root / "espnet", "--normalize", "digits,case") == 0
+    [record] = read_nbest(place.root / "archive")
+    assert record["hyps"][0]["text"] == "A SEVEN"
+    assert record["hyps"][0]["tokens"] == ids_of("A SEVEN", tokens)
+
+
+def test_sentencepieces(place):
+    """Units are pieces; ESPnet's own way to cut a word is kept, other texts are cut as the model cuts them."""
+    text = place.file("corpus", "".join(f"c{n} {word}\n" for n, word in enumerate(["the cat sat on the mat"] * 20)))
+    assert (
+        main(["tokens", "--text", str(text), "--type", "bpe", "--vocab", "18", "--out", str(place.root / "bpe")]) == 0
+    )
+    tokens = load_tokens(place.root / "bpe")
+    (place.root / "char").rename(place.root / "old")
+    out.rename(place.root / "char")
+    letters = ["\u2581", *"cat"]
+    place.table("espnet/text", {"u1": "cat", "u2": "the cat"})
+    place.table("espnet/token", {"u1": " ".join(letters), "u2": "x"})
+    assert place.imported("espnet", place.root / "espnet") == 0
+    found = {one["id"]: one["hyps"][0]["tokens"] for one in read_nbest(place.root / "archive")}
+    assert found == {"u1": [tokens.ids[letter] for letter in letters], "u2": tokens.encode("the cat")}
+    assert len(tokens.encode("cat")) < len(letters)
+    assert place.imported("text", place.file("text", "u1 the Cat\n"), "--normalize", "case", out="x") == 0
+    assert place.lists("x") == {"u1": [("the cat", 0.0)]}
 
 
 def test_words_are_counted_where_there_are_transcripts(place, capsys):

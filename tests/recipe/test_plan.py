@@ -5,6 +5,7 @@ import yaml
 from scripts import kd_plan
 
 from kdasr.errors import UserError
+from kdasr.recipe import students
 from kdasr.recipe.plan import Archive
 
 
@@ -121,3 +122,12 @@ def test_non_linguistic_symbols_and_search_on_gpus(write, tmp_path):
     assert kd_plan(students="a", nlsyms="n.txt").nlsyms == ("--nlsyms", "n.txt")
     assert kd_plan(students="a").on_gpu == ("decode", (), ())
     assert kd_plan(students="a", gpu_inference="true").on_gpu == ("cuda", ("--gpu", "1"), ("--ngpu", "1"))
+
+
+def test_targets_that_agree_with_another_system_depend_on_its_archive(write):
+    write("a", learns_from="pseudo_labels", selection={"agree": "exp/whisper/nb", "max_disagreement": 20})
+    plan = kd_plan(students="a", transcribed="0.5")
+    step = students.targets(plan, plan.students[0])
+    assert "exp/whisper/nb/manifest.json" in step.inputs
+    words = step.commands[0].words
+    assert words[words.index("--agree") :][:4] == ("--agree", "exp/whisper/nb", "--max_disagreement", "20")

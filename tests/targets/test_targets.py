@@ -386,7 +386,9 @@ def test_another_token_list_makes_other_targets(tmp_path, capsys):
 def test_what_another_system_hears_otherwise_is_left_out(place, capsys):
     """u1 is heard alike, u2 otherwise in two of four words, u3 by one system only."""
     other = write_archive(
-        place.root / "other", [record("u1", hyp("A B C A", -9)), record("u2", hyp("B B C C", -9))], "another list"
+        place.root / "other",
+        [record("u1", hyp("A B C A", -8), hyp("C", -9)), record("u2", hyp("B B C C", -9))],
+        "another list",
     )
     agree = ("--nbest", place.root / "nb", "--agree", other, "--max_disagreement")
     assert place.targets(*agree, 50) == 0
