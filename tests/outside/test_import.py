@@ -258,10 +258,9 @@ def test_ids_of_a_file_count_for_its_own_text_alone(tmp_path):
 def test_sentencepieces(place):
     """Units are pieces; ESPnet's own way to cut a word is kept, other texts are cut as the model cuts them."""
     text = place.file("corpus", "".join(f"c{n} {word}\n" for n, word in enumerate(["the cat sat on the mat"] * 20)))
-    assert (
-        main(["tokens", "--text", str(text), "--type", "bpe", "--vocab", "18", "--out", str(place.root / "bpe")]) == 0
-    )
-    tokens = load_tokens(place.root / "bpe")
+    out = place.root / "bpe"
+    assert main(["tokens", "--text", str(text), "--type", "bpe", "--vocab", "18", "--out", str(out)]) == 0
+    tokens = load_tokens(out)
     (place.root / "char").rename(place.root / "old")
     out.rename(place.root / "char")
     letters = ["\u2581", *"cat"]
