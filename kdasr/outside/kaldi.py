@@ -43,8 +43,12 @@ def read_directories(names: Sequence[str], tokens: Tokens, acoustic_scale: float
             found = _exported(directory, tokens)
         elif (directory / "text").is_file():
             found = _tables(directory, acoustic_scale)
-        else:
+        elif any(directory.glob("words*")) or any(directory.glob("archives.*")):
             found = _rescored(directory, acoustic_scale)
+        else:
+            raise UserError(
+                f"{name}: is no directory with text, words_text or export.json; name one of Kaldi's N-best lists"
+            )
         add(lists, found.lists, name)
         kinds.add(found.score_kind)
         said += [found.said] if found.said else []

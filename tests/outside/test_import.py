@@ -302,7 +302,7 @@ BAD = [
     ("whisper", '{"u1": [{"text": "A", "avg_logprob": "x"}]}', "whisper: u1 has the score 'x', expected a number"),
     ("whisper", '{"u1": [{"text": "A", "avg_logprob": -1}, {"text": "B"}]}', "whisper: u1 has the score 'None'"),
     ("espnet", "", "espnet: has no 1best_recog with a text below it"),
-    ("kaldi", "", "neither an N-best archive (manifest.json) nor Kaldi's"),
+    ("kaldi", "", "kaldi: is no directory with text, words_text or export.json"),
 ]
 
 
@@ -320,6 +320,8 @@ def test_a_malformed_file_is_named(place, capsys, form, content, said):
         ("kaldi", {"text": {"u1-1": "A"}, "score": {"u1-2": -1}}, "score: u1-1 is not in both this file and text"),
         ("kaldi", {"text": {"u1-1": "A"}, "score": {"u1-1": "x"}}, "score: u1-1 has the score 'x', expected a number"),
         ("kaldi", {"text": {"u1-1": "A"}, "ac_cost": {"u1-1": 1}}, "expected ac_cost and lm_cost together"),
+        ("kaldi", {"nbest/text": {"u1-1": "A"}}, "in: is no directory with text, words_text or export.json"),
+        ("kaldi", {"words_text": {"u1-1": "A"}}, "in: expected acwt, and lmwt.nolm or lmwt.withlm"),
         ("espnet", {"text": {"u1": "A", "u2": "B"}, "score": {"u1": -1}}, "score: lacks u2, which text has"),
         ("espnet", {"text": {"u1": "A"}, "score": {"u1": "tensor(x)"}}, "score: u1 has the score 'x'"),
         (
