@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdasr.data.tokens import Tokens
+from kdasr.data.tokens import SOS_EOS, Tokens
 from kdasr.errors import UserError
-from kdasr.files import columns, read_table
+from kdasr.files import BLANKS, columns, read_table
 from kdasr.outside.heard import Found, Heard, fitting, number
 
 PLACE = re.compile(r"([0-9]{1,4})best_recog")
@@ -59,7 +59,9 @@ def _read_part(directory: Path, tokens: Tokens) -> dict[str, Heard]:
             value = tables["score"][key]
             match = TENSOR.fullmatch(value)
             score = number(match[1] if match else value, f"{directory / 'score'}: {key}")
-        names = columns(tables["token"].get(key, ""))
+        # ESPnet spells the end of a hypothesis that it cut off at the limit of length
+        text = text.replace(SOS_EOS, "").rstrip(BLANKS)
+        names = [name for name in columns(tables["token"].get(key, "")) if name != SOS_EOS]
         ids = [tokens.ids[name] for name in names] if names and tokens.ids.keys() >= set(names) else []
         found[key] = Heard(text, score, tokens=fitting(ids, text, tokens) if ids else None)
     return found

@@ -274,6 +274,17 @@ def test_sentencepieces(place):
     assert place.lists("x") == {"u1": [("the cat", 0.0)]}
 
 
+def test_the_end_that_espnet_spells_is_no_text(place):
+    """Lines as stock asr_inference wrote them; of a hypothesis that was cut off the end is in the text."""
+    place.table("espnet/1best_recog/text", {"u1": "BG <sos/eos>", "u2": "KL<unk>"})
+    place.table("espnet/1best_recog/token", {"u1": "B G <space> <sos/eos>", "u2": "K L <unk>"})
+    place.table("espnet/1best_recog/score", {"u1": "tensor(-19.8709)", "u2": "tensor(-20.4005, device='cuda:0')"})
+    assert place.imported("espnet", place.root / "espnet", "--max_unknown", 20) == 0
+    assert place.lists() == {"u1": [("BG", -19.8709)], "u2": [("KL<unk>", -20.4005)]}
+    first, second = (one["hyps"][0]["tokens"] for one in read_nbest(place.root / "archive"))
+    assert first == ids_of("BG ") and second == [*ids_of("KL"), 1]
+
+
 def test_words_are_counted_where_there_are_transcripts(place, capsys):
     write_table(place.root / "data" / "text", {"u1": "A HAT", "u2": "DON'T", "u3": "B"})
     assert place.imported("jsonl", as_json_lines(place, LISTS)) == 0
