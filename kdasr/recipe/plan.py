@@ -61,6 +61,8 @@ class Plan:
 
     def archives_of(self, recipe: StudentRecipe) -> list[Archive]:
         """Those of one recipe."""
+        if recipe.archive:
+            return []
         at = self.layout
         beam, best = recipe.beam or self.options.beam, recipe.nbest or self.options.nbest
         search = "" if (beam, best) == (self.options.beam, self.options.nbest) else f"_b{beam}n{best}"

@@ -24,7 +24,7 @@ EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
 CONFIGS = ("student", "fine_tune", "teacher")
 TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
-TARGETS = ("learns_from", "beam", "nbest", "selection", "distillation", "kept", "teachers")
+TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 DISTILLATION = tuple(
     one.name for one in dataclasses.fields(Distillation) if one.name not in ("targets", "teacher", "mask")
@@ -52,6 +52,7 @@ class StudentRecipe:
     oracle: bool = False  # it has seen labels that the others have not
     beam: int = 0  # of the search that wrote the hypotheses; 0: --beam
     nbest: int = 0  # hypotheses of each utterance; 0: --nbest
+    archive: str = ""  # of hypotheses that are there already (kdasr nbest import), in place of the teacher's
     teachers: int = 1  # how many teachers search together, and are averaged: the recipe's, and those of the next seeds
     selection: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr targets, as {select: topk, k: 5}
     distillation: Mapping[str, Any] = field(default_factory=dict)  # settings of kdasr train --kd; {}: no soft targets
@@ -185,6 +186,10 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
     for key, least in (("beam", 0), ("nbest", 0), ("teachers", 1), ("kept", 0)):
         if getattr(recipe, key) < least:
             refuse(key, f"{getattr(recipe, key)}, expected {least} or more")
+    if recipe.archive and recipe.learns_from not in ("hypotheses", "pseudo_labels"):
+        refuse("archive", f"with learns_from {recipe.learns_from} no hypotheses are read from it; leave it out")
+    if recipe.archive and (recipe.beam or recipe.nbest):
+        refuse("archive", "its hypotheses are there already, without a search; leave out beam and nbest")
     if recipe.prune and not recipe.starts_from:
         refuse("prune", "expected starts_from, the recipe whose student is pruned")
     if recipe.prune and "sparsity" not in recipe.prune:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from kdasr.errors import UserError
 from kdasr.recipe.layout import network_label
 from kdasr.recipe.plan import Plan
 from kdasr.recipe.stages import train
@@ -31,7 +32,13 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     """The targets of a recipe's students, the teacher's distributions included."""
     given, at = plan.options, plan.layout
     out = at.targets(recipe)
-    archives = [one.out for one in plan.archives_of(recipe)]
+    made = [one.out for one in plan.archives_of(recipe)]
+    archives = [recipe.archive] if recipe.archive else made
+    if recipe.archive and not has_text(f"{recipe.archive}/summary.json"):
+        raise UserError(
+            f"{recipe.file}: archive {recipe.archive}: holds no finished N-best archive; import it first "
+            "(kdasr nbest import)"
+        )
     if recipe.learns_from in ("references", "all_references"):
         source = ["--refs", f"{at.train_set(recipe)}/text"]
     elif recipe.learns_from == "pseudo_labels":
@@ -43,6 +50,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     commands = [Command(words, f"{at.teacher}/log/{PurePath(out).name}.log", tell="all")]
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
     agree = [f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else []
+    read = [f"{recipe.archive}/summary.json"] if recipe.archive else made
     asked: list[str] = []
     if recipe.soft:
         asked = at.ensemble(recipe.teachers)
@@ -58,9 +66,9 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         out,
         tuple(commands),
         settings,
-        (*archives, *agree, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
+        (*read, *agree, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
         f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
-        needs=((3, at.tokens), *((4, one) for one in archives), *((3, one) for one in asked)),
+        needs=((3, at.tokens), *((4, one) for one in made), *((3, one) for one in asked)),
     )
 
 

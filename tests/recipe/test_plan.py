@@ -131,3 +131,19 @@ def test_targets_that_agree_with_another_system_depend_on_its_archive(write):
     assert "exp/whisper/nb/manifest.json" in step.inputs
     words = step.commands[0].words
     assert words[words.index("--agree") :][:4] == ("--agree", "exp/whisper/nb", "--max_disagreement", "20")
+
+
+def test_hypotheses_of_another_system_are_taken_from_its_archive(write, tmp_path):
+    """Nothing is searched for, and the targets are made again when the archive is another one."""
+    write("a", learns_from="pseudo_labels", archive="exp/whisper/nb")
+    plan = kd_plan(students="a", transcribed="0.5")
+    assert plan.archives == []
+    with pytest.raises(UserError, match=r"a\.yaml: archive exp/whisper/nb: holds no finished N-best archive"):
+        students.targets(plan, plan.students[0])
+    (tmp_path / "exp/whisper/nb").mkdir(parents=True)
+    (tmp_path / "exp/whisper/nb/summary.json").write_text("{}")
+    step = students.targets(plan, plan.students[0])
+    words = step.commands[0].words
+    assert words[words.index("--nbest") :][:2] == ("--nbest", "exp/whisper/nb")
+    assert step.inputs[0] == "exp/whisper/nb/summary.json"
+    assert not [need for need in step.needs if need[0] == 4]

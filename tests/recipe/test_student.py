@@ -51,6 +51,8 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"distillation": {"mask": "x"}}, "distillation: no setting 'mask'"),
         ({"distillation": {"word_weight": 5}}, "distillation: word_weight"),
         ({"distillation": {"word_weight": 0.5, "divergence": "klx"}}, "distillation: divergence"),
+        ({"learns_from": "references", "archive": "a"}, "archive: with learns_from references no hypotheses"),
+        ({"learns_from": "pseudo_labels", "archive": "a", "beam": 5}, "archive: its hypotheses are there already"),
         ({"selection": {"select": "topkk"}}, "selection: select topkk: expected one of topk, posterior"),
         ({"selection": {"select": 5}}, "selection: select: 5, expected a word"),
         ({"selection": {"k": "five"}}, "selection: k: 'five', expected a number"),
