@@ -29,7 +29,7 @@ def test_a_file_is_read_as_it_stands(tmp_path):
 WRONG = {  # a value of another kind for each setting
     **{"label": 3, "learns_from": ["references"], "baseline": "yes", "oracle": 1, "beam": "wide", "nbest": 2.5},
     **{"teachers": True, "selection": "topk", "distillation": [0.5], "kept": "all", "targets_of": 1, "starts_from": 2},
-    **{"prune": 0.5, "config": 1},
+    **{"prune": 0.5, "config": 1, "archive": 5},
 }
 
 
@@ -92,7 +92,11 @@ def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypa
     write(tmp_path, "owner.yaml", **owner, prune={"sparsity": 0.5}, config="teacher", oracle=True)
     (tmp_path / "more.yaml").write_text("label: more\ntargets_of: owner.yaml\nbaseline: true\n")
     found = read("more.yaml")
+    owner["archive"] = ""
     assert {name: getattr(found, name) for name in student.TARGETS} == {name: owner[name] for name in student.TARGETS}
+    write(tmp_path, "asr.yaml", learns_from="pseudo_labels", archive="exp/whisper")
+    (tmp_path / "more_asr.yaml").write_text("label: more\ntargets_of: asr.yaml\n")
+    assert read("more_asr.yaml").archive == "exp/whisper"
     assert (found.label, found.starts_from, found.prune, found.config, found.oracle) == ("more", "", {}, "", False)
     assert (found.baseline, found.targets_of) == (True, "owner.yaml")
     (tmp_path / "third.yaml").write_text("label: third\ntargets_of: more.yaml\n")
