@@ -125,7 +125,7 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
         )
     rate = None
     if config["input_size"] is None:
-        rate = _rate(config.get("frontend_conf"), f"{directory}/config.yaml")
+        rate = sampling_rate(config.get("frontend_conf"), f"{directory}/config.yaml")
     elif type(config["input_size"]) is not int:
         raise UserError(
             f"{directory}/config.yaml: input_size is {config['input_size']!r}, expected a number; correct it"
@@ -134,7 +134,7 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
     return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes)
 
 
-def _rate(frontend: Any, where: str) -> int:
+def sampling_rate(frontend: Any, where: str) -> int:
     """The sampling rate of a waveform front end's settings, Hz: 16000 or 16k."""
     given = str(frontend.get("fs", 16000) if isinstance(frontend, dict) else 16000)
     match = re.fullmatch(r"([0-9]+)(k?)", given)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kdasr.asr.settings import Distillation
-from kdasr.asr.soft_targets import OnlineTargets, SoftTargets, StoredTargets, places
+from kdasr.asr.soft_targets import OnlineTargets, SoftTargets, StoredTargets, matched, places
 from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
@@ -126,22 +126,19 @@ class KDModel(ESPnetASRModel):
         Args:
             logits: (B, S, V) of the student's CTC branch.
             frames: (B,) valid ones.
-            ids, teacher_logprobs: (B, S', J), as padding may differ.
-            teacher_frames: (B,) valid ones, as many as the student's.
+            ids, teacher_logprobs: (B, S', J) in each of the teacher's frames.
+            teacher_frames: (B,) valid ones.
 
         Raises:
-            UserError: teacher and student encode at different frame rates.
+            UserError: the teacher's frames are not those of this audio, or cannot be matched.
         """
         teacher_frames, frames = teacher_frames.to(logits.device), frames.to(logits.device)  # (B,) both
-        if not torch.equal(teacher_frames, frames):
-            b = int((teacher_frames != frames).nonzero()[0])
-            raise UserError(
-                f"ctc_word_weight: the teacher encodes {int(teacher_frames[b])} frames where the student has "
-                f"{int(frames[b])}; they need the same frame rate, or ctc_word_weight 0"
-            )
         most = int(frames.max())
+        place = matched(self.kd, frames, teacher_frames, most).unsqueeze(2).expand(-1, -1, ids.size(2))  # (B, S, J)
         counts = (~padding(frames, most)).float() / len(frames)  # (B, S)
-        rows = [one[:, :most].flatten(0, 1) for one in (logits, ids, teacher_logprobs)]  # (B * S, .) each
+        rows = [
+            one.flatten(0, 1) for one in (logits[:, :most], ids.gather(1, place), teacher_logprobs.gather(1, place))
+        ]
         return word_loss(*rows, counts.flatten(), self.kd.temperature, self.kd.divergence)
 
 

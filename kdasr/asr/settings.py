@@ -9,6 +9,7 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.losses import DIVERGENCES, MEANS
+from kdasr.targets import frame_times
 
 # what `kdasr targets` and `kdasr soft` write, as training reads it
 INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft", "kd_ctc")
@@ -33,12 +34,16 @@ class Distillation:
     teachers: tuple[str, ...] = ()  # model directories
     ensemble: str = "arithmetic"  # mean of their distributions: arithmetic or geometric
     ensemble_weights: tuple[float, ...] = ()  # empty: equal
-    # CTC branch: (1 - ctc_word_weight) x CTC loss + ctc_word_weight x word-level loss of each encoded frame, which
-    # needs a teacher that encodes at the student's rate
+    # CTC branch: (1 - ctc_word_weight) x CTC loss + ctc_word_weight x word-level loss of each encoded frame, with the
+    # teacher's frame that is nearest in time
     ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
     # pruning
     mask: str = ""  # file of kdasr prune: weights that stay zero
+    # when encoded frames are: first, step and rate of kdasr.targets.frame_times.FrameTimes, which `kdasr train` finds
+    # out; empty: not known, then the student needs as many frames as its teacher
+    teacher_frames: tuple[float, ...] = ()
+    student_frames: tuple[float, ...] = ()
     # records, for the report
     targets: str = ""
     teacher: str = ""
@@ -82,6 +87,10 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
         ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),
         ("ensemble", settings.ensemble in MEANS, " or ".join(MEANS)),
         ("ctc_hyps", settings.ctc_hyps in ("all", "best"), "all or best"),
+        *(
+            (name, not getattr(settings, name) or frame_times.right(getattr(settings, name)), "first, step and rate")
+            for name in ("teacher_frames", "student_frames")
+        ),
         ("ensemble_weights", right_weights(settings), "a weight above 0 for each of teachers, summing to 1"),
     ):
         if not right:

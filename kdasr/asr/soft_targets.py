@@ -12,8 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from kdasr.asr.settings import Distillation
+from kdasr.errors import UserError
 from kdasr.losses.word import most_probable
 from kdasr.networks.teachers import Teachers
+from kdasr.targets.frame_times import FrameTimes, far_apart, nearest
 
 
 class SoftTargets(Protocol):
@@ -29,7 +32,7 @@ class SoftTargets(Protocol):
         """
 
     def frames(self) -> tuple[Tensor, Tensor, Tensor]:
-        """In each encoded frame, by CTC: token ids and log-probabilities (B, S, J), and valid frames (B,)."""
+        """In each of the teacher's frames, by CTC: token ids and log-probabilities (B, S, J), and valid frames (B,)."""
 
 
 class StoredTargets:
@@ -76,6 +79,38 @@ class OnlineTargets:
     def frames(self) -> tuple[Tensor, Tensor, Tensor]:
         """As `SoftTargets.frames`."""
         return *most_probable(self.teachers.frame_logprobs(self.encoded), self.kept), self.encoded[0][1]
+
+
+def matched(kd: Distillation, frames: Tensor, teacher_frames: Tensor, most: int) -> Tensor:
+    """The teacher's frame for each frame of the student (kdasr.targets.frame_times): (B, S), valid ones everywhere.
+
+    Args:
+        kd: says when the frames of both are, if it is known.
+        frames, teacher_frames: (B,) valid ones of both.
+        most: S.
+
+    Raises:
+        UserError: the teacher's frames are of other audio, or, where times are not known, are not as many.
+    """
+    frame = torch.arange(most, device=frames.device).expand(len(frames), -1)  # (B, S)
+    if kd.teacher_frames and kd.student_frames:
+        teacher, student = FrameTimes(*kd.teacher_frames), FrameTimes(*kd.student_frames)
+        far = far_apart(teacher, student, teacher_frames - 1, frames - 1)  # (B,)
+        if far.any():
+            b = int(far.nonzero()[0])
+            raise UserError(
+                f"ctc_word_weight: the teacher's frames ({int(teacher_frames[b])}, {teacher}) and the student's "
+                f"({int(frames[b])}, {student}) are of audio of different lengths; make the soft targets again (kdasr "
+                "soft), of the data that the student trains on"
+            )
+        frame = nearest(teacher, student, frame)  # (B, S)
+    elif not torch.equal(teacher_frames, frames):
+        b = int((teacher_frames != frames).nonzero()[0])
+        raise UserError(
+            f"ctc_word_weight: the teacher encodes {int(teacher_frames[b])} frames where the student has "
+            f"{int(frames[b])}; they need the same frame rate, or ctc_word_weight 0"
+        )
+    return frame.minimum(teacher_frames[:, None] - 1).clamp(min=0)
 
 
 def unpack_rows(flat: Tensor, lens: Tensor, steps: int) -> Tensor:

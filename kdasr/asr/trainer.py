@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kdasr import __version__, checkpoints, torch_files
-from kdasr.asr import facts, init, resume, worker
+from kdasr.asr import facts, frames_told, init, resume, worker
 from kdasr.asr.clock import Clock
 from kdasr.asr.fit import frames_needed, too_short
 from kdasr.asr.lists import feature_size
@@ -80,7 +81,9 @@ def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> 
     processes = given.ngpu or given.processes
     with Clock(out) as clock:
         command = espnet_options(given, out, lists)
-        unfit = say_unfit(out, lists, command)
+        parsed = read_options(out, command)
+        unfit = say_unfit(out, lists, parsed)
+        command += frames_told.options(distillation(given), given.targets, out, parsed)
         if given.mask:
             checkpoints.check_known(given.mask)
             shutil.copyfile(given.mask, out / "mask.pth")  # for a model that starts from this one
@@ -115,12 +118,16 @@ def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> 
     )
 
 
-def say_unfit(out: Path, lists: Path, command: Sequence[str]) -> list[str]:
-    """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
+def read_options(out: Path, command: Sequence[str]) -> Namespace:
+    """ESPnet's options of a command line; UserError if it refuses one."""
     try:
-        options = KDTask.get_parser().parse_args(list(command))
+        return KDTask.get_parser().parse_args(list(command))
     except SystemExit:
         raise UserError(f"{out}: ESPnet refused an option; see its message above") from None
+
+
+def say_unfit(out: Path, lists: Path, options: Namespace) -> list[str]:
+    """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
     if not (options.model_conf or {}).get("ctc_weight", 0.5) or options.input_size is None:
         return []
     frames = {key: int(row.split(",")[0]) for key, row in read_table(lists / "train" / "speech_shape").items()}

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from kdasr.recipe import lm, stages, students
+from kdasr.recipe import frames_meet, lm, stages, students
 from kdasr.recipe.kd_options import STAGES, Options
 from kdasr.recipe.plan import Plan, make_plan
 from kdasr.recipe.work import Work
@@ -35,9 +35,11 @@ def work(options: Options, command: str) -> Work:
         command: as the user wrote it.
 
     Raises:
-        UserError: as `make_plan`.
+        UserError: as `make_plan`; or students cannot learn from the frames of their teacher.
     """
     plan = make_plan(options, command)
+    if {3, 4, 5} & set(options.stages):
+        frames_meet.check(plan)
     beside = options.early_students and not options.ngpu and options.nj >= 2 and not options.teacher_dir
     return Work(
         names=STAGES,

@@ -50,6 +50,12 @@ class Plan:
         every = self.options.student_configs
         return every[:1] if recipe.whose_config == "teacher" else every
 
+    def config_file(self, recipe: StudentRecipe, config: str) -> str:
+        """The configuration that a recipe's student trains with, where `config` is the one of students from scratch."""
+        given = self.options
+        tuned = dict(zip(given.student_configs, given.fine_tune_configs or given.student_configs, strict=True))
+        return {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}[recipe.whose_config]
+
     def dirs(self, recipe: StudentRecipe, config: str) -> list[str]:
         """Its students of one configuration, a seed each."""
         return [self.layout.student(recipe, config, seed) for seed in self.options.seeds]

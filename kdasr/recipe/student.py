@@ -26,9 +26,8 @@ TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
 TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
-DISTILLATION = tuple(
-    one.name for one in dataclasses.fields(Distillation) if one.name not in ("targets", "teacher", "mask")
-)
+FOUND_OUT = ("targets", "teacher", "mask", "teacher_frames", "student_frames")  # by the recipe, or by kdasr train
+DISTILLATION = tuple(one.name for one in dataclasses.fields(Distillation) if one.name not in FOUND_OUT)
 PRUNE = ("sparsity", "scheme", "spare")
 RENAMED = {  # recipes that had another name in older versions
     **{"control": "oracle", "extra": "pseudo", "extra_word": "pseudo_word", "extra_soft": "pseudo_soft"},

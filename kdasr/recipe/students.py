@@ -76,10 +76,8 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
     """A student of a recipe, of the network of a configuration; and the pruned model that it starts from."""
     given, at = plan.options, plan.layout
     out = at.student(recipe, config, seed)
-    kind = recipe.whose_config
-    tuned = dict(zip(given.student_configs, given.fine_tune_configs or given.student_configs, strict=True))
-    file = {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}[kind]
-    name = "" if kind == "teacher" else network_label(config, given.teacher_config)
+    file = plan.config_file(recipe, config)
+    name = "" if recipe.whose_config == "teacher" else network_label(config, given.teacher_config)
     label = f"{name}: {recipe.label}" if name else recipe.label
     learnt = at.targets(recipe)
     options = ["--targets", learnt] if learnt else []

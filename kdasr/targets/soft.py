@@ -5,8 +5,8 @@ have expected after each token. It need not be the teacher that searched, and ma
 
 Writes soft.ark and soft.scp beside the targets' other tables: a matrix (R, 2J) an utterance, token ids and then
 natural logarithms. With --ctc also ctc.ark and ctc.scp: (S, 2J), what the teacher's CTC branch gives in each
-encoded frame, for students that encode at its rate. A killed run continues where it was: finished parts are kept in
-`.soft/`.
+encoded frame; soft.json says when these frames are (kdasr.targets.frame_times). A killed run continues where it was:
+finished parts are kept in `.soft/`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 
 from kdasr.arrays import read_npz
+from kdasr.data.made import made_as
 from kdasr.errors import UserError
 from kdasr.files import columns, only_writer, read_json, read_table, write_json
-from kdasr.models import Models, find_models
+from kdasr.models import Models, find_models, read_config
 from kdasr.search.rows import Row, read_rows
 from kdasr.shards import claim, cut, digest
+from kdasr.targets import frame_times
 from kdasr.targets.files import write_soft_table
 from kdasr.targets.settings import How
 from kdasr.workers import run_shards
@@ -74,6 +76,7 @@ def run(given: Softening) -> None:
         differing = ", ".join(sorted(key for key in settings if there.get(key) != settings[key]))
         raise UserError(f"{out}: has soft targets of other {differing}; remove them first: rm {out}/{{soft,ctc}}.*")
     work = read_work(out, given.data, models)
+    frames = when(out, models, work) if how.ctc else {}
     parts = out / ".soft"
     with only_writer(out, name=".soft.lock"):
         claim(parts, settings)
@@ -87,7 +90,7 @@ def run(given: Softening) -> None:
             write_soft_table(out, out, merged(parts, len(shards), second=True), "ctc")
         write_soft_table(out, out, merged(parts, len(shards)))
         steps = sum(len(tokens) + 1 for _, hyps in work for tokens in hyps)
-        write_json(out / DONE, {"settings": settings, "utterances": len(work), "steps": steps})
+        write_json(out / DONE, {"settings": settings, "utterances": len(work), "steps": steps, **frames})
         shutil.rmtree(parts)
     print(f"{out}: soft targets of {len(work)} utterances, {steps} steps")
 
@@ -116,6 +119,23 @@ def read_work(targets: Path, data: Sequence[str], models: Models) -> list[tuple[
         ends = [sum(counts[: k + 1]) for k in range(len(counts))]
         work.append((rows[key], [tokens[end - n : end] for n, end in zip(counts, ends, strict=True)]))
     return work
+
+
+def when(out: Path, models: Models, work: Sequence[tuple[Row, list[list[int]]]]) -> dict[str, dict[str, float]]:
+    """When the teacher's encoded frames are, as soft.json records it; prints it. Empty where it is not known.
+
+    Raises:
+        UserError: a teacher has no CTC branch; teachers of an ensemble have frames at different times.
+    """
+    made = {} if models.first.sample_rate else made_as({row.name: row.place for row, _ in work})
+    configs = {source.directory: read_config(source.directory) for source in models.sources}
+    try:
+        times = frame_times.of_teachers(configs, frame_times.of_features(made))
+    except frame_times.NotKnown as error:
+        print(f"{out}: {error}: students need the same number of frames")
+        return {}
+    print(f"{out}: the teacher's frames {times}")
+    return {"frames": times._asdict()}
 
 
 def merged(parts: Path, shards: int, second: bool = False) -> Iterator[tuple[str, np.ndarray]]:

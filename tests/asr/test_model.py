@@ -410,7 +410,8 @@ def drawn(random):
         "ensemble_weights": some([(), (0.25, 0.75)]),
         "ctc_hyps": some(["all", "best"]),
     }
-    fixed = {"teachers", "mask", "targets", "teacher"}  # whom it learns from, and records
+    # whom it learns from, and records
+    fixed = {"teachers", "mask", "targets", "teacher", "teacher_frames", "student_frames"}
     assert kd.keys() == {one.name for one in fields(Distillation)} - fixed
     batch = [
         (

@@ -52,7 +52,7 @@ def test_the_defaults():
     assert dataclasses.asdict(Distillation()) == {
         "word_weight": 0.0, "temperature": 1.0, "divergence": "kl", "soft_k": 0, "teachers": (),
         "ensemble": "arithmetic", "ensemble_weights": (), "ctc_word_weight": 0.0, "ctc_hyps": "all", "mask": "",
-        "targets": "", "teacher": "",
+        "targets": "", "teacher": "", "teacher_frames": (), "student_frames": (),
     }  # fmt: skip
 
 
@@ -70,6 +70,13 @@ EDGES = {
         (): True, (0.5, 0.5): True, (0.25, 0.75): True, (1, 0): False, (0.4, 0.5): False, (0.6, 0.5): False,
         (1.0,): False, (0.2, 0.3, 0.5): False, (1.5, -0.5): False, (0.50005, 0.5): True, (0.4999, 0.4999): False,
     },
+    **dict.fromkeys(
+        ("teacher_frames", "student_frames"),
+        {
+            (): True, (680.0, 640, 16000): True, (-0.5, 0.5, 0): True, (1.0, 0, 16000): False, (1.0, 1.0): False,
+            (1.0, 1.0, -1): False, ("1", 1.0, 1): False, (1.0, 1.0, 1, 1): False,
+        },
+    ),
 }  # fmt: skip
 
 

@@ -239,7 +239,8 @@ def test_the_second_set_is_looked_at_like_the_first(inputs):
 OTHER_KD = {
     "word_weight": 0.25, "temperature": 3.0, "divergence": "js", "soft_k": 3, "teachers": "[teachers/1]",
     "ensemble": "geometric", "ensemble_weights": "[1.0]", "ctc_word_weight": 0.125, "ctc_hyps": "best",
-    "mask": "other_mask.pth", "targets": "t", "teacher": "u",
+    "mask": "other_mask.pth", "targets": "t", "teacher": "u", "teacher_frames": "[480.0, 640, 16000]",
+    "student_frames": "[680.0, 640, 16000]",
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def place(tmp_path, monkeypatch):
     files += ["exp/lm/student_other/.done", "exp/frames/distilled_T7.6_s79/kdasr.json", "exp/frames/hard_s1/kdasr.json"]
     for file in (*files, "data/test/wav.scp"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text("x\n")
+        (tmp_path / file).write_text("encoder: conv_rnn\n" if file.endswith(".yaml") else "x\n")
     (tmp_path / "conf/students").mkdir()
     (tmp_path / "conf/students/mine.yaml").write_text(yaml.safe_dump(MINE, sort_keys=False))
     return tmp_path
