@@ -70,13 +70,11 @@ EDGES = {
         (): True, (0.5, 0.5): True, (0.25, 0.75): True, (1, 0): False, (0.4, 0.5): False, (0.6, 0.5): False,
         (1.0,): False, (0.2, 0.3, 0.5): False, (1.5, -0.5): False, (0.50005, 0.5): True, (0.4999, 0.4999): False,
     },
-    **dict.fromkeys(
-        ("teacher_frames", "student_frames"),
-        {
-            (): True, (680.0, 640, 16000): True, (-0.5, 0.5, 0): True, (1.0, 0, 16000): False, (1.0, 1.0): False,
-            (1.0, 1.0, -1): False, ("1", 1.0, 1): False, (1.0, 1.0, 1, 1): False,
-        },
-    ),
+    "teacher_frames": {
+        (): True, (680.0, 640, 16000): True, (-0.5, 0.5, 0): True, (1.0, 0, 16000): False, (1.0, 1.0): False,
+        (1.0, 1.0, -1): False, ("1", 1.0, 1): False, (1.0, 1.0, 1, 1): False,
+    },
+    "student_frames": {(): True, (0.0, 4.0, 0): True, (1.0, -1.0, 16000): False, (True, 1.0, 1): False},
 }  # fmt: skip
 
 
