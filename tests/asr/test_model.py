@@ -14,7 +14,7 @@ from properties import examples
 
 from kdasr.asr.model import unpack
 from kdasr.asr.settings import Distillation
-from kdasr.asr.soft_targets import unpack_rows
+from kdasr.asr.soft_targets import matched, unpack_rows
 from kdasr.asr.task import KDTask
 from kdasr.errors import UserError
 from kdasr.losses import DIVERGENCES, MEANS
@@ -231,6 +231,66 @@ def test_frames_of_another_rate_are_refused(rows):
             kd_ctc=torch.zeros(1, rows, 4),
             kd_ctc_lengths=torch.tensor([rows]),
         )
+
+
+AT_40_MS = (200.0, 640.0, 16000)  # conv_rnn on that
+
+
+def by_time(student, rows, teacher_frames, frames=60, **kd):
+    """loss_frames of an utterance whose teacher's frames (S', V) are at these times, the student's at every 40 ms."""
+    student.kd = Distillation(ctc_word_weight=0.5, teacher_frames=teacher_frames, student_frames=AT_40_MS, **kd)
+    values, ids = rows.sort(1, descending=True)
+    generator = torch.Generator().manual_seed(1)
+    _, stats, _ = student(
+        torch.randn(1, frames, 20, generator=generator),
+        torch.tensor([frames]),
+        torch.tensor([[2]]),
+        torch.tensor([1]),
+        kd_ctc=torch.cat([ids.float(), values], 1)[None],
+        kd_ctc_lengths=torch.tensor([len(rows)]),
+    )
+    return stats["loss_frames"]
+
+
+@pytest.mark.parametrize(
+    ("teacher_frames", "count", "taken"),
+    [
+        (AT_40_MS, 15, list(range(15))),
+        (AT_40_MS, 16, list(range(15))),  # one more: it is not looked at
+        (AT_40_MS, 14, [*range(14), 13]),  # one fewer: the last one stands for it
+        ((600.0, 640.0, 16000), 15, [0, *range(14)]),  # 37.5 ms + 40 j against 12.5 + 40 i: 15 before, or 25 behind
+        ((200.0, 320.0, 16000), 29, [2 * i for i in range(15)]),  # a frame every 20 ms
+        ((100.0, 640.0, 8000), 8, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7]),  # one every 80 ms; ties: the earlier
+    ],
+)
+def test_each_frame_learns_from_the_teachers_nearest_in_time(teacher_frames, count, taken):
+    student = build(OWN, ctc_weight=1.0).eval()
+    student.training = True
+    rows = torch.randn(count, 7, generator=torch.Generator().manual_seed(2)).log_softmax(1)
+    expected = by_time(student, rows[taken], AT_40_MS)
+    assert torch.equal(by_time(student, rows, teacher_frames), expected)
+    assert taken == list(range(15)) or not torch.equal(by_time(student, rows[[*taken[1:], 0]], AT_40_MS), expected)
+    # frames at the same times are those of a student that knows nothing of times
+    student.kd = Distillation(ctc_word_weight=0.5)
+    assert torch.equal(by_time(student, rows[taken], ()), expected)
+
+
+@pytest.mark.parametrize("count", [7, 30])
+def test_frames_of_other_audio_are_refused(count):
+    rows = torch.zeros(count, 7).log_softmax(1)
+    at = r"every 40 ms from 12\.5 ms\)"
+    said = rf"the teacher's frames \({count}, {at} and the student's \(15, {at}"
+    with pytest.raises(UserError, match=f"{said} are of audio of different lengths"):
+        by_time(build(OWN), rows, AT_40_MS)
+
+
+def test_in_a_batch_each_utterance_has_its_own_last_frame():
+    kd = Distillation(teacher_frames=(480.0, 320.0, 16000), student_frames=(680.0, 640.0, 16000))
+    found = matched(kd, torch.tensor([4, 2]), torch.tensor([7, 4]), 4)
+    # 42.5 + 40 i against 30 + 20 j: (12.5 + 40 i) / 20 = 0.6, 2.6, 4.6, 6.6
+    assert found.tolist() == [[1, 3, 5, 6], [1, 3, 3, 3]]
+    with pytest.raises(UserError, match=r"the teacher's frames \(20, .*the student's \(2, "):
+        matched(kd, torch.tensor([4, 2]), torch.tensor([7, 20]), 4)
 
 
 def teachers_of(models, mean="arithmetic", weights=()):

@@ -1,14 +1,19 @@
 """`kdasr train` on targets: soft ones from files and from a teacher beside it, and what it refuses before it starts."""
 
+import argparse
+import shutil
+
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
-from tiny_training import train, words, write_place
+from tiny_training import BINS, CONFIG, TOKENS, train, words, write_place
 
 from kdasr.cli import main
-from kdasr.files import read_json, read_table, write_table
+from kdasr.data.front_ends import front_end
+from kdasr.files import read_json, read_table, write_json, write_table
 
 KD = ("--kd", "word_weight=0.5", "ctc_word_weight=0.25", "temperature=2")
 
@@ -97,8 +102,6 @@ def shorten(targets):
     ],
 )
 def test_bad_targets_are_refused_before_training(place, tmp_path, break_it, kd, said, capfd):
-    import shutil
-
     shutil.copytree(place, tmp_path / "p", ignore=shutil.ignore_patterns("stored", "asked", "hard"))
     break_it(tmp_path / "p" / "targets")
     assert train(tmp_path / "p", tmp_path / "out", *kd) == 1
@@ -112,3 +115,102 @@ def test_a_run_with_other_settings_is_not_taken_for_this_one(place, tmp_path, ca
     assert train(place, tmp_path / "s", "--kd", "word_weight=0.4") == 1
     assert "holds a model of other kd" in capsys.readouterr().err
     assert read_json(tmp_path / "s" / "kdasr.json")["settings"]["kd"] == ["word_weight=0.5"]
+
+
+FRAME_KD = ("--kd", "ctc_word_weight=0.5")
+CONFORMER = {
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 8,
+        "attention_heads": 2,
+        "linear_units": 8,
+        "num_blocks": 1,
+        "cnn_module_kernel": 3,
+    },
+}
+STOCK = {"frontend": "default", "frontend_conf": {"n_fft": 512, "hop_length": 160, "n_mels": BINS}, "input_size": None}
+
+
+def write_teacher(root, name, **network):
+    """A model with random weights, as ESPnet's trainer leaves it."""
+    from kdasr.networks.load import register
+
+    config = register().get_default_config() | CONFIG | network
+    config |= {"token_list": TOKENS, "token_type": "char", "specaug": None, "normalize": None}
+    (root / name).mkdir()
+    model = register().build_model(argparse.Namespace(**config))
+    torch.save(model.state_dict(), root / name / "valid.acc.ave.pth")
+    (root / name / "config.yaml").write_text(yaml.safe_dump(config))
+    return root / name
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """Targets, features that say how kdasr made them, and their audio."""
+    root = write_place(tmp_path_factory.mktemp("heard"), utterances=8, max_epoch=1, specaug=None)
+    random = np.random.default_rng(2)
+    for part in ("train", "valid"):
+        described = {"made_by": "kdasr feats", "features": front_end("fbank", BINS).described(16000), "rate": 16000}
+        write_json(root / part / "manifest.json", described)
+        audio = {}
+        for key, frames in read_table(root / part / "utt2num_frames").items():
+            samples = random.normal(0, 1000, 400 + 160 * (int(frames) - 1) + 159).astype(np.int16)
+            soundfile.write(root / part / f"{key}.wav", samples, 16000)
+            audio[key] = str(root / part / f"{key}.wav")
+        write_table(root / part / "wav.scp", audio)
+    return root
+
+
+def frames_learnt(out):
+    """When teacher's and student's frames are, as the student's configuration says it."""
+    conf = yaml.safe_load((out / "config.yaml").read_text())["kd_conf"]
+    return conf.get("teacher_frames"), conf.get("student_frames")
+
+
+@pytest.mark.parametrize(("network", "first"), [({}, 200.0), (CONFORMER, 680.0)], ids=["conv_rnn", "conformer"])
+def test_students_learn_from_the_frames_of_a_waveform_teacher(heard, tmp_path, network, first, capsys):
+    """A stock conformer, whose STFT is padded, so that it has a frame more or less than they."""
+    root = shutil.copytree(heard, tmp_path / "p")
+    teacher = write_teacher(root, "teacher", **CONFORMER, **STOCK)
+    soft = ["soft", "--model", teacher, "--targets", root / "targets", "--data", root / "train", "--ctc"]
+    assert main([*map(str, soft)]) == 0
+    config = yaml.safe_load((root / "c.yaml").read_text()) | network
+    (root / "c.yaml").write_text(yaml.safe_dump(config))
+    assert train(root, root / "student", *FRAME_KD) == 0
+    assert frames_learnt(root / "student") == ([480.0, 640.0, 16000], [first, 640.0, 16000])
+    said = f"teacher's frames every 40 ms from 30 ms; student's frames every 40 ms from {1000 * first / 16000:g} ms"
+    assert f"{root}/student: {said}, each of which takes the teacher's nearest in time\n" in capsys.readouterr().out
+
+
+def test_of_old_soft_targets_the_student_needs_as_many_frames(place, tmp_path, capsys):
+    """They do not say when their frames are."""
+    root = shutil.copytree(place, tmp_path / "p", ignore=shutil.ignore_patterns("stored", "asked", "hard"))
+    assert train(root, root / "timed", *FRAME_KD) == 0
+    assert "every 4 frames of the features from frame 0; student's" in capsys.readouterr().out
+    record = read_json(root / "targets" / "soft.json")
+    assert record.pop("frames") == {"first": 0.0, "step": 4.0, "rate": 0}
+    write_json(root / "targets" / "soft.json", record)
+    assert train(root, root / "old", *FRAME_KD) == 0
+    assert "does not say when the teacher's frames are: the student needs as many" in capsys.readouterr().out
+    assert frames_learnt(root / "old") == (None, None)
+    best = [root / name / "valid.acc.ave.pth" for name in ("timed", "old")]
+    one, other = (torch.load(path, map_location="cpu", weights_only=True) for path in best)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_frames_that_cannot_be_matched_are_refused_before_training(place, tmp_path, capsys):
+    root = shutil.copytree(place, tmp_path / "p", ignore=shutil.ignore_patterns("stored", "asked", "hard"))
+    write_json(root / "targets" / "soft.json", {"frames": {"first": 480.0, "step": 640.0, "rate": 16000}})
+    assert train(root, root / "out", *FRAME_KD) == 1
+    assert "the student reads features that kdasr feats did not make" in capsys.readouterr().err
+    teachers = [write_teacher(root, "one", input_size=BINS), write_teacher(root, "two", **CONFORMER, input_size=BINS)]
+    assert train(root, root / "out", *FRAME_KD, f"teachers=[{teachers[0]},{teachers[1]}]") == 1
+    assert "two: has frames every 4 frames of the features from frame 3" in capsys.readouterr().err
+    assert not (root / "out" / "checkpoint.pth").exists()
+
+
+def test_teachers_beside_the_student_meet_it_by_time(heard, tmp_path):
+    root = shutil.copytree(heard, tmp_path / "p")
+    teacher = write_teacher(root, "teacher", **CONFORMER, input_size=BINS)
+    assert train(root, root / "student", *FRAME_KD, f"teachers=[{teacher}]") == 0
+    assert frames_learnt(root / "student") == ([680.0, 640.0, 16000], [200.0, 640.0, 16000])

@@ -17,7 +17,8 @@ from properties import examples
 
 from kdasr.bin import soft as command
 from kdasr.cli import main
-from kdasr.files import read_json, read_table, write_table
+from kdasr.data.front_ends import front_end
+from kdasr.files import read_json, read_table, write_json, write_table
 from kdasr.shards import claim
 from kdasr.targets.distributions import batches
 
@@ -80,6 +81,36 @@ def test_what_the_ctc_branch_gives(place):
             expected = model.ctc.ctc_lo(encoded)[0].log_softmax(-1).numpy()
         np.testing.assert_allclose(logp, np.take_along_axis(expected, ids.astype(int), 1), atol=1e-4)
     assert read_table(root / "targets" / "soft.scp").keys() == found.keys()
+
+
+@pytest.mark.parametrize("rate", [None, 16000])
+def test_when_the_frames_of_the_ctc_branch_are(place, rate, capsys):
+    """In seconds, if kdasr made the features; without --ctc nothing is said of frames."""
+    root, *_ = place
+    if rate:
+        described = {"made_by": "kdasr feats", "features": front_end("fbank", 8).described(rate), "rate": rate}
+        write_json(root / "data" / "manifest.json", described)
+    assert soft(root) == 0 and "frames" not in read_json(root / "targets" / "soft.json")
+    for path in (root / "targets").glob("soft.*"):
+        path.unlink()
+    capsys.readouterr()
+    assert soft(root, "--ctc") == 0
+    expected = {"first": 200.0, "step": 640.0, "rate": rate} if rate else {"first": 0.0, "step": 4.0, "rate": 0}
+    assert read_json(root / "targets" / "soft.json")["frames"] == expected
+    said = "every 40 ms from 12.5 ms" if rate else "every 4 frames of the features from frame 0"
+    assert f"the teacher's frames {said}\n" in capsys.readouterr().out
+
+
+def test_teachers_whose_ctc_frames_are_not_there_or_not_alike(place, capsys):
+    root, *_ = place
+    write_model(root / "conformer", "conformer")
+    assert soft(root, "--model", root / "model", root / "conformer", "--ctc") == 1
+    error = capsys.readouterr().err
+    assert "conformer: has frames every 4 frames of the features from frame 3" in error and "at the same times" in error
+    write_model(root / "attention", model_conf={"ctc_weight": 0.0})
+    assert soft(root, "--model", root / "attention", "--ctc") == 1
+    assert "attention: has no CTC branch (ctc_weight 0)" in capsys.readouterr().err
+    assert not list((root / "targets").glob("soft.*"))
 
 
 def test_an_ensemble_and_some_tokens(place):
