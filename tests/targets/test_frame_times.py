@@ -1,6 +1,8 @@
 """When encoded frames are: computed by hand, and against what networks read and give."""
 
 import argparse
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -269,6 +271,24 @@ def test_what_networks_leave_at_the_end_is_not_taken_for_other_audio():
                 for end in mine:
                     assert not any(far_apart(one, other, end, there) for there in theirs)
                     assert all(far_apart(one, other, end // 2, there) for there in theirs)
+
+
+def test_the_table_of_the_page():
+    """docs/students.md, by the defaults of each."""
+    page = (Path(__file__).parents[2] / "docs" / "students.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (every [^|]*) \|$", page, re.M))
+    layers = {name: attentive(name) for name in INPUT_LAYERS if name not in (None, "linear")}
+    configs = layers | {name: {"encoder": name} for name in ("conv_rnn", "munim_rnn", "vgg_rnn", "rnn")}
+    assert told == {name: str(of_model(config, FBANK)) for name, config in configs.items()}
+    for name, times in (
+        ("kdasr feats`: Kaldi's filterbank", FBANK),
+        ("kdasr feats --type spectrogram`", of_features(made("spectrogram"))),
+        *(
+            (f"frontend: {kind}`", of_model(attentive(None, frontend=kind, input_size=None), FBANK))
+            for kind in ("default", "sliding_window")
+        ),
+    ):
+        assert re.search(rf"^\| `{name}.* \| {times} \|$", page, re.M), name
 
 
 @pytest.mark.parametrize(
