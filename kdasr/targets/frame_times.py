@@ -29,6 +29,7 @@ This module reads configurations alone, no network: the recipe asks it before an
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -137,7 +138,7 @@ def takes_audio(config: Mapping[str, Any]) -> bool:
 
 def has_ctc(config: Mapping[str, Any]) -> bool:
     """Whether a configuration has a CTC branch (ESPnet's ctc_weight is 0.5 where none is given)."""
-    return (config.get("model_conf") or {}).get("ctc_weight", 0.5) != 0
+    return _conf(config, "model").get("ctc_weight", 0.5) != 0
 
 
 def check_pair(teacher: Mapping[str, Any], student: Mapping[str, Any], features: FrameTimes) -> None:
@@ -199,7 +200,7 @@ def stored(targets: str | Path) -> FrameTimes | None:
 
 def right(values: Sequence[Any]) -> bool:
     """Whether these are first, step and rate."""
-    numbers = len(values) == 3 and all(type(value) in (int, float) for value in values)
+    numbers = len(values) == 3 and all(type(value) in (int, float) and math.isfinite(value) for value in values)
     return numbers and values[1] > 0 and values[2] >= 0
 
 
@@ -226,7 +227,9 @@ def nearest(teacher: FrameTimes, student: FrameTimes, frame: Number) -> Number:
     [0, 0, 1, 1, 2]
     """
     first, step, other_first, other_step = (
-        Fraction(value) / (times.rate or 1) for times in (student, teacher) for value in (times.first, times.step)
+        Fraction(value) / Fraction(times.rate or 1)
+        for times in (student, teacher)
+        for value in (times.first, times.step)
     )
     start, slope = (first - other_first) / other_step - Fraction(1, 2), step / other_step
     divisor = start.denominator * slope.denominator
@@ -256,17 +259,13 @@ def _after(layers: Sequence[Layer], times: FrameTimes) -> FrameTimes:
 
 def _front_end(config: Mapping[str, Any]) -> FrameTimes:
     """When the frames of a front end that reads audio are."""
-    conf = config.get("frontend_conf") or {}
-    kind = config["frontend"]
+    kind, conf = config["frontend"], _conf(config, "frontend")
     if kind == "default" and conf.get("apply_stft", True):
-        window = _whole(conf, "frontend_conf", "n_fft", 512)
-        layer = Layer(
-            window, _whole(conf, "frontend_conf", "hop_length", 128), conf.get("center", True) * (window // 2)
-        )
+        window, hop = _whole(conf, "frontend_conf", "n_fft", 512), _whole(conf, "frontend_conf", "hop_length", 128)
+        layer = Layer(window, hop, window // 2 if conf.get("center", True) else 0)
     elif kind == "sliding_window":
-        layer = Layer(
-            _whole(conf, "frontend_conf", "win_length", 400), _whole(conf, "frontend_conf", "hop_length", 160)
-        )
+        window, hop = _whole(conf, "frontend_conf", "win_length", 400), _whole(conf, "frontend_conf", "hop_length", 160)
+        layer = Layer(window, hop)
     else:
         raise NotKnown(f"frontend {kind}")
     return _after([layer], FrameTimes(*SAMPLES, sampling_rate(conf, "the configuration")))
@@ -274,10 +273,10 @@ def _front_end(config: Mapping[str, Any]) -> FrameTimes:
 
 def _encoder(config: Mapping[str, Any]) -> Sequence[Layer]:
     """The layers of an encoder that change the number of frames."""
-    kind, conf = config.get("encoder") or "rnn", config.get("encoder_conf") or {}  # ESPnet's default
+    kind, conf = config.get("encoder") or "rnn", _conf(config, "encoder")  # ESPnet's default
     if kind in ATTENTIVE and not conf.get("ctc_trim"):
         layer = conf.get("input_layer", "conv2d")
-        if layer in INPUT_LAYERS:
+        if isinstance(layer, str | None) and layer in INPUT_LAYERS:
             return INPUT_LAYERS[layer]
         raise NotKnown(f"encoder {kind} with input_layer {layer}")
     if kind == "conv_rnn":
@@ -291,6 +290,14 @@ def _encoder(config: Mapping[str, Any]) -> Sequence[Layer]:
         return [Layer(1, factor) for factor in factors[: _whole(conf, "encoder_conf", "num_layers", 4)]]
     trimmed = " with ctc_trim" if conf.get("ctc_trim") else ""
     raise NotKnown(f"encoder {kind}{trimmed}")
+
+
+def _conf(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    """The settings of a part of a configuration."""
+    conf = config.get(f"{part}_conf") or {}
+    if not isinstance(conf, Mapping):
+        raise NotKnown(f"{part}_conf {conf!r}")
+    return conf
 
 
 def _whole(conf: Mapping[str, Any], inside: str, name: str, usual: int) -> int:

@@ -223,6 +223,9 @@ def test_another_sampling_rate():
     assert teacher == FrameTimes(340, 320, 8000)
     frames = torch.arange(300).view(2, 150)
     assert torch.equal(nearest(teacher, of_model(attentive(), FBANK), frames), frames)
+    assert (
+        nearest(teacher._replace(rate=8000.0), FBANK, 8) == 1
+    )  # as a configuration may have it: 92.5 ms, 82.5 is near
 
 
 def test_other_encoders_at_one_rate():
@@ -305,6 +308,8 @@ def test_the_table_of_the_page():
             attentive(**{**AUDIO, "frontend_conf": {"hop_length": "10ms"}}),
             "of frontend_conf with hop_length '10ms' are",
         ),
+        (attentive(["conv2d"]), r"of encoder conformer with input_layer \['conv2d'\] are"),
+        ({"encoder": "rnn", "encoder_conf": "x"}, "of encoder_conf 'x' are"),
         (attentive(postencoder="length_adaptor"), "of postencoder length_adaptor are"),
         (attentive(preencoder="mine"), "of preencoder mine are"),
     ],
@@ -340,7 +345,13 @@ def test_what_kdasr_soft_has_stored(tmp_path):
     assert stored(tmp_path) is None
     write_json(tmp_path / "soft.json", {"frames": FBANK._asdict()})
     assert stored(tmp_path) == FBANK
-    for wrong in ([200, 160, 16000], {"first": 200, "step": 0, "rate": 16000}, {"first": 200, "step": "160"}, 5):
+    for wrong in (
+        [200, 160, 16000],
+        {"first": 200, "step": 0, "rate": 16000},
+        {"first": 200, "step": "160"},
+        5,
+        FBANK._asdict() | {"first": float("nan")},
+    ):
         write_json(tmp_path / "soft.json", {"frames": wrong})
         with pytest.raises(UserError, match=r"soft\.json: frames is .*, expected first, step and rate"):
             stored(tmp_path)
