@@ -22,6 +22,7 @@ train_set=train      # set of data/ to train on
 valid_set=dev        # set to choose the best epochs by
 test_sets="test"     # sets to decode and score
 data_opts=""         # options for local/data.sh (the recipe's run.sh fills them in)
+unlabelled_set=""    # set of data/ that nobody has transcribed; without one, what --transcribed leaves of train_set
 transcribed=1        # share of the training audio taken as transcribed; the rest is used as untranscribed audio
 split_seed=1         # seed of that split
 feats_type=fbank     # features: fbank (80 log-mel bins) or spectrogram (161 bins of 20 ms, as conf/munim2018 takes them)

@@ -76,5 +76,5 @@ def about(plan: Plan, stage: int) -> str:
         (f"{given.expdir}/*/decode_*/*/score_*", f"{at.results} {given.expdir}/report.html"),
     )[stage - 1]
     left = ", ".join(plan.left_out)
-    more = f" (all audio is transcribed: without {left}, which learn from the rest)" if left and stage == 5 else ""
+    more = f" (without {left}: there is no audio for what they learn from)" if left and stage == 5 else ""
     return f"reads {reads}, writes {writes}{more}"

@@ -29,6 +29,7 @@ class Options:
     valid_set: str
     test_sets: tuple[str, ...]
     data_opts: tuple[str, ...] = option(quoted=True)
+    unlabelled_set: str  # of datadir, which nobody transcribed; empty: the part of train_set that is not
     transcribed: str  # as it was written: directories are called after it
     split_seed: int
     feats_type: str = option(choices=("fbank", "spectrogram"))
@@ -101,6 +102,11 @@ def read_options(given: Sequence[str]) -> Options:
     """
     options = parse(Options, given)
     stage_range(STAGES, options.stage, options.stop_stage)
+    if options.unlabelled_set and not options.transcribed.startswith("1"):
+        raise UserError(
+            f"--unlabelled_set {options.unlabelled_set}, --transcribed {options.transcribed}: are two ways to have "
+            "untranscribed audio; leave one of the two out"
+        )
     if not re.fullmatch(r"(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)", options.transcribed):
         raise UserError(f"--transcribed {options.transcribed}: expected a share above 0 and up to 1, as in 0.5")
     for tag in options.decode_tags:

@@ -40,17 +40,24 @@ class Layout:
     @property
     def all_transcribed(self) -> bool:
         """Whether no audio counts as untranscribed."""
-        return self.options.transcribed.startswith("1")
+        return not self.unlabelled
+
+    @property
+    def cut(self) -> bool:
+        """Whether a share of the training set counts as untranscribed."""
+        return not self.options.transcribed.startswith("1")
 
     @property
     def labelled(self) -> str:
-        """The part of it that counts as transcribed."""
-        return self.train_all if self.all_transcribed else f"{self.train_all}_lab{self.options.transcribed}"
+        """The part of the training set that counts as transcribed."""
+        return f"{self.train_all}_lab{self.options.transcribed}" if self.cut else self.train_all
 
     @property
     def unlabelled(self) -> str:
-        """The rest; empty where all counts as transcribed."""
-        return "" if self.all_transcribed else f"{self.train_all}_unlab{self.options.transcribed}"
+        """The audio that counts as untranscribed: a set of its own, or the rest of the training set; empty: none."""
+        if self.options.unlabelled_set:
+            return f"{self.feats}/{self.options.unlabelled_set}{'_sp' if self.options.speed else ''}"
+        return f"{self.train_all}_unlab{self.options.transcribed}" if self.cut else ""
 
     @property
     def folds(self) -> str:
@@ -104,9 +111,11 @@ class Layout:
         owner = PurePath(recipe.targets_of).stem if recipe.targets_of else recipe.name
         return f"{self.teacher}/targets_{owner}" if recipe.own_targets else ""
 
-    def train_set(self, recipe: StudentRecipe) -> str:
+    def train_sets(self, recipe: StudentRecipe) -> list[str]:
         """The features that a student trains on."""
-        return self.train_all if recipe.needs_the_rest else self.labelled
+        if not recipe.needs_the_rest:
+            return [self.labelled]
+        return [self.labelled, self.unlabelled] if self.options.unlabelled_set else [self.train_all]
 
     @property
     def other_sets(self) -> list[str]:

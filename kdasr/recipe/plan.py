@@ -115,16 +115,13 @@ def make_plan(options: Options, command: str = "") -> Plan:
     # all names first, so that a misspelt one is reported before anything else
     asked = [read(name) for name in options.students]
     for recipe in asked:
-        if recipe.needs_the_rest and layout.all_transcribed:
+        if lacks_audio(recipe, options, layout):
             left_out.append(recipe.name)
         else:
             add(recipe, chosen, options, layout)
     students = tuple(chosen.values())
     if not students and left_out:
-        raise UserError(
-            f"--students {' '.join(options.students)}: all audio is transcribed; with --transcribed 0.5, half of it is "
-            "taken as untranscribed"
-        )
+        raise UserError(f"--students {' '.join(options.students)}: {lacks_audio(asked[0], options, layout)}")
     plan = Plan(options, layout, students, tuple(left_out), command)
     must_differ([one.file for one in students])
     must_differ(list(dict.fromkeys(one.targets_of or one.file for one in students)))
@@ -150,13 +147,22 @@ def add(recipe: StudentRecipe, chosen: dict[str, StudentRecipe], options: Option
     chosen |= {one.file: one for one in reversed(before)}
 
 
+def lacks_audio(recipe: StudentRecipe, options: Options, layout: Layout) -> str:
+    """Why there is no audio for what a recipe learns from; empty where there is."""
+    if recipe.needs_the_rest and layout.all_transcribed:
+        return (
+            "all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed, and "
+            "--unlabelled_set names a set that is"
+        )
+    if recipe.learns_from == "all_references" and options.unlabelled_set:
+        return f"nobody has transcribed --unlabelled_set {options.unlabelled_set}; leave this recipe out"
+    return ""
+
+
 def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
     """UserError where a recipe needs something that the options exclude."""
-    if recipe.needs_the_rest and layout.all_transcribed:
-        raise UserError(
-            f"{recipe.file}: learns_from {recipe.learns_from}: all audio is transcribed; with --transcribed 0.5, half "
-            "of it is taken as untranscribed"
-        )
+    if reason := lacks_audio(recipe, options, layout):
+        raise UserError(f"{recipe.file}: learns_from {recipe.learns_from}: {reason}")
     if options.teacher_dir and recipe.whose_config == "teacher":
         raise UserError(
             f"{recipe.file}: config teacher: --teacher_dir's network may have no configuration here; leave this "

@@ -30,7 +30,9 @@ def feats(plan: Plan) -> Iterator[Step]:
     yield extract(plan, given.train_set, at.train_all, given.speed)
     for name in at.other_sets:
         yield extract(plan, name, f"{at.feats}/{name}")
-    if at.unlabelled:
+    if given.unlabelled_set:
+        yield extract(plan, given.unlabelled_set, at.unlabelled, given.speed)
+    if at.cut:
         words = ("kdasr", "data", "holdout", "--transcribed", given.transcribed, "--seed", str(given.split_seed))
         words += (at.train_all, "--labelled", at.labelled, "--unlabelled", at.unlabelled)
         yield Step(
@@ -105,10 +107,10 @@ def teacher(plan: Plan) -> Iterator[Step]:
     )
     need_config("teacher_config", given.teacher_config)
     for number, out in enumerate(plan.teachers):
-        yield train(plan, out, "teacher", "teacher", given.teacher_config, at.labelled, str(given.seed + number), 3)
+        yield train(plan, out, "teacher", "teacher", given.teacher_config, [at.labelled], str(given.seed + number), 3)
     for n in range(1, given.folds + 1) if plan.crossfits else ():
         label = f"teacher without fold {n} of {given.folds}"
-        data = f"{at.folds}/rest{n}"
+        data = [f"{at.folds}/rest{n}"]
         about = ("--recipe", f"fold{n}of{given.folds}")
         yield train(plan, at.fold_teacher(n), "teacher", label, given.teacher_config, data, str(given.seed), 3, about)
 
@@ -143,7 +145,7 @@ def train(
     role: str,
     label: str,
     config: str,
-    data: str,
+    data: Sequence[str],
     seed: str,
     stage: int,
     facts: Sequence[str] = (),
@@ -171,7 +173,7 @@ def train(
     """
     given, at = plan.options, plan.layout
     valid = f"{at.feats}/{given.valid_set}"
-    words = ["kdasr", "train", "--config", config, "--train", data, "--valid", valid, "--tokens", at.tokens]
+    words = ["kdasr", "train", "--config", config, "--train", *data, "--valid", valid, "--tokens", at.tokens]
     words += ["--out", out, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
     on: On = "train"
     run: list[str] = []
@@ -186,9 +188,9 @@ def train(
         out,
         (Command(tuple(words), f"{out}/log/train.log", on, options=tuple(run)),),
         {"seed": seed, "train_opts": " ".join(given.train_opts)} | ({"kd": settings} if settings else {}),
-        (config, data, valid, at.tokens, *inputs),
+        (config, *data, valid, at.tokens, *inputs),
         f"{out}: training ({label}), log in {out}/log/train.log",
-        needs=((2, data), (2, valid), (3, at.tokens)),
+        needs=(*((2, one) for one in data), (2, valid), (3, at.tokens)),
         before_teacher=before_teacher,
     )
 

@@ -40,7 +40,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
             "(kdasr nbest import)"
         )
     if recipe.learns_from in ("references", "all_references"):
-        source = ["--refs", f"{at.train_set(recipe)}/text"]
+        source = ["--refs", *(f"{one}/text" for one in at.train_sets(recipe))]
     elif recipe.learns_from == "pseudo_labels":
         source = ["--nbest", *archives, "--refs", f"{at.labelled}/text"]
     else:
@@ -56,7 +56,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         asked = at.ensemble(recipe.teachers)
         frames = ("--ctc",) if recipe.distillation.get("ctc_word_weight") else ()
         on, run, more = plan.on_gpu
-        words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", at.train_set(recipe))
+        words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", *at.train_sets(recipe))
         words += ("--kept", str(recipe.kept), *frames, *more)
         name = PurePath(out).name.removeprefix("targets_")
         commands.append(Command(words, f"{at.teacher}/log/soft_{name}.log", on, options=run))
@@ -109,7 +109,7 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
         # pruned weights stay zero; a finished teacher may have some, too
         if any(one.prune for one in (recipe, *parents)) or has_text(f"{before}/mask.pth"):
             options += ["--mask", f"{before}/mask.pth"]
-    data, early = at.train_set(recipe), recipe.needs_no_teacher
+    data, early = at.train_sets(recipe), recipe.needs_no_teacher
     facts = facts_of(recipe, name)
     yield train(plan, out, "student", label, file, data, seed, 5, facts, options, inputs, settings, early)
 

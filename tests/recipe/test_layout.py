@@ -34,8 +34,8 @@ def test_features(given, feats, train_all, labelled, unlabelled, folds):
     )  # fmt: skip
     assert found.unlabelled == (f"{feats}/{unlabelled}" if unlabelled else "")
     assert found.all_transcribed == (not unlabelled)
-    assert found.train_set(PSEUDO) == found.train_all and found.train_set(REFS) == found.labelled
-    assert found.train_set(StudentRecipe("x", "all_references")) == found.train_all
+    assert found.train_sets(PSEUDO) == [found.train_all] and found.train_sets(REFS) == [found.labelled]
+    assert found.train_sets(StudentRecipe("x", "all_references")) == [found.train_all]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import yaml
 from scripts import kd_plan
 
 from kdasr.errors import UserError
-from kdasr.recipe import students
+from kdasr.recipe import stages, students
 from kdasr.recipe.plan import Archive
 
 
@@ -147,3 +147,32 @@ def test_hypotheses_of_another_system_are_taken_from_its_archive(write, tmp_path
     assert words[words.index("--nbest") :][:2] == ("--nbest", "exp/whisper/nb")
     assert step.inputs[0] == "exp/whisper/nb/summary.json"
     assert not [need for need in step.needs if need[0] == 4]
+
+
+def test_a_set_that_nobody_transcribed(write, tmp_path):
+    """Teachers and baselines train on the training set alone, students on both, the oracle not at all."""
+    write("a")
+    write("p", learns_from="pseudo_labels", distillation={"word_weight": 0.5})
+    write("q", learns_from="all_references")
+    given = {"students": "a p q", "unlabelled_set": "calls", "speed": "0.9,1.0"}
+    plan = kd_plan(**given)
+    assert names(plan) == ["a", "p"] and plan.left_out == ("q",)
+    lab, unlab = "dump/fbank/train_sp", "dump/fbank/calls_sp"
+    assert [(one.out, one.data) for one in plan.archives] == [("exp/teacher_s1/nbest_calls_sp", unlab)]
+    assert [(step.out, step.settings["speed"]) for step in stages.feats(plan)] == [
+        (lab, "0.9,1.0"), ("dump/fbank/dev", ""), ("dump/fbank/test", ""), (unlab, "0.9,1.0"),
+    ]  # fmt: skip
+    (tmp_path / "conf/student.yaml").write_text("x: 1\n")
+    targets, first, second = students.student(plan)
+    select, soft = (command.words for command in targets.commands)
+    assert select[select.index("--refs") :][:2] == ("--refs", f"{lab}/text")
+    assert soft[soft.index("--data") :][:3] == ("--data", lab, unlab)
+    trained = [step.commands[0].words for step in (first, second)]
+    sets = [words[words.index("--train") + 1 : words.index("--valid")] for words in trained]
+    assert sorted(sets) == [(lab,), (lab, unlab)]
+    assert (2, unlab) in [need for step in (first, second) for need in step.needs]
+    with pytest.raises(UserError, match="are two ways to have untranscribed audio"):
+        kd_plan(**given, transcribed="0.5")
+    with pytest.raises(UserError, match=r"q\.yaml: learns_from all_references: nobody has transcribed"):
+        write("r", starts_from="q")
+        kd_plan(students="r", unlabelled_set="calls")
