@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "data sentences": "transcripts -> texts for language models",
     "data wsj": "WSJ discs -> Kaldi data directories",
     "data an4": "AN4 -> Kaldi data directories",
+    "data own": "your own data directories -> the sets of a recipe",
     "data holdout": "set part of a data directory aside as untranscribed",
     "data folds": "cut a data directory into parts for cross-fitting",
     "feats": "data directory -> filterbank features, CMVN, frame counts",

@@ -1,0 +1,99 @@
+"""Somebody's own data directories as the sets of a recipe: copied, so that nothing is written where they are.
+
+The copies have the audio and the transcripts alone; features, lengths in frames and statistics are made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kdasr.data.kaldi_check import validate
+from kdasr.data.kaldi_dir import put_dir, read_dir
+from kdasr.data.places import parse
+from kdasr.errors import UserError
+
+KEPT = ("wav.scp", "segments", "text", "utt2spk", "spk2gender", "reco2dur", "utt2dur")
+UNLABELLED = "unlabelled"  # the set that nobody transcribed
+Tables = dict[str, dict[str, str]]
+
+
+def write_sets(sets: Mapping[str, Path], out: Path, base: Path) -> None:
+    """Copy the directories of all sets to out/NAME, and print their sizes.
+
+    Args:
+        sets: a data directory for each name; the set called `unlabelled` has no text.
+        out: where the copies go.
+        base: directory that relative paths of audio are taken from.
+
+    Raises:
+        UserError: a directory that is no data directory or is wrong, a copy that would replace an original, an
+            utterance or recording that nobody transcribed and that is in another set, too.
+    """
+    for name, source in sets.items():
+        if out.resolve() == source.resolve() or (out / name).resolve() == source.resolve():
+            raise UserError(f"{source}: would be replaced by its copy; name another --out")
+    tables = {name: own_tables(source, base, text=name != UNLABELLED) for name, source in sets.items()}
+    refuse_overlap(tables, sets)
+    for name, source in sets.items():
+        put_dir(out / name, tables[name])
+        try:
+            warnings = validate(out / name, feats=False, text=name != UNLABELLED, spk_sort=False)
+        except UserError as error:
+            raise UserError(f"{source}: {str(error).removeprefix(f'{out / name}/')}") from None
+        speakers = len(set(tables[name]["utt2spk"].values()))
+        print(f"{out / name}: {len(tables[name]['utt2spk'])} utterances, {speakers} speakers, from {source}")
+        print("".join(f"{line}\n" for line in warnings), end="")
+
+
+def own_tables(source: Path, base: Path, text: bool) -> Tables:
+    """The tables of a data directory that are kept, with whole paths.
+
+    Args:
+        source: the directory.
+        base: what relative paths of its wav.scp are taken from.
+        text: whether its transcripts are taken, which have to be there then.
+
+    Raises:
+        UserError: wav.scp or text is not there, or an audio file is not.
+    """
+    found = read_dir(source)
+    for name in ("wav.scp", *(("text",) if text else ())):
+        if name not in found:
+            raise UserError(f"{source}/{name}: no such file; a data directory has wav.scp, utt2spk and text")
+    kept = {name: table for name, table in found.items() if name in KEPT and (text or name != "text")}
+    kept["wav.scp"] = {key: whole(entry, base, f"{source}/wav.scp: {key}") for key, entry in found["wav.scp"].items()}
+    return kept
+
+
+def whole(entry: str, base: Path, where: str) -> str:
+    """An entry of wav.scp with a whole path; commands stay as they are. UserError if its file is not there."""
+    place = parse(entry, where)
+    if place.command:
+        return entry
+    path = (base / place.path).resolve()
+    if not path.is_file():
+        raise UserError(f"{where}: {path}: no such file; relative paths are taken from {base}")
+    return place._replace(path=str(path)).entry()
+
+
+def refuse_overlap(tables: Mapping[str, Tables], sets: Mapping[str, Path]) -> None:
+    """UserError if an utterance or audio of the untranscribed set is in another set, or two sets share utterances.
+
+    A student would have heard what it is tested on. One directory may serve as two sets, such as validation and test.
+    """
+    names = list(sets)
+    for number, one in enumerate(names):
+        for other in names[number + 1 :]:
+            if sets[one].resolve() == sets[other].resolve() and UNLABELLED not in (one, other):
+                continue
+            for table, column in (("utt2spk", "utterance"), ("wav.scp", "audio")):
+                mine, theirs = tables[one][table], tables[other][table]
+                if table == "wav.scp":
+                    if UNLABELLED not in (one, other):
+                        continue
+                    mine, theirs = dict.fromkeys(mine.values(), ""), dict.fromkeys(theirs.values(), "")
+                if both := mine.keys() & theirs.keys():
+                    raise UserError(
+                        f"{sets[one]}, {sets[other]}: {column} {min(both)} is in both; take it out of one of them"
+                    )
