@@ -49,6 +49,7 @@ GENERALIST = "frames specialists --data frames/f --test frames/f --generalist fr
 CUT = "frames data --feats feats --alignment frames/ali --out out --left 2 --right 1"
 FRAMES_DECODE = "frames decode --predictions frames/p --data frames/f --train frames/f --out out"
 FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
+OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
 AUDIO = "report report/exp -o out.html --audio report/audio/whole"
 
 ASR, LM = "model/m/valid.acc.ave.pth", "lm/exp/m/valid.loss.best.pth"
@@ -92,6 +93,7 @@ PICKLES = [
 # lists whose entries say where data lies: a command, the list
 LISTS = [
     (FEATS, "data/whole/wav.scp"),
+    (OWN, "data/whole/wav.scp"),
     (FEATS.replace("whole", "cut"), "data/cut/wav.scp"),
     (IMPORT.replace("feats", "data/whole"), "data/whole/wav.scp"),
     (AUDIO, "report/audio/whole/wav.scp"),

@@ -86,7 +86,7 @@ def test_relative_audio_is_taken_from_a_named_directory(mine, monkeypatch):
             lambda k: write_table(
                 k / "calls/wav.scp", {"calls-a": "audio/phone-b.wav", "calls-b": "audio/calls-b.wav"}
             ),
-            "audio/phone-a.wav is in both; take it out of one of them",
+            "audio/phone-b.wav is in both; take it out of one of them",
         ),
     ],
 )
