@@ -93,7 +93,6 @@ PICKLES = [
 # lists whose entries say where data lies: a command, the list
 LISTS = [
     (FEATS, "data/whole/wav.scp"),
-    (OWN, "data/whole/wav.scp"),
     (FEATS.replace("whole", "cut"), "data/cut/wav.scp"),
     (IMPORT.replace("feats", "data/whole"), "data/whole/wav.scp"),
     (AUDIO, "report/audio/whole/wav.scp"),
@@ -123,6 +122,7 @@ TEXTS = [
     Vector(f"{FRAMES} --out out", "frames/settings.yaml", YAML),
     *(Vector(TRAIN, f"model/m/tokens/{name}", TEXT) for name in ("tokens.json", "tokens.txt")),
     *(Vector(line, "model/m/kdasr.json", TEXT) for line in (DECODE, "prune --model model/m --sparsity 0.5 --out out")),
+    Vector(OWN, "data/whole/text", TEXT),
     Vector("label model/m renamed", "model/m/kdasr.json", TEXT),
     Vector(RESUMED, "begun/asr/settings.json", TEXT),
     Vector(RESUMED, "begun/asr/checksums.json", TEXT),
