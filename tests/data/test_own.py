@@ -113,3 +113,9 @@ def test_one_directory_may_be_two_sets_but_not_the_untranscribed_one(mine, capsy
     assert own(valid="kaldi/phone") == 0
     assert own("--unlabelled", "kaldi/train") == 1
     assert "utterance train-a is in both" in capsys.readouterr().err
+
+
+def test_commands_of_a_list_are_not_run(mine, capsys):
+    write_table(mine / "kaldi/train/wav.scp", {"train-a": f"touch {mine}/ran |", "train-b": "audio/train-b.wav"})
+    assert own() == 1
+    assert "train-a" in capsys.readouterr().err and not (mine / "ran").exists()
