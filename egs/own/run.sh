@@ -31,9 +31,9 @@ if [ -n "${train}${valid}${test}${unlabelled}" ]; then
     for set in ${test}; do opts+=("$(absolute "${set}")"); done
     [ -z "${unlabelled}" ] || opts+=(--unlabelled "$(absolute "${unlabelled}")")
     settings+=(--data_opts "$(printf '%q ' "${opts[@]}")" --test_sets "$(for set in ${test}; do echo "test_${set##*/}"; done)")
-    [ -z "${unlabelled}" ] || settings+=(--unlabelled_set unlabelled)
+    [ -z "${unlabelled}" ] || settings+=(--unlabelled_set unlabelled --students "refs pseudo_soft")
 elif [ -d "${datadir}" ]; then # what an earlier run has copied
     settings+=(--test_sets "$(cd "${datadir}" && echo test_*)")
-    [ ! -d "${datadir}/unlabelled" ] || settings+=(--unlabelled_set unlabelled)
+    [ ! -d "${datadir}/unlabelled" ] || settings+=(--unlabelled_set unlabelled --students "refs pseudo_soft")
 fi
 exec ../../utils/kd.sh --config conf/own.conf "${settings[@]}" "${parse_options_rest[@]}" "$@"
