@@ -64,13 +64,14 @@ OPTIONS = [
 ]
 
 
-def copy_of_recipe(top):
-    """A copy of egs/wsj in `top` that works beside links to the repository's tools and utils."""
+def copy_of_recipe(top, recipe="wsj"):
+    """A copy of a recipe in `top` that works beside links to the repository's tools and utils."""
     ignore = shutil.ignore_patterns("data", "dump", "exp", "discs")
-    shutil.copytree(ROOT / "egs" / "wsj", top / "egs" / "wsj", ignore=ignore)
+    directory = top / "egs" / recipe
+    shutil.copytree(ROOT / "egs" / recipe, directory, ignore=ignore)
     for name in ("tools", "utils"):
-        (top / name).symlink_to(ROOT / name)
-    directory = top / "egs" / "wsj"
+        if not (top / name).exists():
+            (top / name).symlink_to(ROOT / name)
     (directory / "conf" / "tiny_teacher.yaml").write_text(TINY.format(**OWN))
     (directory / "conf" / "tiny_student.yaml").write_text(TINY.format(**STOCK))
     return directory

@@ -1,0 +1,74 @@
+"""egs/own on minutes of speech in somebody's data directories, half of it without transcripts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from micro import OPTIONS, copy_of_recipe, finish, run
+
+from kdasr.data.kaldi_dir import write_subset
+from kdasr.files import read_json, read_table
+
+pytestmark = pytest.mark.recipe
+TINY = [*OPTIONS[OPTIONS.index("--teacher_config") : OPTIONS.index("--students")], "--beam", "2", "--nbest", "2"]
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The recipe, and the directories: train (transcribed), calls (not), dev, test."""
+    top = tmp_path_factory.mktemp("own")
+    wsj = copy_of_recipe(top)
+    finish(run(wsj, "--stop_stage", "data"))
+    keys = sorted(read_table(wsj / "data/train_si284/utt2spk"))
+    write_subset(wsj / "data/train_si284", top / "mine/train", keys[::2])
+    write_subset(wsj / "data/train_si284", top / "mine/calls", keys[1::2])
+    (top / "mine/calls/text").unlink()
+    for name, source in (("dev", "test_dev93"), ("test", "test_eval92")):
+        write_subset(wsj / "data" / source, top / "mine" / name, read_table(wsj / "data" / source / "utt2spk"))
+    return copy_of_recipe(top, "own"), top / "mine"
+
+
+def own(recipe, cwd, *options):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        [str(recipe / "run.sh"), *options, *TINY], cwd=cwd, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PATH": path},
+    )  # fmt: skip
+
+
+def test_own_directories_to_the_table(place):
+    """The teacher labels what nobody has transcribed; nothing is written where the lists are."""
+    recipe, mine = place
+    before = contents(mine)
+    given = ["--train", "mine/train", "--valid", "mine/dev", "--test", "mine/test", "--unlabelled", "mine/calls"]
+    finish(own(recipe, mine.parent, *given))
+    assert contents(mine) == before
+    table = (recipe / "exp/RESULTS.md").read_text()
+    for label in ("teacher", "student on references", "pseudo-labels + Word-KD, CTC frames too"):
+        assert f"|{label}|" in table
+    student = read_json(recipe / "exp/student_tiny_pseudo_soft_s1/kdasr.json")
+    assert (student["recipe"], student["learned_from"]) == ("pseudo_soft", "pseudo_labels")
+    targets = read_table(recipe / "exp/teacher_tiny_s1/targets_pseudo_soft/text")
+    theirs, ours = (read_table(mine / name / "utt2spk").keys() for name in ("train", "calls"))
+    assert targets.keys() & theirs and targets.keys() <= theirs | ours
+    assert "wsj" not in table.lower() and "synthetic" not in table.lower()
+
+
+def test_a_second_run_needs_no_directories(place):
+    recipe, _ = place
+    output = finish(own(recipe, "/"))
+    assert "training (" not in output and "decoding" not in output and "finished" in output
+
+
+def test_an_overlap_is_refused(place):
+    recipe, mine = place
+    given = ["--train", "mine/train", "--valid", "mine/dev", "--test", "mine/test", "--unlabelled", "mine/test"]
+    process = own(recipe, mine.parent, *given, "--datadir", "data2", "--dumpdir", "dump2", "--expdir", "exp2")
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 1 and "is in both; take it out of one of them" in output
