@@ -90,6 +90,18 @@ def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: byte
     return True
 
 
+def put_sets(out: Path, sets: Mapping[str, tuple[Tables, Sequence[str]]]) -> None:
+    """Write the sets of a corpus, each a directory in `out`, and print its size and the notes that belong to it.
+
+    Raises:
+        UserError: as `put_dir`.
+    """
+    for name, (tables, notes) in sets.items():
+        state = "" if put_dir(out / name, tables) else " (unchanged)"
+        utterances, speakers = len(tables["utt2spk"]), len(set(tables["utt2spk"].values()))
+        print("; ".join([f"{out / name}: {utterances} utterances, {speakers} speakers{state}", *notes]))
+
+
 def keep_utterances(tables: Tables, keep: Collection[str]) -> Tables:
     """The tables with these utterances, and the speakers and recordings that they need."""
     keep = set(keep)
