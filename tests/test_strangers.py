@@ -50,6 +50,7 @@ CUT = "frames data --feats feats --alignment frames/ali --out out --left 2 --rig
 FRAMES_DECODE = "frames decode --predictions frames/p --data frames/f --train frames/f --out out"
 FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
 OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
+CHAPTER = "train-clean-5/84/1"
 AUDIO = "report report/exp -o out.html --audio report/audio/whole"
 
 ASR, LM = "model/m/valid.acc.ave.pth", "lm/exp/m/valid.loss.best.pth"
@@ -144,6 +145,10 @@ TEXTS = [
     Vector("data holdout data/whole --labelled out1 --unlabelled out2", "data/whole/text", TEXT),
     Vector("data folds data/whole --out out", "data/whole/wav.scp", TEXT),
     Vector("data an4 --an4 an4 --out out --dev_speakers 1", "an4/etc/an4_train.fileids", TEXT),
+    Vector("data librispeech --in librispeech --out out", f"librispeech/{CHAPTER}/84-1.trans.txt", TEXT),
+    Vector("data librispeech --in librispeech --out out", "librispeech/SPEAKERS.TXT", TEXT),
+    Vector("data commonvoice --in commonvoice --out out --sets train", "commonvoice/train.tsv", TEXT),
+    Vector("data folder --in librispeech --out out", f"librispeech/{CHAPTER}/84-1-0000.flac", TEXT),
     Vector("data wsj --out out discs/11-13.1", "discs/11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),
     Vector("images_data.py --mnist images/plain --out out.npz", "images/plain/train-images-idx3-ubyte", TEXT),
     *(Vector("score --ref scores/ref --hyp scores/hyp --utt2spk scores/utt2spk --dir out", f"scores/{name}", TEXT)
@@ -481,7 +486,7 @@ def test_further_data_that_a_config_names_runs_nothing(shop, marker, kind, worke
 def test_text_is_text(shop, marker, monkeypatch, capsys, line, place, make):
     """A list of words may hold any; whatever the command makes of it, nothing is run."""
     programs(marker.parent / "programs", monkeypatch, squeue="", scancel="")  # a cluster that knows of no job
-    for part in ("an4", "scores", "jobs"):
+    for part in ("an4", "librispeech", "commonvoice", "scores", "jobs"):
         if f"{part}/" in place:
             strangers.fuzz_inputs.build(part)
     strangers.place_for(shop, Path(), line, place)

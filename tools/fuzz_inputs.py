@@ -352,6 +352,28 @@ def part_an4() -> None:
         Path(f"an4/etc/an4_{part}.transcription").write_text(texts, encoding="utf-8")
 
 
+def part_librispeech() -> None:
+    """A chapter in LibriSpeech's layout."""
+    import soundfile
+
+    chapter = Path("librispeech/train-clean-5/84/1")
+    chapter.mkdir(parents=True)
+    for name in ("84-1-0000", "84-1-0001"):
+        soundfile.write(chapter / f"{name}.flac", speech(1, 900), RATE)
+    (chapter / "84-1.trans.txt").write_text("84-1-0000 ONE TWO\n84-1-0001 THREE\n", encoding="utf-8")
+    Path("librispeech/SPEAKERS.TXT").write_text("; ID\n84 | F | train-clean-5 | 8.02 | A Name\n", encoding="utf-8")
+
+
+def part_commonvoice() -> None:
+    """A list and clips in Common Voice's layout."""
+    Path("commonvoice/clips").mkdir()
+    lines = "client_id\tpath\tsentence\tlocale\n"
+    for client, name in (("a1", "cv_1"), ("b2", "cv_2")):
+        Path(f"commonvoice/clips/{name}.mp3").touch()  # whether it is audio is seen later
+        lines += f"{client}\t{name}.mp3\tBai, ez.\teu\n"
+    Path("commonvoice/train.tsv").write_text(lines, encoding="utf-8")
+
+
 NEEDS = {
     "feats": ("data",),
     "pruned": ("model",),
@@ -516,6 +538,10 @@ def readers() -> list[Reader]:
     add(validate, "data", *(f"data/cut/{name}" for name in tables), label="validate:")
     add(command("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.fileids")
     add(command("data an4 --an4 an4 --out out --dev_speakers 1", "out/*/*"), "an4", "an4/etc/an4_train.transcription")
+    layout = command("data librispeech --in librispeech --out out", "out/*/*")
+    add(layout, "librispeech", "librispeech/SPEAKERS.TXT", "librispeech/train-clean-5/84/1/84-1.trans.txt")
+    clips = command("data commonvoice --in commonvoice --out out --sets train --normalize lower", "out/*/*")
+    add(clips, "commonvoice", "commonvoice/train.tsv")
     add(lambda: matrices("feats/feats.scp"), "feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark")
     add(call("data.cmvn:read_npz", "feats/cmvn.npz"), "feats", "feats/cmvn.npz", checked=OWN_SUM)
     again = command(

@@ -29,7 +29,7 @@ def parameters(config: Path) -> int:
 
 
 def test_there_are_configurations():
-    assert {path.relative_to(EGS).parts[0] for path in CONFIGS} >= {"wsj", "an4"}
+    assert {path.relative_to(EGS).parts[0] for path in CONFIGS} >= {"wsj", "an4", "librispeech"}
     assert {path.stem for path in CONFIGS if path.parent.name == "munim2018"} == {
         "teacher",
         "student_mid",
@@ -58,6 +58,7 @@ def test_framewise_models_are_what_their_configurations_say():
         ("wsj", "wsj_rnn_teacher", "wsj_rnn_student"),
         ("wsj", "munim2018/teacher", "munim2018/student_small"),
         ("an4", "teacher", "student"),
+        ("librispeech", "teacher", "student"),
     ],
 )
 def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):

@@ -11,7 +11,7 @@ from stand_in import UTILS
 
 EGS = UTILS.parent / "egs"
 SHOW = '#!/usr/bin/env bash\nprintf "%s\\x1f" "$(basename "$0")" "$@" >>handed.txt; echo >>handed.txt\n'
-WRAPPERS = [("wsj", "run.sh"), ("wsj", "frames.sh"), ("an4", "run.sh"), ("ptb", "run.sh")]
+WRAPPERS = [("wsj", "run.sh"), ("wsj", "frames.sh"), ("an4", "run.sh"), ("ptb", "run.sh"), ("librispeech", "run.sh")]
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def call(tmp_path):
         path.write_text(SHOW if name != "run.py" else "#!/bin/sh\n")
         path.chmod(0o755)
     (tmp_path / "utils/parse_options.sh").symlink_to(UTILS / "parse_options.sh")
-    for name in ("wsj", "an4", "ptb"):
+    for name in ("wsj", "an4", "ptb", "librispeech"):
         (tmp_path / "egs" / name).mkdir(parents=True)
         for file in (EGS / name).glob("*.sh"):
             shutil.copy(file, tmp_path / "egs" / name)
@@ -66,9 +66,10 @@ def section(path):
 OWN = {
     ("wsj", "run.sh"): {"wsj0": "--data_opts", "wsj1": "--data_opts", "hours": "--data_opts"},
     ("an4", "run.sh"): {"an4": "--data_opts", "dev_speakers": "--data_opts"},
+    ("librispeech", "run.sh"): {"librispeech": "--data_opts", "corpus": "--data_opts"},
     ("ptb", "run.sh"): {"data": "--train", "sentences": None, "held_out": None},
 }
-BESIDE = {"dev_speakers": ["--an4", "x"]}
+BESIDE = {"dev_speakers": ["--an4", "x"], "corpus": ["--librispeech", "x"]}
 
 
 @pytest.mark.parametrize("recipe, script", WRAPPERS)
@@ -81,7 +82,7 @@ def test_every_option_is_handed_on(call, recipe, script):
         where = OWN.get((recipe, script), {}).get(name, f"--{name}")
         if where is None:
             continue  # of a text that is made at once
-        value = {"data": "ptb"}.get(name, f"the  {name}")
+        value = {"data": "ptb", "corpus": "full"}.get(name, f"the  {name}")
         if name == "data":
             (call.place / "ptb/ptb").mkdir()
             for part in ("train", "valid", "test"):
@@ -142,6 +143,14 @@ def test_one_directory_of_a_corpus_has_one_name(call):
     for name in ("../corpus", "../corpus/", str(call.place / "corpus")):
         assert call("an4", "run.sh", "--an4", name)["--data_opts"] == f"--an4 {call.place}/corpus --dev_speakers 8 "
     assert "--data_opts" not in call("an4", "run.sh")
+
+
+def test_the_two_forms_of_librispeech(call):
+    mini, full = (call("librispeech", "run.sh", *words) for words in ([], ["--corpus", "full", "--librispeech", "x y"]))
+    assert (mini["--train_set"], mini["--valid_set"], mini["--students"]) == ("train_5", "dev_5", "refs nbest word_ctc")
+    assert mini["--test_sets"] == "dev_clean_2" and not {"--data_opts", "--tag", "--transcribed"} & set(mini)
+    assert (full["--train_set"], full["--tag"], full["--transcribed"]) == ("train_960", "full", "0.1")
+    assert full["--data_opts"] == r"--librispeech x\ y --corpus full "
 
 
 def test_the_text_of_language_models(call):
