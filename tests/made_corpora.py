@@ -1,9 +1,14 @@
 """Small corpora in the layouts of LibriSpeech and Common Voice, made of noise."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
+VALIDATE = Path(__file__).parents[1] / "utils/validate_data_dir.py"
 RATE = 16000
 WORDS = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN"]
 HEADER = ["client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment"]
@@ -49,3 +54,10 @@ def commonvoice(root, lists):
             lines.append("\t".join([client, f"{clip}.mp3", sentence, "2", "0", "", "", "", "eu", ""]))
         (root / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return root
+
+
+def validate(directory, *words):
+    """utils/validate_data_dir.py takes a data directory."""
+    command = [sys.executable, VALIDATE, "--no-feats", *words, directory]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,29 +1,19 @@
 """LibriSpeech's layout -> Kaldi data directories."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from made_corpora import librispeech, noise
+from made_corpora import librispeech, noise, validate
 
 from kdasr.cli import main
 from kdasr.data.audio import read_audio
 from kdasr.files import read_table
 
-VALIDATE = Path(__file__).parents[2] / "utils/validate_data_dir.py"
 CHAPTER = "train-clean-5/840/9"
 
 
 def prepare(root, out, *more):
     return main(["data", "librispeech", "--in", str(root), "--out", str(out), *more])
-
-
-def valid(directory):
-    """utils/validate_data_dir.py takes it."""
-    done = subprocess.run([sys.executable, VALIDATE, "--no-feats", directory], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_sets(tmp_path, capsys):
@@ -44,7 +34,7 @@ def test_sets(tmp_path, capsys):
     samples, rate = read_audio(place)
     assert rate == 16000 and (samples == noise(8160, 1)).all()
     for name in ("train_clean_5", "dev_clean_2"):
-        valid(tmp_path / "data" / name)
+        validate(tmp_path / "data" / name)
     assert f"{train}: 8 utterances, 4 speakers\n" in capsys.readouterr().out
     assert prepare(root, tmp_path / "data") == 0
     assert capsys.readouterr().out.count("(unchanged)") == 2
@@ -70,7 +60,7 @@ def test_speakers_of_unknown_gender(tmp_path, capsys):
     (root / "SPEAKERS.TXT").unlink()
     assert prepare(root, tmp_path / "again") == 0
     assert "spk2gender" not in capsys.readouterr().out
-    valid(tmp_path / "again/train_clean_5")
+    validate(tmp_path / "again/train_clean_5")
 
 
 def test_what_is_no_part_of_the_corpus_is_left_alone(tmp_path):
