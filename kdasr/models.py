@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import read_lines, read_yaml
+from kdasr.model_kinds import refuse_others
 from kdasr.shards import digest
 
 # What decodes by default, the first that is there.
 LM_CHECKPOINTS = ("valid.loss.ave.pth", "valid.loss.best.pth")
 ASR_CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", *LM_CHECKPOINTS)
+UP = 3  # levels above a model directory where its training may have run; ESPnet's recipes train into exp/NAME
 
 
 class Source(NamedTuple):
@@ -63,14 +65,19 @@ def read_config(directory: str | Path, lm: bool = False) -> dict[str, Any]:
         directory: of an ASR model, or of a language model if `lm`.
 
     Raises:
-        UserError: there is none, or it is not that of an ESPnet2 ASR model (or language model).
+        UserError: there is none, it is not that of an ESPnet2 ASR model (or language model), or it is of a kind that
+            kdasr cannot use (kdasr.model_kinds).
     """
     path = Path(directory) / "config.yaml"
+    if Path(directory).is_file():
+        raise UserError(f"{directory}: is a file; if it is a packed model, unpack it: kdasr adopt {directory} --out DIR")
     what = "language model" if lm else "ASR model"
     if not path.is_file():
         remedy = "name an ESPnet2 LM directory" if lm else f"train one: kdasr train --out {directory}"
         raise UserError(f"{path}: no such file; {directory} is no trained {what if lm else 'model'} ({remedy})")
     config = read_yaml(path)
+    if not lm:
+        refuse_others(config, path)
     needed = ("lm", "lm_conf", "token_list") if lm else ("input_size", "token_list")  # are there, whatever they are
     tokens = config.get("token_list")
     if any(name not in config for name in needed) or not _are_tokens(tokens):
@@ -86,24 +93,58 @@ def _are_tokens(tokens: Any) -> bool:
 
 
 def beside(directory: str | Path, path: str, what: str) -> Path:
-    """A file that a config names: beside the config, as in a model that was moved, or where it was at training."""
-    directory, file = Path(directory), Path(path).name
-    places = (directory / "tokens" / file, directory / file, Path(path))
-    found = next((place for place in places if place.is_file()), None)
+    """A file that a config names, as `look_beside` finds it; UserError if it is nowhere."""
+    found = look_beside(directory, path)
     if found is None:
         raise UserError(f"{directory}/config.yaml: names {path} as {what}, which is gone; put it beside config.yaml")
     return found
 
 
+def look_beside(directory: str | Path, path: str) -> Path | None:
+    """A file that a config names: beside the config, as in a model that was moved, or where it was at training.
+
+    ESPnet's trainer writes paths relative to where it was run, which is some levels above the model directory. A packed
+    model keeps the files under their paths. Where config.yaml is a link, as of a teacher in a recipe, the model it
+    leads to counts, too.
+
+    Args:
+        directory: the model directory.
+        path: as the config has it.
+
+    Returns:
+        The first place that holds such a file; None if none does.
+    """
+    directory, file = Path(directory), Path(path).name
+    home = (directory / "config.yaml").resolve().parent
+    places = [directory / "tokens" / file, directory / file, home / file]
+    places.append(directory / Path(path).relative_to(Path(path).anchor))
+    if not Path(path).is_absolute():
+        places += [above / path for above in (home, *home.parents[:UP])]
+    return next((place for place in (*places, Path(path)) if place.is_file()), None)
+
+
+def attends(directory: str | Path) -> bool:
+    """Whether an ASR model has an attention decoder; one that was trained with CTC alone has none."""
+    config = read_config(directory)
+    return bool(config.get("decoder", True)) and (config.get("model_conf") or {}).get("ctc_weight") != 1.0
+
+
 def find_checkpoint(
     directory: str | Path, model_file: str | None = None, usual: tuple[str, ...] = ASR_CHECKPOINTS
 ) -> Path:
-    """The checkpoint to decode with: the one named, or the first that is there of the usual: averaged best, best."""
+    """The checkpoint to decode with: the one named, or the first that is there of the usual: averaged best, best.
+
+    Published models often have an average under its full name alone, as valid.acc.ave_10best.pth.
+    """
     directory = Path(directory)
     names = (model_file,) if model_file else usual
     for candidate in names:
         if (directory / candidate).is_file():
             return directory / candidate
+    for candidate in () if model_file else usual:
+        full = sorted(directory.glob(candidate.replace(".ave.", ".ave_*best.")))
+        if len(full) == 1:
+            return full[0]
     remedy = "" if usual is LM_CHECKPOINTS else f" (kdasr train --out {directory})"
     raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first{remedy}")
 

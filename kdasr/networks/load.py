@@ -12,8 +12,7 @@ import torch
 
 from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
-from kdasr.files import read_yaml
-from kdasr.models import LM_CHECKPOINTS, find_checkpoint, read_config
+from kdasr.models import LM_CHECKPOINTS, find_checkpoint, look_beside, read_config
 from kdasr.networks.awd import AwdLstm
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import ConvRNNEncoder
@@ -75,17 +74,17 @@ def load_model(
     if finished:
         checkpoints.check(checkpoint)
         checkpoints.check_known(config)
-    args = argparse.Namespace(**read_yaml(config))
+    args = argparse.Namespace(**read_config(directory))
     task = register()
-    # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file:
-    # a model directory that was moved keeps its own copy beside config.yaml.
+    # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file.
     stats = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
-    if stats and not Path(stats).is_file():
-        if not (directory / Path(stats).name).is_file():
+    if stats:
+        found = look_beside(directory, stats)
+        if found is None:
             raise UserError(
                 f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml"
             )
-        args.normalize_conf["stats_file"] = str(directory / Path(stats).name)
+        args.normalize_conf["stats_file"] = str(found)
     return _built(task, args, checkpoint, config).to(device).eval(), args
 
 
@@ -140,6 +139,10 @@ def build(task: Any, args: argparse.Namespace, config: str | Path) -> Any:
             return task.build_model(args)
     except UserError:
         raise
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{config}: this model needs {error.name}, which is not installed; pip install {error.name}"
+        ) from error
     except Exception as error:  # a wrong setting may raise any error in ESPnet, which names no file
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(

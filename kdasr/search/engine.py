@@ -22,7 +22,7 @@ from kdasr.data.matrices import read_matrix
 from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
-from kdasr.models import Models
+from kdasr.models import Models, beside
 from kdasr.networks.load import load_lm, load_model
 from kdasr.search.encode import Encoder
 from kdasr.search.grid import Found
@@ -193,7 +193,9 @@ def speller(directory: str | Path, args: Any, token_list: Sequence[str]) -> Call
     if args.token_type is None:
         return lambda ids: " ".join(token_list[i] for i in ids)
     kind = {"token_type": args.token_type}
-    if args.token_type in ("bpe", "hugging_face"):
+    if args.token_type == "bpe":
+        kind["bpemodel"] = str(beside(directory, str(args.bpemodel), "its sentencepiece model"))
+    elif args.token_type == "hugging_face":
         kind["bpemodel"] = args.bpemodel
     tokenizer = of_espnet("espnet2.text.build_tokenizer:build_tokenizer")(**kind)
     return lambda ids: tokenizer.tokens2text([token_list[i] for i in ids])
