@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "data folds": "cut a data directory into parts for cross-fitting",
     "feats": "data directory -> filterbank features, CMVN, frame counts",
     "tokens": "text -> token list (characters or sentencepiece)",
+    "adopt": "a finished ESPnet model as a teacher",
     "train": "train a teacher or a student",
     "prune": "set the smallest weights of a model to zero, for good",
     "nbest": "decode a set into an archive of N-best hypotheses",

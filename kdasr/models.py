@@ -70,7 +70,9 @@ def read_config(directory: str | Path, lm: bool = False) -> dict[str, Any]:
     """
     path = Path(directory) / "config.yaml"
     if Path(directory).is_file():
-        raise UserError(f"{directory}: is a file; if it is a packed model, unpack it: kdasr adopt {directory} --out DIR")
+        raise UserError(
+            f"{directory}: is a file; if it is a packed model, unpack it: kdasr adopt {directory} --out DIR"
+        )
     what = "language model" if lm else "ASR model"
     if not path.is_file():
         remedy = "name an ESPnet2 LM directory" if lm else f"train one: kdasr train --out {directory}"

@@ -121,22 +121,27 @@ def token_log(plan: Plan) -> str:
 
 
 def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator[Step]:
-    """A finished model as the teacher: its tokens, and links to its files, as nothing is written into its directory."""
+    """A finished model as the teacher, in a directory of ours, as nothing is written into its own; and its tokens."""
     given, at = plan.options, plan.layout
-    config = f"{given.teacher_dir}/config.yaml"
-    if not Path(config).is_file():
+    packed = Path(given.teacher_dir).is_file()
+    source = given.teacher_dir if packed else f"{given.teacher_dir}/config.yaml"
+    if not Path(source).is_file():
         raise UserError(
             f"--teacher_dir {given.teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
         )
-    check = ("--check", f"{at.labelled}/text") if has_text(f"{at.labelled}/text") else ()
-    words = ("kdasr", "tokens", "--model", given.teacher_dir, "--out", at.tokens, *plan.nlsyms, *check)
-    yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (config, *plan.nlsyms[1:]), needs=needs)
-    files = sorted(str(path.resolve()) for path in Path(given.teacher_dir).iterdir() if path.name != DONE)
-    links = (
-        Command(("mkdir", "-p", at.teacher), on="here"),
-        Command(("ln", "-sfn", "-t", at.teacher, *files), on="here"),
+    log = f"{given.expdir}/log/{PurePath(at.teacher).name}.log"
+    yield Step(
+        3,
+        at.teacher,
+        (Command(("kdasr", "adopt", given.teacher_dir, "--out", at.teacher), log),),
+        {"teacher_dir": given.teacher_dir},
+        (source,),
+        makes=(f"{at.teacher}/kdasr.json",),  # without it reports would not know the teacher
     )
-    yield Step(3, at.teacher, links, {"teacher_dir": given.teacher_dir}, (config,))
+    check = ("--check", f"{at.labelled}/text") if has_text(f"{at.labelled}/text") else ()
+    model = at.teacher if packed else given.teacher_dir
+    words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms, *check)
+    yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
 
 
 def train(

@@ -38,12 +38,13 @@ def make_part(
     batch_frames: int,
     device: str,
     how: How,
+    words: bool,
     shard: int,
     work: Sequence[tuple[Row, list[list[int]]]],
     progress: Callable[[float], None] = lambda _: None,
 ) -> float:
-    """Soft targets of one part, written whole; returns its hours of audio."""
-    loaded = engine.loaded(models, SearchOptions(ctc_weight=0.0), batch_frames, device)
+    """Soft targets of one part, written whole, those of its steps only with `words`; returns its hours of audio."""
+    loaded = engine.loaded(models, SearchOptions(ctc_weight=0.0 if words else 1.0), batch_frames, device)
     inputs = [loaded.read(row) for row, _ in work]
     lengths = [loaded.frames(x) for x in inputs]
     steps: dict[str, np.ndarray] = {}
@@ -51,14 +52,14 @@ def make_part(
     hours = 0.0
     for batch in batches(lengths, [len(hyps) for _, hyps in work], loaded.batch_frames):
         names = [work[n][0].name for n in batch]
-        made = soften(loaded, [inputs[n] for n in batch], [work[n][1] for n in batch], names, how)
-        steps |= dict(zip(names, made[0], strict=True))
+        made = soften(loaded, [inputs[n] for n in batch], [work[n][1] for n in batch], names, how, words)
+        steps |= dict(zip(names, made[0], strict=False))
         frames |= dict(zip(names, made[1], strict=False))
         for n in batch:
             hours += (spent := loaded.seconds(work[n][0], lengths[n]) / 3600)
             progress(spent)
     with atomic_write(parts / f"{shard}.npz", "wb") as stream:
-        np.savez(stream, *steps.values(), *frames.values(), keys=np.array(list(steps)))
+        np.savez(stream, *steps.values(), *frames.values(), keys=np.array(list(steps or frames)))
     return hours
 
 
@@ -80,8 +81,12 @@ def soften(
     hyps: Sequence[Sequence[Sequence[int]]],
     names: Sequence[str],
     how: How,
+    words: bool = True,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Matrices (R, 2J) of utterances, the teachers' distribution at each step; and (S, 2J), in each encoded frame."""
+    """Matrices (R, 2J) of utterances, the teachers' distribution at each step; and (S, 2J), in each encoded frame.
+
+    Either list is empty if it is not wanted: of steps without `words`, of frames without `how.ctc`.
+    """
     device = loaded.device
     longest = max(len(tokens) for one in hyps for tokens in one)
     targets = torch.full((len(hyps), max(map(len, hyps)), longest), PADDING, device=device)  # (B, K, L - 1)
@@ -101,14 +106,15 @@ def soften(
             frames = [len(hs) for hs in encoded]  # B
             hs = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)  # (B, S, E)
             model = encoder.model
-            ys_in, _ = with_sos_eos(targets, model.sos, model.eos)  # (B, K, L)
-            decoded = decode_prefixes(model.decoder, hs, torch.tensor(frames, device=device), ys_in, used)
-            steps = ((ys_in != PADDING) & used[..., None]).flatten().nonzero().squeeze(1)  # (all R,)
-            step_logprobs.append(at(decoded, steps))
+            if words:
+                ys_in, _ = with_sos_eos(targets, model.sos, model.eos)  # (B, K, L)
+                decoded = decode_prefixes(model.decoder, hs, torch.tensor(frames, device=device), ys_in, used)
+                steps = ((ys_in != PADDING) & used[..., None]).flatten().nonzero().squeeze(1)  # (all R,)
+                step_logprobs.append(at(decoded, steps))
             if how.ctc:
                 frame_logprobs.append(ctc_frames(model, torch.cat(encoded)[None])[0])
     counts = [sum(len(tokens) + 1 for tokens in one) for one in hyps]
-    rows = kept(step_logprobs, counts, names, how)
+    rows = kept(step_logprobs, counts, names, how) if words else []
     return rows, kept(frame_logprobs, frames, names, how) if how.ctc else []
 
 

@@ -5,8 +5,8 @@ have expected after each token. It need not be the teacher that searched, and ma
 
 Writes soft.ark and soft.scp beside the targets' other tables: a matrix (R, 2J) an utterance, token ids and then
 natural logarithms. With --ctc also ctc.ark and ctc.scp: (S, 2J), what the teacher's CTC branch gives in each
-encoded frame; soft.json says when these frames are (kdasr.targets.frame_times). A killed run continues where it was:
-finished parts are kept in `.soft/`.
+encoded frame (all there is of a teacher of CTC alone); soft.json says when these frames are
+(kdasr.targets.frame_times). A killed run continues where it was: finished parts are kept in `.soft/`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kdasr.arrays import read_npz
 from kdasr.data.made import made_as
 from kdasr.errors import UserError
 from kdasr.files import columns, only_writer, read_json, read_table, write_json
-from kdasr.models import Models, find_models, read_config
+from kdasr.models import Models, attends, find_models, read_config
 from kdasr.search.rows import Row, read_rows
 from kdasr.shards import claim, cut, digest
 from kdasr.targets import frame_times
@@ -62,13 +62,19 @@ def run(given: Softening) -> None:
     if len(weights) != len(given.models) or not (all(w > 0 for w in weights) and abs(sum(weights) - 1) <= 1e-4):
         raise UserError(f"--weights {weights}: expected {len(given.models)} numbers above 0 that sum to 1")
     models = find_models(given.models, given.model_file)
+    alone = [model for model in given.models if not attends(model)]
+    if alone and not given.how.ctc:
+        raise UserError(
+            f"{alone[0]}: was trained with CTC alone, so that it expects nothing word by word; give --ctc for what it "
+            "expects in each frame"
+        )
     made_for = read_json(out / "targets.json")["settings"].get("tokens")
     if made_for not in (None, models.first.hashes[2]):
         raise UserError(f"{out}: its targets are of another token list than {given.models[0]}; name their own teacher")
     how = given.how._replace(weights=tuple(weights))
     settings = {**models.settings(), **how._asdict(), "weights": weights}
     settings |= {name: digest(out / name) for name in ("hyps", "hyp_lens")}
-    if (out / DONE).is_file() and (out / "soft.scp").is_file():
+    if (out / DONE).is_file() and (out / ("ctc.scp" if alone else "soft.scp")).is_file():
         there = read_json(out / DONE)["settings"]
         if there == settings:
             print(f"{out}: has these soft targets already; to make them again: rm {out}/{{soft,ctc}}.*")
@@ -84,15 +90,16 @@ def run(given: Softening) -> None:
         todo = [(s, rows) for s, rows in enumerate(shards) if not (parts / f"{s}.npz").is_file()]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         device = "cuda" if given.ngpu else "cpu"
-        make = functools.partial(make_part, parts, models, given.batch_frames, device, how)
+        make = functools.partial(make_part, parts, models, given.batch_frames, device, how, not alone)
         run_shards(make, todo, given.nj, f"{out.name}: soft targets")
         if how.ctc:
-            write_soft_table(out, out, merged(parts, len(shards), second=True), "ctc")
-        write_soft_table(out, out, merged(parts, len(shards)))
+            write_soft_table(out, out, merged(parts, len(shards), second=not alone), "ctc")
+        if not alone:
+            write_soft_table(out, out, merged(parts, len(shards)))
         steps = sum(len(tokens) + 1 for _, hyps in work for tokens in hyps)
         write_json(out / DONE, {"settings": settings, "utterances": len(work), "steps": steps, **frames})
         shutil.rmtree(parts)
-    print(f"{out}: soft targets of {len(work)} utterances, {steps} steps")
+    print(f"{out}: soft targets of {len(work)} utterances, {'of frames alone' if alone else f'{steps} steps'}")
 
 
 def read_work(targets: Path, data: Sequence[str], models: Models) -> list[tuple[Row, list[list[int]]]]:

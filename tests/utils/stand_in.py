@@ -37,6 +37,7 @@ case "$command" in
         mkdir -p "$out"; echo "u a" >"$out/text"
         if [ -v "o[tune]" ]; then echo {} >"$out/weights.json"; fi
         ;;
+    adopt) mkdir -p "$out"; ln -sfn -t "$out" "$PWD/$1"/*; echo {} >"$out/kdasr.json" ;;
     prune) mkdir -p "$out"; echo mask >"$out/mask.pth" ;;
     soft) echo soft >"${o[targets]}/soft.scp" ;;
     train)
