@@ -119,9 +119,10 @@ def look_beside(directory: str | Path, path: str) -> Path | None:
     directory, file = Path(directory), Path(path).name
     home = (directory / "config.yaml").resolve().parent
     places = [directory / "tokens" / file, directory / file, home / file]
-    places.append(directory / Path(path).relative_to(Path(path).anchor))
+    inside = Path(path).relative_to(Path(path).anchor)  # a zip keeps /data/x as data/x
+    places += [directory / inside, home / inside]
     if not Path(path).is_absolute():
-        places += [above / path for above in (home, *home.parents[:UP])]
+        places += [above / path for above in home.parents[:UP]]
     return next((place for place in (*places, Path(path)) if place.is_file()), None)
 
 

@@ -38,10 +38,10 @@ def make_part(
     batch_frames: int,
     device: str,
     how: How,
-    words: bool,
     shard: int,
     work: Sequence[tuple[Row, list[list[int]]]],
     progress: Callable[[float], None] = lambda _: None,
+    words: bool = True,
 ) -> float:
     """Soft targets of one part, written whole, those of its steps only with `words`; returns its hours of audio."""
     loaded = engine.loaded(models, SearchOptions(ctc_weight=0.0 if words else 1.0), batch_frames, device)

@@ -90,7 +90,7 @@ def run(given: Softening) -> None:
         todo = [(s, rows) for s, rows in enumerate(shards) if not (parts / f"{s}.npz").is_file()]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         device = "cuda" if given.ngpu else "cpu"
-        make = functools.partial(make_part, parts, models, given.batch_frames, device, how, not alone)
+        make = functools.partial(make_part, parts, models, given.batch_frames, device, how, words=not alone)
         run_shards(make, todo, given.nj, f"{out.name}: soft targets")
         if how.ctc:
             write_soft_table(out, out, merged(parts, len(shards), second=not alone), "ctc")

@@ -66,6 +66,16 @@ CONFIGS = {
         "decoder": "transformer",
         "decoder_conf": {"attention_heads": 4, "linear_units": 20, "num_blocks": 1},
     },
+    "e_branchformer": {
+        "encoder": "e_branchformer",
+        "encoder_conf": {
+            **{"output_size": 16, "attention_heads": 2, "attention_layer_type": "rel_selfattn"},
+            **{"pos_enc_layer_type": "rel_pos", "rel_pos_type": "latest", "linear_units": 20, "num_blocks": 1},
+            **{"cgmlp_linear_units": 24, "cgmlp_conv_kernel": 5, "use_ffn": True, "macaron_ffn": True},
+        },
+        "decoder": "transformer",
+        "decoder_conf": {"attention_heads": 4, "linear_units": 20, "num_blocks": 1},
+    },
     "kdasr": {
         "encoder": "conv_rnn",
         "encoder_conf": {"hidden_size": 12, "num_layers": 1, "conv_channels": 3},
@@ -100,13 +110,20 @@ def shaped(kind: str, units: int, layers: int, heads: int) -> dict:
     return options
 
 
-def build(kind: str, seed: int = 0, sharp: float = 6.0, bins: int = 8, shape: tuple[int, int, int] | None = None):
-    """A model of CONFIGS, of another `shape` if given, with random weights.
+def build(
+    kind: str,
+    seed: int = 0,
+    sharp: float = 6.0,
+    bins: int = 8,
+    shape: tuple[int, int, int] | None = None,
+    changes: dict | None = None,
+):
+    """A model of CONFIGS, of another `shape` or with `changes` of its config if given, with random weights.
 
     Output layers are scaled up, so that no two scores are near.
     """
     torch.manual_seed(seed)
-    given = config(kind, bins) | (shaped(kind, *shape) if shape else {})
+    given = config(kind, bins) | (shaped(kind, *shape) if shape else {}) | (changes or {})
     model = register().build_model(argparse.Namespace(**given)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -117,7 +134,8 @@ def build(kind: str, seed: int = 0, sharp: float = 6.0, bins: int = 8, shape: tu
             layer.weight.mul_(sharp / 1.5)
             layer.bias.normal_()
         # An end token of some probability everywhere, so that hypotheses end at all lengths.
-        outputs[0].bias[-1] += 1.0
+        if outputs:
+            outputs[0].bias[-1] += 1.0
     return model
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import search_models as models
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from nbest_models import write_data, write_model
@@ -272,3 +273,34 @@ def test_batches_are_as_large_as_they_may_be(rows, most):
     assert [lengths[n] for n in order] == sorted(lengths, reverse=True)
     assert all(size(batch) <= most or len(batch) == 1 for batch in found)
     assert all(size([*one, other[0]]) > most for one, other in itertools.pairwise(found))
+
+
+def test_a_teacher_of_ctc_alone_gives_what_it_expects_in_each_frame(place, capsys):
+    root, _, features, hyps = place
+    alone = {"model_conf": {"ctc_weight": 1.0}}
+    model = models.build("conformer", changes=alone)
+    (root / "ctc").mkdir()
+    torch.save(model.state_dict(), root / "ctc" / "valid.acc.ave.pth")
+    (root / "ctc" / "config.yaml").write_text(yaml.safe_dump(models.config("conformer") | alone))
+    words = ["soft", "--model", root / "ctc", "--targets", root / "targets", "--data", root / "data", "--kept", 0]
+    assert main([*map(str, words)]) == 1
+    assert "ctc: was trained with CTC alone, so that it expects nothing word by word" in capsys.readouterr().err
+    assert main([*map(str, words), "--ctc"]) == 0
+    assert "soft targets of 5 utterances, of frames alone" in capsys.readouterr().out
+    assert not (root / "targets" / "soft.scp").exists()
+    found = read_table(root / "targets" / "ctc.scp")
+    assert found.keys() == hyps.keys()
+    for n, key in enumerate(hyps):
+        ids, logp = np.split(kaldiio.load_mat(found[key]), 2, axis=1)  # (S, V) both
+        with torch.no_grad():
+            encoded, _ = model.encode(features[n][None], torch.tensor([len(features[n])]))
+            expected = model.ctc.ctc_lo(encoded)[0].log_softmax(-1).numpy()
+        np.testing.assert_allclose(logp, np.take_along_axis(expected, ids.astype(int), 1), atol=1e-4)
+    assert main([*map(str, words), "--ctc"]) == 0
+    assert "has these soft targets already" in capsys.readouterr().out
+    # a model with a decoder beside it gives no more
+    for file in (root / "targets").glob("[sc][ot][fc]*"):
+        file.unlink()
+    words[2:3] = [root / "ctc", root / "model"]
+    assert main([*map(str, words)]) == 1
+    assert f"{root}/ctc: was trained with CTC alone" in capsys.readouterr().err
