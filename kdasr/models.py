@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,8 +128,13 @@ def look_beside(directory: str | Path, path: str) -> Path | None:
 
 def attends(directory: str | Path) -> bool:
     """Whether an ASR model has an attention decoder; one that was trained with CTC alone has none."""
-    config = read_config(directory)
-    return bool(config.get("decoder", True)) and (config.get("model_conf") or {}).get("ctc_weight") != 1.0
+    return has_decoder(read_config(directory))
+
+
+def has_decoder(config: Mapping[str, Any]) -> bool:
+    """As `attends`, by a config.yaml that has been read."""
+    conf = config.get("model_conf")
+    return bool(config.get("decoder", True)) and not (isinstance(conf, Mapping) and conf.get("ctc_weight") == 1.0)
 
 
 def find_checkpoint(

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from kdasr.errors import UserError
+from kdasr.files import read_yaml
+from kdasr.models import has_decoder
 from kdasr.recipe.plan import Plan
 from kdasr.recipe.step import DONE, Command, On, Step
 from kdasr.recipe.tree import found, has_text, need_config
@@ -144,6 +146,17 @@ def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator
     yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
 
 
+def of_ctc_alone(plan: Plan) -> bool:
+    """Whether the teacher is a finished model without an attention decoder: it decodes with CTC alone."""
+    given = plan.options
+    places = (f"{plan.layout.teacher}/config.yaml", f"{given.teacher_dir}/config.yaml")  # a pack: once it is unpacked
+    config = next((place for place in places if given.teacher_dir and Path(place).is_file()), None)
+    try:
+        return config is not None and not has_decoder(read_yaml(config))
+    except UserError:  # kdasr adopt says so in its step
+        return False
+
+
 def train(
     plan: Plan,
     out: str,
@@ -219,6 +232,7 @@ def lists(
 ) -> Step:
     """N-best lists of a set, by a model or several together."""
     given = plan.options
+    ctc = "1" if set(models) <= set(plan.teachers) and of_ctc_alone(plan) else given.ctc_weight
     on, run, more = plan.on_gpu
     words = (
         "kdasr",
@@ -234,9 +248,9 @@ def lists(
         "--nbest",
         str(best),
     )
-    words += ("--ctc_weight", given.ctc_weight, *more, *given.nbest_opts)
+    words += ("--ctc_weight", ctc, *more, *given.nbest_opts)
     jobs = Command((*words, "--job", f"JOB/{given.nj}"), f"{out}/log/nbest.JOB.log", on, given.nj, run)
-    settings = {"nbest": str(best), "beam": str(beam), "ctc_weight": given.ctc_weight}
+    settings = {"nbest": str(best), "beam": str(beam), "ctc_weight": ctc}
     return Step(
         stage,
         out,
@@ -258,9 +272,11 @@ def decode(plan: Plan) -> Iterator[Step]:
         *((5, one) for one in plan.student_dirs),
     )
     on, run, more = plan.on_gpu
+    alone = plan.teachers if of_ctc_alone(plan) else []
     for model, tag, name in decodings(plan):
         out, data = f"{model}/decode_{tag}/{name}", f"{at.feats}/{name}"
         beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), given.ctc_weight)
+        ctc = "1" if model in alone else ctc
         words = ("kdasr", "decode", "--model", model, "--data", data, "--out", out, "--beam", beam, "--ctc_weight", ctc)
         words += (*more, *given.decode_opts)
         if given.decode_nj == 1:
@@ -273,7 +289,7 @@ def decode(plan: Plan) -> Iterator[Step]:
             ]
         settings = {"beam": beam, "ctc_weight": ctc, "decode_opts": " ".join(given.decode_opts)}
         yield Step(6, out, tuple(commands), settings, (model, data), f"{out}: decoding", needs=needs, quiet=True)
-    for model in (*plan.teachers, *plan.student_dirs) if given.ppl else ():
+    for model in (one for one in (*plan.teachers, *plan.student_dirs) if given.ppl and one not in alone):
         for name in given.test_sets:
             out, data = f"{model}/ppl/{name}", f"{at.feats}/{name}"
             words = ("kdasr", "ppl", "--model", model, "--data", data, "--out", f"{out}.json", *more)

@@ -29,7 +29,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kdasr.data.tokens import Tokens, load_tokens, of_model
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
-from kdasr.models import Models, find_models, read_config
+from kdasr.models import Models, attends, find_models
 from kdasr.search.engine import Engine, buckets
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
@@ -64,7 +64,7 @@ def write_perplexity(
     if not (Path(data) / "text").is_file():
         raise UserError(f"{data}: has no text; perplexity is that of references, name a transcribed set")
     models = find_models([str(model)], model_file)
-    if (read_config(model).get("model_conf") or {}).get("ctc_weight") == 1.0:
+    if not attends(model):
         raise UserError(f"{model}: was trained with CTC alone; name a model with an attention decoder")
     checkpoint, config, listed = models.first.hashes
     text = digest(Path(data) / "text")
