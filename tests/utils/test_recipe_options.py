@@ -148,8 +148,8 @@ def test_one_directory_of_a_corpus_has_one_name(call):
 def test_the_two_forms_of_librispeech(call):
     mini, full = (call("librispeech", "run.sh", *words) for words in ([], ["--corpus", "full", "--librispeech", "x y"]))
     assert (mini["--train_set"], mini["--valid_set"], mini["--students"]) == ("train_5", "dev_5", "refs nbest word_ctc")
-    assert mini["--test_sets"] == "dev_clean_2" and not {"--data_opts", "--tag", "--transcribed"} & set(mini)
-    assert (full["--train_set"], full["--tag"], full["--transcribed"]) == ("train_960", "full", "0.1")
+    assert mini["--test_sets"] == "dev_clean_2" and not {"--data_opts", "--expdir", "--transcribed"} & set(mini)
+    assert [full[f"--{name}"] for name in ("train_set", "expdir", "transcribed")] == ["train_960", "exp_full", "0.1"]
     assert full["--data_opts"] == r"--librispeech x\ y --corpus full "
 
 
