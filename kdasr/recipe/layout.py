@@ -69,7 +69,7 @@ class Layout:
         """The token list that teacher and students share."""
         given = self.options
         if given.teacher_dir:
-            return f"{given.dumpdir}/tokens/of_{PurePath(given.teacher_dir).name}"
+            return f"{given.dumpdir}/tokens/of_{self._finished}"
         size = "" if given.token_type == "char" else str(given.vocab)
         # its record names the set that its text was taken from
         kind = "" if given.feats_type == "fbank" else f"_{given.feats_type}"
@@ -87,8 +87,13 @@ class Layout:
     def teacher_of(self, seed: int) -> str:
         """The teacher of a seed; with --teacher_dir there is one only."""
         if self.options.teacher_dir:
-            return f"{self.options.expdir}/teacher_{PurePath(self.options.teacher_dir).name}{self._tag}"
+            return f"{self.options.expdir}/teacher_{self._finished}{self._tag}"
         return f"{self._teacher_base}_s{seed}"
+
+    @property
+    def _finished(self) -> str:
+        """The name of --teacher_dir, a directory or a zip."""
+        return PurePath(self.options.teacher_dir).name.removesuffix(".zip")
 
     @property
     def _teacher_base(self) -> str:

@@ -86,3 +86,28 @@ def place(tmp_path, monkeypatch):
 def test_every_step_of_a_script(name, place):
     found = [line.replace(str(place), "HERE") for line in table(SCRIPTS[name]())]
     assert found == (STEPS / f"{name}.txt").read_text().splitlines()
+
+
+def test_a_teacher_of_ctc_alone_decodes_with_ctc_alone(place):
+    (place / "model/config.yaml").write_text("model_conf: {ctc_weight: 1.0}\n")
+    given = {"students": "nbest", "teacher_dir": "model", "ppl": "true", "ctc_weight": "0.3"}
+    work = kd.work(kd_options(**given), "./run.sh")
+    found = {}
+    for stage in (4, 6):
+        for step in work.steps(stage):
+            for command in step.commands:
+                words = command.words
+                weight = words[words.index("--ctc_weight") + 1] if "--ctc_weight" in words else None
+                model = words[words.index("--model") + 1]
+                found.setdefault((words[1], model.split("/")[1].split("_")[0]), set()).add(weight)
+    expected = {("nbest", "teacher"): {"1"}, ("decode", "teacher"): {"1"}, ("decode", "student"): {"0", "0.3"}}
+    assert found == {**expected, ("ppl", "student"): {None}}
+
+
+def test_a_packed_teacher_is_unpacked_before_its_tokens_are_taken(place):
+    (place / "asr.zip").write_text("x")
+    steps = list(kd.work(kd_options(students="nbest", teacher_dir="asr.zip"), "./run.sh").steps(3))
+    assert [step.out for step in steps] == ["exp/teacher_asr", "dump/tokens/of_asr"]
+    assert steps[0].commands[0].words == ("kdasr", "adopt", "asr.zip", "--out", "exp/teacher_asr")
+    assert steps[1].commands[0].words[:4] == ("kdasr", "tokens", "--model", "exp/teacher_asr")
+    assert [step.inputs[0] for step in steps] == ["asr.zip", "asr.zip"]
