@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 from kdasr.data.feats_settings import KINDS, FeatsSettings
 
 EXAMPLES = """\
@@ -19,6 +20,8 @@ examples:
   kdasr feats --data data/train_si284 --out dump/fbank/train_sp --speed 0.9,1.0,1.1 --cmvn speaker
   # log spectrograms, as Mun'im et al. 2018 take them
   kdasr feats --data data/train_si284 --out dump/spectrogram/train_si284 --type spectrogram
+  # calls of two channels at 8 kHz: the second one, at 16 kHz
+  kdasr feats --data data/calls --out dump/fbank/calls --channel 2 --resample
   # clips shorter than a tenth of a second (or than a frame) counted and left out, not refused
   kdasr feats --data data/crawled --out dump/fbank/crawled --min_duration 0.1
 """
@@ -48,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", choices=KINDS, default="fbank", help="log-mel filterbanks or log spectrograms (default fbank)"
     )
+    add_audio_arguments(parser)
     parser.add_argument("--bins", type=int, help="mel bins of fbank (default 80)")
     parser.add_argument(
         "--min_duration",
@@ -65,4 +69,6 @@ def run(args: argparse.Namespace) -> None:
         os.environ.setdefault(name, "1")
     from kdasr.data.feats import make_features
 
-    make_features(FeatsSettings(**vars(args)))
+    reading = read_audio_arguments(args)
+    words = {name: value for name, value in vars(args).items() if name not in ("resample", "channel")}
+    make_features(FeatsSettings(**words, reading=reading))

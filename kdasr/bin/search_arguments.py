@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 from kdasr.errors import UserError
 from kdasr.nbest.write import Decoding, Processes
 from kdasr.search.options import LM_WEIGHT, SearchOptions
@@ -21,6 +22,7 @@ def add_io_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="data directory with feats.scp (or wav.scp)")
     parser.add_argument("--out", required=True, metavar="DIR", help=out)
     parser.add_argument("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
+    add_audio_arguments(parser)
 
 
 def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
@@ -105,4 +107,5 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
         lm_file=args.lm_file,
         options=options,
         processes=Processes(args.nj, args.job, args.merge, args.shard_size, args.batch_frames, args.ngpu),
+        reading=read_audio_arguments(args),
     )

@@ -25,20 +25,24 @@ from typing import Any
 import numpy as np
 
 from kdasr.arrays import read_npz
-from kdasr.data.audio import read_audio
 from kdasr.data.cmvn import Stats, accumulate, apply, from_kaldi, write_kaldi, write_npz
 from kdasr.data.cmvn import merge as add
+from kdasr.data.cuts import Read, Recordings, read_cut
 from kdasr.data.feats_settings import FeatsSettings
 from kdasr.data.front_ends import FrontEnd, front_end
 from kdasr.data.matrices import check_archives, read_matrix, write_ark
-from kdasr.data.places import Place, parse_table, size
-from kdasr.data.utterances import Utterance, parse_speeds, plan
+from kdasr.data.places import parse_table, size
+from kdasr.data.utterances import SPEEDS, Utterance, parse_speeds, plan, write_audio
 from kdasr.errors import UserError
 from kdasr.files import atomic_write, only_writer, read_json, read_table, write_json, write_table
 from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
 SHARD_SIZE = 200  # utterances: about 25 minutes of WSJ, one or two seconds of work
+OTHER_RATE = (
+    "is sampled at {found} Hz, expected {rate}; give --rate {found} if the whole corpus is, or let it be converted: "
+    "--resample"
+)
 COMPRESSION = 3  # kaldiio: two bytes a value, scaled to the utterance's range
 
 
@@ -51,14 +55,14 @@ def make_features(asked: FeatsSettings) -> None:
     started = time.monotonic()
     share = parse_share(asked.job, asked.merge)
     data, out, speeds, front = asked.data, asked.out, parse_speeds(asked.speed), front_end(asked.type, asked.bins)
-    utterances = plan(data, speeds)
+    utterances = plan(data, speeds, asked.reading)
     settings = describe(asked, front, speeds, utterances)
     shards = cut(utterances, SHARD_SIZE)  # type: ignore[type-var]
     if not any(out.glob("*.scp")):
         # A run that failed before its first shard (on a wrong --rate, say) does not bind the next one.
         (out / "manifest.json").unlink(missing_ok=True)
     claim(out, settings)
-    sources = {name: digest(data / name) for name in ("text", "utt2spk") if (data / name).exists()}
+    sources = {name: digest(data / name) for name in ("text", "utt2spk", "segments") if (data / name).exists()}
     if is_done(out, len(shards), sources):
         print(f"{out}: all {len(utterances)} utterances are there already")
         return
@@ -117,7 +121,9 @@ def describe(
     }
     if asked.min_duration is not None:
         described["min_duration"] = asked.min_duration
-    return described
+    if (data / SPEEDS).exists():
+        described[SPEEDS] = digest(data / SPEEDS)
+    return described | asked.reading.changed()
 
 
 def is_whole(out: Path, stem: str, shard: int) -> bool:
@@ -127,7 +133,7 @@ def is_whole(out: Path, stem: str, shard: int) -> bool:
 
 def is_done(out: Path, shards: int, sources: dict[str, str]) -> bool:
     """Whether the directory is finished, was made from these text and utt2spk, and has not been moved."""
-    tables = ["feats.scp", "utt2num_frames", "utt2dur", "cmvn.npz", "spk2utt", *sources]
+    tables = ["feats.scp", "wav.scp", "utt2num_frames", "utt2dur", "cmvn.npz", "spk2utt", *sources]
     if not all((out / name).exists() for name in ("done.json", *tables)):
         return False
     with open(out / "feats.scp", encoding="utf-8") as stream:
@@ -151,7 +157,7 @@ def make_shard(
     progress: Callable[[float], Any] | None = None,
 ) -> float:
     """Compute and write one shard; returns its hours of audio. `shortest`: seconds of what is kept, or refuse."""
-    read = functools.lru_cache(maxsize=1)(read_audio)  # neighbouring segments are cut from one recording
+    read = Recordings()
 
     def features(row: Utterance) -> tuple[np.ndarray, int, str, Stats]:
         matrix, samples = compute(row, read, rate, front, shortest)
@@ -191,7 +197,7 @@ def _write_shard(out: Path, stem: str, shard: int, names: Sequence[str], results
 
 def compute(
     row: Utterance,
-    read: Callable[[Place, str], tuple[np.ndarray, int]],
+    read: Read,
     rate: int,
     front: FrontEnd,
     shortest: float | None = None,
@@ -208,29 +214,8 @@ def compute(
     Raises:
         UserError: unreadable audio, another sampling rate, less than one frame, values that are not finite.
     """
-    try:
-        samples, found = read(row.audio, row.audio.path or row.source)  # (n,) int16
-    except (UserError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"utterance {row.source}: {error}") from None
+    samples = read_cut(row, read, rate, OTHER_RATE)  # (n,) int16
     path = row.audio.path or row.audio.command
-    if found != rate:
-        raise UserError(
-            f"utterance {row.source} ({path}): sampled at {found} Hz, expected {rate}; "
-            f"give --rate {found} if the whole corpus is, or convert the file"
-        )
-    if row.span:
-        start, end = (round(second * rate) for second in row.span)
-        if start >= len(samples) or end > len(samples) + rate // 2:  # Kaldi, too, lets a segment end a little late
-            raise UserError(
-                f"utterance {row.source}: ends at {max(row.span)} s, {path} lasts {len(samples) / rate:.2f} s; "
-                "correct its segment"
-            )
-        samples = samples[start:] if row.span[1] == -1 else samples[start:end]
-    if row.speed != 1:
-        # here: it loads scipy.signal, which takes a second or more, and few sets are perturbed
-        from kdasr.data.speed import change_speed
-
-        samples = change_speed(samples, row.speed)
     matrix = front.compute(samples, rate)  # (T, bins)
     if shortest is not None and len(samples) < shortest * rate:
         matrix = matrix[:0]
@@ -292,6 +277,7 @@ def merge(
         (out / "text").unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(out / name, table)
+    write_audio(data, out, [row for rows in shards for row in rows if row.name in tables["utt2spk"]])
     total = add(parts)
     write_npz(out / "cmvn.npz", total)
     for path in out.glob("raw.*"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.settings import check_least
 
@@ -30,6 +31,7 @@ class FeatsSettings:
     type: str = "fbank"  # one of KINDS
     bins: int | None = None  # mel bins of fbank; None for 80
     min_duration: float | None = None  # seconds; what is shorter, or has no frame, is left out; None: refused
+    reading: Reading = AS_IT_IS  # of audio of another rate, or of several channels
 
     def __post_init__(self) -> None:
         check_least("nj", self.nj, 1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kdasr.data.kaldi_dir import utt2spk_of
+from kdasr.data.utterances import split_channel
 from kdasr.errors import UserError
 from kdasr.files import MARK, columns, read_lines, split_key
 
@@ -118,7 +119,7 @@ def _check_recordings(directory: Path, utterances: Sequence[str], wav: bool) -> 
     if segments is not None:
         _check_keys(directory, "segments", list(segments), utterances)
         for utterance, line in segments.items():
-            if not _is_segment(columns(line)):
+            if not _is_segment(columns(split_channel(line)[0])):
                 raise UserError(
                     f"{directory}/segments: {utterance} has {line!r}, expected 'RECORDING START END' in seconds with"
                     " END > START, or END -1 for the recording's; correct the line"

@@ -16,13 +16,14 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from kdasr.data.utterances import SPEEDS
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, columns, only_writer, read_lines, read_table, split_key, write_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
 
 UTTERANCE_TABLES = ["utt2spk", "text", "feats.scp", "segments", "utt2num_frames", "utt2dur"]
-UTTERANCE_TABLES += ["utt2lang", "utt2uniq", "utt2warp", "vad.scp"]
+UTTERANCE_TABLES += ["utt2lang", "utt2uniq", "utt2warp", SPEEDS, "vad.scp"]
 SPEAKER_TABLES = ["spk2gender", "cmvn.scp", "spk2warp"]
 RECORDING_TABLES = ["wav.scp", "reco2file_and_channel", "reco2dur"]
 ALL_TABLES = [*UTTERANCE_TABLES, *SPEAKER_TABLES, *RECORDING_TABLES]
@@ -190,8 +191,9 @@ def copy_dir(source: Path, target: Path, spk: tuple[str, str] = ("", ""), utt: t
 def combine_dirs(target: Path, sources: Sequence[Path]) -> tuple[int, list[str]]:
     """Join directories: each table that all of them have, and the sum of their cmvn.npz.
 
-    A table that some lack is left out, but for two that follow from the others, as in Kaldi: an utterance without
-    utt2uniq is its own original, and where some have `segments` an utterance without is the whole of its recording.
+    A table that some lack is left out, but for three that follow from the others: an utterance without utt2speed is
+    played as it was recorded and, as in Kaldi, one without utt2uniq is its own original, and where some have
+    `segments` an utterance without is the whole of its recording.
     Without wav.scp there is nothing to cut, and `segments` is left out.
 
     Returns:
@@ -203,6 +205,9 @@ def combine_dirs(target: Path, sources: Sequence[Path]) -> tuple[int, list[str]]
     if any("utt2uniq" in part for part in parts):
         for part in parts:
             part.setdefault("utt2uniq", {utterance: utterance for utterance in part["utt2spk"]})
+    if any(SPEEDS in part for part in parts):
+        for part in parts:
+            part.setdefault(SPEEDS, {utterance: "1.0" for utterance in part["utt2spk"]})
     if any("segments" in part for part in parts):
         for part in parts:
             _cut_from_recordings(part)
@@ -306,7 +311,7 @@ def _cut_from_recordings(part: Tables) -> None:
     """
     if "segments" in part or "wav.scp" not in part:
         return
-    lengths = part.get("utt2dur", {})
+    lengths = {} if SPEEDS in part else part.get("utt2dur", {})  # which are those of the copies
     part["segments"] = {u: f"{u} 0 {lengths.get(u, '-1')}" for u in part["utt2spk"]}
     if lengths:
         part.setdefault("reco2dur", dict(lengths))

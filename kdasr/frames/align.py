@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from kdasr.checkpoints import checksums
 from kdasr.data.tokens import load_tokens, of_model
+from kdasr.data.utterances import AS_IT_IS, SPEEDS, Reading
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, read_table, write_json, write_table
 from kdasr.frames.alignment import ALIGNMENT, RECORD, Spikes, written
@@ -28,16 +29,22 @@ from kdasr.shards import digest
 
 
 def align_set(
-    directory: str, data: str | Path, out: str | Path, model_file: str | None = None, batch_frames: int = 40000
+    directory: str,
+    data: str | Path,
+    out: str | Path,
+    model_file: str | None = None,
+    batch_frames: int = 40000,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Align, unless it is done.
 
     Args:
         directory: of a trained ESPnet2 model with a CTC layer.
-        data: the model's own features and text.
+        data: the model's own features, or audio, and text.
         out: directory to write.
         model_file: checkpoint in the model's directory; None: the usual one.
         batch_frames: padded input frames (10 ms) in a batch.
+        reading: how audio is read.
 
     Raises:
         UserError: files that are missing or do not belong together, or `out` holds another alignment.
@@ -54,13 +61,16 @@ def align_set(
     inputs = data / ("wav.scp" if models.first.sample_rate else "feats.scp")
     settings = {"model": model, "config": config, "token_list": listed, "text": digest(data / "text")}
     settings["inputs"] = digest(inputs) if inputs.is_file() else None
+    if models.first.sample_rate:
+        more = [data / name for name in ("segments", SPEEDS)]
+        settings |= {path.name: digest(path) for path in more if path.is_file()} | reading.changed()
     with only_writer(out):
         if (out / RECORD).is_file():
             check_made(out, read_json(out / RECORD), settings)
             print(f"{out}: aligned already; to align again: rm -r {out}")
             return
         began = time.process_time()
-        aligned, skipped, frames = align(directory, data, models, batch_frames)
+        aligned, skipped, frames = align(directory, data, models, batch_frames, reading)
         if not aligned:
             raise UserError(f"{data}: every utterance is too short for its text, as {skipped[0]}; name another set")
         write_table(out / ALIGNMENT, {name: written(spikes) for name, spikes in aligned.items()})
@@ -77,9 +87,11 @@ def align_set(
     print(f"{out}: {len(aligned)} utterances, {tokens:,} tokens, {frames:,} frames")
 
 
-def align(directory: str, data: Path, models: Models, batch_frames: int) -> tuple[dict[str, Spikes], list[str], int]:
+def align(
+    directory: str, data: Path, models: Models, batch_frames: int, reading: Reading = AS_IT_IS
+) -> tuple[dict[str, Spikes], list[str], int]:
     """Spikes by utterance, the names of utterances that are too short, sorted, and the input frames of the others."""
-    rows = read_rows(data, models.first)
+    rows = read_rows(data, models.first, reading)
     text = read_table(data / "text", empty=True)
     without = next((row.name for row in rows if row.name not in text), None)
     if without is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_table
 from kdasr.models import Models, find_models
@@ -59,6 +60,7 @@ class Decoding:
     lm: str | None = None  # directory of a language model
     lm_file: str | None = None
     processes: Processes = Processes()
+    reading: Reading = AS_IT_IS  # of audio, for a model that takes it
 
     def find(self) -> Models:
         """Its models, looked into."""
@@ -83,7 +85,7 @@ def run(given: Decoding, singles: int = 0) -> None:
         print("\n".join(run_report.table(out, summary, run_report.read(out))))
     if singles:
         models = given.find()
-        rows = {row.name: row for row in read_rows(given.data, models.first)}
+        rows = {row.name: row for row in read_rows(given.data, models.first, given.reading)}
         decoder = loader(given, models)()
         checked = run_report.check_single(
             archive.read_nbest(out), singles, lambda name: next(iter(decoder.decode([rows[name]])))
@@ -110,12 +112,12 @@ def make_archive(given: Decoding, out: Path, quiet: bool = False) -> bool:
     processes.check()
     share = parse_share(processes.job, processes.merge)
     models = given.find()
-    rows = read_rows(given.data, models.first)
+    rows = read_rows(given.data, models.first, given.reading)
     shards = cut(rows, processes.shard_size)  # type: ignore[type-var]
     if not any(out.glob("nbest.*.jsonl")):
         # A run that failed before its first shard (as options did not fit the model) does not bind the next one.
         (out / "manifest.json").unlink(missing_ok=True)
-    claim(out, manifest(models, rows, options, processes.shard_size))
+    claim(out, manifest(models, rows, options, processes.shard_size) | given.reading.changed())
     missing = archive.missing_shards(out, len(shards))
     if not missing and (out / "summary.json").is_file():
         if not quiet:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kdasr.data.audio import read_audio
 from kdasr.data.places import Place, parse_table
-from kdasr.data.utterances import parse_segment
+from kdasr.data.utterances import audio_of
 from kdasr.files import read_table
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz; what else there is goes as Vorbis
@@ -33,15 +33,10 @@ def sources(places: Sequence[str]) -> dict[str, tuple[Place, tuple[float, float]
     """
     found: dict[str, tuple[Place, tuple[float, float] | None]] = {}
     for place in map(Path, places):
-        scp = place / "wav.scp" if place.is_dir() else place
-        recordings = parse_table(read_table(scp), scp)
-        segments = place / "segments"
-        if not (place.is_dir() and segments.is_file()):
-            found |= {name: (path, None) for name, path in recordings.items()}
-            continue
-        for name, row in read_table(segments).items():
-            recording, span = parse_segment(segments, name, row, recordings)
-            found[name] = recordings[recording], span
+        if place.is_dir():
+            found |= {name: (row.audio, row.span) for name, row in audio_of(place).items()}
+        else:
+            found |= {name: (path, None) for name, path in parse_table(read_table(place), place).items()}
     return found
 
 

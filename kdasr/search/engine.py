@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from kdasr import checkpoints
-from kdasr.data.audio import read_audio
+from kdasr.data.cuts import Recordings, read_cut
 from kdasr.data.matrices import read_matrix
+from kdasr.data.places import Place
 from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
@@ -33,6 +34,7 @@ from kdasr.search.stream import Utterance, stream
 from kdasr.search.watch import Watch
 
 FRAMES_A_SECOND = 100  # of input features, and of the budget for audio
+OTHER_RATE = "has {found} Hz, the model takes {rate}; resample it (--resample)"
 SPREAD = 0.8  # shortest to longest utterance of a grid: more is lost to padding, less would end the queue early
 
 
@@ -60,6 +62,7 @@ class Engine:
         self.spell = speller(self.source.directory, self.args, self.model.token_list)
         self.encoders = [Encoder(network, device) for network, _ in networks]
         self.watch = Watch(device)
+        self.recordings = Recordings()
 
     def decode(
         self, rows: Sequence[Row], progress: Callable[[float], None] = lambda _: None
@@ -96,13 +99,9 @@ class Engine:
 
     def read(self, row: Row) -> np.ndarray:
         """Features (T, F) or samples (T,) in [-1, 1], float32."""
-        if self.source.sample_rate:
-            samples, rate = read_audio(row.place, row.name)  # (T,) int16
-            if rate != self.source.sample_rate:
-                raise UserError(
-                    f"{row.name}: {row.place.entry()} has {rate} Hz, the model takes {self.source.sample_rate}; "
-                    "resample it"
-                )
+        if not isinstance(row.place, Place):
+            rate = self.source.sample_rate or 0  # it has one: rows of audio are its alone
+            samples = read_cut(row.place, self.recordings, rate, OTHER_RATE)  # (T,) int16
             return samples.astype(np.float32) / 32768  # (T,)
         x = read_matrix(row.name, row.place)  # (T, F)
         if len(x) and x.shape[1] != (size := self.args.input_size):

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from kdasr.data.tokens import Tokens, load_tokens, of_model
+from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models
@@ -45,6 +46,7 @@ def write_perplexity(
     model_file: str | None = None,
     batch_frames: int = 40000,
     ngpu: int = 0,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Compute what is not there yet, write it, and print it.
 
@@ -55,6 +57,7 @@ def write_perplexity(
         model_file: checkpoint in `model`; None for the averaged best.
         batch_frames: padded input frames (10 ms) in a batch.
         ngpu: 0: CPU; 1: a GPU.
+        reading: how audio is read.
 
     Raises:
         UserError: no references, no attention decoder, or a probability that is no number.
@@ -69,21 +72,24 @@ def write_perplexity(
     checkpoint, config, listed = models.first.hashes
     text = digest(Path(data) / "text")
     settings = {"model": checkpoint, "config": config, "token_list": listed, "text": text}
+    settings |= reading.changed()
     out = Path(out)
     there = read_json(out) if out.is_file() else {}
     if there and all(there.get(key) == value for key, value in settings.items()):
         print(f"{out}: computed already, perplexity {there['ppl']:.4f}; to compute again: rm {out}")
         return
-    result = {**measure(models, data, batch_frames, ngpu), **settings}
+    result = {**measure(models, data, batch_frames, ngpu, reading), **settings}
     write_json(out, result)
     left = f"; {result['too_short']} utterances are too short to be encoded" if result["too_short"] else ""
     print(f"{out}: perplexity {result['ppl']:.4f} over {result['tokens']:,} tokens{left}")
 
 
-def measure(models: Models, data: str | Path, batch_frames: int, ngpu: int) -> dict[str, Any]:
+def measure(
+    models: Models, data: str | Path, batch_frames: int, ngpu: int, reading: Reading = AS_IT_IS
+) -> dict[str, Any]:
     """Perplexity of one model, and the counts it is of; arguments as `write_perplexity`."""
     directory = Path(models.first.directory)
-    rows = read_rows(data, models.first)
+    rows = read_rows(data, models.first, reading)
     text = read_table(Path(data) / "text", empty=True)
     without = next((row.name for row in rows if row.name not in text), None)
     if without is not None:

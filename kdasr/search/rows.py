@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kdasr.data.made import check_made
 from kdasr.data.matrices import check_archives
 from kdasr.data.places import Place, parse_table
+from kdasr.data.utterances import AS_IT_IS, Reading, Utterance, audio_of
 from kdasr.errors import UserError
 from kdasr.files import read_numbers, read_table
 from kdasr.models import Source
@@ -17,12 +18,19 @@ class Row(NamedTuple):
     """An utterance and where its input is."""
 
     name: str
-    place: Place  # of its features or its audio
+    place: Place | Utterance  # of its features, or of its audio
     seconds: float | None  # of audio, if the data directory says it
 
 
-def read_rows(data: str | Path, source: Source) -> list[Row]:
-    """The utterances of a data directory, in the order of its feats.scp (or wav.scp, for a model that takes audio).
+def read_rows(data: str | Path, source: Source, reading: Reading = AS_IT_IS) -> list[Row]:
+    """The utterances of a data directory.
+
+    They are in the order of its feats.scp or, for a model that takes audio, of its `segments` or wav.scp.
+
+    Args:
+        data: Kaldi data directory.
+        source: the model that is to read them.
+        reading: how audio is read.
 
     Raises:
         UserError: a list is missing, empty or malformed, holds a command, an archive of it was changed, or its features
@@ -32,16 +40,13 @@ def read_rows(data: str | Path, source: Source) -> list[Row]:
     if not table.is_file():
         needs = "audio (wav.scp)" if source.sample_rate else "features (feats.scp; kdasr feats)"
         raise UserError(f"{table}: no such file; the model in {source.directory} takes {needs}")
-    if source.sample_rate and (Path(data) / "segments").exists():
-        raise UserError(
-            f"{data}: has segments, which a model with a waveform front end cannot use; cut the audio first"
-        )
+    lengths = Path(data) / "utt2dur"
+    seconds = read_numbers(lengths) if lengths.is_file() else {}
+    if source.sample_rate:
+        return [Row(name, row, seconds.get(name)) for name, row in audio_of(Path(data), reading).items()]
     places = parse_table(read_table(table), table)
     if not places:
         raise UserError(f"{table}: is empty; run the stage that writes it again")
-    if not source.sample_rate:
-        check_made(places, source.directory)
-        check_archives(places, "make the features again (kdasr feats)")
-    lengths = Path(data) / "utt2dur"
-    seconds = read_numbers(lengths) if lengths.is_file() else {}
+    check_made(places, source.directory)
+    check_archives(places, "make the features again (kdasr feats)")
     return [Row(name, place, seconds.get(name)) for name, place in places.items()]

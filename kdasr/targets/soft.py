@@ -23,6 +23,7 @@ import numpy as np
 
 from kdasr.arrays import read_npz
 from kdasr.data.made import made_as
+from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import columns, only_writer, read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models, read_config
@@ -49,6 +50,7 @@ class Softening:
     batch_frames: int = 40000  # padded frames x hypotheses in a batch
     nj: int = 1  # processes
     ngpu: int = 0  # 0: the CPU, 1: a GPU
+    reading: Reading = AS_IT_IS  # of audio, for teachers that take it
 
 
 def run(given: Softening) -> None:
@@ -73,7 +75,7 @@ def run(given: Softening) -> None:
         raise UserError(f"{out}: its targets are of another token list than {given.models[0]}; name their own teacher")
     how = given.how._replace(weights=tuple(weights))
     settings = {**models.settings(), **how._asdict(), "weights": weights}
-    settings |= {name: digest(out / name) for name in ("hyps", "hyp_lens")}
+    settings |= {name: digest(out / name) for name in ("hyps", "hyp_lens")} | given.reading.changed()
     if (out / DONE).is_file() and (out / ("ctc.scp" if alone else "soft.scp")).is_file():
         there = read_json(out / DONE)["settings"]
         if there == settings:
@@ -81,7 +83,7 @@ def run(given: Softening) -> None:
             return
         differing = ", ".join(sorted(key for key in settings if there.get(key) != settings[key]))
         raise UserError(f"{out}: has soft targets of other {differing}; remove them first: rm {out}/{{soft,ctc}}.*")
-    work = read_work(out, given.data, models)
+    work = read_work(out, given.data, models, given.reading)
     frames = when(out, models, work) if how.ctc else {}
     parts = out / ".soft"
     with only_writer(out, name=".soft.lock"):
@@ -102,12 +104,14 @@ def run(given: Softening) -> None:
     print(f"{out}: soft targets of {len(work)} utterances, {'of frames alone' if alone else f'{steps} steps'}")
 
 
-def read_work(targets: Path, data: Sequence[str], models: Models) -> list[tuple[Row, list[list[int]]]]:
+def read_work(
+    targets: Path, data: Sequence[str], models: Models, reading: Reading = AS_IT_IS
+) -> list[tuple[Row, list[list[int]]]]:
     """Each utterance of the targets and its hypotheses, shorter ones of audio last."""
     rows: dict[str, Row] = {}
     frames: dict[str, int] = {}
     for directory in data:
-        rows |= {row.name: row for row in read_rows(directory, models.first)}
+        rows |= {row.name: row for row in read_rows(directory, models.first, reading)}
         counts = Path(directory) / "utt2num_frames"
         if counts.is_file():
             frames |= {key: int(value) for key, value in read_table(counts).items()}

@@ -103,8 +103,8 @@ def test_killed_anywhere_and_rerun_gives_the_same(options, data, tmp_path, small
         assert status == 130 and not (out / "done.json").exists()
         assert kdasr_feats(data, out, "--nj", 1, *options) == 0
         assert snapshot(out) == whole
-    # manifest, 3 shards of 4 files (twice with raw ones), 6 tables, cmvn.npz, done.json (and cmvn.ark, .sha256, .scp)
-    assert point == (36 if options else 21)
+    # manifest, 3 shards of 4 files (twice with raw ones), 7 tables, cmvn.npz, done.json (and cmvn.ark, .sha256, .scp)
+    assert point == (37 if options else 22)
 
 
 def test_rerun_is_one_line_and_touches_nothing(data, tmp_path, capsys):

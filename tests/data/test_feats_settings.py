@@ -118,7 +118,7 @@ def fewer(data):
 # what `kdasr feats` is told, and another value of it; None: it changes nothing
 OPTIONS = {
     "data": fewer, "out": None, "nj": None, "job": None, "merge": None, "speed": "1.0,1.1", "cmvn": "speaker",
-    "rate": 8000, "type": "spectrogram", "bins": 40, "min_duration": 0,
+    "rate": 8000, "type": "spectrogram", "bins": 40, "min_duration": 0, "resample": True, "channel": 1,
 }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_every_option_is_in_the_manifest(tmp_path, capsys):
             (out / "done.json").unlink()
         for name, value in OPTIONS.items():
             if value is not None and not callable(value):
-                refused(data, out, capsys, named.get(name, name), f"--{name}", value)
+                refused(data, out, capsys, named.get(name, name), f"--{name}", *(() if value is True else (value,)))
     fewer(data)
     refused(data, out, capsys, "wav_scp")
 
@@ -204,7 +204,7 @@ def test_whatever_is_lost_is_made_again(tmp_path, small_shards):
     assert kdasr_feats(data, out, "--nj", 1) == 0
     whole = snapshot(out)
     names = [name for name in whole if not name.endswith(".sha256")]  # which is for who reads, and may be absent
-    assert len(names) == 1 + 2 * 3 + 6 + 2
+    assert len(names) == 1 + 2 * 3 + 7 + 2
     for name in names:
         (out / name).unlink()
         assert kdasr_feats(data, out, "--nj", 1) == 0

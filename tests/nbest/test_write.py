@@ -205,6 +205,7 @@ OPTIONS = {
     "ctc_window": (7, "search"), "penalty": (0.1, "search"), "maxlenratio": (0.5, "search"),
     "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
     "lm_weight": (0.4, "search"), "lm": ("lm2", "lm"), "lm_file": ("other.pth", "lm"), "shard_size": (3, "shard_size"),
+    "resample": ((), "resample"), "channel": (1, "channel"),
 }  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def test_rows_of_a_data_directory(tmp_path):
     (tmp_path / "segments").write_text("")  # matter to audio alone
     assert [(row.name, row.seconds) for row in read_rows(tmp_path, source())] == [("b", None), ("a", 2.5)]
     (tmp_path / "wav.scp").write_text("a a.wav\n")
-    with pytest.raises(UserError, match="has segments"):
+    with pytest.raises(UserError, match="segments: is empty"):
         read_rows(tmp_path, source(None, 16000))
     (tmp_path / "segments").unlink()
     assert [row.name for row in read_rows(tmp_path, source(None, 16000))] == ["a"]

@@ -193,6 +193,7 @@ def test_batches_hold_what_fits():
 OPTIONS = {
     "model": ("other", "model"), "model_file": ("other.pth", "model"), "kept": (3, "kept"), "ctc": ((), "ctc"),
     "ensemble": ("geometric", "mean"), "weights": ((0.25, 0.75), "weights"),
+    "resample": ((), "resample"), "channel": (1, "channel"),
     "targets": None, "data": None, "batch_frames": None, "nj": None, "ngpu": None,
 }  # fmt: skip
 
