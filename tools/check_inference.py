@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from kdasr.data.kaldi_dir import write_subset
 from kdasr.errors import forgiving_output
 from kdasr.files import read_table
-from kdasr.models import find_checkpoint
+from kdasr.models import find_checkpoint, find_model
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     forgiving_output()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, help="ESPnet model directories")
-    parser.add_argument("--data", type=Path, required=True, help="feature directory (feats.scp)")
+    parser.add_argument("--data", type=Path, required=True, help="data directory (feats.scp, or wav.scp)")
     parser.add_argument("--utterances", type=int, default=20, help="of it, the first ones (default 20)")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--ctc_weight", type=float, default=0.3)
@@ -43,7 +43,7 @@ def main() -> int:
     for model in args.models:
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
-            write_subset(args.data, data, list(read_table(args.data / "feats.scp"))[: args.utterances])
+            write_subset(args.data, data, list(read_table(args.data / "utt2spk"))[: args.utterances])
             options = {"beam": args.beam, "ctc_weight": args.ctc_weight}
             ours = kdasr_decode(model, data, Path(scratch) / "ours", **options)
             theirs = stock_decode(model, data, Path(scratch) / "theirs", **options)
@@ -60,13 +60,18 @@ def kdasr_decode(model: Path, data: Path, out: Path, **options: float) -> dict[s
 
 
 def stock_decode(model: Path, data: Path, out: Path, beam: float, **options: float) -> dict[str, str]:
-    """1-best texts by ESPnet's own program; what is not among `options` is as `kdasr decode` has it."""
+    """1-best texts by ESPnet's own program; what is not among `options` is as `kdasr decode` has it.
+
+    ESPnet reads whole files alone: a set with segments is none for models that take audio.
+    """
+    takes_audio = find_model(model, None).sample_rate is not None
+    speech = "wav.scp,speech,sound" if takes_audio else "feats.scp,speech,kaldi_ark"
     given: dict[str, object] = {
         "ngpu": 0,
         "batch_size": 1,
         "output_dir": out,
-        "data_path_and_name_and_type": f"{data}/feats.scp,speech,kaldi_ark",
-        "key_file": data / "feats.scp",
+        "data_path_and_name_and_type": f"{data}/{speech}",
+        "key_file": data / "utt2spk",
         "asr_train_config": model / "config.yaml",
         "asr_model_file": find_checkpoint(model),
         "beam_size": beam,

@@ -19,13 +19,13 @@ def frames_needed(tokens: Sequence[int]) -> int:
     return len(tokens) + sum(one == other for one, other in pairwise(tokens))
 
 
-def too_short(model: Any, bins: int, frames: Mapping[str, int], needed: Mapping[str, int]) -> list[str]:
+def too_short(model: Any, bins: int | None, frames: Mapping[str, int], needed: Mapping[str, int]) -> list[str]:
     """Utterances that CTC cannot fit, in their order.
 
     Args:
-        model: an ESPnet ASR model, with features as input.
-        bins: F.
-        frames: T of each utterance.
+        model: an ESPnet ASR model.
+        bins: F; None for one that takes audio.
+        frames: T of each utterance; or samples.
         needed: the S that each needs.
     """
     if not needed:
@@ -40,7 +40,7 @@ def too_short(model: Any, bins: int, frames: Mapping[str, int], needed: Mapping[
 class _Encoded:
     """How many encoded frames the encoder gives for a number of input frames; each number is computed once."""
 
-    def __init__(self, model: Any, bins: int) -> None:
+    def __init__(self, model: Any, bins: int | None) -> None:
         self.model, self.bins = model.eval(), bins
         self.known: dict[int, int] = {}
 
@@ -49,7 +49,8 @@ class _Encoded:
         if frames not in self.known:
             try:
                 with torch.no_grad():
-                    made = self.model.encode(torch.zeros(1, frames, self.bins), torch.tensor([frames]))
+                    shape = (1, frames) if self.bins is None else (1, frames, self.bins)
+                    made = self.model.encode(torch.zeros(shape), torch.tensor([frames]))
                 self.known[frames] = int(made[1][0])
             except Exception:  # each network raises another error for an input that is too short for its subsampling
                 self.known[frames] = 0

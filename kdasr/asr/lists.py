@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from kdasr.asr.training import Training, distillation, soft_tables
+from kdasr.asr.inputs import student_input
+from kdasr.asr.training import Training, distillation, soft_tables, teachers_input
 from kdasr.data.cmvn import read_npz
 from kdasr.data.made import FILE as FEATURES
 from kdasr.data.made import check_made, made_as
@@ -13,7 +16,7 @@ from kdasr.data.matrices import check_archives, check_heads, read_matrix
 from kdasr.data.places import Place, parse, parse_table
 from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, read_numbers, read_table, write_json, write_table
+from kdasr.files import atomic_dir, read_table, write_json, write_table
 from kdasr.shards import digest
 from kdasr.targets.check import SOFT_REMEDY, check_targets
 from kdasr.targets.files import TABLES, distinct_prefixes
@@ -21,6 +24,8 @@ from kdasr.targets.files import TABLES, distinct_prefixes
 
 def check_features(given: Training, out: Path) -> None:
     """UserError if the sets have features of several kinds, or of another than a model that is there."""
+    if student_input(given.config).rate:
+        return
     places = features_of(given)
     made_as(places)
     check_made(places, out)
@@ -33,18 +38,20 @@ def features_of(given: Training) -> dict[str, Place]:
 
 
 def prepare_data(given: Training, out: Path) -> Path:
-    """Write the lists that ESPnet reads (features, text, shapes) into out/data, and return where.
+    """Write the lists that ESPnet reads (features or audio, text, shapes) into out/data, and return where.
 
     The sets and what they point to are checked here.
     """
     tokens = load_tokens(given.tokens)
     lists = out / "data"
-    feats: dict[str, Place] = {}
+    takes = student_input(given.config, given.espnet)
+    feats: dict[str, Any] = {}  # or audio
     text: dict[str, str] = {}
     frames: dict[str, float] = {}
     for directory in map(Path, given.train):
-        feats |= parse_table(read_table(directory / "feats.scp"), directory / "feats.scp")
-        frames |= read_numbers(directory / "utt2num_frames")
+        found = takes.read(directory, given.reading)
+        feats |= found
+        frames |= takes.lengths(directory, found)
         if not given.targets:
             if not (directory / "text").is_file():
                 raise UserError(f"{directory}: has no text; untranscribed audio needs --targets (kdasr targets)")
@@ -59,38 +66,40 @@ def prepare_data(given: Training, out: Path) -> Path:
     absent = sorted(text.keys() - feats.keys())
     if absent:
         raise UserError(
-            f"{given.targets or given.train[0]}: {absent[0]} (and {len(absent) - 1} more) has no features; "
+            f"{given.targets or given.train[0]}: {absent[0]} (and {len(absent) - 1} more) has no {takes}; "
             "add its set to --train"
         )
     keys = sorted(text)
     if not keys:
-        raise UserError(f"{' '.join(given.train)}: no utterance with both features and text is left to train on")
+        raise UserError(f"{' '.join(given.train)}: no utterance with both {takes} and text is left to train on")
     valid = Path(given.valid)
     said_there = read_table(valid / "text")
-    judged = parse_table(read_table(valid / "feats.scp"), valid / "feats.scp")
-    counted_there = read_numbers(valid / "utt2num_frames")
-    size = feature_size(keys[0], feats[keys[0]])
+    judged = takes.read(valid, given.reading)
+    counted_there = takes.lengths(valid, judged)
+    size = "" if takes.rate else f",{feature_size(keys[0], feats[keys[0]])}"
     for part, places, said, counted in (
         ("train", {key: feats[key] for key in keys}, {key: text[key] for key in keys}, frames),
         ("valid", judged, said_there, counted_there),
     ):
-        check_archives(places, "make the features again (kdasr feats)")
-        check_heads(places, "make the features again (kdasr feats)")
+        if not takes.rate:
+            check_archives(places, "make the features again (kdasr feats)")
+            check_heads(places, "make the features again (kdasr feats)")
         lacking = next((key for key in said if key not in places or key not in counted), None)
         if lacking is not None:
             where = valid if part == "valid" else given.train[0]
-            raise UserError(f"{where}: {lacking} has text, and no features or frames; make them again (kdasr feats)")
+            lacks = "audio or length" if takes.rate else "features or frames"
+            raise UserError(f"{where}: {lacking} has text, and no {lacks}; make them again (kdasr feats)")
         # ESPnet reads these lists, not those of the sets: it gets what was checked here
-        write_table(lists / part / "feats.scp", {key: places[key].entry() for key in said})
+        takes.write(lists / part / takes.table, {key: places[key] for key in said})
         write_table(lists / part / "text", said)
-        write_table(lists / part / "speech_shape", {key: f"{int(counted[key])},{size}" for key in said})
+        write_table(lists / part / "speech_shape", {key: f"{round(counted[key])}{size}" for key in said})
         if part == "train" and given.targets:
             # what the decoder computes of an utterance's hypotheses
             steps = {key: distinct_prefixes(checked["hyps"][key], checked["hyp_lens"][key]) for key in said}
         else:
             steps = {key: len(tokens.encode(said[key])) for key in said}
         write_table(lists / part / "text_shape", {key: f"{steps[key]},{len(tokens.list)}" for key in said})
-    for name in ("hyps", "hyp_lens", "weights"):
+    for name in ("hyps", "hyp_lens", "weights", "kd_audio", "kd_feats.scp"):
         (lists / "train" / name).unlink(missing_ok=True)  # of a run that came no further than this
     if given.targets:
         for name in TABLES:
@@ -98,9 +107,21 @@ def prepare_data(given: Training, out: Path) -> Path:
         for name in soft_tables(given):
             check_heads(checked[f"{name}.scp"], SOFT_REMEDY)
             write_table(lists / "train" / f"{name}.scp", {key: checked[f"{name}.scp"][key].entry() for key in keys})
+    prepare_teachers(given, lists, keys)
     if not (out / "tokens").is_dir() or not (out / "checkpoint.pth").is_file():  # or of a run that never began
         with atomic_dir(out / "tokens") as fresh:
             shutil.copytree(given.tokens, fresh, dirs_exist_ok=True)
+    if takes.rate:
+        if not (out / "checkpoint.pth").is_file():
+            (out / "cmvn.npz").unlink(missing_ok=True)  # or it is of what the front end of this run gave
+        (out / FEATURES).unlink(missing_ok=True)
+    else:
+        keep_statistics(given, out, feature_size(keys[0], feats[keys[0]]))
+    return lists
+
+
+def keep_statistics(given: Training, out: Path, size: int) -> None:
+    """Put beside the model what its features of `size` bins are: their statistics, and how they were made."""
     stats = Path(given.train[0]) / "cmvn.npz"
     if stats.is_file():
         if len(read_npz(stats).sum) != size:
@@ -111,7 +132,32 @@ def prepare_data(given: Training, out: Path) -> Path:
     (out / FEATURES).unlink(missing_ok=True)
     if features := made_as(features_of(given)):
         write_json(out / FEATURES, features)  # so that it is given no others
-    return lists
+
+
+def prepare_teachers(given: Training, lists: Path, keys: Sequence[str]) -> None:
+    """Write what teachers beside the student read, if that is not what the student reads.
+
+    Raises:
+        UserError: a set has no such input for one of the utterances `keys`, or features that a teacher does not take.
+    """
+    takes, teachers = teachers_input(given), distillation(given).teachers
+    if not takes:
+        return
+    rows: dict[str, Any] = {}
+    for directory in map(Path, given.train):
+        if not (directory / ("wav.scp" if takes.rate else "feats.scp")).is_file():
+            raise UserError(f"{directory}: has no {takes}, which {teachers[0]} takes; make the set again (kdasr feats)")
+        rows |= takes.read(directory, given.reading)
+    absent = next((key for key in keys if key not in rows), None)
+    if absent is not None:
+        raise UserError(f"{' '.join(given.train)}: {absent} has no {takes}, which {teachers[0]} takes; add its set")
+    rows = {key: rows[key] for key in keys}
+    if not takes.rate:
+        check_archives(rows, "make the features again (kdasr feats)")
+        check_heads(rows, "make the features again (kdasr feats)")
+        for teacher in teachers:
+            check_made(rows, teacher)
+    takes.write(lists / "train" / f"kd_{takes.table}", rows)
 
 
 def feature_size(name: str, place: Place) -> int:

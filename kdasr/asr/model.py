@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdasr.asr.settings import Distillation
+from kdasr.asr.settings import TEACHERS_INPUT, Distillation
 from kdasr.asr.soft_targets import OnlineTargets, SoftTargets, StoredTargets, matched, places
 from kdasr.errors import UserError
 from kdasr.espnet import name
@@ -52,7 +52,8 @@ class KDModel(ESPnetASRModel):
             kwargs: kd_hyps (B, .) all hypotheses of an utterance one after the other, kd_hyp_lens
                 (B, K) their lengths, kd_weights (B, K) their weights, kd_soft (B, ., 2J) ids and
                 log-probabilities of each of their steps, <eos> included; kd_ctc (B, S', 2J) and
-                kd_ctc_lengths (B,) those of the CTC branch in each encoded frame.
+                kd_ctc_lengths (B,) those of the CTC branch in each encoded frame; kd_speech and kd_speech_lengths
+                what teachers beside the student read, as speech, if that is not speech itself.
         """
         if self.kd.soft and self.training and not self.kd.teachers:
             for weight, name in ((self.kd.word_weight, "kd_soft"), (self.kd.ctc_word_weight, "kd_ctc")):
@@ -68,7 +69,9 @@ class KDModel(ESPnetASRModel):
         else:
             return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
         # before the student encodes: ESPnet normalises features in place
-        soft = self.soft_targets(speech, speech_lengths, kwargs, lens)
+        soft = self.soft_targets(
+            kwargs.get(TEACHERS_INPUT, speech), kwargs.get(f"{TEACHERS_INPUT}_lengths", speech_lengths), kwargs, lens
+        )
         encoded, frames = encode(self, speech, speech_lengths)  # (B, S, E), (B,)
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
@@ -106,7 +109,8 @@ class KDModel(ESPnetASRModel):
         """The teacher's distributions for a batch, None where the settings need none.
 
         Args:
-            speech, lengths, tables: as `forward` takes them.
+            speech, lengths: what teachers beside the student read.
+            tables: as `forward` takes them.
             lens: (B, K) lengths of the hypotheses.
         """
         kd = self.kd

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from kdasr.asr import audio_type
 from kdasr.asr.model import distilling
-from kdasr.asr.settings import INPUTS, Distillation, read_settings
+from kdasr.asr.settings import INPUTS, TEACHERS_INPUT, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.networks.load import register
@@ -13,6 +14,8 @@ from kdasr.prune.mask import hold
 
 ESPnetASRModel = name("espnet2.asr.espnet_model:ESPnetASRModel")
 NestedDictAction = name("espnet2.utils.nested_dict_action:NestedDictAction")
+
+audio_type.register()
 
 
 class KDTask(register()):  # type: ignore[misc]
@@ -27,7 +30,7 @@ class KDTask(register()):  # type: ignore[misc]
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
         """ESPnet's optional inputs, and distillation's."""
-        return (*super().optional_data_names(train, inference), *INPUTS)
+        return (*super().optional_data_names(train, inference), *INPUTS, TEACHERS_INPUT)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

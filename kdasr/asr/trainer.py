@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-from argparse import Namespace
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kdasr import __version__, checkpoints, torch_files
-from kdasr.asr import facts, frames_told, init, resume, worker
+from kdasr.asr import facts, frames_told, init, resume, statistics, worker
 from kdasr.asr.clock import Clock
 from kdasr.asr.fit import frames_needed, too_short
+from kdasr.asr.inputs import student_input
 from kdasr.asr.lists import feature_size
-from kdasr.asr.settings import INPUTS
+from kdasr.asr.settings import INPUTS, TEACHERS_INPUT
 from kdasr.asr.task import KDTask
-from kdasr.asr.training import Training, distillation, soft_tables
+from kdasr.asr.training import Training, distillation, soft_tables, teachers_input
 from kdasr.data.places import parse
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
-from kdasr.files import read_json, read_table
+from kdasr.files import read_json, read_table, read_yaml
 from kdasr.networks.load import build, load_model, register
 from kdasr.prune.mask import check_held
 
@@ -29,8 +30,7 @@ from kdasr.prune.mask import check_held
 def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
     """The command line of ESPnet's trainer."""
     tokens = read_json(out / "tokens" / "tokens.json")
-    first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
-    size = feature_size(first, parse(place, first))
+    takes = student_input(given.config, given.espnet)
     # ESPnet takes a directory named "none" for no directory
     options = [
         "--config",
@@ -43,13 +43,16 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
         str(given.seed),
     ]
     options += ["--ngpu", str(given.ngpu), "--use_preprocessor", "true", "--cleaner", "none", "--g2p", "none"]
-    options += ["--token_list", str(out / "tokens" / "tokens.txt"), "--input_size", str(size)]
+    options += ["--token_list", str(out / "tokens" / "tokens.txt")]
+    if not takes.rate:
+        first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
+        options += ["--input_size", str(feature_size(first, parse(place, first)))]
     options += ["--token_type", "char" if tokens["type"] == "char" else "bpe"]
     symbols = out / "tokens" / "nlsyms.txt"
     options += ["--non_linguistic_symbols", str(symbols) if symbols.is_file() else "none"]
     if tokens["type"] != "char":
         options += ["--bpemodel", str(out / "tokens" / "bpe.model")]
-    if (out / "cmvn.npz").is_file():
+    if normalisation(given, out) == "global_mvn":
         options += [
             "--normalize",
             "global_mvn",
@@ -57,10 +60,13 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
             "stats_file=" + json.dumps(str((out / "cmvn.npz").resolve())),
         ]
     for part in ("train", "valid"):
-        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / 'feats.scp'},speech,kaldi_ark"]
+        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / takes.table},speech,{takes.type}"]
         options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / 'text'},text,text"]
         options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
         options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
+    if heard := teachers_input(given):
+        path = lists / "train" / f"kd_{heard.table}"
+        options += ["--train_data_path_and_name_and_type", f"{path},{TEACHERS_INPUT},{heard.type}"]
     if given.targets:
         inputs = [("hyps", "text_int"), ("hyp_lens", "text_int"), ("weights", "text_float")]
         inputs += [(f"{name}.scp", "kaldi_ark") for name in soft_tables(given)]
@@ -76,14 +82,42 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
     return options + list(given.espnet)
 
 
+def normalisation(given: Training, out: Path) -> str:
+    """What normalises a model's features, where its configuration or the statistics of its features say it, else "".
+
+    Raises:
+        UserError: the configuration names statistics that the features do not have.
+    """
+    config, takes = read_yaml(given.config), student_input(given.config, given.espnet)
+    has_statistics = bool(takes.rate) or (out / "cmvn.npz").is_file()  # those of a front end can be computed
+    if "normalize" not in config:
+        return "global_mvn" if has_statistics and not takes.rate else ""
+    if config["normalize"] == "global_mvn" and not has_statistics:
+        raise UserError(
+            f"{given.config}: normalize is global_mvn, and {given.train[0]} has no cmvn.npz; make its features with "
+            "kdasr feats, or take utterance_mvn"
+        )
+    return config["normalize"] or ""
+
+
+def parsed(command: Sequence[str], out: Path) -> argparse.Namespace:
+    """ESPnet's options of a command line; UserError for one that it does not take."""
+    try:
+        return KDTask.get_parser().parse_args(list(command))
+    except SystemExit:
+        raise UserError(f"{out}: ESPnet refused an option; see its message above") from None
+
+
 def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> None:
     """Run ESPnet's trainer to its end, and write kdasr.json."""
     processes = given.ngpu or given.processes
     with Clock(out) as clock:
+        if normalisation(given, out) == "global_mvn" and not (out / "cmvn.npz").is_file():
+            statistics.write(out, lists, parsed(espnet_options(given, out, lists), out))
         command = espnet_options(given, out, lists)
-        parsed = read_options(out, command)
-        unfit = say_unfit(out, lists, parsed)
-        command += frames_told.options(distillation(given), given.targets, out, parsed)
+        options = parsed(command, out)
+        unfit = say_unfit(out, lists, options)
+        command += frames_told.options(distillation(given), given.targets, out, options)
         if given.mask:
             checkpoints.check_known(given.mask)
             shutil.copyfile(given.mask, out / "mask.pth")  # for a model that starts from this one
@@ -118,17 +152,9 @@ def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> 
     )
 
 
-def read_options(out: Path, command: Sequence[str]) -> Namespace:
-    """ESPnet's options of a command line; UserError if it refuses one."""
-    try:
-        return KDTask.get_parser().parse_args(list(command))
-    except SystemExit:
-        raise UserError(f"{out}: ESPnet refused an option; see its message above") from None
-
-
-def say_unfit(out: Path, lists: Path, options: Namespace) -> list[str]:
+def say_unfit(out: Path, lists: Path, options: argparse.Namespace) -> list[str]:
     """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
-    if not (options.model_conf or {}).get("ctc_weight", 0.5) or options.input_size is None:
+    if not (options.model_conf or {}).get("ctc_weight", 0.5):
         return []
     frames = {key: int(row.split(",")[0]) for key, row in read_table(lists / "train" / "speech_shape").items()}
     needed = needed_frames(lists / "train", load_tokens(out / "tokens"), (options.kd_conf or {}).get("ctc_hyps"))

@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from kdasr.asr.inputs import Input, common_input, student_input
 from kdasr.asr.settings import Distillation, read_settings
+from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_yaml, write_json
 from kdasr.models import find_checkpoint
@@ -43,6 +45,7 @@ class Training:
     network: str = ""  # what tables call its network, if not the recipe's usual one
     baseline: bool = False  # whether other students are compared with it
     oracle: bool = False  # whether it has seen labels that the others have not
+    reading: Reading = AS_IT_IS  # of audio, for a student or teachers that take it
     espnet: tuple[str, ...] = ()  # further options of ESPnet's trainer
 
 
@@ -57,13 +60,19 @@ def describe(given: Training) -> dict[str, Any]:
     settings["token files"] = {path.name: digest(path) for path in files if path.is_file()}
     settings["token type"] = read_json(Path(given.tokens) / "tokens.json").get("type")
     settings.update(seed=given.seed, options=list(given.espnet))
+    settings |= given.reading.changed()
+    takes = student_input(given.config, given.espnet)
     if given.kd:
         settings["kd"] = list(given.kd)
     for key, directories in (("train", given.train), ("valid", [given.valid])):
         for directory in directories:
-            if not (Path(directory) / "feats.scp").is_file():
+            if takes.rate and not (Path(directory) / "wav.scp").is_file():
+                raise UserError(
+                    f"{directory}: holds no wav.scp, and {given.config} takes {takes}; name its data directory"
+                )
+            if not takes.rate and not (Path(directory) / "feats.scp").is_file():
                 raise UserError(f"{directory}: holds no feats.scp; make features first (kdasr feats --out {directory})")
-        settings[key] = [digest(Path(directory) / "utt2num_frames") for directory in directories]
+        settings[key] = [takes.digests(Path(directory)) for directory in directories]
         # statistics stand for the features: the archives themselves are read only in training
         statistics = [Path(directory) / "cmvn.npz" for directory in directories]
         settings[f"{key} statistics"] = [digest(path) if path.is_file() else None for path in statistics]
@@ -105,6 +114,15 @@ def distillation(given: Training) -> Distillation:
         except yaml.YAMLError as error:
             raise UserError(f"--kd {word}: its value is not YAML ({str(error).splitlines()[0]})") from None
     return read_settings(conf)
+
+
+def teachers_input(given: Training) -> Input | None:
+    """What teachers beside the student take, if there are any and it is not what the student takes."""
+    kd = distillation(given)
+    if not (kd.soft and kd.teachers):
+        return None
+    takes = common_input(kd.teachers)
+    return None if takes == student_input(given.config, given.espnet) else takes
 
 
 def soft_tables(given: Training) -> list[str]:

@@ -7,6 +7,7 @@ import argparse
 from kdasr.asr import train
 from kdasr.asr.settings import LEARNS_FROM
 from kdasr.asr.training import Training
+from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 
 EXAMPLES = """examples:
   # a teacher on the transcribed part
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", required=True, metavar="DIR", help="model directory to write")
     add("--seed", type=int, default=1, help="of initial weights, batch order and dropout (default 1)")
+    add_audio_arguments(parser)
     add("--ngpu", type=int, default=0, help="GPUs of a node to train on, a process each (default 0: CPU)")
     add("--processes", type=int, default=1, help="without GPUs: processes of a node that train together (default 1)")
     add("--nodes", type=int, default=1, help="nodes of this SLURM job that train together (default 1)")
@@ -88,6 +90,7 @@ def read_arguments(args: argparse.Namespace) -> Training:
         network=args.network,
         baseline=args.baseline,
         oracle=args.oracle,
+        reading=read_audio_arguments(args),
         espnet=tuple(args.espnet),
     )
 

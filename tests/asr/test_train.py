@@ -129,6 +129,8 @@ CHANGED = {
     "targets": ("--targets", "other_targets"),
     "kd": ("--kd", "word_weight=0.4"),
     "seed": ("--seed", "2"),
+    "resample": ("--resample",),
+    "channel": ("--channel", "2"),
     "init": ("--init", "teachers/1"),
     "mask": ("--mask", "other_mask.pth"),
     "espnet": ("--", "--max_epoch", "4"),

@@ -40,7 +40,7 @@ def test_audio_stands_beside_the_features(tmp_path):
     assert all((before[name] == after[name]).all() for name in before)
     write_subset(tmp_path / "out", tmp_path / "part", ["sp0.9-s0-02", "s1-01"])
     assert list(read_audio_there(tmp_path / "part")) == ["s1-01", "sp0.9-s0-02"]
-    with pytest.raises(UserError, match="utt2speed: sp0.9-s0-00 is played at another speed already"):
+    with pytest.raises(UserError, match=r"utt2speed: sp0\.9-s0-00 is played at another speed already"):
         plan(tmp_path / "out", parse_speeds("0.9"))
 
 

@@ -120,3 +120,18 @@ def test_what_audio_is_refused(place, tmp_path, capsys):
     words = ("--model", place / "model", "--data", place / "slow", "--out", tmp_path / "slow", "--beam", 1)
     assert kdasr("decode", *words, "--resample") == 0
     assert len(read_table(tmp_path / "slow" / "text", empty=True)) == 3
+
+
+def test_a_prepared_set_serves_models_of_audio_too(place, tmp_path):
+    """What `kdasr feats` wrote, with copies at another speed: the audio of each utterance is beside its features."""
+    write_table(place / "whole" / "utt2spk", {key: key for key in SPANS})
+    words = ("--data", place / "whole", "--out", tmp_path / "feats", "--speed", "0.9,1.0", "--channel", 2, "--nj", 1)
+    assert kdasr("feats", *words) == 0
+    for name in ("feats", "cut"):
+        data = tmp_path / "feats" if name == "feats" else place / "cut"
+        words = ("--model", place / "model", "--data", data, "--out", tmp_path / f"decode_{name}", "--beam", 2)
+        assert kdasr("decode", *words, "--maxlenratio", 0.3) == 0
+    scores = read_table(tmp_path / "decode_feats" / "score")
+    assert sorted(scores) == sorted(read_table(tmp_path / "feats" / "feats.scp")) and len(scores) == 6
+    for key, score in read_table(tmp_path / "decode_cut" / "score").items():
+        assert scores[key] == score and scores[f"sp0.9-{key}"] != score
