@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import __version__, checkpoints, torch_files
-from kdasr.asr import facts, frames_told, init, resume, statistics, worker
+from kdasr.asr import facts, frame_options, init, resume, statistics, worker
 from kdasr.asr.clock import Clock
 from kdasr.asr.fit import frames_needed, too_short
 from kdasr.asr.inputs import student_input
@@ -117,7 +117,7 @@ def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> 
         command = espnet_options(given, out, lists)
         options = parsed(command, out)
         unfit = say_unfit(out, lists, options)
-        command += frames_told.options(distillation(given), given.targets, out, options)
+        command += frame_options.options(distillation(given), given.targets, out, options)
         if given.mask:
             checkpoints.check_known(given.mask)
             shutil.copyfile(given.mask, out / "mask.pth")  # for a model that starts from this one
