@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from kdasr.data.kaldi_dir import write_subset
 from kdasr.errors import forgiving_output
-from kdasr.files import read_table
-from kdasr.models import find_checkpoint, find_model
+from kdasr.files import read_table, read_yaml
+from kdasr.models import find_checkpoint
 
 
 def main() -> int:
@@ -64,7 +64,8 @@ def stock_decode(model: Path, data: Path, out: Path, beam: float, **options: flo
 
     ESPnet reads whole files alone: a set with segments is none for models that take audio.
     """
-    takes_audio = find_model(model, None).sample_rate is not None
+    config = model / "config.yaml"
+    takes_audio = config.is_file() and read_yaml(config).get("input_size", 0) is None
     speech = "wav.scp,speech,sound" if takes_audio else "feats.scp,speech,kaldi_ark"
     given: dict[str, object] = {
         "ngpu": 0,

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kdasr.asr.inputs import OTHER_RATE
-from kdasr.data.cuts import Recordings, read_cut, read_cuts
+from kdasr.data.cut_lists import read_cuts
+from kdasr.data.cuts import Recordings, read_cut
 from kdasr.espnet import name
 
 DATA_TYPES = name("espnet2.train.dataset:DATA_TYPES")
@@ -21,7 +22,7 @@ class Audio(Mapping[str, np.ndarray]):
     """The samples of utterances, float32 (n,) in [-1, 1], read when they are asked for.
 
     Args:
-        path: of kdasr.data.cuts.write_cuts.
+        path: of kdasr.data.cut_lists.
         rate: Hz.
     """
 
@@ -46,4 +47,4 @@ def load(path: str, loader_type: str) -> Audio:
 
 def register() -> None:
     """Let ESPnet's trainer know the type."""
-    DATA_TYPES["audio_[0-9]+"] = {"func": load, "kwargs": ["loader_type"], "help": "utterances of kdasr.data.cuts"}
+    DATA_TYPES["audio_[0-9]+"] = {"func": load, "kwargs": ["loader_type"], "help": "utterances of kdasr.data.cut_lists"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdasr.data.cuts import Recordings, read_cut, write_cuts
+from kdasr.data.cut_lists import write_cuts
 from kdasr.data.places import Place, parse_table
 from kdasr.data.utterances import SPEEDS, Reading, Utterance, audio_of
 from kdasr.errors import UserError
@@ -57,6 +57,8 @@ class Input(NamedTuple):
         """
         if not self.rate:
             return read_numbers(directory / "utt2num_frames")
+        from kdasr.data.cuts import Recordings, read_cut  # loads soundfile, which --help need not wait for
+
         if (directory / "utt2dur").is_file():
             read_cut(next(iter(rows.values())), Recordings(), self.rate, OTHER_RATE)  # before hours are waited for
             return {key: seconds * self.rate for key, seconds in read_numbers(directory / "utt2dur").items()}
