@@ -28,6 +28,7 @@ split_seed=1         # seed of that split
 feats_type=fbank     # features: fbank (80 log-mel bins) or spectrogram (161 bins of 20 ms, as conf/munim2018 takes them)
 speed=""             # speed factors of the training audio, as in 0.9,1.0,1.1; without any it stays as it is
 min_duration=""      # seconds; shorter clips are counted and left out; without it a clip that has no frame ends the stage
+audio_opts=""        # for commands that read audio: "--resample" converts other rates, "--channel 2" takes one of several
 cmvn=global          # mean and variance normalisation: global or speaker
 token_type=char      # char, unigram or bpe
 vocab=100            # number of sentencepiece units (char takes what the text holds)

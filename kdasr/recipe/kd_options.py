@@ -35,6 +35,7 @@ class Options:
     feats_type: str = option(choices=("fbank", "spectrogram"))
     speed: str
     min_duration: str
+    audio_opts: tuple[str, ...] = option(quoted=True)
     cmvn: str
     token_type: str = option(choices=("char", "unigram", "bpe"))
     vocab: int = option(least=1)

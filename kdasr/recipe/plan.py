@@ -94,6 +94,11 @@ class Plan:
         return ("--nlsyms", self.options.nlsyms) if has_text(self.options.nlsyms) else ()
 
     @property
+    def audio_settings(self) -> dict[str, str]:
+        """How audio is read, as the record of a step has it; one of older versions has nothing of it."""
+        return {"audio_opts": " ".join(self.options.audio_opts)} if self.options.audio_opts else {}
+
+    @property
     def on_gpu(self) -> tuple[On, tuple[str, ...], tuple[str, ...]]:
         """For search: what runs it, the program's options, and the command's."""
         return ("cuda", ("--gpu", "1"), ("--ngpu", "1")) if self.options.gpu_inference else ("decode", (), ())

@@ -65,7 +65,8 @@ def extract(plan: Plan, name: str, out: str, speed: str = "") -> Step:
     given = plan.options
     source = f"{given.datadir}/{name}"
     words = ["kdasr", "feats", "--data", source, "--out", out, "--cmvn", given.cmvn]
-    settings = {"cmvn": given.cmvn, "speed": speed}
+    words += given.audio_opts
+    settings = {"cmvn": given.cmvn, "speed": speed} | plan.audio_settings
     if speed:
         words += ["--speed", speed]
     if given.min_duration:
@@ -192,7 +193,7 @@ def train(
     given, at = plan.options, plan.layout
     valid = f"{at.feats}/{given.valid_set}"
     words = ["kdasr", "train", "--config", config, "--train", *data, "--valid", valid, "--tokens", at.tokens]
-    words += ["--out", out, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
+    words += ["--out", out, *given.audio_opts, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
     on: On = "train"
     run: list[str] = []
     if given.ngpu:
@@ -205,7 +206,9 @@ def train(
         stage,
         out,
         (Command(tuple(words), f"{out}/log/train.log", on, options=tuple(run)),),
-        {"seed": seed, "train_opts": " ".join(given.train_opts)} | ({"kd": settings} if settings else {}),
+        {"seed": seed, "train_opts": " ".join(given.train_opts)}
+        | ({"kd": settings} if settings else {})
+        | plan.audio_settings,
         (config, *data, valid, at.tokens, *inputs),
         f"{out}: training ({label}), log in {out}/log/train.log",
         needs=(*((2, one) for one in data), (2, valid), (3, at.tokens)),
@@ -248,14 +251,14 @@ def lists(
         "--nbest",
         str(best),
     )
-    words += ("--ctc_weight", ctc, *more, *given.nbest_opts)
+    words += ("--ctc_weight", ctc, *more, *given.audio_opts, *given.nbest_opts)
     jobs = Command((*words, "--job", f"JOB/{given.nj}"), f"{out}/log/nbest.JOB.log", on, given.nj, run)
     settings = {"nbest": str(best), "beam": str(beam), "ctc_weight": ctc}
     return Step(
         stage,
         out,
         (jobs, Command((*words, "--merge"), f"{out}/log/merge.log", on, options=run)),
-        settings | {"nbest_opts": " ".join(given.nbest_opts)},
+        settings | {"nbest_opts": " ".join(given.nbest_opts)} | plan.audio_settings,
         (*models, data),
         f"{out}: {best}-best, log in {out}/log/nbest.*.log",
         needs=needs,
@@ -278,7 +281,7 @@ def decode(plan: Plan) -> Iterator[Step]:
         beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), given.ctc_weight)
         ctc = "1" if model in alone else ctc
         words = ("kdasr", "decode", "--model", model, "--data", data, "--out", out, "--beam", beam, "--ctc_weight", ctc)
-        words += (*more, *given.decode_opts)
+        words += (*more, *given.audio_opts, *given.decode_opts)
         if given.decode_nj == 1:
             commands = [Command((*words, "--nj", "1"), f"{out}/log/decode.log", on, options=run)]
         else:
@@ -287,13 +290,14 @@ def decode(plan: Plan) -> Iterator[Step]:
                 Command(job, f"{out}/log/decode.JOB.log", on, given.decode_nj, run),
                 Command((*words, "--merge"), f"{out}/log/merge.log", on, options=run),
             ]
-        settings = {"beam": beam, "ctc_weight": ctc, "decode_opts": " ".join(given.decode_opts)}
+        settings = {"beam": beam, "ctc_weight": ctc, "decode_opts": " ".join(given.decode_opts)} | plan.audio_settings
         yield Step(6, out, tuple(commands), settings, (model, data), f"{out}: decoding", needs=needs, quiet=True)
     for model in (one for one in (*plan.teachers, *plan.student_dirs) if given.ppl and one not in alone):
         for name in given.test_sets:
             out, data = f"{model}/ppl/{name}", f"{at.feats}/{name}"
-            words = ("kdasr", "ppl", "--model", model, "--data", data, "--out", f"{out}.json", *more)
-            yield Step(6, out, (Command(words, f"{out}/log/ppl.log", on, options=run),), {}, (model, data), quiet=True)
+            words = ("kdasr", "ppl", "--model", model, "--data", data, "--out", f"{out}.json", *more, *given.audio_opts)
+            command = Command(words, f"{out}/log/ppl.log", on, options=run)
+            yield Step(6, out, (command,), plan.audio_settings, (model, data), quiet=True)
 
 
 def decodings(plan: Plan) -> list[tuple[str, str, str]]:

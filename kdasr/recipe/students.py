@@ -57,10 +57,10 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         frames = ("--ctc",) if recipe.distillation.get("ctc_word_weight") else ()
         on, run, more = plan.on_gpu
         words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", *at.train_sets(recipe))
-        words += ("--kept", str(recipe.kept), *frames, *more)
+        words += ("--kept", str(recipe.kept), *frames, *more, *given.audio_opts)
         name = PurePath(out).name.removeprefix("targets_")
         commands.append(Command(words, f"{at.teacher}/log/soft_{name}.log", on, options=run))
-        settings["soft"] = f"{recipe.kept} {' '.join(frames)}"
+        settings |= {"soft": f"{recipe.kept} {' '.join(frames)}"} | plan.audio_settings
     return Step(
         5,
         out,

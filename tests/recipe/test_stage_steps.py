@@ -20,7 +20,8 @@ MINE = {
 }  # fmt: skip
 KD = {
     "seed": "31", "seeds": "32", "data_opts": "--hours 33", "transcribed": "0.5", "split_seed": "34",
-    "speed": "0.9,1.0", "min_duration": "0.35", "cmvn": "speaker", "token_type": "bpe", "vocab": "36",
+    "speed": "0.9,1.0", "min_duration": "0.35", "audio_opts": "--channel 103", "cmvn": "speaker",
+    "token_type": "bpe", "vocab": "36",
     "nlsyms": "conf/nlsyms.txt",
     "students": "mine crossfit refs_fine_tune", "train_opts": "--max_epoch 37",
     "target_opts": "--max_wer 38", "nbest": "39",

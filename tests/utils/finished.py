@@ -10,8 +10,8 @@ from stand_in import UTILS, lay_out, script
 
 KD_BASE = {
     "seed": "31", "seeds": "132", "early_students": "false", "data_opts": "--hours 0.25", "transcribed": "0.5",
-    "split_seed": "133", "speed": "0.9,1.0", "min_duration": "0.05", "cmvn": "speaker", "token_type": "bpe",
-    "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine crossfit refs_fine_tune",
+    "split_seed": "133", "speed": "0.9,1.0", "min_duration": "0.05", "audio_opts": "--channel 163", "cmvn": "speaker",
+    "token_type": "bpe", "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine crossfit refs_fine_tune",
     "train_opts": "--max_epoch 141",
     "target_opts": "--max_wer 142", "nbest": "161", "beam": "171", "ctc_weight": "0.37", "nbest_opts": "--nbest_x 143",
     "decode_opts": "--decode_x 144", "score_opts": "--wsj_filter --score_x 145", "ppl": "true", "lm": "true",

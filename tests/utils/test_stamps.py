@@ -74,6 +74,7 @@ KD = {
     "feats_type": Anew("spectrogram", "2"),
     "speed": Refuses("1.0,1.1", "2"),
     "min_duration": Refuses("0.06", "2"),
+    "audio_opts": Refuses("--channel 164", "2 3 4 5 6 9"),
     "cmvn": Refuses("global", "2", "now 'global'"),
     "token_type": Anew("unigram", "3"),
     "vocab": Anew("302", "3"),
