@@ -3,7 +3,7 @@
 A directory holds tables, `key value` a line, sorted as LC_ALL=C does. Keys are utterances (text, feats.scp,
 utt2spk, ...), speakers (spk2utt, spk2gender, ...) or recordings (wav.scp where there are `segments`;
 otherwise wav.scp has utterances too). utt2spk is what counts, spk2utt follows from it. Feature directories
-are the same with feats.scp and `cmvn.npz` (ESPnet's global sums) instead of wav.scp.
+are the same with feats.scp and `cmvn.npz` (ESPnet's global sums) besides.
 
 What Kaldi's scripts do is in http://kaldi-asr.org/doc/data_prep.html; where these differ, they say so.
 """
