@@ -80,6 +80,19 @@ def test_the_averaged_best_comes_first(tmp_path, usual):
         find_checkpoint(tmp_path, "6epoch.pth", usual)
 
 
+def test_an_average_may_have_its_full_name_alone(tmp_path):
+    names = ["valid.loss.ave_5best.pth", "valid.acc.ave_10best.pth", "valid.acc.best.pth", "valid.acc.ave.pth"]
+    for better in names:  # a usual name comes before any full one
+        (tmp_path / better).write_bytes(b"")
+        assert find_checkpoint(tmp_path) == tmp_path / better
+    (tmp_path / names[2]).unlink()
+    (tmp_path / names[3]).unlink()
+    (tmp_path / "valid.acc.ave_3best.pth").write_bytes(b"")  # which of the two was meant?
+    assert find_checkpoint(tmp_path) == tmp_path / names[0]
+    with pytest.raises(UserError, match=r"none of 6epoch.pth is there"):
+        find_checkpoint(tmp_path, "6epoch.pth")
+
+
 def test_the_checkpoint_that_is_named_is_taken_of_each(tmp_path):
     both = [write_model(tmp_path / name, ["valid.acc.ave.pth", "2epoch.pth"]) for name in "ab"]
     models = find_models(both, "2epoch.pth")

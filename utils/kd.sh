@@ -35,7 +35,7 @@ vocab=100            # number of sentencepiece units (char takes what the text h
 nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; left out of scores
 # Models
 teacher_config=conf/teacher.yaml  # configuration of the teacher
-teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
+teacher_dir=""       # a finished ESPnet model (its directory, or a pack) to use as the teacher, instead of training one
 student_configs=conf/student.yaml  # configuration of the students; with several, each student recipe has a student of each
 fine_tune_configs="" # of students that start from another, one for each of student_configs; if none is named, those themselves
 students="refs nbest pseudo_soft oracle"  # student recipes: names in utils/students or conf/students, or files

@@ -119,7 +119,8 @@ class KDModel(ESPnetASRModel):
         if not kd.teachers:
             return StoredTargets(tables, lens)
         if not self.teachers:  # loaded with the first batch
-            self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, self.token_list),)
+            words = kd.word_weight > 0
+            self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, self.token_list, words),)
         return OnlineTargets(self.teachers[0], speech, lengths, kd.soft_k)
 
     def frame_loss(

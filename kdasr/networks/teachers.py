@@ -27,17 +27,23 @@ class Teachers:
         mean: of their distributions, "arithmetic" or "geometric".
         weights: M numbers that sum to one; none: equal.
         token_list: the student's, which must be theirs.
+        words: whether what they expect after prefixes is wanted, which a model of CTC alone cannot say.
     """
 
     def __init__(
-        self, directories: Sequence[str], mean: str, weights: Sequence[float], token_list: Sequence[str]
+        self,
+        directories: Sequence[str],
+        mean: str,
+        weights: Sequence[float],
+        token_list: Sequence[str],
+        words: bool = True,
     ) -> None:
         self.models: list[Any] = []
         for directory in directories:
             model, _ = load_model(directory)
             if list(model.token_list) != list(token_list):
                 raise UserError(f"{directory}: this teacher has another token list than its student; use the teacher's")
-            if model.decoder is None:  # of CTC alone
+            if words and model.decoder is None:  # of CTC alone
                 raise UserError(
                     f"{directory}: this teacher has no attention decoder; word_weight needs its distributions"
                 )

@@ -579,6 +579,11 @@ def test_teachers_that_cannot_teach_are_refused(taught, tmp_path):
     lone = write_teacher(tmp_path / "ctc", 1, model_conf={"ctc_weight": 1.0})
     with pytest.raises(UserError, match="ctc: this teacher has no attention decoder"):
         Teachers([str(directories[0]), str(lone)], "arithmetic", (), tokens)
+    # what it expects in each frame it can say
+    teacher = Teachers([str(lone)], "arithmetic", (), tokens, words=False)
+    hs = torch.randn(2, 5, teacher.models[0].ctc.ctc_lo.in_features)
+    expected = teacher.models[0].ctc.log_softmax(hs)
+    torch.testing.assert_close(teacher.frame_logprobs([(hs, torch.tensor([5, 3]))]), expected)
     assert Teachers(directories, "geometric", (0.25, 0.75), tokens).weights == [0.25, 0.75]
 
 

@@ -46,4 +46,4 @@ def test_an_adopted_teacher_stands_in_the_report(tmp_path):
     weights = json.loads((exp / "teacher/kdasr.json").read_text())["parameters"]
     assert weights == sum(weight.numel() for weight in network.parameters())
     assert main(["report", str(exp), "-o", str(tmp_path / "RESULTS.md")]) == 0
-    assert "| teacher | " in (tmp_path / "RESULTS.md").read_text()
+    assert f"\n|teacher|1|{weights:,}|1|" in (tmp_path / "RESULTS.md").read_text()
