@@ -59,6 +59,7 @@ ASR, LM = "model/m/valid.acc.ave.pth", "lm/exp/m/valid.loss.best.pth"
 PICKLES = [
     *(Vector(line, ASR, CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK)),
     *(Vector(f"{line} --model_file other.pth", "model/m/other.pth", CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL)),
+    Vector("adopt model/m --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{ALIGN} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
@@ -113,7 +114,8 @@ LISTS = [
 TEXTS = [
     *(Vector(line, "model/m/config.yaml", YAML)
       for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK,
-                   "prune --model model/m --sparsity 0.5 --out out", "tokens --model model/m --out out")),
+                   "prune --model model/m --sparsity 0.5 --out out", "tokens --model model/m --out out",
+                   "adopt model/m --out out")),
     Vector(TRAIN, "conf/tiny.yaml", YAML),
     *(Vector(line, "lm/exp/m/config.yaml", YAML)
       for line in (LM_PPL, LM_SOFT, RESCORE, lm_train("out --init lm/exp/m"))),

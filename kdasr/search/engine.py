@@ -53,11 +53,11 @@ class Engine:
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
         self.models, self.options, self.batch_frames, self.device = models, options, batch_frames, device
         self.source = models.first  # the models of an ensemble read the same inputs
-        networks = [load_model(one.directory, str(Path(one.checkpoint).resolve()), device) for one in models.sources]
+        networks = [load_model(one.directory, str(Path(one.checkpoint).absolute()), device) for one in models.sources]
         self.model, self.args = networks[0]
         lm = None
         if models.lm is not None and options.lm_weight != 0.0:
-            lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).resolve()), device)
+            lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).absolute()), device)
         self.scorers = scorers_of([network for network, _ in networks], options, lm)
         self.spell = speller(self.source.directory, self.args, self.model.token_list)
         self.encoders = [Encoder(network, device) for network, _ in networks]
