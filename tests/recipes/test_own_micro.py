@@ -9,7 +9,7 @@ import pytest
 from micro import OPTIONS, copy_of_recipe, finish, run
 
 from kdasr.data.kaldi_dir import write_subset
-from kdasr.files import read_json, read_table
+from kdasr.files import read_json, read_table, read_yaml
 
 pytestmark = pytest.mark.recipe
 TINY = [*OPTIONS[OPTIONS.index("--teacher_config") : OPTIONS.index("--students")], "--beam", "2", "--nbest", "2"]
@@ -34,10 +34,10 @@ def place(tmp_path_factory):
     return copy_of_recipe(top, "own"), top / "mine"
 
 
-def own(recipe, cwd, *options):
+def own(recipe, cwd, *options, tiny=TINY):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
-        [str(recipe / "run.sh"), *options, *TINY], cwd=cwd, text=True, stdout=subprocess.PIPE,
+        [str(recipe / "run.sh"), *options, *tiny], cwd=cwd, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
 
@@ -72,3 +72,29 @@ def test_an_overlap_is_refused(place):
     process = own(recipe, mine.parent, *given, "--datadir", "data2", "--dumpdir", "dump2", "--expdir", "exp2")
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 1 and "is in both; take it out of one of them" in output
+
+
+WAVES = """
+frontend: default
+frontend_conf: {n_fft: 512, hop_length: 160, fs: 16k}
+normalize: utterance_mvn
+encoder: conformer
+encoder_conf: {output_size: 32, attention_heads: 2, linear_units: 32, num_blocks: 1, cnn_module_kernel: 7}
+decoder: transformer
+decoder_conf: {attention_heads: 2, linear_units: 32, num_blocks: 1}
+"""
+
+
+def test_a_teacher_that_reads_audio_and_students_of_features(place):
+    """One list of utterances serves both, and frames of CTC meet by time: an STFT is padded, a filterbank is not."""
+    recipe, mine = place
+    rest = (recipe / "conf/tiny_teacher.yaml").read_text().partition("model_conf:")
+    (recipe / "conf/wave_teacher.yaml").write_text(WAVES + rest[1] + rest[2])
+    given = ["--teacher_config", "conf/wave_teacher.yaml", "--expdir", "exp_wave", "--students", "refs pseudo_soft"]
+    output = finish(own(recipe, mine.parent, *TINY[2:], *given, tiny=()))
+    table = (recipe / "exp_wave/RESULTS.md").read_text()
+    assert "|teacher|" in table and "|tiny: pseudo-labels + Word-KD, CTC frames too|" in table, output[-2000:]
+    log = (recipe / "exp_wave/student_tiny_pseudo_soft_s1/log/train.log").read_text()
+    assert "each of which takes the teacher's nearest in time" in log
+    teacher = read_yaml(recipe / "exp_wave/teacher_wave_s1/config.yaml")
+    assert (teacher["input_size"], teacher["frontend"], teacher["normalize"]) == (None, "default", "utterance_mvn")
