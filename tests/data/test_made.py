@@ -151,7 +151,7 @@ def test_a_pruned_model_takes_the_same(place, tmp_path):
 
 def test_joined_sets_are_known_as_well(place, tmp_path):
     shutil.copytree(place / "narrow", tmp_path / "other")
-    for name in ("feats.scp", "utt2spk", "text", "utt2num_frames", "utt2dur"):
+    for name in ("feats.scp", "wav.scp", "utt2spk", "text", "utt2num_frames", "utt2dur"):
         table = read_table(tmp_path / "other" / name)
         write_table(tmp_path / "other" / name, {f"x{key}": row for key, row in table.items()})
     combine_dirs(tmp_path / "both", [place / "wide", tmp_path / "other"])
