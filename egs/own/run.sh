@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 train=""             # data directory (wav.scp, text, utt2spk) to train on
 valid=""             # data directory to choose epochs by
 test=""              # data directories to test on
-unlabelled=""        # data directory that nobody has transcribed (wav.scp, utt2spk)
+unlabelled=""        # data directory that nobody has transcribed (wav.scp, utt2spk), or a folder of audio files
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
 datadir=data         # copies of these directories, which themselves are left alone
 # End configuration section.

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, type=Path, metavar="DIR", help="data directory (wav.scp, text, utt2spk) to train on")
     add("--valid", required=True, type=Path, metavar="DIR", help="one to choose epochs by")
     add("--test", required=True, nargs="+", type=Path, metavar="DIR", help="those to test on; out/test_NAME each")
-    add("--unlabelled", type=Path, metavar="DIR", help="one that nobody has transcribed (wav.scp, utt2spk)")
+    add("--unlabelled", type=Path, metavar="DIR", help="one that nobody has transcribed, or a folder of audio")
     add(
         "--base", type=Path, default=Path(), metavar="DIR", help="relative paths of audio are taken from it (default .)"
     )

@@ -25,6 +25,15 @@ def write_folder(folder: Path, out: Path) -> None:
         out: the data directory.
 
     Raises:
+        UserError: as `folder_tables`.
+    """
+    put_sets(out.parent, {out.name: folder_tables(folder)})
+
+
+def folder_tables(folder: Path) -> tuple[Tables, list[str]]:
+    """The tables of all audio files in a folder and its subfolders, and notes on what was left out.
+
+    Raises:
         UserError: there is no audio, two files would have one id, or a name cannot stand in a list.
     """
     audio, others = find_audio(folder)
@@ -39,8 +48,7 @@ def write_folder(folder: Path, out: Path) -> None:
             raise UserError(f"{full!r}: has a tab, line break or the like in its name, which no list can; rename it")
         tables["wav.scp"][utterance] = full
         tables["utt2spk"][utterance] = utterance
-    notes = [f"{len(others)} other files left out (first: {others[0].relative_to(folder)})"] if others else []
-    put_sets(out.parent, {out.name: (tables, notes)})
+    return tables, [f"{len(others)} other files left out (first: {others[0].relative_to(folder)})"] if others else []
 
 
 def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from kdasr.data.folder import folder_tables
 from kdasr.data.kaldi_check import validate
 from kdasr.data.kaldi_dir import put_dir, read_dir
 from kdasr.data.places import parse
@@ -22,7 +23,7 @@ def write_sets(sets: Mapping[str, Path], out: Path, base: Path) -> None:
     """Copy the directories of all sets to out/NAME, and print their sizes.
 
     Args:
-        sets: a data directory for each name; the set called `unlabelled` has no text.
+        sets: a data directory for each name; the set called `unlabelled` has no text, and may be a folder of audio.
         out: where the copies go.
         base: directory that relative paths of audio are taken from.
 
@@ -57,6 +58,10 @@ def own_tables(source: Path, base: Path, text: bool) -> Tables:
     Raises:
         UserError: wav.scp or text is not there, or an audio file is not.
     """
+    if not text and not (source / "utt2spk").exists() and not (source / "wav.scp").exists():
+        tables, notes = folder_tables(source)  # audio files without any list
+        print("".join(f"{source}: {line}\n" for line in notes), end="")
+        return tables
     found = read_dir(source)
     for name in ("wav.scp", *(("text",) if text else ())):
         if name not in found:

@@ -119,3 +119,17 @@ def test_commands_of_a_list_are_not_run(mine, capsys):
     write_table(mine / "kaldi/train/wav.scp", {"train-a": f"touch {mine}/ran |", "train-b": "audio/train-b.wav"})
     assert own() == 1
     assert "train-a" in capsys.readouterr().err and not (mine / "ran").exists()
+
+
+def test_a_folder_of_audio_is_the_set_that_nobody_transcribed(mine, capsys):
+    folder = mine / "recordings/monday"
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "one.wav", np.zeros(1600, dtype=np.int16), 16000)
+    (folder / "notes.txt").write_text("x")
+    assert own("--unlabelled", "recordings") == 0
+    assert read_table(mine / "data/unlabelled/wav.scp") == {"monday-one": str(folder / "one.wav")}
+    assert "recordings: 1 other files left out (first: monday/notes.txt)" in capsys.readouterr().out
+    assert own("--unlabelled", "audio") == 1  # which are those of the other sets
+    assert "is in both; take it out of one of them" in capsys.readouterr().err
+    assert own(train="recordings") == 1  # without transcripts
+    assert "recordings/utt2spk: no such file" in capsys.readouterr().err
