@@ -7,17 +7,17 @@ import dataclasses
 
 import pytest
 
-from kdasr.bin.search_arguments import add_search_arguments, read_arguments
+from kdasr.bin.search_arguments import add_io_arguments, add_search_arguments, read_arguments
 from kdasr.errors import UserError
 from kdasr.search.options import SearchOptions
 
 
 def parsed(*words, nbest=True):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", nargs="+", default=["model"])
-    parser.set_defaults(data="data", out="out", model_file=None)
+    add_io_arguments(parser, "what is written")
     add_search_arguments(parser, nbest)
-    return parser.parse_args([str(word) for word in words])
+    needed = [] if "--model" in words else ["--model", "model"]
+    return parser.parse_args([*needed, "--data", "data", "--out", "out", *(str(word) for word in words)])
 
 
 def options_of(args):
@@ -35,7 +35,8 @@ def test_defaults():
     given = {*usual, "nbest", "data", "out", "model_file"}
     rest = {key: value for key, value in vars(parsed()).items() if key not in given}
     assert rest == dict(
-        model=["model"], lm=None, lm_file=None, batch_frames=40000, nj=1, job=None, merge=False, shard_size=256, ngpu=0
+        model=["model"], lm=None, lm_file=None, batch_frames=40000, nj=1, job=None, merge=False, shard_size=256, ngpu=0,
+        channel=None, resample=False,
     )  # fmt: skip
     assert options_of(parsed("--lm", "dir")).lm_weight == 0.3
 
