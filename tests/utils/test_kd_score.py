@@ -104,7 +104,7 @@ def test_lists_are_ranked_anew(kd_run):
         assert call in ranked
     assert (
         f"nbest --model exp/teacher_s31 --data dump/fbank/dev --out {lists}/dev --beam 155 --nbest 155"
-        " --ctc_weight 0.37 --nbest_x 143 --merge"
+        " --ctc_weight 0.37 --channel 163 --nbest_x 143 --merge"
     ) in calls_of(kd_run, "nbest")
 
 

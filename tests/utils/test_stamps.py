@@ -69,6 +69,7 @@ KD = {
     "valid_set": Refuses("test", "3 5 8", "dump/fbank/test is new|dump/fbank/dev/text is gone"),
     "test_sets": Anew("dev", "6"),
     "data_opts": Refuses("--hours 0.75", "1"),
+    "unlabelled_set": Anew("more", "2", ("transcribed", "1.0")),
     "transcribed": Anew("0.75", "2"),
     "split_seed": Refuses("134", "2"),
     "feats_type": Anew("spectrogram", "2"),
