@@ -467,6 +467,7 @@ SETTINGS_OF_RECIPES = {  # another value, and what stage 5 says
     "oracle": (True, ""),
     "beam": (172, "_b172n161: missing; run stage 4"),
     "nbest": (162, "_b171n162: missing; run stage 4"),
+    "archive": ("of_another", "of_another: holds no finished N-best archive"),  # a finished one: test_plan.py
     "selection": ({"select": "best", "k": 158}, "now '--select best --k 158'"),
     "distillation": ({"word_weight": 0.57, "ctc_word_weight": 0.59}, "now 'word_weight=0.57 ctc_word_weight=0.59'"),
     "kept": (161, "soft was '160 --ctc', now '161 --ctc'"),
