@@ -44,7 +44,7 @@ def unpack(pack: str | Path, directory: Path) -> None:
             for name, info in parts.items():
                 where = {config: "config.yaml", checkpoint: PurePosixPath(checkpoint).name}.get(name, name)
                 target = directory / where
-                if target.exists() or (where == name and name in RESERVED):
+                if target.exists() or (name != config and where in RESERVED):
                     raise UserError(f"{pack}: holds two files that would be {where}; unpack it by hand")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, open(target, "xb") as out:  # reads no more than info.file_size
