@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
+from kdasr.s2t import is_s2t
 
 # Parts that ESPnet builds with a package of their own: the package, and what pip calls it.
 S3PRL, WHISPER, FAIRSEQ = ("s3prl", "s3prl"), ("whisper", "openai-whisper"), ("fairseq", "fairseq")
@@ -39,11 +40,16 @@ def refuse_others(config: Mapping[str, Any], path: str | Path) -> None:
         config: the config.yaml of an ASR model, or what may be one.
         path: where it is, for the message.
     """
-    if config.get("preprocessor") == "s2t" or "sym_na" in _conf(config, "model"):
-        raise UserError(f"{path}: S2T models (as OWSM) are not supported yet; name a model of ESPnet's ASR task")
     found = next((what for (key, value), what in OTHERS.items() if config.get(key) == value), None)
     if "joint_network_conf" in config:  # espnet2.tasks.asr_transducer
         found = "a transducer"
+    if config.get("preprocessor") == "s2t_ctc" or config.get("model") == "espnet_ctc":
+        found = "an OWSM-CTC model"
+    if is_s2t(config) and not found:
+        if config.get("input_size") is not None:
+            found = "an S2T model of features (they have no fixed length)"
+        elif config.get("decoder") not in (None, "transformer"):
+            found = f"an S2T model with decoder {config['decoder']}"
     if found:
         raise UserError(f"{path}: is {found}, which kdasr cannot use; name an attention or CTC model")
     for part, value in _parts(config):

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from kdasr import checkpoints
 from kdasr.errors import UserError
-from kdasr.files import read_lines, read_yaml
+from kdasr.files import read_json, read_lines, read_yaml
 from kdasr.model_kinds import refuse_others
+from kdasr.s2t import S2T, UNASKED, Prompt, is_s2t, tokens_of, use
 from kdasr.shards import digest
 
 # What decodes by default, the first that is there.
@@ -29,10 +30,11 @@ class Source(NamedTuple):
 
     directory: str
     checkpoint: str
-    tokens: tuple[str, ...]  # id -> token
+    tokens: tuple[str, ...]  # id -> token of what it writes
     bins: int | None  # of the features it takes, a frame; None if it takes audio, or is a language model
     sample_rate: int | None  # of the audio it takes; None if it takes features, or is a language model
     hashes: tuple[str, str, str]  # of checkpoint, config and token list
+    s2t: S2T | None = None  # how it is used if it is an S2T model
 
 
 class Models(NamedTuple):
@@ -53,6 +55,8 @@ class Models(NamedTuple):
             "config": "+".join(source.hashes[1] for source in self.sources),
             "tokens": self.first.hashes[2],
         }
+        if self.first.s2t is not None:
+            settings["prompt"] = " ".join(self.first.s2t.words)
         if self.lm is not None:
             settings.update(lm=self.lm.hashes[0], lm_config=self.lm.hashes[1])
         return settings
@@ -157,15 +161,26 @@ def find_checkpoint(
     raise UserError(f"{directory}: none of {', '.join(names)} is there; train the model first{remedy}")
 
 
-def find_model(directory: str | Path, model_file: str | None) -> Source:
+def output_tokens(directory: str | Path) -> list[str]:
+    """The tokens that a model's hypotheses are written in: its own, of an S2T model those that are text."""
+    return tokens_of(read_config(directory), f"{directory}/config.yaml")
+
+
+def find_model(directory: str | Path, model_file: str | None, prompt: Prompt = UNASKED) -> Source:
     """Look into a model directory.
 
+    Args:
+        directory: of the model.
+        model_file: a checkpoint in it; None for the averaged best.
+        prompt: what an S2T model is asked for; what is left out of it is what `kdasr adopt` was told, if anything.
+
     Raises:
-        UserError: it is no ESPnet ASR model's, has no checkpoint, or its token directory is another model's.
+        UserError: it is no ESPnet ASR model's, has no checkpoint, or its token directory is another model's; it is an
+            S2T model that cannot be asked for this, or none and is asked.
     """
     config = read_config(directory)
     checkpoint = find_checkpoint(directory, model_file)
-    tokens = config["token_list"]
+    tokens = tokens_of(config, f"{directory}/config.yaml")
     listed = token_hash(tokens)
     own = Path(directory) / "tokens" / "tokens.txt"
     if own.is_file() and digest(own) != listed:
@@ -179,8 +194,23 @@ def find_model(directory: str | Path, model_file: str | None) -> Source:
         raise UserError(
             f"{directory}/config.yaml: input_size is {config['input_size']!r}, expected a number; correct it"
         )
+    s2t = find_s2t(directory, config, prompt)
     hashes = (checkpoints.check(checkpoint)[:16], digest(Path(directory) / "config.yaml"), listed)
-    return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes)
+    return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes, s2t)
+
+
+def find_s2t(directory: str | Path, config: Mapping[str, Any], prompt: Prompt) -> S2T | None:
+    """How an S2T model is used; None for a model of another task. Arguments and errors as `find_model`."""
+    where = f"{directory}/config.yaml"
+    if not is_s2t(config):
+        if any(prompt):
+            raise UserError(f"--lang, --task: {where} is of no S2T model, which alone take them; leave them out")
+        return None
+    record = Path(directory) / checkpoints.RECORD
+    told = read_json(record).get("prompt") if record.is_file() else None
+    known = Prompt(*(str(told.get(name, "")) for name in Prompt._fields)) if isinstance(told, dict) else UNASKED
+    rate = sampling_rate(config.get("frontend_conf"), where)
+    return use(config, where, rate, Prompt(prompt.lang or known.lang, prompt.task or known.task))
 
 
 def sampling_rate(frontend: Any, where: str) -> int:
@@ -208,7 +238,11 @@ def find_lm(directory: str | Path, lm_file: str | None) -> Source:
 
 
 def find_models(
-    directories: Sequence[str], model_file: str | None, lm: str | None = None, lm_file: str | None = None
+    directories: Sequence[str],
+    model_file: str | None,
+    lm: str | None = None,
+    lm_file: str | None = None,
+    prompt: Prompt = UNASKED,
 ) -> Models:
     """Look into the directories of all models that decode together.
 
@@ -216,12 +250,13 @@ def find_models(
         directories: of ASR models, at least one.
         model_file: a checkpoint in each of them; None for the averaged best.
         lm, lm_file: directory of a language model, and a checkpoint in it.
+        prompt: what S2T models are asked for.
 
     Raises:
         UserError: what `find_model` and `find_lm` raise, or two of them do not go together.
     """
     models = Models(
-        tuple(find_model(directory, model_file) for directory in directories),
+        tuple(find_model(directory, model_file, prompt) for directory in directories),
         None if lm is None else find_lm(lm, lm_file),
     )
     first = models.first
@@ -231,6 +266,13 @@ def find_models(
                 f"{first.directory} takes {_input(first)}, {other.directory} takes {_input(other)}; "
                 "an ensemble needs models of the same input"
             )
+        if other.s2t != first.s2t:
+            raise UserError(
+                f"{other.directory}: as an S2T model it is asked or numbers its tokens in another way than "
+                f"{first.directory}; an ensemble needs models that do the same"
+            )
+    if models.lm and first.s2t:
+        raise UserError(f"--lm {lm}: {first.directory} is an S2T model, which kdasr decodes alone; leave --lm out")
     for other in (*models.sources[1:], *([models.lm] if models.lm else [])):
         if other.tokens != first.tokens:
             remedy = "the language model must be" if other is models.lm else "the models of an ensemble must be"

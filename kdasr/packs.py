@@ -87,13 +87,12 @@ def _asr_files(pack: str | Path, archive: zipfile.ZipFile, parts: Mapping[str, z
         found = {**meta["yaml_files"], **meta["files"]}
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         raise UserError(f"{pack}: its {META} names no files; copy the pack again") from None
-    if "s2t_train_config" in found:
-        raise UserError(f"{pack}: S2T models (as OWSM) are not supported yet; name a model of ESPnet's ASR task")
+    task = "s2t" if "s2t_train_config" in found else "asr"
     names = []
-    for key in ("asr_train_config", "asr_model_file"):
+    for key in (f"{task}_train_config", f"{task}_model_file"):
         name = str(found.get(key)).lstrip("/")  # a zip has no absolute names, meta.yaml may
         if name not in parts:
-            raise UserError(f"{pack}: its {META} names no {key} that it holds; expected a pack of a recogniser (asr)")
+            raise UserError(f"{pack}: its {META} names no {key} that it holds; expected a pack of a recogniser")
         names.append(name)
     return names[0], names[1]
 

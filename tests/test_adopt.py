@@ -193,7 +193,7 @@ def link(name):
         ([], {"meta": {"files": {}}}, "its meta.yaml names no files"),
         ([], {"meta": {**META, "files": {}}}, "names no asr_model_file that it holds"),
         ([], {"whole": False}, "names no asr_train_config that it holds"),
-        ([], {"meta": {"yaml_files": {"s2t_train_config": "m/x"}, "files": {}}}, "S2T models (as OWSM) are not"),
+        ([], {"meta": {"yaml_files": {"s2t_train_config": "m/x"}, "files": {}}}, "no s2t_train_config that it holds"),
     ],
 )  # fmt: skip
 def test_a_pack_that_is_not_to_be_trusted(tmp_path, capsys, parts, given, said):

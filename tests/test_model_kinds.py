@@ -21,8 +21,10 @@ FUSED = {"frontend": "fused", "frontend_conf": {"frontends": [{"frontend_type": 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"preprocessor": "s2t"}, "S2T models (as OWSM) are not supported yet; name a model of ESPnet's ASR task"),
-        ({"model_conf": {"sym_na": "<na>"}}, "S2T models (as OWSM) are not supported yet"),
+        ({"preprocessor": "s2t_ctc"}, "is an OWSM-CTC model, which kdasr cannot use; name an attention or CTC model"),
+        ({"model": "espnet_ctc", "model_conf": {"sym_na": "<na>"}}, "is an OWSM-CTC model"),
+        ({"preprocessor": "s2t", "input_size": 80}, "is an S2T model of features (they have no fixed length)"),
+        ({"model_conf": {"sym_na": "<na>"}, "decoder": "rnn"}, "is an S2T model with decoder rnn, which kdasr cannot"),
         ({"decoder": "transducer"}, "is a transducer, which kdasr cannot use; name an attention or CTC model"),
         ({"joint_network_conf": {}}, "is a transducer, which kdasr cannot use"),
         ({"model": "maskctc"}, "is a mask-CTC model, which kdasr cannot use"),

@@ -57,7 +57,7 @@ def test_a_model_is_what_its_directory_says(tmp_path):
     directory = tmp_path / "model"
     source = find_model(write_model(directory), None)
     hashes = (sixteen(directory / "valid.acc.ave.pth"), sixteen(directory / "config.yaml"), token_hash(TOKENS))
-    assert source == (str(directory), str(directory / "valid.acc.ave.pth"), tuple(TOKENS), 8, None, hashes)
+    assert source == (str(directory), str(directory / "valid.acc.ave.pth"), tuple(TOKENS), 8, None, hashes, None)
     assert len(set(hashes)) == 3 and {len(one) for one in hashes} == {16}
     lm = find_lm(write_lm(tmp_path / "lm"), None)
     assert (lm.bins, lm.sample_rate, lm.tokens) == (None, None, tuple(TOKENS))

@@ -19,6 +19,8 @@ EXAMPLES = """examples:
   kdasr nbest --model exp/teacher_a exp/teacher_b --lm exp/lm --lm_weight 0.3 --data dump/fbank/train --out exp/nbest
   # a wider search of any ESPnet2 model, with attention alone
   kdasr nbest --model espnet/exp/asr_train --data data/train --out nbest --beam 20 --nbest 10 --ctc_weight 0
+  # of an S2T model (OWSM) for English
+  kdasr nbest --model models/owsm --lang eng --data data/train --out nbest --ctc_weight 0
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
+from kdasr.bin.prompt_arguments import add_prompt_arguments, read_prompt
 
 EXAMPLES = """examples:
   # where `kdasr report` looks for it
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="FILE", help="JSON file to write, as exp/NAME/ppl/SET.json")
     add("--batch_frames", type=int, default=40000, help="padded input frames (10 ms) in a batch (default 40000)")
     add_audio_arguments(parser)
+    add_prompt_arguments(parser)
     add("--ngpu", type=int, default=0, help="0: CPU; 1: a GPU (default 0)")
 
 
@@ -30,5 +32,5 @@ def run(args: argparse.Namespace) -> None:
     """Compute what is not there yet, and write it."""
     from kdasr.search.perplexity import write_perplexity
 
-    reading = read_audio_arguments(args)
-    write_perplexity(args.model, args.data, args.out, args.model_file, args.batch_frames, args.ngpu, reading)
+    how = (args.model_file, args.batch_frames, args.ngpu, read_audio_arguments(args), read_prompt(args))
+    write_perplexity(args.model, args.data, args.out, *how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
+from kdasr.bin.prompt_arguments import add_prompt_arguments, read_prompt
 from kdasr.errors import UserError
 from kdasr.nbest.write import Decoding, Processes
 from kdasr.search.options import LM_WEIGHT, SearchOptions
@@ -23,6 +24,7 @@ def add_io_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help=out)
     parser.add_argument("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
     add_audio_arguments(parser)
+    add_prompt_arguments(parser)
 
 
 def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
@@ -108,4 +110,5 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
         options=options,
         processes=Processes(args.nj, args.job, args.merge, args.shard_size, args.batch_frames, args.ngpu),
         reading=read_audio_arguments(args),
+        prompt=read_prompt(args),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
+from kdasr.bin.prompt_arguments import add_prompt_arguments, read_prompt
 from kdasr.losses import MEANS
 from kdasr.targets import soft
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch_frames", type=int, default=40000, help="padded frames x hypotheses in a batch (default 40000)")
     add("--nj", type=int, default=1, help="processes on this machine (default 1)")
     add_audio_arguments(parser)
+    add_prompt_arguments(parser)
     add("--ngpu", type=int, default=0, help="0: CPU, 1: a GPU (default 0)")
 
 
@@ -47,5 +49,6 @@ def run(args: argparse.Namespace) -> None:
             nj=args.nj,
             ngpu=args.ngpu,
             reading=read_audio_arguments(args),
+            prompt=read_prompt(args),
         )
     )

@@ -23,8 +23,9 @@ from kdasr.data.kaldi_dir import refuse_nameless
 from kdasr.errors import UserError
 from kdasr.files import BLANKS, columns, read_json, read_lines
 from kdasr.models import beside, read_config
+from kdasr.s2t import BLANK, SOS_EOS, UNK, tokens_of
 
-BLANK, UNK, SOS_EOS, SPACE = "<blank>", "<unk>", "<sos/eos>", "<space>"
+SPACE = "<space>"
 NLSYM = re.compile(r"<[^<>\s]+>")
 
 
@@ -171,7 +172,7 @@ def of_model(directory: Path, nlsyms: Path | None = None) -> Tokens:
 
 def of_config(directory: str | Path, config: dict[str, Any], nlsyms: Path | None = None) -> Tokens:
     """As `of_model`, of an ASR or language model whose config.yaml has been read."""
-    listed, kind = list(config["token_list"]), config.get("token_type")
+    listed, kind = tokens_of(config, f"{directory}/config.yaml"), config.get("token_type")
     given = config.get("non_linguistic_symbols") or []
     if nlsyms:
         given = read_lines(nlsyms)

@@ -21,6 +21,7 @@ from kdasr.files import only_writer, read_json, read_table, write_json, write_ta
 from kdasr.frames.alignment import ALIGNMENT, RECORD, Spikes, written
 from kdasr.frames.ctc_align import best_path
 from kdasr.models import Models, find_models, read_config
+from kdasr.s2t import is_s2t
 from kdasr.search.engine import Engine, buckets
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
@@ -54,8 +55,11 @@ def align_set(
     data, out = Path(data), Path(out)
     if not (data / "text").is_file():
         raise UserError(f"{data}: has no text; name a transcribed set")
+    conf = read_config(directory)
+    if is_s2t(conf):
+        raise UserError(f"{directory}: is an S2T model, which kdasr makes no alignments with; name an ASR model")
     models = find_models([directory], model_file)
-    if (read_config(directory).get("model_conf") or {}).get("ctc_weight") == 0.0:
+    if (conf.get("model_conf") or {}).get("ctc_weight") == 0.0:
         raise UserError(f"{directory}: was trained without CTC, which alignments are made with; name another model")
     model, config, listed = models.first.hashes
     inputs = data / ("wav.scp" if models.first.sample_rate else "feats.scp")

@@ -15,7 +15,7 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import write_json, write_table
-from kdasr.models import read_config
+from kdasr.models import output_tokens
 from kdasr.nbest import archive, run_report
 from kdasr.nbest.write import Decoding, make_archive
 
@@ -36,7 +36,7 @@ def run(given: Decoding) -> None:
         return
     summary = archive.summarise(shards)
     manifest = archive.read_manifest(shards)
-    best = write_results(out, shards, read_config(given.models[0])["token_list"])
+    best = write_results(out, shards, output_tokens(given.models[0]))
     report = run_report.read(shards)
     result: dict[str, Any] = {key: summary[key] for key in ("utterances", "audio_seconds")}
     result |= {key: report[key] for key in ("cpu_seconds", "wall_seconds")}

@@ -20,6 +20,7 @@ from kdasr.errors import UserError
 from kdasr.files import only_writer, read_table
 from kdasr.models import Models, find_models
 from kdasr.nbest import archive, run_report
+from kdasr.s2t import UNASKED, Prompt
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import Row, read_rows
 from kdasr.shards import claim, cut, parse_share
@@ -61,10 +62,11 @@ class Decoding:
     lm_file: str | None = None
     processes: Processes = Processes()
     reading: Reading = AS_IT_IS  # of audio, for a model that takes it
+    prompt: Prompt = UNASKED  # of an S2T model
 
     def find(self) -> Models:
         """Its models, looked into."""
-        return find_models(self.models, self.model_file, self.lm, self.lm_file)
+        return find_models(self.models, self.model_file, self.lm, self.lm_file, self.prompt)
 
 
 def run(given: Decoding, singles: int = 0) -> None:

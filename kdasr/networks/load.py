@@ -12,11 +12,13 @@ import torch
 
 from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
+from kdasr.espnet import name as of_espnet
 from kdasr.models import LM_CHECKPOINTS, find_checkpoint, look_beside, read_config
 from kdasr.networks.awd import AwdLstm
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import ConvRNNEncoder
 from kdasr.networks.munim2018 import MunimDecoder, MunimEncoder
+from kdasr.s2t import is_s2t
 
 if TYPE_CHECKING:
     from espnet2.asr.espnet_model import ESPnetASRModel
@@ -52,7 +54,11 @@ def register_lm() -> Any:
 
 
 def load_model(
-    directory: str | Path, model_file: str | None = None, device: str = "cpu", finished: bool = True
+    directory: str | Path,
+    model_file: str | None = None,
+    device: str = "cpu",
+    finished: bool = True,
+    s2t: bool = False,
 ) -> tuple[ESPnetASRModel, argparse.Namespace]:
     """Load a trained ESPnet ASR model, in evaluation mode.
 
@@ -61,6 +67,7 @@ def load_model(
         model_file: a checkpoint in it; by default the averaged best one.
         device: "cpu", "cuda", "cuda:1".
         finished: whether to print a line where there is no record to compare the checkpoint with.
+        s2t: whether it may be a model of ESPnet's S2T task, which has to be prompted.
 
     Raises:
         UserError: a file is missing or was changed, the config is no ASR model's, or the checkpoint lacks weights
@@ -75,7 +82,13 @@ def load_model(
         checkpoints.check(checkpoint)
         checkpoints.check_known(config)
     args = argparse.Namespace(**read_config(directory))
-    task = register()
+    prompted = is_s2t(vars(args))
+    if prompted and not s2t:
+        raise UserError(
+            f"{config}: is of an S2T model, which teaches by what kdasr nbest, decode and soft write of it alone; make "
+            "hypotheses or soft targets first"
+        )
+    task = of_espnet("espnet2.tasks.s2t:S2TTask") if prompted else register()
     # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file.
     stats = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     if stats:
@@ -85,7 +98,11 @@ def load_model(
                 f"{config}: its normalize_conf names {stats}, which is gone; put the file back or beside config.yaml"
             )
         args.normalize_conf["stats_file"] = str(found)
-    return _built(task, args, checkpoint, config).to(device).eval(), args
+    model = _built(task, args, checkpoint, config).to(device).eval()
+    for module in model.modules() if prompted else ():
+        if hasattr(module, "use_flash_attn"):  # ESPnet, too, decodes these without
+            module.use_flash_attn = False
+    return model, args
 
 
 def load_lm(directory: str | Path, lm_file: str | None = None, device: str = "cpu") -> tuple[AbsLM, argparse.Namespace]:

@@ -82,6 +82,7 @@ class CtcPrefixScorer:
             are too small for a sum of probabilities; None: the first on a GPU, the second on a CPU.
         window: sum over only so many frames on either side of the frame that a hypothesis attends to, which
             `score` and `advance` get as `centre`; 0: all frames. The score is another one: paths outside do not count.
+        skip: so many frames at the beginning are blank in all paths that count.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class CtcPrefixScorer:
         eos: int,
         in_logs: bool | None = None,
         window: int = 0,
+        skip: int = 0,
     ) -> None:
         self.log_softmax, self.blank, self.sos, self.eos = log_softmax, blank, sos, eos
-        self.in_logs, self.window = in_logs, window
+        self.in_logs, self.window, self.skip = in_logs, window, skip
 
     def remember(self, hs: Tensor, hlens: Tensor) -> CtcMemory:
         """Encoder output (B, S, E) and lengths (B,) -> memory."""
@@ -111,6 +113,7 @@ class CtcPrefixScorer:
     def start(self, memory: CtcMemory, hypotheses: int) -> CtcState:
         """Empty prefixes (B, K)."""
         blank = memory.blanks.unsqueeze(1).repeat(1, hypotheses, 1)  # (B, K, S + 1)
+        blank[..., : self.skip] = NEVER  # what follows a prefix that ends there does not count
         prefix = blank.new_zeros(blank.shape[:2])  # (B, K)
         last = torch.full(prefix.shape, self.sos, device=prefix.device)  # (B, K)
         return CtcState(torch.full_like(blank, NEVER), blank, prefix, last)

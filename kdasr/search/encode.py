@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from kdasr.espnet import name
 from kdasr.search.exact_encoders import encode_batch, plan_for
@@ -34,12 +35,17 @@ class Encoder:
     alone. The encoder takes a batch, if its type has an exact plan (kdasr.search.exact_encoders, or an attribute
     `batch_invariant`), and if that plan gives for pieces of the first utterance what they give alone.
 
+    Args:
+        model: an ESPnet model.
+        device: "cpu", "cuda:0".
+        samples: length that audio is filled up to with silence, for a model that hears a fixed length; 0: none.
+
     Attributes:
         batches: whether utterances are encoded in batches.
     """
 
-    def __init__(self, model: Any, device: str) -> None:
-        self.model, self.device = model, device
+    def __init__(self, model: Any, device: str, samples: int = 0) -> None:
+        self.model, self.device, self.samples = model, device, samples
         whole = model.postencoder is None and model.encoder is not None
         whole = whole and not getattr(model, "autocast_frontend", False)
         self.plan = plan_for(model.encoder, model.ctc) if whole else None
@@ -53,6 +59,8 @@ class Encoder:
     @torch.no_grad()
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
         """Encoder outputs (S, E) of inputs (T, F) or (T,); None for one that subsampling leaves nothing of."""
+        if self.samples:
+            inputs = [pad(x, (0, self.samples - len(x))) if len(x) else x for x in inputs]
         with _float32(self.device):
             if self.plan is not None and len(inputs) > 1:
                 features = [self._features(x) for x in inputs]  # (T, F) or None

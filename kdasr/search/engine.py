@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,21 @@ class Engine:
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
         self.models, self.options, self.batch_frames, self.device = models, options, batch_frames, device
         self.source = models.first  # the models of an ensemble read the same inputs
-        networks = [load_model(one.directory, str(Path(one.checkpoint).absolute()), device) for one in models.sources]
+        networks = [
+            load_model(one.directory, str(Path(one.checkpoint).absolute()), device, s2t=True) for one in models.sources
+        ]
         self.model, self.args = networks[0]
         lm = None
         if models.lm is not None and options.lm_weight != 0.0:
             lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).absolute()), device)
-        self.scorers = scorers_of([network for network, _ in networks], options, lm)
-        self.spell = speller(self.source.directory, self.args, self.model.token_list)
-        self.encoders = [Encoder(network, device) for network, _ in networks]
+        s2t = self.source.s2t
+        self.scorers = scorers_of([network for network, _ in networks], options, lm, s2t)
+        self.spell = speller(self.source.directory, self.args, self.source.tokens)
+        self.encoders = [Encoder(network, device, s2t.samples if s2t else 0) for network, _ in networks]
+        # Its tokens that are text -> those of the records. ESPnet, too, leaves the blank out, which an attention
+        # decoder can emit but no text has.
+        every = range(len(self.model.token_list))
+        self.text = s2t.text if s2t else {token: token for token in every if token != self.model.blank_id}
         self.watch = Watch(device)
         self.recordings = Recordings()
 
@@ -79,9 +86,9 @@ class Engine:
         inputs = [self.read(row) for row in rows]
         lengths = [self.frames(x) for x in inputs]
         names = [row.name for row in rows]
-        for bucket in buckets(lengths):
+        for bucket in buckets([self.computed(x) for x in inputs]):
             for number, found in self._search({number: inputs[number] for number in bucket}, names):
-                yield record(names[number], lengths[number], found, self.spell, self.model.blank_id)
+                yield record(names[number], lengths[number], found, self.spell, self.text)
                 progress(self.seconds(rows[number], lengths[number]) / 3600)
 
     def watched(self) -> Watch:
@@ -97,11 +104,22 @@ class Engine:
         """Input frames of features (T, F), or of samples (T,)."""
         return len(x) * FRAMES_A_SECOND // self.source.sample_rate if self.source.sample_rate else len(x)
 
+    def computed(self, x: np.ndarray) -> int:
+        """The input frames that the model computes for it: of an S2T model always those of the length that it hears."""
+        heard = self.encoders[0].samples
+        return heard * FRAMES_A_SECOND // (self.source.sample_rate or 1) if heard else self.frames(x)
+
     def read(self, row: Row) -> np.ndarray:
         """Features (T, F) or samples (T,) in [-1, 1], float32."""
         if not isinstance(row.place, Place):
             rate = self.source.sample_rate or 0  # it has one: rows of audio are its alone
             samples = read_cut(row.place, self.recordings, rate, OTHER_RATE)  # (T,) int16
+            heard = self.encoders[0].samples
+            if heard and len(samples) > heard:
+                raise UserError(
+                    f"{row.name}: has {len(samples) / rate:.1f} s, and {self.source.directory} is an S2T model, which "
+                    f"hears {heard / rate:g} s; cut it into utterances (segments), as kdasr decodes none in pieces"
+                )
             return samples.astype(np.float32) / 32768  # (T,)
         x = read_matrix(row.name, row.place)  # (T, F)
         if len(x) and x.shape[1] != (size := self.args.input_size):
@@ -112,7 +130,7 @@ class Engine:
 
     def _search(self, bucket: dict[int, np.ndarray], names: Sequence[str]) -> Iterator[tuple[int, Found | None]]:
         """The result of each input of similar length, with its number; None where it is too short to be encoded."""
-        longest = max(self.frames(x) for x in bucket.values())
+        longest = max(self.computed(x) for x in bucket.values())
         slots = max(1, self.batch_frames // max(1, longest * self.options.beam))
         todo = dict(bucket)
         while todo:
@@ -201,20 +219,27 @@ def speller(directory: str | Path, args: Any, token_list: Sequence[str]) -> Call
 
 
 def record(
-    name: str, frames: int, found: Found | None, spell: Callable[[Sequence[int]], str], blank: int
+    name: str, frames: int, found: Found | None, spell: Callable[[Sequence[int]], str], text: Mapping[int, int]
 ) -> dict[str, Any]:
-    """The N-best record of an utterance (see kdasr.nbest.archive); None is one too short to decode."""
+    """The N-best record of an utterance (see kdasr.nbest.archive).
+
+    Args:
+        name: of the utterance.
+        frames: of its input.
+        found: what the search found; None for one that is too short to decode.
+        spell: token ids of the record -> text.
+        text: token ids of the model -> those of the record; others are left out.
+    """
     hyps: list[dict[str, Any]] = []
     seen: set[str] = set()
     for hyp in found.hyps if found else []:
-        # ESPnet, too, leaves the blank out, which an attention decoder can emit but no text has.
-        tokens = [token for token in hyp.tokens if token != blank]
-        text = spell(tokens)
-        if text not in seen:
-            seen.add(text)
+        tokens = [text[token] for token in hyp.tokens if token in text]
+        spelt = spell(tokens)
+        if spelt not in seen:
+            seen.add(spelt)
             scores = {key: round(value, 5) for key, value in hyp.scores.items()}
             hyps.append(
-                {"tokens": tokens, "text": text, "score": round(hyp.score, 5), "scores": scores, "ended": hyp.ended}
+                {"tokens": tokens, "text": spelt, "score": round(hyp.score, 5), "scores": scores, "ended": hyp.ended}
             )
     merged = len(found.hyps) - len(hyps) if found else 0
     stop = found.stop if found else "too short"

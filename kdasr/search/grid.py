@@ -83,11 +83,11 @@ class Grid(NamedTuple):
     longest: Tensor  # (B,) tokens
     shortest: Tensor  # (B,) tokens
     step: Tensor  # (B,) tokens that the hypotheses in the beam have; of a finished utterance, how many it had
-    tokens: Tensor  # (B, K, L + 1) prefixes, <sos> first
+    tokens: Tensor  # (B, K, L + 1) prefixes, <sos> (the end of a prompt) first
     total: Tensor  # (B, K) float64: weighted scores, DEAD for an empty slot
     parts: Tensor  # (B, K, P) float64: each scorer's sums
     best: Tensor  # (B,) float64: best ended score
-    recent: Tensor  # (B, END_STEPS + 2) float64: best score among those ended at this step, the one before, ...
+    recent: Tensor  # (B, END_STEPS + 2 + prompt) float64: best score among those ended at this step, one before, ...
     stop: Tensor  # (B,) which of STOPS; -1 as long as it goes on
     pool: Pool
 
@@ -108,7 +108,7 @@ def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) 
     pool = total.new_full((batch, nbest), DEAD)  # (B, N)
 
     def prefixes(hypotheses: int) -> Tensor:
-        return torch.full((batch, hypotheses, width + 1), scorers.sos, device=device)  # (B, K or N, L + 1)
+        return torch.full((batch, hypotheses, width + 1), scorers.before[-1], device=device)  # (B, K or N, L + 1)
 
     return Grid(
         longest=limits[:, 0],
@@ -118,7 +118,7 @@ def start(limits: Tensor, width: int, scorers: Scorers, options: SearchOptions) 
         total=total,
         parts=total.new_zeros(batch, beam, parts),
         best=total.new_full((batch,), DEAD),
-        recent=total.new_full((batch, END_STEPS + 2), DEAD),
+        recent=total.new_full((batch, END_STEPS + 2 + len(scorers.prompt)), DEAD),
         stop=torch.full_like(limits[:, 0], -1),
         pool=Pool(
             key=pool,
@@ -217,13 +217,14 @@ def end(grid: Grid, scorers: Scorers, options: SearchOptions) -> Grid:
     counted = ending & (going & (grid.shortest <= grid.step)).unsqueeze(1)  # (B, K)
     scores = grid.total.masked_fill(~counted, DEAD).amax(1)  # (B,)
     best = torch.maximum(grid.best, scores)  # (B,)
-    recent = torch.cat((scores.unsqueeze(1), grid.recent[:, :-1]), 1)  # (B, END_STEPS + 2)
+    recent = torch.cat((scores.unsqueeze(1), grid.recent[:, :-1]), 1)  # (B, END_STEPS + 2 + prompt)
     pool = grid.pool
     if scores.is_cuda or bool(counted.any()):  # a test on a GPU would cost more than the work
-        pool = _pooled(grid, counted, natural, last_step, options)
+        pool = _pooled(grid, counted, natural, last_step, scorers, options)
     total = grid.total.masked_fill(ending, DEAD)  # (B, K)
-    # ESPnet compares hypotheses of length step, step - 1, step - 2 with <sos> and <eos>: two steps ago and before.
-    compared = recent[:, 2:]  # (B, END_STEPS)
+    # ESPnet compares hypotheses of length step, step - 1, step - 2 with <sos>, a prompt and <eos>: without a prompt
+    # those of two steps ago and before.
+    compared = recent[:, -END_STEPS:]  # (B, END_STEPS)
     detected = ((compared > DEAD) & (compared - best.unsqueeze(1) < END_MARGIN)).all(1)  # (B,)
     if options.maxlenratio != 0:
         detected = torch.zeros_like(detected)
@@ -235,11 +236,13 @@ def end(grid: Grid, scorers: Scorers, options: SearchOptions) -> Grid:
     return grid._replace(step=step, total=total, best=best, recent=recent, stop=stop, pool=pool)
 
 
-def _pooled(grid: Grid, counted: Tensor, natural: Tensor, last_step: Tensor, options: SearchOptions) -> Pool:
+def _pooled(
+    grid: Grid, counted: Tensor, natural: Tensor, last_step: Tensor, scorers: Scorers, options: SearchOptions
+) -> Pool:
     """The pool with the `counted` (B, K) hypotheses in it, the best N of all."""
     forced = ~natural  # (B, K)
-    # At the last step ESPnet appends <eos> to all, to what ends in <eos> too, and counts it.
-    steps = (grid.step + 1 + last_step.long()).unsqueeze(1)  # (B, 1)
+    # At the last step ESPnet appends <eos> to all, to what ends in <eos> too, and counts it; and it counts a prompt.
+    steps = (grid.step + 1 + last_step.long() + len(scorers.prompt)).unsqueeze(1)  # (B, 1)
     key = grid.total / steps if options.normalize_length else grid.total  # (B, K)
     key = key.masked_fill(~counted, DEAD)  # (B, K)
     length = grid.step.unsqueeze(1) + forced.long()  # (B, K)

@@ -31,6 +31,7 @@ from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models
+from kdasr.s2t import S2T, UNASKED, Prompt
 from kdasr.search.engine import Engine, buckets
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
@@ -47,6 +48,7 @@ def write_perplexity(
     batch_frames: int = 40000,
     ngpu: int = 0,
     reading: Reading = AS_IT_IS,
+    prompt: Prompt = UNASKED,
 ) -> None:
     """Compute what is not there yet, write it, and print it.
 
@@ -58,6 +60,7 @@ def write_perplexity(
         batch_frames: padded input frames (10 ms) in a batch.
         ngpu: 0: CPU; 1: a GPU.
         reading: how audio is read.
+        prompt: what an S2T model is asked for.
 
     Raises:
         UserError: no references, no attention decoder, or a probability that is no number.
@@ -66,13 +69,13 @@ def write_perplexity(
         raise UserError("--batch_frames: expected 1 or more, and --ngpu 0 or more")
     if not (Path(data) / "text").is_file():
         raise UserError(f"{data}: has no text; perplexity is that of references, name a transcribed set")
-    models = find_models([str(model)], model_file)
+    models = find_models([str(model)], model_file, prompt=prompt)
     if not attends(model):
         raise UserError(f"{model}: was trained with CTC alone; name a model with an attention decoder")
     checkpoint, config, listed = models.first.hashes
     text = digest(Path(data) / "text")
     settings = {"model": checkpoint, "config": config, "token_list": listed, "text": text}
-    settings |= reading.changed()
+    settings |= reading.changed() | ({"prompt": " ".join(models.first.s2t.words)} if models.first.s2t else {})
     out = Path(out)
     there = read_json(out) if out.is_file() else {}
     if there and all(there.get(key) == value for key, value in settings.items()):
@@ -101,7 +104,7 @@ def measure(
         engine.model.decoder.sampling_probability = 0.0  # ESPnet's RNN decoder would feed its own tokens even here
     names = [row.name for row in rows]
     inputs = [engine.read(row) for row in rows]
-    lengths = [engine.frames(x) for x in inputs]
+    lengths = [engine.computed(x) for x in inputs]
     nll, counted, unknown, encoded_rows = 0.0, 0, 0, 0
     for bucket in buckets(lengths):
         slots = max(1, batch_frames // max(1, lengths[bucket[0]]))
@@ -111,7 +114,8 @@ def measure(
             if not encoded:
                 continue
             references = [tokens.encode(text[names[one.number]]) for one in encoded]
-            nll += float(costs(engine.model, [one.hs[0] for one in encoded], references).double().sum())
+            hs = [one.hs[0] for one in encoded]  # (S, E) each
+            nll += float(costs(engine.model, hs, references, models.first.s2t).double().sum())
             counted += sum(len(reference) + 1 for reference in references)
             unknown += sum(reference.count(tokens.ids["<unk>"]) for reference in references)
             encoded_rows += len(encoded)
@@ -134,22 +138,29 @@ def device(ngpu: int) -> str:
     return "cuda:0" if ngpu else "cpu"
 
 
-def costs(model: Any, encoded: Sequence[Tensor], references: Sequence[Sequence[int]]) -> Tensor:
+def costs(model: Any, encoded: Sequence[Tensor], references: Sequence[Sequence[int]], s2t: S2T | None = None) -> Tensor:
     """Negative log probabilities (B,) that a model's decoder gives to references, <eos> included.
 
     Args:
         model: an ESPnet ASR model in evaluation mode.
         encoded: encoder outputs (S, E), at least one frame each.
         references: token ids, without <sos> and <eos>.
+        s2t: how an S2T model is used: ids are those of its students, and its symbols have no share of the probability.
     """
+    ids, prompt = (s2t.ids, s2t.prompt) if s2t else (range(len(model.token_list)), ())
+    end = len(ids) - 1 if s2t else model.eos
     with torch.no_grad():
         hs = pad_sequence(list(encoded), batch_first=True)  # (B, S, E)
         hlens = torch.tensor([len(one) for one in encoded], device=hs.device)  # (B,)
-        ys = [torch.tensor([model.sos, *reference, model.eos], device=hs.device) for reference in references]
-        ys_in = pad_sequence([one[:-1] for one in ys], batch_first=True, padding_value=model.eos)  # (B, L)
-        ys_out = pad_sequence([one[1:] for one in ys], batch_first=True, padding_value=PADDING)  # (B, L)
-        lens = torch.tensor([len(one) - 1 for one in ys], device=hs.device)  # (B,)
+        given = [[model.sos, *prompt, *(ids[token] for token in reference)] for reference in references]
+        wanted = [[PADDING] * len(prompt) + [*reference, end] for reference in references]
+        ys_in, ys_out = (
+            pad_sequence([torch.tensor(one, device=hs.device) for one in ys], batch_first=True, padding_value=padding)
+            for ys, padding in ((given, model.eos), (wanted, PADDING))
+        )  # (B, L) both
+        lens = torch.tensor([len(one) for one in given], device=hs.device)  # (B,)
         logits, _ = model.decoder(hs, hlens, ys_in, lens)  # (B, L, V)
+        logits = logits[..., torch.tensor(ids, device=hs.device)] if s2t else logits
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), ys_out.flatten(), ignore_index=PADDING, reduction="none"
         )  # (B * L,)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
+from kdasr.s2t import S2T
 from kdasr.search import tree
 from kdasr.search.ctc import CtcPrefixScorer
 from kdasr.search.ensemble import CtcEnsemble, DecoderEnsemble
@@ -109,6 +110,7 @@ class Scorers:
         eos_always: whether CTC scores the end token even where pre-beam left it out, as ESPnet's
             BatchBeamSearch does; its BeamSearch, which serves when any full scorer is no BatchScorerInterface
             (the RNN decoder is none), does not.
+        prompt: ids that follow <sos> in every hypothesis, and are no part of it (S2T models).
         pre_beam: candidates a hypothesis has for the partial scorers, as a multiple of the beam; 0 for all tokens.
     """
 
@@ -119,15 +121,55 @@ class Scorers:
     partial: list[Weighted] = field(default_factory=list)
     eos_always: bool = False
     pre_beam: float = 1.5
+    prompt: tuple[int, ...] = ()
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """What stands before the first token."""
+        return (self.sos, *self.prompt)
 
 
-def scorers_of(model: Any, options: SearchOptions, lm: Any = None) -> Scorers:
+class NoTimestamps:
+    """A full scorer that forbids the timestamps of an S2T model: espnet2.bin.s2t_inference's ScoreFilter.
+
+    Args:
+        vocab: V.
+        first, last: ids of the timestamps.
+    """
+
+    reorder = staticmethod(tree.reorder)
+    keep = staticmethod(tree.keep)
+    put = staticmethod(tree.put)
+
+    def __init__(self, vocab: int, first: int, last: int) -> None:
+        self.vocab, self.first, self.last = vocab, first, last
+
+    def remember(self, hs: Tensor, hlens: Tensor) -> Tensor:
+        """The scores of an utterance's tokens (B, V): none, or never."""
+        scores = hs.new_zeros(len(hs), self.vocab)  # (B, V)
+        scores[:, self.first : self.last + 1] = -float("inf")
+        return scores
+
+    def start(self, memory: Tensor, hypotheses: int) -> Tensor:
+        """Nothing is remembered of prefixes: (B, K, 0)."""
+        return memory[:, None, :0].expand(-1, hypotheses, -1)
+
+    def step(self, tokens: Tensor, state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The same scores (B, K, V) behind all tokens (B, K)."""
+        return memory[:, None].expand(-1, tokens.shape[1], -1), state
+
+
+def scorers_of(model: Any, options: SearchOptions, lm: Any = None, s2t: S2T | None = None) -> Scorers:
     """The scorers with which stock ESPnet would decode this model (espnet2.bin.asr_inference), or an ensemble.
+
+    An S2T model is decoded as espnet2.bin.s2t_inference does. There the prompt counts as tokens that CTC has spelled,
+    which leaves it as many frames less: none of its paths has a token before.
 
     Args:
         model: an ESPnet ASR model, or a list of those of an ensemble, over one token list.
         options: of the search.
         lm: a language model over the same tokens (an ESPnet AbsLM, or anything kdasr.search.lms takes), or None.
+        s2t: how S2T models are used.
 
     Raises:
         UserError: a model has no attention decoder or no CTC layer for the weights asked for, or numbers
@@ -145,6 +187,9 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None) -> Scorers:
         decoders = [decoder_scorer(one) for one in models]
         full.append(_one_or_all("decoder", [scorer for scorer, _ in decoders], DecoderEnsemble, options))
         eos_always = all(batched for _, batched in decoders)
+    prompt = s2t.prompt if s2t else ()
+    if s2t:
+        full.append(Weighted("scorefilter", NoTimestamps(vocab, *s2t.timestamps), 1.0))
     if lm is not None and options.lm_weight != 0.0:
         scorer, batched = lm_scorer(lm)
         full.append(Weighted("lm", scorer, options.lm_weight))
@@ -155,10 +200,13 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None) -> Scorers:
         window = options.ctc_window
         if window and (len(models) > 1 or not full or not hasattr(full[0].scorer, "centre")):
             raise UserError(f"--ctc_window {window}: needs one model with a recurrent attention decoder; leave it out")
-        ctcs = [CtcPrefixScorer(one.ctc.log_softmax, one.blank_id, one.sos, one.eos, window=window) for one in models]
+        ctcs = [
+            CtcPrefixScorer(one.ctc.log_softmax, one.blank_id, one.sos, one.eos, window=window, skip=len(prompt))
+            for one in models
+        ]
         partial.append(_one_or_all("ctc", ctcs, CtcEnsemble, options))
     pre_beam = 0.0 if ctc_weight == 1.0 else 1.5
-    return Scorers(vocab, first.sos, first.eos, full, partial, eos_always, pre_beam)
+    return Scorers(vocab, first.sos, first.eos, full, partial, eos_always, pre_beam, prompt)
 
 
 def _one_or_all(name: str, scorers: list[Any], ensemble: Any, options: SearchOptions) -> Weighted:

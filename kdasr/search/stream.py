@@ -150,6 +150,10 @@ def seat(crew: list[Utterance], room: list[int], width: int, scorers: Scorers, o
         w.scorer.remember(*batches[w.model]) if w.model is not None else w.scorer.remember(batches) for w in everyone
     ]
     states = [w.scorer.start(memory, options.beam) for w, memory in zip(everyone, memories, strict=True)]
+    for token in scorers.before[:-1]:  # of a prompt; the last one is read at the first step
+        read = torch.full((len(crew), options.beam), token, device=device)  # (B, K)
+        for i, weighted in enumerate(scorers.full):
+            _, states[i] = weighted.scorer.step(read, states[i], memories[i])
     return Table(beam.start(limits, width, scorers, options), memories, states, list(crew))
 
 

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple, TypeVar
 from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.models import sampling_rate
+from kdasr.s2t import is_s2t
 
 Number = TypeVar("Number")  # int, or a torch tensor of whole numbers
 # How a manifest of `kdasr feats` describes its window (kdasr.data.front_ends).
@@ -152,7 +153,8 @@ def check_pair(teacher: Mapping[str, Any], student: Mapping[str, Any], features:
         raise UserError("the teacher has no CTC branch (model_conf: ctc_weight 0)")
     # of equal networks the frames are the same ones, whenever they are
     parts = [key for name in DECIDES for key in (name, f"{name}_conf")]
-    if takes_audio(teacher) == takes_audio(student) and all(teacher.get(key) == student.get(key) for key in parts):
+    equal = takes_audio(teacher) == takes_audio(student) and all(teacher.get(key) == student.get(key) for key in parts)
+    if equal and not is_s2t(teacher):  # of these it has to be known which are of the audio, not the silence behind it
         return
     for config in (teacher, student):
         of_model(config, features)

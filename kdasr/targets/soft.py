@@ -27,6 +27,7 @@ from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import columns, only_writer, read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models, read_config
+from kdasr.s2t import UNASKED, Prompt
 from kdasr.search.rows import Row, read_rows
 from kdasr.shards import claim, cut, digest
 from kdasr.targets import frame_times
@@ -51,6 +52,7 @@ class Softening:
     nj: int = 1  # processes
     ngpu: int = 0  # 0: the CPU, 1: a GPU
     reading: Reading = AS_IT_IS  # of audio, for teachers that take it
+    prompt: Prompt = UNASKED  # of S2T models
 
 
 def run(given: Softening) -> None:
@@ -63,7 +65,7 @@ def run(given: Softening) -> None:
     weights = list(given.how.weights) or [1 / len(given.models)] * len(given.models)
     if len(weights) != len(given.models) or not (all(w > 0 for w in weights) and abs(sum(weights) - 1) <= 1e-4):
         raise UserError(f"--weights {weights}: expected {len(given.models)} numbers above 0 that sum to 1")
-    models = find_models(given.models, given.model_file)
+    models = find_models(given.models, given.model_file, prompt=given.prompt)
     alone = [model for model in given.models if not attends(model)]
     if alone and not given.how.ctc:
         raise UserError(
@@ -136,13 +138,19 @@ def when(out: Path, models: Models, work: Sequence[tuple[Row, list[list[int]]]])
     """When the teacher's encoded frames are, as soft.json records it; prints it. Empty where it is not known.
 
     Raises:
-        UserError: a teacher has no CTC branch; teachers of an ensemble have frames at different times.
+        UserError: a teacher has no CTC branch; teachers of an ensemble have frames at different times; it is not known
+            which frames of an S2T model are of the audio, and which of the silence behind.
     """
     made = {} if models.first.sample_rate else made_as({row.name: row.place for row, _ in work})
     configs = {source.directory: read_config(source.directory) for source in models.sources}
     try:
         times = frame_times.of_teachers(configs, frame_times.of_features(made))
     except frame_times.NotKnown as error:
+        if models.first.s2t:
+            raise UserError(
+                f"{models.first.directory}: {error}, so not which are of the audio that this S2T model hears filled "
+                "up with silence; leave out --ctc"
+            ) from None
         print(f"{out}: {error}: students need the same number of frames")
         return {}
     print(f"{out}: the teacher's frames {times}")

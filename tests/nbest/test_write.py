@@ -206,6 +206,7 @@ OPTIONS = {
     "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
     "lm_weight": (0.4, "search"), "lm": ("lm2", "lm"), "lm_file": ("other.pth", "lm"), "shard_size": (3, "shard_size"),
     "resample": ((), "resample"), "channel": (1, "channel"),
+    "lang": None, "task": None,  # of S2T models: tests/search/test_s2t_search.py
 }  # fmt: skip
 
 

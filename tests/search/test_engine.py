@@ -58,7 +58,7 @@ def test_a_record_by_hand():
         hypothesis([], -4.0),
         hypothesis([0], -5.0),
     ]
-    got = record("u", 12, Found(hyps, "end detected", 7), spell, 0)
+    got = record("u", 12, Found(hyps, "end detected", 7), spell, {1: 1, 2: 2})
     assert got == {
         "id": "u",
         "frames": 12,
@@ -77,7 +77,7 @@ def test_a_record_by_hand():
 )
 def test_a_record_of_nothing(found, ended, stop):
     hyps = [{"tokens": [], "text": "", "score": 0.0, "scores": {}, "ended": ended}]
-    assert record("u", 1, found, spell, 0) == {"id": "u", "frames": 1, "hyps": hyps, "duplicates": 0, "stop": stop}
+    assert record("u", 1, found, spell, {}) == {"id": "u", "frames": 1, "hyps": hyps, "duplicates": 0, "stop": stop}
 
 
 def test_what_says_that_memory_ran_out():

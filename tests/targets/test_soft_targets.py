@@ -194,6 +194,7 @@ OPTIONS = {
     "model": ("other", "model"), "model_file": ("other.pth", "model"), "kept": (3, "kept"), "ctc": ((), "ctc"),
     "ensemble": ("geometric", "mean"), "weights": ((0.25, 0.75), "weights"),
     "resample": ((), "resample"), "channel": (1, "channel"),
+    "lang": None, "task": None,  # of S2T models: tests/search/test_s2t_search.py
     "targets": None, "data": None, "batch_frames": None, "nj": None, "ngpu": None,
 }  # fmt: skip
 
