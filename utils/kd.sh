@@ -36,6 +36,7 @@ nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; lef
 # Models
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model (its directory, or a pack) to use as the teacher, instead of training one
+teacher_opts=""      # options of kdasr adopt for it, as in "--lang eng --task asr" for an S2T model (OWSM)
 student_configs=conf/student.yaml  # configuration of the students; with several, each student recipe has a student of each
 fine_tune_configs="" # of students that start from another, one for each of student_configs; if none is named, those themselves
 students="refs nbest pseudo_soft oracle"  # student recipes: names in utils/students or conf/students, or files

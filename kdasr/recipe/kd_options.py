@@ -42,6 +42,7 @@ class Options:
     nlsyms: str
     teacher_config: str
     teacher_dir: str
+    teacher_opts: tuple[str, ...] = option(quoted=True)
     student_configs: tuple[str, ...]
     fine_tune_configs: tuple[str, ...]
     students: tuple[str, ...]
@@ -103,6 +104,10 @@ def read_options(given: Sequence[str]) -> Options:
     """
     options = parse(Options, given)
     stage_range(STAGES, options.stage, options.stop_stage)
+    if options.teacher_opts and not options.teacher_dir:
+        raise UserError(
+            f"--teacher_opts {' '.join(options.teacher_opts)}: is for a finished model; give --teacher_dir, too"
+        )
     if options.unlabelled_set and not options.transcribed.startswith("1"):
         raise UserError(
             f"--unlabelled_set {options.unlabelled_set}, --transcribed {options.transcribed}: are two ways to have "

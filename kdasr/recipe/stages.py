@@ -133,11 +133,12 @@ def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator
             f"--teacher_dir {given.teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
         )
     log = f"{given.expdir}/log/{PurePath(at.teacher).name}.log"
+    asked = {"teacher_opts": " ".join(given.teacher_opts)} if given.teacher_opts else {}
     yield Step(
         3,
         at.teacher,
-        (Command(("kdasr", "adopt", given.teacher_dir, "--out", at.teacher), log),),
-        {"teacher_dir": given.teacher_dir},
+        (Command(("kdasr", "adopt", given.teacher_dir, "--out", at.teacher, *given.teacher_opts), log),),
+        {"teacher_dir": given.teacher_dir, **asked},
         (source,),
         makes=(f"{at.teacher}/kdasr.json",),  # without it reports would not know the teacher
     )

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from scripts import ROOT, kd_options, options_of, table
 
+from kdasr.errors import UserError
 from kdasr.recipe import frames, kd, lm_script
 
 STEPS = Path(__file__).parent / "steps"
@@ -87,6 +88,16 @@ def place(tmp_path, monkeypatch):
 def test_every_step_of_a_script(name, place):
     found = [line.replace(str(place), "HERE") for line in table(SCRIPTS[name]())]
     assert found == (STEPS / f"{name}.txt").read_text().splitlines()
+
+
+def test_how_a_finished_teacher_is_adopted(place):
+    given = {"students": "nbest", "teacher_dir": "model", "teacher_opts": "--lang <eng> --task 'asr'"}
+    step = next(step for step in kd.work(kd_options(**given), "./run.sh").steps(3) if "teacher" in step.out)
+    out = "exp/teacher_model"
+    assert step.commands[0].words == ("kdasr", "adopt", "model", "--out", out, "--lang", "<eng>", "--task", "asr")
+    assert step.settings == {"teacher_dir": "model", "teacher_opts": "--lang <eng> --task asr"}
+    with pytest.raises(UserError, match="--teacher_opts --lang eng: is for a finished model; give --teacher_dir, too"):
+        kd_options(students="nbest", teacher_opts="--lang eng")
 
 
 def test_a_teacher_of_ctc_alone_decodes_with_ctc_alone(place):

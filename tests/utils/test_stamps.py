@@ -82,6 +82,7 @@ KD = {
     "nlsyms": Refuses("conf/more_nlsyms.txt", "3 7 9"),
     "teacher_config": Anew("conf/more_teacher.yaml", "3"),
     "teacher_dir": Anew("model", "3", ("students", "nbest")),
+    "teacher_opts": Apart("what a finished teacher is adopted with, in tests/recipe/test_stage_steps.py"),
     "student_configs": Anew("conf/more_student.yaml", "5"),
     "fine_tune_configs": Refuses("conf/more_student.yaml", "5"),
     "students": Anew("nbest", "4"),
