@@ -47,10 +47,11 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
     if not takes.rate:
         first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
         options += ["--input_size", str(feature_size(first, parse(place, first)))]
-    options += ["--token_type", "char" if tokens["type"] == "char" else "bpe"]
+    in_pieces = tokens["type"] not in ("char", "word")
+    options += ["--token_type", "bpe" if in_pieces else tokens["type"]]
     symbols = out / "tokens" / "nlsyms.txt"
     options += ["--non_linguistic_symbols", str(symbols) if symbols.is_file() else "none"]
-    if tokens["type"] != "char":
+    if in_pieces:
         options += ["--bpemodel", str(out / "tokens" / "bpe.model")]
     if normalisation(given, out) == "global_mvn":
         options += [

@@ -1,4 +1,4 @@
-"""The tokens of a recogniser, characters or sentencepiece; their directory, read.
+"""The tokens of a recogniser, characters, sentencepiece or words; their directory, read.
 
 A token directory holds tokens.txt (one a line: <blank>, <unk>, ..., <sos/eos>), nlsyms.txt (words such as
 <NOISE> that are one token), bpe.model for sentencepiece, and tokens.json (the type, and what it was made
@@ -33,13 +33,18 @@ NLSYM = re.compile(r"<[^<>\s]+>")
 class Tokens:
     """A token list, and the way from text to its ids and back."""
 
-    type: str  # char, bpe, unigram
+    type: str  # char, bpe, unigram, word
     list: list[str]  # id -> token; <blank> is 0, <sos/eos> the last
     nlsyms: list[str]  # words that are one token
     model: bytes = b""  # sentencepiece's
 
     def __len__(self) -> int:
         return len(self.list)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether they are sentencepiece's."""
+        return self.type not in ("char", "word")
 
     @property
     def space(self) -> str:
@@ -61,7 +66,9 @@ class Tokens:
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text, the unknown among them as they are."""
-        if self.type != "char":
+        if self.type == "word":
+            return text.split()
+        if self.in_pieces:
             return self._pieces.encode(text, out_type=str)
         return [SPACE if token == " " else token for token in self._pattern.findall(text)]
 
@@ -70,13 +77,15 @@ class Tokens:
 
         The result has one blank between words.
         """
-        if self.type != "char" and not text.isascii():  # none of ASCII's characters has another form
+        if self.in_pieces and not text.isascii():  # none of ASCII's characters has another form
             text = self.join(self.split(text))
         return " ".join(columns(text))
 
     def join(self, tokens: Iterable[str]) -> str:
         """The text of tokens."""
-        if self.type != "char":
+        if self.type == "word":
+            return " ".join(tokens)
+        if self.in_pieces:
             return self._pieces.decode_pieces(list(tokens))
         return "".join(" " if token == SPACE else token for token in tokens)
 
@@ -119,11 +128,12 @@ def load_tokens(directory: str | Path) -> Tokens:
         raise UserError(f"{path}: {token} stands there {times} times; make the list again with kdasr tokens")
     nlsyms = [line for line in read_lines(directory / "nlsyms.txt") if line]
     compare(directory, made.get("sha256"), "copy it again, or run kdasr tokens again")
-    if kind == "char":
-        return Tokens("char", tokens, nlsyms)
+    if kind in ("char", "word"):
+        return Tokens(kind, tokens, nlsyms)
     if kind not in ("bpe", "unigram") or not (directory / "bpe.model").exists():
         raise UserError(
-            f"{directory}: expected type char in tokens.json, or bpe or unigram and bpe.model; run kdasr tokens again"
+            f"{directory}: expected type char in tokens.json, word, or bpe or unigram and bpe.model; run kdasr tokens "
+            "again"
         )
     return Tokens(kind, tokens, nlsyms, read_pieces(directory / "bpe.model"))
 
@@ -185,9 +195,9 @@ def of_config(directory: str | Path, config: dict[str, Any], nlsyms: Path | None
     reserved = {BLANK, UNK, SOS_EOS, SPACE}
     symbols = sorted({symbol for symbol in (str(line).strip(BLANKS) for line in given) if symbol} & set(listed))
     symbols = symbols or sorted(token for token in listed if NLSYM.fullmatch(token) and token not in reserved)
-    if kind == "char":
-        return Tokens("char", listed, symbols)
+    if kind in ("char", "word"):
+        return Tokens(kind, listed, symbols)
     if kind != "bpe":  # ESPnet's name for every sentencepiece model
-        raise UserError(f"{directory}: has tokens of type {kind}; expected characters (char) or sentencepiece (bpe)")
+        raise UserError(f"{directory}: has tokens of type {kind}; expected char, word, or bpe of sentencepiece")
     pieces = beside(directory, str(config.get("bpemodel")), "its sentencepiece model")
     return Tokens("bpe", listed, symbols, read_pieces(pieces))

@@ -50,6 +50,29 @@ def test_stored_and_asked_teachers_train_the_same_student(place):
     assert "soft targets" in log and "ctc targets" in log
 
 
+def test_a_teacher_of_words_teaches_one_of_words(tmp_path):
+    root = write_place(tmp_path, max_epoch=1, specaug=None)
+    (root / "char/tokens.json").write_text('{"type": "word"}')
+    for part in ("train", "valid", "targets"):  # each letter is a word
+        folder = root / part
+        write_table(folder / "text", {key: " ".join(text) for key, text in read_table(folder / "text").items()})
+    given = words(root, root / "teacher")
+    at = given.index("--targets")
+    assert main(given[:at] + given[at + 2 :]) == 0
+    assert main(["tokens", "--model", str(root / "teacher"), "--out", str(root / "of_teacher")]) == 0
+    assert read_json(root / "of_teacher/tokens.json")["type"] == "word"
+    assert (root / "of_teacher/tokens.txt").read_bytes() == (root / "char/tokens.txt").read_bytes()
+    soft = ["soft", "--model", root / "teacher", "--targets", root / "targets", "--data", root / "train", "--ctc"]
+    assert main([*map(str, soft)]) == 0
+    assert train(root, root / "student", *KD) == 0
+    config = yaml.safe_load((root / "student/config.yaml").read_text())
+    assert (config["token_type"], config["bpemodel"], config["token_list"]) == ("word", None, TOKENS)
+    said = ["decode", "--model", root / "student", "--data", root / "valid", "--out", root / "d", "--minlenratio", 0.5]
+    assert main([*map(str, said)]) == 0
+    texts, tokens = (read_table(root / "d" / name, empty=True) for name in ("text", "token"))
+    assert texts == tokens and any(" " in text for text in texts.values())
+
+
 def test_the_sampler_counts_distinct_prefixes(place, tmp_path):
     assert train(place, tmp_path / "s") == 0
     shapes = read_table(tmp_path / "s" / "data" / "train" / "text_shape")

@@ -329,6 +329,21 @@ def test_pieces_of_a_finished_model(long_text, tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
+def test_words_of_a_finished_model_equal_espnets(tmp_path):
+    from espnet2.text.word_tokenizer import WordTokenizer
+
+    listed = ["<blank>", "<unk>", "THE", "<NOISE>", "BANK", "<space>", "<sos/eos>"]
+    model = stock_model(tmp_path / "m", token_list=listed, token_type="word")
+    assert kdasr("--model", model, "--out", tmp_path / "of_m") == 0
+    found = load_tokens(tmp_path / "of_m")
+    assert (found.type, found.list, found.nlsyms) == ("word", listed, ["<NOISE>"])
+    for line in ("THE BANK", "  THE <NOISE>\t BANKS THE", "", "THEBANK <space>"):
+        assert found.split(line) == WordTokenizer().text2tokens(line)
+        assert found.encode(line) == converter(tmp_path / "of_m").tokens2ids(WordTokenizer().text2tokens(line))
+    assert found.decode([0, 2, 4, 3, 1, 6]) == "THE BANK <NOISE> <unk>" and found.decode([]) == ""
+    assert found.normalised("\u00c9  \u2167 A") == "\u00c9 \u2167 A"  # nothing but blanks has another form
+
+
 def test_any_white_space_stands_behind_a_key(tmp_path):
     (tmp_path / "tab").write_bytes("\ufeffa\tAB\r\nb \t C D\r\n".encode())
     assert build([tmp_path / "tab"], "char") == build([texts(tmp_path / "space", {"a": "AB", "b": "C D"})], "char")
