@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -146,7 +146,7 @@ def write_audio(data: Path, out: Path, rows: Sequence[Utterance]) -> None:
     entries = read_table(data / "wav.scp")
     if (data / "segments").exists():
         lines = read_table(data / "segments")
-        cuts = {row.name: _with_channel(lines[row.source], row.audio) for row in rows}
+        cuts = {row.name: _with_channel(lines[row.source], row.audio, entries) for row in rows}
         write_table(out / "segments", cuts)
         used = {columns(line)[0] for line in cuts.values()}
         write_table(out / "wav.scp", {name: entry for name, entry in entries.items() if name in used})
@@ -162,9 +162,12 @@ def _entry(entry: str, audio: Place) -> str:
     return decoding if audio != parse(entry, entry) and decoded(decoding) == audio else entry
 
 
-def _with_channel(line: str, audio: Place) -> str:
-    """A line of `segments`, with the channel, from 0, that `Reading` added to it."""
-    return line if audio.channel is None else f"{split_channel(line)[0]} {audio.channel - 1}"
+def _with_channel(line: str, audio: Place, entries: Mapping[str, str]) -> str:
+    """A line of `segments`, with the channel, from 0, that `Reading` added to it; wav.scp may say it already."""
+    recording = columns(line)[0]
+    if audio.channel is None or parse(entries[recording], recording).channel is not None:
+        return line
+    return f"{split_channel(line)[0]} {audio.channel - 1}"
 
 
 def read_speeds(path: Path) -> dict[str, Fraction]:

@@ -59,6 +59,14 @@ def test_segments_and_channels_stand_beside_the_features(tmp_path):
     assert list(samples) == ["u1", "u2"]  # without the one that is too short for features
     np.testing.assert_array_equal(samples["u1"], sides[8000:20000, 1])
     np.testing.assert_array_equal(samples["u2"], sides[16000:, 0])
+    left = f"sox {data}/r.wav -t wav - remix 2 |"  # the list says the channel; segments need not say it, too
+    write_table(data / "wav.scp", {"r": left})
+    write_table(data / "segments", {"u1": "r 0.5 1.25", "u2": "r 1 -1 0", "u3": "r 0 0.5"})
+    assert kdasr_feats(data, tmp_path / "listed") == 0
+    samples = read_audio_there(tmp_path / "listed")
+    np.testing.assert_array_equal(samples["u1"], sides[8000:20000, 1])
+    np.testing.assert_array_equal(samples["u2"], sides[16000:, 1])
+    write_table(data / "wav.scp", {name: str(data / f"{name}.wav") for name in ("r", "unused")})
     (data / "segments").unlink()
     for name in ("text", "utt2spk"):
         write_table(data / name, {"r": "r", "unused": "r"})
