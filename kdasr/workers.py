@@ -18,6 +18,8 @@ from tqdm import tqdm
 from kdasr.errors import UserError
 
 Row = TypeVar("Row")
+Result = TypeVar("Result")
+KILLED = "a worker process was killed (out of memory?); run again, perhaps with a smaller --nj"
 
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -55,12 +57,36 @@ def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Ro
                 for future in as_completed(futures):
                     advance(future.result(), futures[future])
             except BrokenProcessPool:
-                raise UserError(
-                    "a worker process was killed (out of memory?); run again, perhaps with a smaller --nj"
-                ) from None
+                raise UserError(KILLED) from None
             finally:
                 pool.shutdown(cancel_futures=True)
     return hours
+
+
+def run_in_order(make: Callable[[Row], Result], items: Sequence[Row], nj: int, label: str) -> list[Result]:
+    """What make(item) gives for each of `items`, computed in up to `nj` processes, with a bar over the items.
+
+    Raises:
+        UserError: from a worker, or because one was killed.
+    """
+    with tqdm(desc=label, total=len(items), mininterval=1.0, disable=len(items) < 20, file=sys.stderr) as bar:
+        made = []
+        if min(nj, len(items)) <= 1:
+            for item in items:
+                made.append(make(item))
+                bar.update()
+            return made
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(nj, len(items)), mp_context=context, initializer=_start_worker) as pool:
+            try:
+                for result in pool.map(make, items):
+                    made.append(result)
+                    bar.update()
+            except BrokenProcessPool:
+                raise UserError(KILLED) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+    return made
 
 
 def _start_worker() -> None:

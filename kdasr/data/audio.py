@@ -85,19 +85,10 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
     """WAV, FLAC and others by libsndfile: int16 (n,), Hz."""
     try:
         with soundfile.SoundFile(source) as file:
-            expected, rate, channels, log = file.frames, file.samplerate, file.channels, file.extra_info
-            if channel is None and channels != 1:
-                raise UserError(
-                    f"{path}: {channels} channels, expected 1; name one in wav.scp: sox {path} -t wav - remix 1 |"
-                )
-            if channel is not None and channel > channels:
-                raise UserError(
-                    f"{path}: has {channels} channel(s), and number {channel} is asked for; correct the list"
-                )
+            rate, column = file.samplerate, column_of(channel, file.channels, path)
             floats, lossy = file.subtype in FLOATS, file.subtype in LOSSY
             samples = file.read(dtype="float64" if floats or lossy else "int16", always_2d=True)  # (n, channels)
-            width = WIDTHS.get(file.subtype, 0)
-            wav = file.format in ("WAV", "WAVEX")
+            lacks = length_fault(file, len(samples))
             flac = file.format == "FLAC" and file.subtype == "PCM_16"
     except ValueError as error:  # soundfile's of a coding of which only libsndfile's own programs can tell the length
         raise UserError(
@@ -107,24 +98,36 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
         raise UserError(f"{path}: is not audio that can be read, or damaged ({error}); copy it again") from None
     if not len(samples) and (streamed := _without_length(source)):
         return _read_soundfile(io.BytesIO(streamed), path, channel)
-    cut = (CUT_WAV if wav else CUT).search(log)
-    found, unit = len(samples), "samples"
-    if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
-        if wav and width:
-            expected = int(cut[1]) // width // channels
-        else:
-            expected, found, unit = int(cut[1]), int(cut[2]), "bytes"
-    if found != expected:
-        raise UserError(
-            f"{path}: the header promises {expected} {unit}, found {found};"
-            " the file is truncated or damaged, copy it again"
-        )
+    if lacks:
+        raise UserError(f"{path}: {lacks}; the file is truncated or damaged, copy it again")
     if flac and not _has_its_md5(source, samples):
         raise UserError(f"{path}: its samples are not those of its header's MD5; the file is damaged, copy it again")
-    one = samples[:, (channel or 1) - 1]  # (n,)
+    one = samples[:, column]  # (n,)
     if not floats and not lossy:
         return np.ascontiguousarray(one), rate
     return _rounded(one, path, guess=floats), rate
+
+
+def column_of(channel: int | None, channels: int, path: str) -> int:
+    """The column of samples (n, channels) that a channel, from 1, is; UserError if it is not there, or left open."""
+    if channel is None and channels != 1:
+        raise UserError(f"{path}: {channels} channels, expected 1; name one in wav.scp: sox {path} -t wav - remix 1 |")
+    if channel is not None and channel > channels:
+        raise UserError(f"{path}: has {channels} channel(s), and number {channel} is asked for; correct the list")
+    return (channel or 1) - 1
+
+
+def length_fault(file: soundfile.SoundFile, found: int) -> str:
+    """In what an open file of which `found` samples were read falls short of its header; empty where it does not."""
+    expected, unit, wav = file.frames, "samples", file.format in ("WAV", "WAVEX")
+    width = WIDTHS.get(file.subtype, 0)
+    cut = (CUT_WAV if wav else CUT).search(file.extra_info)
+    if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
+        if wav and width:
+            expected = int(cut[1]) // width // file.channels
+        else:
+            expected, found, unit = int(cut[1]), int(cut[2]), "bytes"
+    return f"the header promises {expected} {unit}, found {found}" if found != expected else ""
 
 
 def _has_its_md5(source: Path | BinaryIO, samples: np.ndarray) -> bool:

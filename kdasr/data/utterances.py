@@ -105,12 +105,31 @@ def audio_of(data: Path, reading: Reading = AS_IT_IS) -> dict[str, Utterance]:
     Raises:
         UserError: no utterances, a command in wav.scp, a malformed line, or speeds of other utterances.
     """
-    recordings = parse_table(read_table(data / "wav.scp"), data / "wav.scp")
+    tables = {
+        name: read_table(data / name) for name in ("wav.scp", "segments") if name == "wav.scp" or (data / name).exists()
+    }
+    return audio_in(tables, data, read_speeds(data / SPEEDS) if (data / SPEEDS).exists() else {}, reading)
+
+
+def audio_in(
+    tables: Mapping[str, Mapping[str, str]],
+    data: Path,
+    speeds: Mapping[str, Fraction] | None = None,
+    reading: Reading = AS_IT_IS,
+) -> dict[str, Utterance]:
+    """The utterances of tables, as `audio_of`.
+
+    Args:
+        tables: wav.scp and, where there are any, segments.
+        data: the directory that they are of, for messages.
+        speeds: of utterances that are not played as they were recorded.
+        reading: how audio is read where the tables leave it open.
+    """
+    recordings = parse_table(tables["wav.scp"], data / "wav.scp")
     if not recordings:
         raise UserError(f"{data / 'wav.scp'}: is empty; run the data stage again")
-    speeds = read_speeds(data / SPEEDS) if (data / SPEEDS).exists() else {}
     rows: dict[str, Utterance] = {}
-    for name, row in (read_table(data / "segments") if (data / "segments").exists() else {}).items():
+    for name, row in tables.get("segments", {}).items():
         words, channel = split_channel(row)
         recording, span = parse_segment(data / "segments", name, words, recordings)
         audio = recordings[recording]
@@ -122,7 +141,7 @@ def audio_of(data: Path, reading: Reading = AS_IT_IS) -> dict[str, Utterance]:
                 f"{recording}; leave one of the two out"
             )
         rows[name] = Utterance(name, "", audio, span, Fraction(1), name)
-    if not (data / "segments").exists():
+    if "segments" not in tables:
         rows = {name: Utterance(name, "", audio, None, Fraction(1), name) for name, audio in recordings.items()}
     if not rows:
         raise UserError(f"{data / 'segments'}: is empty; remove it to use whole recordings")
@@ -131,7 +150,7 @@ def audio_of(data: Path, reading: Reading = AS_IT_IS) -> dict[str, Utterance]:
     return {
         name: replace(
             row,
-            speed=speeds.get(name, row.speed),
+            speed=(speeds or {}).get(name, row.speed),
             audio=row.audio if row.audio.channel else row.audio._replace(channel=reading.channel),
             resample=reading.resample,
         )
@@ -146,7 +165,7 @@ def write_audio(data: Path, out: Path, rows: Sequence[Utterance]) -> None:
     entries = read_table(data / "wav.scp")
     if (data / "segments").exists():
         lines = read_table(data / "segments")
-        cuts = {row.name: _with_channel(lines[row.source], row.audio, entries) for row in rows}
+        cuts = {row.name: with_channel(lines[row.source], row.audio, entries) for row in rows}
         write_table(out / "segments", cuts)
         used = {columns(line)[0] for line in cuts.values()}
         write_table(out / "wav.scp", {name: entry for name, entry in entries.items() if name in used})
@@ -162,7 +181,7 @@ def _entry(entry: str, audio: Place) -> str:
     return decoding if audio != parse(entry, entry) and decoded(decoding) == audio else entry
 
 
-def _with_channel(line: str, audio: Place, entries: Mapping[str, str]) -> str:
+def with_channel(line: str, audio: Place, entries: Mapping[str, str]) -> str:
     """A line of `segments`, with the channel, from 0, that `Reading` added to it; wav.scp may say it already."""
     recording = columns(line)[0]
     if audio.channel is None or parse(entries[recording], recording).channel is not None:
@@ -207,7 +226,7 @@ def parse_segment(path: Path, name: str, row: str, recordings: Collection[str]) 
     return recording, (start, end)
 
 
-def _same(data: Path, table: str, keys: dict[str, Any], spans: dict[str, Any]) -> None:
+def _same(data: Path, table: str, keys: Mapping[str, Any], spans: Mapping[str, Any]) -> None:
     audio = "segments" if (data / "segments").exists() else "wav.scp"
     for where, lacking in ((audio, keys.keys() - spans.keys()), (table, spans.keys() - keys.keys())):
         if lacking:

