@@ -116,6 +116,8 @@ def cut_tables(
             raise UserError(f"{source}/utt2spk: {name} is missing; add its speaker")
     lengths = {name: length_of(row) for name, row in rows.items()} if how.whole_up_to else {}
     long = [row for name, row in rows.items() if not lengths or lengths[name] > how.whole_up_to]
+    if not long:
+        return tables, [f"none of {len(rows)} recordings is cut"]
     places = list(dict.fromkeys(row.audio for row in long))
     heard = dict(zip(places, run_in_order(hear, places, nj, "listening"), strict=True))
     segments, speakers, silent, cut = {}, {}, [], {row.name for row in long}

@@ -1,12 +1,18 @@
 """`kdasr data own`: data directories of somebody's own become the sets of a recipe, and stay as they are."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import soundfile
+from needs import need
 
 from kdasr.cli import main
+from kdasr.data import own as own_sets
 from kdasr.data.own import whole
 from kdasr.data.places import RUN_COMMANDS
+from kdasr.data.recording import resample, trim
+from kdasr.data.voices import Espeak
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
 
@@ -32,7 +38,8 @@ def mine(tmp_path, monkeypatch):
 
 
 def own(*more, train="kaldi/train", valid="kaldi/dev", test=("kaldi/phone",), out="data"):
-    return main(["data", "own", "--train", train, "--valid", valid, "--test", *test, "--out", out, *more])
+    given = [*(["--train", train] if train else []), *(["--valid", valid] if valid else [])]
+    return main(["data", "own", *given, "--test", *test, "--out", out, "--nj", "1", *more])
 
 
 def contents(folder):
@@ -133,3 +140,73 @@ def test_a_folder_of_audio_is_the_set_that_nobody_transcribed(mine, capsys):
     assert "is in both; take it out of one of them" in capsys.readouterr().err
     assert own(train="recordings") == 1  # without transcripts
     assert "recordings/utt2spk: no such file" in capsys.readouterr().err
+
+
+def many(mine, count, seconds=0.1):
+    """A folder of so many files."""
+    (mine / "many").mkdir()
+    for number in range(count):
+        soundfile.write(mine / "many" / f"u{number:04d}.wav", np.zeros(round(16000 * seconds), dtype=np.int16), 16000)
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (41, 2)])
+def test_without_transcripts_a_share_is_held_out_for_validation(mine, count, held, monkeypatch):
+    """The first in the order of the hashes of their names: the same each time, and those of a larger set among them."""
+    many(mine, count)
+    assert own("--unlabelled", "many", train="", valid="") == 0
+    names = {f"u{number:04d}" for number in range(count)}
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"0 {name}".encode()).hexdigest())
+    assert set(read_table(mine / "data/valid/utt2spk")) == set(ranked[:held])
+    assert set(read_table(mine / "data/unlabelled/utt2spk")) == names - set(ranked[:held])
+    assert not (mine / "data/valid/text").exists() and not (mine / "data/train").exists()
+    assert (mine / "data/test_phone/text").is_file()
+    monkeypatch.setattr(own_sets, "MOST", 1)
+    assert own("--unlabelled", "many", train="", valid="", out="few") == 0
+    assert set(read_table(mine / "few/valid/utt2spk")) == set(ranked[:1])
+
+
+@pytest.mark.parametrize(
+    ("more", "given", "said"),
+    [
+        ((), {"train": "", "valid": ""}, "nothing to train on; name --train and --valid, or --unlabelled"),
+        ((), {"valid": ""}, "--train and --valid: name both"),
+        (("--unlabelled", "many"), {"train": ""}, "--train and --valid: name both"),
+        (("--unlabelled", "many"), {"train": "", "valid": ""}, "many: has one utterance, and one is needed for"),
+    ],
+)
+def test_what_is_missing(mine, more, given, said, capsys):
+    many(mine, 1)
+    assert own(*more, **given) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not (mine / "data").exists()
+
+
+def test_what_is_long_is_refused_by_name_or_cut(mine, capsys):
+    """Before anything is written; of a recording with segments their lengths count; 40 s are not too long."""
+    need("espeak")
+    espeak = Espeak()
+    said = trim(resample(espeak.say("seven of the banks are closed", "en-us+m3", 160, 50), espeak.rate))
+    gap = np.zeros(16000 * 6)
+    recording = np.concatenate([np.concatenate([gap, said * 8000]) for _ in range(7)]).astype(np.int16)
+    (mine / "long").mkdir()
+    soundfile.write(mine / "long/a.wav", np.stack([recording * 0, recording], 1), 16000)
+    soundfile.write(mine / "long/b.wav", np.zeros((640000, 2), np.int16), 16000)
+    assert own("--unlabelled", "long") == 1
+    error = capsys.readouterr().err
+    seconds = len(recording) / 16000
+    assert (
+        f"long: a lasts {seconds:.0f} s (1 of 2 last more than 40), too long" in error and "--cut_seconds 20" in error
+    )
+    assert error.count("\n") == 1 and not (mine / "data").exists()
+    assert own("--unlabelled", "long", "--cut_seconds", "40", "--channel", "2") == 0
+    assert "long: 1 of 2 recordings cut into 7 utterances" in capsys.readouterr().out
+    found = read_table(mine / "data/unlabelled/segments")
+    assert len(found) == 8 and found["b"] == "b 0 -1 1"
+    write_table(mine / "cut/wav.scp", {"a": "long/a.wav"})
+    write_table(mine / "cut/segments", {"x": "a 0 30", "y": "a 5 -1 1"})
+    write_table(mine / "cut/utt2spk", {"x": "x", "y": "y"})
+    assert own("--unlabelled", "cut") == 1
+    assert f"cut: y lasts {seconds - 5:.0f} s (1 of 2 last more than 40)" in capsys.readouterr().err
+    assert own("--unlabelled", "kaldi/calls", "--cut_seconds", "20") == 0
+    assert "none of 2 recordings is cut" in capsys.readouterr().out
+    assert not (mine / "data/unlabelled/segments").exists()
