@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "data folder": "a folder of audio files without lists -> a Kaldi data directory without text",
     "data segments": "long recordings -> utterances, cut at pauses",
     "data holdout": "set part of a data directory aside as untranscribed",
+    "data transcripts": "a data directory with transcripts from elsewhere, such as a teacher's",
     "data folds": "cut a data directory into parts for cross-fitting",
     "feats": "data directory -> filterbank features, CMVN, frame counts",
     "tokens": "text -> token list (characters or sentencepiece)",

@@ -18,7 +18,7 @@ dry_run=false        # print the plan, with commands that can be pasted into a s
 submit=""            # slurm: hand the stages over to the cluster, a job each, one after the other, and return
 early_students=true  # train students that need no teacher while it is trained (on the CPU, with nj of 2 or more)
 # Data
-train_set=train      # set of data/ to train on
+train_set=train      # set of data/ to train on; "": nothing is transcribed, and --teacher_dir labels --unlabelled_set
 valid_set=dev        # set to choose the best epochs by
 test_sets="test"     # sets to decode and score
 data_opts=""         # options for local/data.sh (the recipe's run.sh fills them in)

@@ -61,14 +61,14 @@ def about(plan: Plan, stage: int) -> str:
     at, given = plan.layout, plan.options
     archives = " ".join(one.out for one in plan.archives)
     teachers, students = " ".join(plan.teachers), " ".join(plan.student_dirs)
-    sets = ",".join((given.train_set, *at.other_sets))
+    sets = ",".join((given.train_set or given.unlabelled_set, *at.other_sets))
     lms = f"{given.expdir}/lm"
     reads, writes = (
         ("the corpus", f"{given.datadir}/{{{sets}}}"),
         (given.datadir, at.feats),
-        (f"{at.labelled}, {at.feats}/{given.valid_set}", f"{at.tokens}, {teachers}"),
-        (", ".join(one for one in (at.teacher, at.labelled, at.unlabelled) if one), archives),
-        (f"{at.labelled}, {at.train_all}, {archives}", students),
+        (named(at.labelled or given.teacher_dir, at.valid_audio), f"{at.tokens}, {teachers}"),
+        (named(at.teacher, at.labelled, at.unlabelled), archives),
+        (named(at.labelled, at.train_all or at.unlabelled, archives), students),
         (f"{teachers} {students}", f"{given.expdir}/*/decode_*/{{{','.join(given.test_sets)}}}"),
         (f"{given.expdir}/*/decode_*/*/text", "score_wer, score_cer beside them"),
         ("text of the recipe, or transcripts", f"{given.dumpdir}/lm, {lms}"),
@@ -78,3 +78,8 @@ def about(plan: Plan, stage: int) -> str:
     left = ", ".join(plan.left_out)
     more = f" (without {left}: there is no audio for what they learn from)" if left and stage == 5 else ""
     return f"reads {reads}, writes {writes}{more}"
+
+
+def named(*places: str) -> str:
+    """Directories with commas between; without those that there are not."""
+    return ", ".join(place for place in places if place)

@@ -25,7 +25,7 @@ class Options:
     seeds: tuple[str, ...]
     submit: str = option(choices=("", "slurm"))
     early_students: bool
-    train_set: str
+    train_set: str  # empty: nothing is transcribed, and a finished teacher labels unlabelled_set
     valid_set: str
     test_sets: tuple[str, ...]
     data_opts: tuple[str, ...] = option(quoted=True)
@@ -85,6 +85,11 @@ class Options:
     corpus_note: str
 
     @property
+    def audio_alone(self) -> bool:
+        """Whether there are no transcripts to learn from."""
+        return not self.train_set
+
+    @property
     def stages(self) -> list[int]:
         """Numbers of the stages that run.
 
@@ -113,6 +118,8 @@ def read_options(given: Sequence[str]) -> Options:
             f"--unlabelled_set {options.unlabelled_set}, --transcribed {options.transcribed}: are two ways to have "
             "untranscribed audio; leave one of the two out"
         )
+    if options.audio_alone:
+        check_audio_alone(options)
     if not re.fullmatch(r"(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)", options.transcribed):
         raise UserError(f"--transcribed {options.transcribed}: expected a share above 0 and up to 1, as in 0.5")
     for tag in options.decode_tags:
@@ -126,3 +133,17 @@ def read_options(given: Sequence[str]) -> Options:
             f"{' '.join(options.student_configs)}"
         )
     return options
+
+
+def check_audio_alone(options: Options) -> None:
+    """UserError where something needs transcripts, and there are none."""
+    if not options.teacher_dir:
+        raise UserError(
+            "--teacher_dir: without transcripts (--train) no teacher can be trained; name a finished ESPnet model"
+        )
+    if not options.unlabelled_set:
+        raise UserError(
+            "--unlabelled_set: without transcripts it is all there is to learn from; name it, or --train_set"
+        )
+    if {8, 9} & set(options.stages) and not options.lm_text_opts:
+        raise UserError("--lm_text_opts: without transcripts language models need a text; name it, or leave out --lm")

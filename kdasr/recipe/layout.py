@@ -34,7 +34,9 @@ class Layout:
 
     @property
     def train_all(self) -> str:
-        """Features of the training set."""
+        """Features of the training set; empty: nothing is transcribed."""
+        if self.options.audio_alone:
+            return ""
         return f"{self.feats}/{self.options.train_set}{'_sp' if self.options.speed else ''}"
 
     @property
@@ -46,6 +48,16 @@ class Layout:
     def cut(self) -> bool:
         """Whether a share of the training set counts as untranscribed."""
         return not self.options.transcribed.startswith("1")
+
+    @property
+    def valid(self) -> str:
+        """Features and transcripts to choose epochs by; where nobody has transcribed anything, the teacher's."""
+        return f"{self.valid_audio}_labels" if self.options.audio_alone else self.valid_audio
+
+    @property
+    def valid_audio(self) -> str:
+        """Features of the validation set."""
+        return f"{self.feats}/{self.options.valid_set}"
 
     @property
     def labelled(self) -> str:
@@ -120,7 +132,9 @@ class Layout:
         """The features that a student trains on."""
         if not recipe.needs_the_rest:
             return [self.labelled]
-        return [self.labelled, self.unlabelled] if self.options.unlabelled_set else [self.train_all]
+        if self.options.unlabelled_set:
+            return [one for one in (self.labelled, self.unlabelled) if one]
+        return [self.train_all]
 
     @property
     def other_sets(self) -> list[str]:

@@ -63,7 +63,18 @@ class Plan:
     @property
     def archives(self) -> list[Archive]:
         """The archives that the students' hypotheses are taken from, each once."""
-        return list({one.out: one for recipe in self.students for one in self.archives_of(recipe)}.values())
+        found = [one for recipe in self.students for one in self.archives_of(recipe)]
+        return list(
+            {one.out: one for one in [*found, *([self.valid_archive] if self.options.audio_alone else [])]}.values()
+        )
+
+    @property
+    def valid_archive(self) -> Archive:
+        """The best hypotheses of the validation set, which take the place of its transcripts where there are none."""
+        at = self.layout
+        return Archive(
+            f"{at.teacher}/nbest_{self.options.valid_set}", at.valid_audio, (at.teacher,), self.options.beam, 1
+        )
 
     def archives_of(self, recipe: StudentRecipe) -> list[Archive]:
         """Those of one recipe."""
@@ -154,6 +165,8 @@ def add(recipe: StudentRecipe, chosen: dict[str, StudentRecipe], options: Option
 
 def lacks_audio(recipe: StudentRecipe, options: Options, layout: Layout) -> str:
     """Why there is no audio for what a recipe learns from; empty where there is."""
+    if options.audio_alone and recipe.learns_from != "pseudo_labels":
+        return "nothing is transcribed; of such audio students learn by recipes with learns_from pseudo_labels"
     if recipe.needs_the_rest and layout.all_transcribed:
         return (
             "all audio is transcribed; with --transcribed 0.5, half of it is taken as untranscribed, and "

@@ -29,7 +29,8 @@ def data(plan: Plan) -> Iterator[Step]:
 def feats(plan: Plan) -> Iterator[Step]:
     """Stage 2."""
     given, at = plan.options, plan.layout
-    yield extract(plan, given.train_set, at.train_all, given.speed)
+    if not given.audio_alone:
+        yield extract(plan, given.train_set, at.train_all, given.speed)
     for name in at.other_sets:
         yield extract(plan, name, f"{at.feats}/{name}")
     if given.unlabelled_set:
@@ -93,7 +94,7 @@ def extract(plan: Plan, name: str, out: str, speed: str = "") -> Step:
 def teacher(plan: Plan) -> Iterator[Step]:
     """Stage 3."""
     given, at = plan.options, plan.layout
-    needs = ((2, at.train_all), (2, at.labelled), (2, f"{at.feats}/{given.valid_set}"))
+    needs = tuple((2, one) for one in (at.train_all, at.labelled, at.valid_audio) if one)
     if given.teacher_dir:
         yield from finished_teacher(plan, needs)
         return
@@ -142,7 +143,7 @@ def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator
         (source,),
         makes=(f"{at.teacher}/kdasr.json",),  # without it reports would not know the teacher
     )
-    check = ("--check", f"{at.labelled}/text") if has_text(f"{at.labelled}/text") else ()
+    check = ("--check", f"{at.labelled}/text") if at.labelled and has_text(f"{at.labelled}/text") else ()
     model = at.teacher if packed else given.teacher_dir
     words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms, *check)
     yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
@@ -192,7 +193,7 @@ def train(
         before_teacher: whether it can be trained beside the teacher.
     """
     given, at = plan.options, plan.layout
-    valid = f"{at.feats}/{given.valid_set}"
+    valid = at.valid
     words = ["kdasr", "train", "--config", config, "--train", *data, "--valid", valid, "--tokens", at.tokens]
     words += ["--out", out, *given.audio_opts, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
     on: On = "train"
@@ -212,7 +213,7 @@ def train(
         | plan.audio_settings,
         (config, *data, valid, at.tokens, *inputs),
         f"{out}: training ({label}), log in {out}/log/train.log",
-        needs=(*((2, one) for one in data), (2, valid), (3, at.tokens)),
+        needs=(*((2, one) for one in data), (5 if given.audio_alone else 2, valid), (3, at.tokens)),
         before_teacher=before_teacher,
     )
 

@@ -21,6 +21,8 @@ def student(plan: Plan) -> Iterator[Step]:
         for config in getattr(given, option):
             need_config(option, config)
     owners = {at.targets(one): one for one in reversed(plan.students) if one.own_targets}
+    if given.audio_alone:
+        yield valid_labels(plan)
     yield from (targets(plan, one) for one in reversed(owners.values()))
     for recipe in plan.students:
         for config in plan.configs(recipe):
@@ -42,7 +44,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     if recipe.learns_from in ("references", "all_references"):
         source = ["--refs", *(f"{one}/text" for one in at.train_sets(recipe))]
     elif recipe.learns_from == "pseudo_labels":
-        source = ["--nbest", *archives, "--refs", f"{at.labelled}/text"]
+        source = ["--nbest", *archives, *(("--refs", f"{at.labelled}/text") if at.labelled else ())]
     else:
         source = ["--nbest", *archives, "--against", f"{at.labelled}/text"]
     select = [word for name, value in recipe.selection.items() for word in (f"--{name}", str(value))]
@@ -51,6 +53,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
     agree = [f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else []
     read = [f"{recipe.archive}/summary.json"] if recipe.archive else made
+    heard = at.train_all if recipe.learns_from == "all_references" else at.labelled
     asked: list[str] = []
     if recipe.soft:
         asked = at.ensemble(recipe.teachers)
@@ -66,9 +69,29 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         out,
         tuple(commands),
         settings,
-        (*read, *agree, at.tokens, at.train_all if recipe.learns_from == "all_references" else at.labelled, *asked),
+        (*read, *agree, at.tokens, *([heard] if heard else []), *asked),
         f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
         needs=((3, at.tokens), *((4, one) for one in made), *((3, one) for one in asked)),
+    )
+
+
+def valid_labels(plan: Plan) -> Step:
+    """The validation set with the teacher's best hypotheses as its transcripts, without those that are filtered out."""
+    given, at, archive = plan.options, plan.layout, plan.valid_archive
+    chosen = f"{at.teacher}/targets_{given.valid_set}"
+    choose = ("kdasr", "targets", "--nbest", archive.out, "--tokens", at.tokens, "--out", chosen, *given.target_opts)
+    label = ("kdasr", "data", "transcripts", "--in", at.valid_audio, "--text", f"{chosen}/text", "--out", at.valid)
+    return Step(
+        5,
+        at.valid,
+        (
+            Command(choose, f"{at.teacher}/log/targets_{given.valid_set}.log", tell="all"),
+            Command(label, f"{at.feats}/log/{PurePath(at.valid).name}.log", tell="all"),
+        ),
+        {"target_opts": " ".join(given.target_opts)},
+        (archive.out, at.tokens, at.valid_audio),
+        f"{at.valid}: the teacher's labels of {at.valid_audio}, to choose epochs by",
+        needs=((4, archive.out), (3, at.tokens), (2, at.valid_audio)),
     )
 
 
