@@ -36,6 +36,8 @@ def test_utterances_by_hand():
     assert cut_frames(flags(50, 40, 16, 30, 100), level, how) == [(42, 98), (98, 144)]
     assert cut_frames(flags(5, 40, 40, 30, 3), level, how) == [(0, 53), (77, 118)]  # no margin behind the ends
     assert cut_frames(flags(50, 2, 50, 3, 50), level, how) == [(94, 113)]  # two frames are a click
+    broad = Cutting(max_seconds=20, min_pause=16 * FRAME, margin=10 * FRAME)  # of two margins the pause has no room
+    assert cut_frames(flags(50, 40, 16, 30, 100), level, broad) == [(40, 98), (98, 146)]
     wide = Cutting(max_seconds=20, min_pause=16 * FRAME, margin=0)
     assert cut_frames(flags(50, 40, 16, 30, 100), level, wide) == [(50, 90), (106, 136)]
     assert cut_frames(flags(50), level, how) == [] == cut_frames(flags(0), level[:0], how)

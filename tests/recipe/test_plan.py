@@ -176,3 +176,56 @@ def test_a_set_that_nobody_transcribed(write, tmp_path):
     with pytest.raises(UserError, match=r"q\.yaml: learns_from all_references: nobody has transcribed"):
         write("r", starts_from="q")
         kd_plan(students="r", unlabelled_set="calls")
+
+
+ALONE = {"train_set": "", "teacher_dir": "/m/big", "unlabelled_set": "calls", "valid_set": "dev"}
+
+
+def test_audio_alone(write, tmp_path):
+    """A finished teacher labels all there is; a part that is not trained on is for validation."""
+    write("p", learns_from="pseudo_labels", distillation={"word_weight": 0.5})
+    (tmp_path / "conf/student.yaml").write_text("x: 1\n")
+    plan = kd_plan(students="p", target_opts="--max_repeat 3", nbest="4", **ALONE)
+    teacher, feats = "exp/teacher_big", "dump/fbank"
+    assert plan.archives == [
+        Archive(f"{teacher}/nbest_calls", f"{feats}/calls", (teacher,), 5, 4),
+        Archive(f"{teacher}/nbest_dev", f"{feats}/dev", (teacher,), 5, 1),
+    ]
+    assert [step.out for step in stages.feats(plan)] == [f"{feats}/{name}" for name in ("dev", "test", "calls")]
+    valid, targets, student = students.student(plan)
+    choose, label = (command.words for command in valid.commands)
+    assert choose == (
+        *("kdasr", "targets", "--nbest", f"{teacher}/nbest_dev", "--tokens", "dump/tokens/of_big"),
+        *("--out", f"{teacher}/targets_dev", "--max_repeat", "3"),
+    )
+    assert label == (
+        *("kdasr", "data", "transcripts", "--in", f"{feats}/dev", "--text", f"{teacher}/targets_dev/text"),
+        *("--out", f"{feats}/dev_labels"),
+    )
+    assert valid.out == f"{feats}/dev_labels" and (4, f"{teacher}/nbest_dev") in valid.needs
+    assert f"{teacher}/nbest_dev" in valid.inputs and valid.settings == {"target_opts": "--max_repeat 3"}
+    select, soft = (command.words for command in targets.commands)
+    assert "--refs" not in select and soft[soft.index("--data") :][:3] == ("--data", f"{feats}/calls", "--kept")
+    words = student.commands[0].words
+    assert words[words.index("--train") :][:4] == ("--train", f"{feats}/calls", "--valid", f"{feats}/dev_labels")
+    assert (5, valid.out) in student.needs and valid.out in student.inputs
+    assert not any(path in ("", ".") for step in (valid, targets, student) for path in step.inputs)
+    assert kd_plan(students="p", unlabelled_set="calls").layout.valid == f"{feats}/dev"
+
+
+def test_audio_alone_lacks_transcripts(write, tmp_path):
+    for kind in ("references", "hypotheses", "crossfit", "all_references", "pseudo_labels"):
+        write(kind, learns_from=kind)
+    plan = kd_plan(students="references hypotheses crossfit all_references pseudo_labels", **ALONE)
+    assert names(plan) == ["pseudo_labels"] and len(plan.left_out) == 4
+    with pytest.raises(
+        UserError, match="--students references: nothing is transcribed; of such audio students learn by"
+    ):
+        kd_plan(students="references", **ALONE)
+    for given, said in (
+        ({"teacher_dir": ""}, r"--teacher_dir: without transcripts \(--train\) no teacher can be trained"),
+        ({"unlabelled_set": ""}, "--unlabelled_set: without transcripts it is all there is"),
+        ({"lm": "true"}, "--lm_text_opts: without transcripts language models need a text"),
+    ):
+        with pytest.raises(UserError, match=said):
+            kd_plan(students="pseudo_labels", **{**ALONE, **given})

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from micro import OPTIONS, copy_of_recipe, finish, run
 
+from kdasr.data.audio import read_audio
 from kdasr.data.kaldi_dir import write_subset
 from kdasr.files import read_json, read_table, read_yaml
 
@@ -72,6 +75,44 @@ def test_an_overlap_is_refused(place):
     process = own(recipe, mine.parent, *given, "--datadir", "data2", "--dumpdir", "dump2", "--expdir", "exp2")
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 1 and "is in both; take it out of one of them" in output
+
+
+def joined(mine, folder, keys):
+    """A folder with one long recording of some utterances, half a second or more apart, and how long it is."""
+    folder.mkdir()
+    parts = [read_audio(read_table(mine / "wav.scp")[key], key)[0] for key in keys]
+    gap = (np.random.default_rng(0).standard_normal(16000) * 5).astype(np.int16)
+    samples = np.concatenate([part for one in parts for part in (gap, one)])
+    soundfile.write(folder / "long.wav", samples, 16000)
+    return len(samples) / 16000
+
+
+def test_audio_alone(place):
+    """A finished model labels one long recording: students train on most of it, and are validated on the rest."""
+    recipe, mine = place
+    seconds = joined(mine / "calls", mine / "audio", list(read_table(mine / "calls/utt2spk"))[:30])
+    given = ["--unlabelled", "mine/audio", "--test", "mine/test", "--datadir", "data3", "--dumpdir", "dump3"]
+    given += ["--expdir", "exp3", "--target_opts", "--max_repeat 1000 --min_frames 0"]  # such a teacher babbles
+    process = own(recipe, mine.parent, *given)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 1 and "--teacher_dir: without transcripts" in said and not (recipe / "data3").exists()
+    given += ["--teacher_dir", str(recipe / "exp/teacher_tiny_s1")]
+    process = own(recipe, mine.parent, *given)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 1 and f"long lasts {seconds:.0f} s" in said and "--cut_seconds 20" in said
+    output = finish(own(recipe, mine.parent, *given, "--cut_seconds", "8"))
+    valid, rest = (read_table(recipe / "data3" / name / "utt2spk").keys() for name in ("valid", "unlabelled"))
+    assert len(valid | rest) > 15 and len(valid) == max(1, len(valid | rest) // 20) and not valid & rest
+    student = read_yaml(recipe / "exp3/student_tiny_pseudo_soft_s1/config.yaml")
+    lists = recipe / "exp3/student_tiny_pseudo_soft_s1/data"
+    heard = read_table(recipe / "exp3/teacher_teacher_tiny_s1/targets_valid/text")
+    assert read_table(lists / "valid/text") == heard and heard.keys() <= valid
+    assert set(read_table(lists / "train/text")) <= rest and student["max_epoch"] == 2
+    table = (recipe / "exp3/RESULTS.md").read_text()
+    assert "|pseudo-labels + Word-KD, CTC frames too|" in table and "student on references" not in table
+    assert "dump3/fbank/valid_labels: 1 of 1 utterances of dump3/fbank/valid" in output
+    output = finish(own(recipe, "/", *given[4:]))  # the directories are not needed any more
+    assert "training (" not in output and "finished" in output
 
 
 WAVES = """
