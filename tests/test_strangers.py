@@ -96,6 +96,7 @@ PICKLES = [
 LISTS = [
     (FEATS, "data/whole/wav.scp"),
     (FEATS.replace("whole", "cut"), "data/cut/wav.scp"),
+    ("data segments --in data/whole --out out --nj 1", "data/whole/wav.scp"),
     (IMPORT.replace("feats", "data/whole"), "data/whole/wav.scp"),
     (AUDIO, "report/audio/whole/wav.scp"),
     (f"{AUDIO}/wav.scp", "report/audio/whole/wav.scp"),
@@ -146,6 +147,7 @@ TEXTS = [
     Vector("data sentences --train tokens/text --valid tokens/text --test tokens/text --out out", "tokens/text", TEXT),
     Vector("data holdout data/whole --labelled out1 --unlabelled out2", "data/whole/text", TEXT),
     Vector("data folds data/whole --out out", "data/whole/wav.scp", TEXT),
+    Vector("data transcripts --in data/whole --text data/whole/text --out out", "data/whole/text", TEXT),
     Vector("data an4 --an4 an4 --out out --dev_speakers 1", "an4/etc/an4_train.fileids", TEXT),
     Vector("data librispeech --in librispeech --out out", f"librispeech/{CHAPTER}/84-1.trans.txt", TEXT),
     Vector("data librispeech --in librispeech --out out", "librispeech/SPEAKERS.TXT", TEXT),
