@@ -63,8 +63,8 @@ def _no_arguments() -> Iterator[None]:
         sys.argv = given
 
 
-def write_model(directory: Path, settings: dict[str, Any], seed: int = 0, bins: int = BINS) -> Path:
-    """A model directory with random weights, for `settings` as of `network`."""
+def write_model(directory: Path, settings: dict[str, Any], seed: int = 0, bins: int | None = BINS) -> Path:
+    """A model directory with random weights, for `settings` as of `network`; it reads audio if `bins` is None."""
     import torch
     import yaml
 
