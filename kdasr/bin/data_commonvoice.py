@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kdasr.data.commonvoice import SETS, STEPS, write_sets
+from kdasr.data.commonvoice import SETS, write_sets
+from kdasr.data.normalise import STEPS, parse_steps
 
 EXAMPLES = """examples:
   # train, dev and test, the sentences as they were written
   kdasr data commonvoice --in cv-corpus-17.0/eu --out data
   # small letters, no punctuation; clips that nobody has checked yet as well
-  kdasr data commonvoice --in cv-corpus-17.0/eu --out data --sets train dev test other --normalize lower punctuation
+  kdasr data commonvoice --in cv-corpus-17.0/eu --out data --sets train dev test other --normalize lower,punctuation
 """
 
 
@@ -31,15 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--normalize",
-        nargs="+",
-        default=[],
-        choices=STEPS,
-        metavar="STEP",
-        help="what is done to the sentences: lower or upper (letters), punctuation (left out, but for it's and 3.5);"
-        " default: nothing",
+        default="",
+        metavar="STEPS",
+        help=f"what is done to the sentences, as lower,punctuation; of {', '.join(STEPS[:-1])} (docs/hypotheses.md;"
+        " default: nothing)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the sets and print their sizes."""
-    write_sets(args.corpus, args.out, args.sets, args.normalize)
+    write_sets(args.corpus, args.out, args.sets, parse_steps(args.normalize))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from kdasr.data.normalise import STEPS, parse_steps
 from kdasr.outside import FORMATS
 from kdasr.outside.heard import MEAN, SUM
-from kdasr.outside.normalise import STEPS, parse_steps
 
 EXAMPLES = """examples:
   # what Whisper (or faster-whisper, whisperX) wrote as JSON, a file an utterance, for a teacher with capital letters

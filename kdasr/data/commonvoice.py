@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from kdasr.data.kaldi_dir import Tables, put_sets
+from kdasr.data.normalise import normaliser
 from kdasr.errors import UserError
 from kdasr.files import read_lines
 
 SETS = ("train", "dev", "test")
 COLUMNS = ("client_id", "path", "sentence")
 SUFFIXES = (".mp3", ".wav", ".flac")  # what a clip may be, if not what the list says: some people convert them
-STEPS = ("lower", "upper", "punctuation")  # of `normalized`
 SHORTEST = 12  # hexadecimal digits of a speaker's name; among a million clients two may need one more
 
 
@@ -41,14 +40,14 @@ def write_sets(corpus: Path, out: Path, sets: Sequence[str], normalize: Collecti
         corpus: a language: it contains clips/ and the lists.
         out: where the sets go.
         sets: names of lists without .tsv; none: train, dev and test.
-        normalize: STEPS that sentences go through.
+        normalize: steps that sentences go through (kdasr.data.normalise).
 
     Raises:
         UserError: a list or clip is absent, a line is damaged, a clip is there twice, or a set has no clips.
     """
     corpus = corpus.resolve()
-    if {"lower", "upper"} <= set(normalize):
-        raise UserError("--normalize lower upper: letters cannot be both; name one of the two")
+    if "case" in normalize:
+        raise UserError("--normalize case: there are no tokens yet that say which; name lower or upper")
     files = _files(corpus / "clips")
     lists = {name: read_list(_list_of(corpus, name), files) for name in dict.fromkeys(sets or SETS)}
     names = short_names(clip.client for clips in lists.values() for clip in clips.values())
@@ -119,9 +118,10 @@ def make_tables(
         UserError: no clip is in it.
     """
     tables: Tables = {"text": {}, "wav.scp": {}, "utt2spk": {}}
+    normalise = normaliser(normalize)
     wordless = []
     for stem, clip in clips.items():
-        text = normalized(clip.sentence, normalize)
+        text = normalise(clip.sentence)
         if not text:
             wordless.append(stem)
             continue
@@ -132,31 +132,6 @@ def make_tables(
     if not tables["utt2spk"]:
         raise UserError(f"{path}: no clip with words is in it; leave the set out of --sets")
     return tables, [f"{len(wordless)} without words left out (first: {wordless[0]})"] if wordless else []
-
-
-def normalized(sentence: str, steps: Collection[str]) -> str:
-    """A sentence with single blanks between its words, after some of STEPS.
-
-    lower, upper: the case of all letters. punctuation: marks and symbols become blanks, but for an apostrophe
-    between letters (a typographic one becomes ') and a mark between digits, as in 3.5 or 10:30.
-    """
-    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in sentence)
-    if "punctuation" in steps:
-        text = text.replace("\u2019", "'")
-        around = zip(f" {text}", text, f"{text[1:]} ", strict=False)
-        text = "".join(c if _stays(before, c, after) else " " for before, c, after in around)
-    if "lower" in steps:
-        text = text.lower()
-    if "upper" in steps:
-        text = text.upper()
-    return " ".join(text.split())
-
-
-def _stays(before: str, character: str, after: str) -> bool:
-    """Whether it is no punctuation where it stands."""
-    if unicodedata.category(character)[0] not in "PS":
-        return True
-    return (before.isdigit() and after.isdigit()) or (character == "'" and before.isalpha() and after.isalpha())
 
 
 def _list_of(corpus: Path, name: str) -> Path:

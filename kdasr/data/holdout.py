@@ -7,11 +7,11 @@ a share of a transcribed set is cut off and loses its `text`, so that nothing la
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
+from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
 
 
@@ -70,7 +70,7 @@ def shuffled(utterances: Iterable[str], seed: int, originals: Mapping[str, str])
     """Each utterance with its copies at other speeds (see `draw`), in an order that the seed determines."""
     groups: dict[str, list[str]] = {}
     for utterance in utterances:
-        original = originals.get(utterance, re.sub(r"^sp\d+(\.\d+)?-", "", utterance))
+        original = originals.get(utterance, original_of(utterance))
         groups.setdefault(original, []).append(utterance)
     # In the order of their hashes: unlike random.shuffle's, it is the same in every version of Python, and a
     # larger share takes all that a smaller one does.

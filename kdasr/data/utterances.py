@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,11 @@ def parse_speeds(text: str) -> dict[str, Fraction]:
             )
         speeds["" if factor == 1 else f"sp{word.strip()}-"] = factor
     return speeds
+
+
+def original_of(name: str) -> str:
+    """The utterance that one is a copy of at another speed, by the prefix of its id (sp0.9-); any other is its own."""
+    return re.sub(r"^sp\d+(\.\d+)?-", "", name)
 
 
 def plan(data: Path, speeds: dict[str, Fraction], reading: Reading = AS_IT_IS) -> list[Utterance]:

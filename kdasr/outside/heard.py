@@ -45,6 +45,12 @@ def add(lists: Lists, more: Mapping[str, list[Heard]], path: str | Path) -> None
     lists.update(more)
 
 
+def best_first(hyps: list[Heard]) -> None:
+    """Order a list by score, if all of it have one; equal scores, and lists without, stay as they are."""
+    if all(hyp.score is not None for hyp in hyps):
+        hyps.sort(key=lambda hyp: -(hyp.score or 0.0))
+
+
 def number(value: Any, where: str) -> float:
     """A finite number of a JSON file or a table; UserError that begins with `where` if it is none."""
     try:

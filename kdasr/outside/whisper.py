@@ -1,8 +1,11 @@
 """Results of Whisper and its kin (openai-whisper, faster-whisper, whisperX): JSON with segments of text.
 
 A result is {"segments": [{"text": ..., "avg_logprob": ..., "tokens": [...]}, ...]}, a list of such segments, or
-{"text": ...} alone. Its segments are joined. The score is their avg_logprob, the mean log probability a token, each
-segment's counted by its tokens (by its words, where the file has no tokens).
+{"text": ..., "avg_logprob": ...} alone. Its segments are joined. The score is their avg_logprob, the mean log
+probability a token, each segment's counted by its tokens (by its words, where the file has no tokens).
+
+Several results of an utterance are its N-best list, ordered by score where all have one: in a list, under "hypotheses",
+in several lines of a file .jsonl, or in several files (of runs with other settings).
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.files import columns, read_lines
-from kdasr.outside.heard import MEAN, Found, Heard, Lists, add, number
+from kdasr.outside.heard import MEAN, Found, Heard, Lists, best_first, number
 from kdasr.outside.texts import json_lines
 
 
 def read_whisper(paths: Sequence[str], utterance_of: Callable[[str], str]) -> Found:
-    """One hypothesis an utterance.
+    """The hypotheses of each utterance, as many as there are results of it.
 
     Args:
         paths: JSON files, each a result named as the file or {NAME: result, ...}; files .jsonl, a result with its
@@ -36,7 +39,10 @@ def read_whisper(paths: Sequence[str], utterance_of: Callable[[str], str]) -> Fo
             raise UserError(f"{path}: holds no *.json; name the directory that Whisper wrote to")
         for file in files:
             for where, name, result in _results(file):
-                add(lists, {utterance_of(name): [heard(result, f"{where}: {name}")]}, file)
+                hyps = [heard(one, f"{where}: {name}") for one in _alternatives(result)]
+                lists.setdefault(utterance_of(name), []).extend(hyps)
+    for hyps in lists.values():
+        best_first(hyps)
     return Found(lists, MEAN)
 
 
@@ -52,18 +58,29 @@ def _results(path: Path) -> Iterator[tuple[str, str, Any]]:
         value = json.loads("\n".join(read_lines(path)))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}:{getattr(error, 'lineno', 1)}: is not JSON; copy the file again") from None
-    if isinstance(value, dict) and not {"segments", "text"} & value.keys():
+    if isinstance(value, dict) and not {"hypotheses", "segments", "text"} & value.keys():
         for name, result in value.items():
             yield str(path), name, result
     else:
         yield str(path), path.stem, value
 
 
+def _alternatives(result: Any) -> list[Any]:
+    """The results of a result: several, or itself."""
+    several = result.get("hypotheses") if isinstance(result, dict) else result
+    if not isinstance(several, list) or not several:
+        return [result]
+    if isinstance(result, list) and not all(isinstance(one, dict) and "segments" in one for one in several):
+        return [result]  # segments of one
+    return several
+
+
 def heard(result: Any, where: str) -> Heard:
     """The hypothesis of a result; UserError that begins with `where` if it is none."""
     segments = result.get("segments") if isinstance(result, dict) else result
     if segments is None and isinstance(result, dict) and isinstance(result.get("text"), str):
-        return Heard(" ".join(columns(result["text"])))
+        score = None if result.get("avg_logprob") is None else number(result["avg_logprob"], where)
+        return Heard(" ".join(columns(result["text"])), score)
     if not isinstance(segments, list) or not all(
         isinstance(one, dict) and isinstance(one.get("text"), str) for one in segments
     ):

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.data.lengths import FRAMES_PER_SECOND, input_frames
+from kdasr.data.normalise import normaliser
 from kdasr.data.places import parse_table
 from kdasr.data.tokens import Tokens, load_tokens
+from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, read_table, write_json
 from kdasr.nbest import archive
 from kdasr.outside import FORMATS
 from kdasr.outside.espnet import read_espnet
-from kdasr.outside.heard import Found
+from kdasr.outside.heard import Found, Heard, Lists
 from kdasr.outside.kaldi import read_directories
-from kdasr.outside.normalise import normaliser
 from kdasr.outside.records import Units, record, scores_of
 from kdasr.outside.texts import read_json_lines, read_texts
 from kdasr.outside.whisper import read_whisper
@@ -47,7 +48,7 @@ class Importing:
     data: str  # data directory: whose utterances, and how long they are
     tokens: str  # token directory
     out: str  # archive to write
-    normalize: tuple[str, ...] = ()  # of kdasr.outside.normalise.STEPS, in that order
+    normalize: tuple[str, ...] = ()  # of kdasr.data.normalise.STEPS, in that order
     max_unknown: float = 1.0  # percent of units that the tokens may not know
     score_kind: str | None = None  # sum or mean; None: that of the format
     acoustic_scale: float | None = None  # of Kaldi's costs; None: that by which the lists are ordered
@@ -66,7 +67,7 @@ def run(given: Importing) -> None:
     frames = input_frames(given.data)
     found = read(given, tokens, frames)
     kind = scores_of(found, given.score_kind)
-    lists = {key: found.lists[key] for key in sorted(frames, key=str.encode) if key in found.lists}
+    lists = {key: hyps for key in sorted(frames, key=str.encode) if (hyps := heard_of(key, found.lists))}
     sources = " ".join(given.sources)
     if not lists:
         raise UserError(f"{sources}: holds no utterance of {given.data}; name the data directory that was recognised")
@@ -113,6 +114,11 @@ def read(given: Importing, tokens: Tokens, frames: Mapping[str, int]) -> Found:
         by_audio = utterances_by_audio(Path(given.data))
         return read_whisper(given.sources, lambda name: name if name in frames else by_audio.get(name, name))
     return read_json_lines(given.sources) if given.format == "jsonl" else read_texts(given.sources)
+
+
+def heard_of(key: str, lists: Lists) -> list[Heard]:
+    """The list of an utterance. A copy at another speed, which other systems have not heard, takes the original's."""
+    return lists.get(key) or lists.get(original_of(key)) or []
 
 
 def utterances_by_audio(data: Path) -> dict[str, str]:
@@ -180,8 +186,15 @@ def report(
     if summary["duplicates"]:
         lines.append(f"{summary['duplicates']} hypotheses of the same text as a better one were merged with it")
     for left, what in (
-        (missing(frames, found.lists), f"utterances of {given.data} have no hypothesis and were left out"),
+        (
+            sorted(key for key in frames if not heard_of(key, found.lists)),
+            f"utterances of {given.data} have no hypothesis and were left out",
+        ),
         (missing(found.lists, frames), f"utterances are not in {given.data} and were left out"),
+        (
+            sorted(key for key in frames if key not in found.lists and heard_of(key, found.lists)),
+            "utterances are copies at other speeds and took the hypotheses of the original",
+        ),
     ):
         if left:
             lines.append(f"{len(left)} {what}, as {left[0]}")

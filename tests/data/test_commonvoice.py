@@ -8,7 +8,7 @@ from made_corpora import commonvoice, mp3, noise, validate
 from kdasr.cli import main
 from kdasr.data import commonvoice as module
 from kdasr.data.audio import read_audio
-from kdasr.data.commonvoice import normalized, short_names
+from kdasr.data.commonvoice import short_names
 from kdasr.files import read_table
 
 ANA, BEN, EVA = (hashlib.sha512(name.encode()).hexdigest() for name in ("ana", "ben", "eva"))
@@ -56,28 +56,13 @@ def test_sets(corpus, tmp_path, capsys):
 
 
 def test_sentences_are_changed_only_when_asked_to(corpus, tmp_path, capsys):
-    asked = ["--sets", "train", "dev", "test", "other", "--normalize", "lower", "punctuation"]
+    asked = ["--sets", "train", "dev", "test", "other", "--normalize", "lower,punctuation"]
     assert prepare(corpus, tmp_path / "data", *asked) == 0
     texts = {part: [*read_table(tmp_path / "data" / part / "text").values()] for part in ("train", "dev", "other")}
     assert texts == {"train": ["ez", "kaixo esan zuen", "bai 3.5 da"], "dev": ["l'étoile d'or"], "other": ["zer"]}
     said = capsys.readouterr().out
     assert "other: 1 utterances, 1 speakers; 1 without words left out (first: cv_eu_5)\n" in said
     assert said.endswith("note: test and other share 1 clips; do not train on what you test on\n")
-
-
-@pytest.mark.parametrize(
-    ("sentence", "steps", "expected"),
-    [
-        ("It's “half-past” 10:30\u00a0\u2014 O\u2019Neill 'dog'!", ["punctuation"], "It's half past 10:30 O'Neill dog"),
-        ("It's", ["lower"], "it's"),
-        ("Straße 1,000 €", ["upper", "punctuation"], "STRASSE 1,000"),
-        ("नमस्ते।", ["punctuation"], "नमस्ते"),
-        (" A\x01 \u3000b\t", [], "A b"),
-        ("?!", ["punctuation"], ""),
-    ],
-)  # fmt: skip
-def test_normalisation(sentence, steps, expected):
-    assert normalized(sentence, steps) == expected
 
 
 def test_names_of_speakers_are_as_long_as_tells_them_apart(monkeypatch):
@@ -145,8 +130,11 @@ def test_damage_is_named_and_nothing_is_written(corpus, tmp_path, capsys, damage
 
 
 def test_letters_cannot_be_both(corpus, tmp_path, capsys):
-    assert prepare(corpus, tmp_path / "data", "--normalize", "lower", "upper") == 1
-    assert "name one of the two" in capsys.readouterr().err
+    assert prepare(corpus, tmp_path / "data", "--normalize", "lower,upper") == 1
+    assert "name one of lower, upper" in capsys.readouterr().err
+    assert prepare(corpus, tmp_path / "data", "--normalize", "case") == 1
+    assert "--normalize case: there are no tokens yet that say which; name lower or upper" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_clip_that_is_cut_off_is_refused_where_it_is_read(tmp_path, capsys):

@@ -178,6 +178,56 @@ def test_segments_are_joined_and_their_means_weighed_by_tokens(place):
     assert place.lists("y") == {"u2": [("A B", 0.0)]} and place.manifest("y")["scores"] == "none"
 
 
+def test_several_results_of_whisper_are_an_nbest_list(place):
+    """In one file, as lines of an id, or in a file of each run; ordered by score, best first."""
+    one, two = {"text": " A", "avg_logprob": -2.0}, {"segments": [{"text": "B", "avg_logprob": -1.0}]}
+    expected = {"u1": [("B", -1.0), ("A", -2.0)]}
+    whole = {"segments": [{"text": "A", "avg_logprob": -2.0}], "language": "en"}
+    for name, value in (
+        ("one/u1.json", {"hypotheses": [one, two]}),
+        ("two/u1.json", [whole, two]),
+        ("three.json", {"u1": {"hypotheses": [one, two]}}),
+        ("four.json", {"u1": [whole, two]}),
+    ):
+        path = place.file(name, json.dumps(value))
+        source = path.parent if name.endswith("u1.json") else path
+        assert place.imported("whisper", source, out=f"a_{name[:3]}") == 0
+        assert place.lists(f"a_{name[:3]}") == expected
+        assert place.manifest(f"a_{name[:3]}")["scores"] == "mean"
+    lines = place.file("lines.jsonl", "".join(json.dumps({"id": "u1", **part}) + "\n" for part in (one, two)))
+    assert place.imported("whisper", lines, out="lines") == 0 and place.lists("lines") == expected
+    runs = [place.file(f"run{n}/u1.json", json.dumps(part)).parent for n, part in enumerate((one, two))]
+    assert place.imported("whisper", runs, out="runs") == 0 and place.lists("runs") == expected
+    # segments in a list are those of one result; without scores results stay in their order
+    plain = place.file("plain.json", json.dumps({"u1": [{"text": "A"}, {"text": "B"}], "u2": {"hypotheses": [one]}}))
+    assert place.imported("whisper", plain, out="no") == 1
+    plain.write_text(json.dumps({"u1": [{"text": "A"}, {"text": "B"}], "u2": {"hypotheses": [{"text": "C"}] * 2}}))
+    assert place.imported("whisper", plain, out="plain") == 0
+    assert place.lists("plain") == {"u1": [("A B", 0.0)], "u2": [("C", 0.0)]}
+
+
+def test_copies_at_other_speeds_take_what_the_original_has(place, capsys):
+    place.lengths(**{"u1": 100, "sp0.9-u1": 111, "sp1.1-u1": 91, "sp1.1-u2": 80})
+    lines = as_json_lines(place, {"u1": [("A", -1.0), ("B", -2.0)], "sp1.1-u1": [("C", -3.0)]})
+    assert place.imported("jsonl", lines) == 0
+    both = [("A", -1.0), ("B", -2.0)]
+    assert place.lists() == {"sp0.9-u1": both, "sp1.1-u1": [("C", -3.0)], "u1": both}
+    assert {one["id"]: one["frames"] for one in read_nbest(place.root / "archive")}["sp0.9-u1"] == 111
+    said = capsys.readouterr().out
+    assert "  1 utterances are copies at other speeds and took the hypotheses of the original, as sp0.9-u1\n" in said
+    assert f"  1 utterances of {place.root}/data have no hypothesis and were left out, as sp1.1-u2\n" in said
+
+
+def test_ranks_of_json_lines_go_before_scores(place):
+    rows = [{"text": "A", "score": -1, "rank": 2}, {"text": "B", "score": -3, "rank": 1}]
+    path = place.file("r.jsonl", "".join(json.dumps({"id": "u1", **row}) + "\n" for row in rows))
+    assert place.imported("jsonl", path) == 0
+    assert place.lists() == {"u1": [("B", -3.0), ("A", -1.0)]}
+    assert place.manifest()["search"]["normalize_length"] is True
+    path.write_text(path.read_text().replace('"rank": 1', '"rank": "first"'))
+    assert place.imported("jsonl", path, out="x") == 1
+
+
 def test_whisper_names_results_as_the_audio(place, capsys):
     write_table(place.root / "data" / "wav.scp", {"u1": "/x/call1.wav", "u2": "/x/call2.flac"})
     for name in ("call1", "u2", "call9"):
