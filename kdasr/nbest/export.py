@@ -29,8 +29,6 @@ def export(nbest: str, out: str | Path, best: int = 0) -> None:
     Raises:
         UserError: `out` holds something else, or two hypotheses would have one name.
     """
-    if best < 0:
-        raise UserError(f"--best {best}: expected 0 (all) or more")
     out = Path(out)
     if out.exists() and not (out / "export.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: holds other things than an export, which would be lost; name another directory")

@@ -112,6 +112,80 @@ def test_import_then_export_changes_nothing(tmp_path_factory, data, form):
     assert place.manifest("again")["scores"] == place.manifest()["scores"]
 
 
+FORMS = ("kaldi", "espnet", "jsonl", "text")
+
+
+@examples(25)
+@given(st.data(), st.sampled_from(FORMS), st.sampled_from([None, "mean"]))
+def test_export_then_import_changes_nothing(tmp_path_factory, data, form, kind):
+    """Of every form that is written: texts, order (not only that of the scores), scores and what these are."""
+    place = Place(tmp_path_factory.mktemp("p"))
+    lists = data.draw(drawn(4))
+    rows = [
+        {"id": key, "text": text, "score": score, "rank": n}
+        for key, hyps in lists.items()
+        for n, (text, score) in enumerate(data.draw(st.permutations(hyps)), 1)
+    ]
+    rows = data.draw(st.permutations(rows))
+    path = place.file("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    means = ("--scores", kind) if kind else ()
+    assert place.imported("jsonl", path, *means) == 0
+    out, tokens = place.root / f"out.{form}", ("--tokens", place.root / "char") if form == "espnet" else ()
+    for _ in range(2):  # a second time replaces it
+        words = ["nbest", "export", "--nbest", place.root / "archive", "--format", form, "--out", out, *tokens]
+        assert main([*map(str, words)]) == 0
+    more = means if form in ("espnet", "jsonl") else ()
+    assert place.imported(form, out, *more, out="again") == 0
+    records = list(read_nbest(place.root / "archive"))
+    if form == "text":
+        expected = {one["id"]: [(one["hyps"][0]["text"], 0.0)] for one in records}
+        assert place.lists("again") == expected and place.manifest("again")["scores"] == "none"
+        return
+    assert list(read_nbest(place.root / "again")) == records
+    first, second = place.manifest(), place.manifest("again")
+    assert {key: value for key, value in first.items() if key != "imported"} == {
+        key: value for key, value in second.items() if key != "imported"
+    }
+
+
+def test_exports_by_hand(place, capsys):
+    assert place.imported("jsonl", as_json_lines(place, LISTS)) == 0
+    archive, char = place.root / "archive", place.root / "char"
+
+    def exported(form, name, *more):
+        words = ["nbest", "export", "--nbest", archive, "--format", form, "--out", place.root / name, *more]
+        return main([*map(str, words)])
+
+    assert exported("jsonl", "b.jsonl", "--best", 1) == 0
+    assert (place.root / "b.jsonl").read_text() == (
+        '{"id": "u1", "text": "A CAT", "score": -1.5, "rank": 1}\n'
+        '{"id": "u2", "text": "DON\'T", "score": -0.5, "rank": 1}\n'
+        '{"id": "u3", "text": "B", "score": -1.0, "rank": 1}\n'
+    )
+    assert exported("text", "best") == 0 and (place.root / "best").read_text() == "u1 A CAT\nu2 DON'T\nu3 B\n"
+    assert exported("espnet", "lists", "--tokens", char) == 0
+    second = {path.name: path.read_text() for path in (place.root / "lists/2best_recog").iterdir()}
+    assert second == {
+        "text": "u1 A HAT\nu3 BEE\n",
+        "token": "u1 A <space> H A T\nu3 B E E\n",
+        "token_int": "u1 5 3 12 5 24\nu3 6 9 9\n",
+        "score": "u1 tensor(-2.25)\nu3 tensor(-1.0)\n",
+    }
+    assert sorted(path.name for path in (place.root / "lists").iterdir()) == ["1best_recog", "2best_recog"]
+    place.file("lists/mine", "x")
+    for form, name, more, said in (
+        ("espnet", "new", (), "--format espnet: its table `token` needs the token list; name it (--tokens)"),
+        ("espnet", "lists", ("--tokens", char), "lists: holds other things than an export, which would be lost"),
+        ("jsonl", "new", ("--tokens", char), "--tokens: --format jsonl has no use for it"),
+        ("jsonl", "new", ("--best", -1), "--best -1: expected 0 (all) or more"),
+    ):
+        assert exported(form, name, *more) == 1
+        assert said in capsys.readouterr().err and not (place.root / "new").exists()
+    place.file("other/tokens.txt", (char / "tokens.txt").read_text().replace("A\n", "") + "X\n")
+    assert exported("espnet", "new", "--tokens", place.root / "other") == 1
+    assert "other: is another token list than that of " in capsys.readouterr().err
+
+
 def test_an_archive_of_our_own_comes_back_with_its_tokens_and_parts(place):
     """Two ways to spell a text, scores of parts, an order that is not by score: as normalize_length orders."""
     hyps = {"u1-1": "A  B", "u1-2": "A B"}
