@@ -2,7 +2,7 @@
 
 | form | what is written |
 |---|---|
-| espnet | a directory: 1best_recog, 2best_recog, ... each with text, token, token_int and score, as asr_inference has them |
+| espnet | directories 1best_recog, 2best_recog, ... each with text, token, token_int and score, as asr_inference does |
 | jsonl | a file of lines {"id", "text", "score", "rank"}, best first |
 | text | a Kaldi text of the best hypotheses |
 
