@@ -26,10 +26,14 @@ from kdasr.files import atomic_write, read_json
 HEAD = (
     "labels",
     "utterances kept",
-    "WER of the best, all",
-    "best of the list, all",
-    "WER of what is kept",
+    "WER of the best hypotheses",
+    "of the best in each list",
+    "of what students learn",
     "hypotheses left out",
+)
+FOOT = (
+    "WER in percent against the true transcripts, whatever the case of letters. The first two are of all utterances, "
+    "whatever filters leave; the third is of what they leave, each hypothesis by its weight."
 )
 
 
@@ -65,14 +69,14 @@ def row(name: str, directory: str) -> tuple[str, ...]:
     """
     if not directory:
         raise UserError(f"{name}: expected NAME=DIR")
-    found = read_json(Path(directory) / "targets.json")
+    found = read_json(Path(directory) / "targets.json").get("summary", {})
     measured = found.get("measured")
     if not isinstance(measured, dict) or not measured.get("utterances"):
         raise UserError(f"{directory}: was not measured; make it anew with kdasr targets --against TEXT")
     kept, every = measured["with_targets"], measured["utterances"]
     return (
         name,
-        f"{kept} of {every}",
+        f"{kept} of {every} ({100 * kept / every:.1f} %)",
         f"{measured['wer_1best']:.2f}",
         f"{measured['wer_oracle']:.2f}",
         f"{measured['wer_targets']:.2f}",
@@ -90,7 +94,7 @@ def render(title: str, notes: Sequence[str], rows: Sequence[Sequence[str]], comm
     table = [HEAD, ("---", *["---:"] * (len(HEAD) - 2), "---"), *rows]
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
     lines += [f"|{'|'.join(cells)}|" for cells in table]
-    lines += ["", "WER in percent against the true transcripts; of several targets by their weights.", ""]
+    lines += ["", FOOT, ""]
     return "\n".join([*lines, "```", command, "```", ""])
 
 

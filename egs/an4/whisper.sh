@@ -49,13 +49,15 @@ archive() {
     kdasr nbest import --format jsonl --in "${out}/$2" --normalize "$3" --max_unknown 100 --data "${unlab}" \
         --tokens "${tokens}" --out "${out}/$1"
 }
+archive nbest_plain_raw plain.jsonl ""
 archive nbest_plain_letters plain.jsonl punctuation,case
 archive nbest_plain_digits plain.jsonl punctuation,digits,case
 archive nbest_plain plain.jsonl punctuation,digits,initials,case
+archive nbest_raw prompted.jsonl ""
 archive nbest_letters prompted.jsonl punctuation,case
 archive nbest prompted.jsonl punctuation,digits,initials,case
 
-# measure NAME ARCHIVE OPTIONS...: the best hypotheses that filters leave, against the transcripts that nobody else sees
+# measure NAME ARCHIVE OPTIONS...: hypotheses that filters leave, against the transcripts that nobody else sees
 rows=()
 measure() {
     local name="$1" archive="$2" targets
@@ -63,24 +65,27 @@ measure() {
     targets="${out}/measured/$((${#rows[@]} + 1))"
     rm -rf "${targets}"
     kdasr targets --nbest "${out}/${archive}" --tokens "${tokens}" --against dump/fbank/train_sp/text \
-        --out "${targets}" --select topk --k 1 "$@" >"${targets}.log" || fail "$(cat "${targets}.log")"
+        --out "${targets}" "$@" >"${targets}.log" || fail "$(cat "${targets}.log")"
     rows+=("${name}=${targets}")
 }
+all="--max_repeat 1000 --min_frames 0" # no filter
 mkdir -p "${out}/measured"
-measure "Whisper: capitals, no punctuation" nbest_plain_letters --max_repeat 100 --min_frames 0
-measure "and digits as words" nbest_plain_digits --max_repeat 100 --min_frames 0
-measure "and words of capitals spelled" nbest_plain --max_repeat 100 --min_frames 0
-measure "and default filters" nbest_plain
-measure "and \`--min_token_score -0.3\`" nbest_plain --min_token_score -0.3
-measure "and \`--min_token_score -0.15\`" nbest_plain --min_token_score -0.15
-measure "Whisper without digits, with our style: capitals, no punctuation" nbest_letters --max_repeat 100 --min_frames 0
-measure "and words of capitals spelled " nbest --max_repeat 100 --min_frames 0
-measure "and default filters " nbest
-measure "and \`--min_token_score -0.3\` " nbest --min_token_score -0.3
-measure "and \`--min_token_score -0.15\` " nbest --min_token_score -0.15
-measure "and \`--agree\` with Whisper as it writes by itself, at most 20 %" nbest --agree "${out}/nbest_plain" \
-    --max_disagreement 20
+# shellcheck disable=SC2086  # several words
+{
+    measure "Whisper as it writes" nbest_plain_raw ${all}
+    measure "+ punctuation, case" nbest_plain_letters ${all}
+    measure "+ digits" nbest_plain_digits ${all}
+    measure "+ initials" nbest_plain ${all}
+    measure "Whisper without digits, shown our style" nbest_raw ${all}
+    measure "+ punctuation, case" nbest_letters ${all}
+    measure "+ initials" nbest ${all}
+}
+measure "+ filters that are always on" nbest
+measure "+ \`--min_token_score -0.3\`" nbest --min_token_score -0.3
+measure "or \`--min_token_score -0.15\`" nbest --min_token_score -0.15
+measure "or \`--max_frames 40\`" nbest --max_frames 40
+measure "or \`--agree\` with Whisper as it writes, normalised" nbest --agree "${out}/nbest_plain" --max_disagreement 20
 "${KDASR_ROOT}/tools/labels_table.py" "${rows[@]}" --out "${results}" --title "Whisper's labels of AN4" \
     --command "./whisper.sh --python whisper_venv/bin/python" --note "The half of the training audio that counts as \
-untranscribed, with its copies at other speeds, labelled by Whisper tiny.en (faster-whisper, beam ${nbest}). Each row that \
-begins with \"and\" has what the one above has, too, but for the values of one filter."
+untranscribed, with its copies at other speeds, labelled by Whisper tiny.en (faster-whisper, beam ${nbest}). A row with + \
+adds a step of \`--normalize\`, or a filter, to the row above; one with \"or\" has another filter in its place."
