@@ -152,8 +152,8 @@ def test_exports_by_hand(place, capsys):
     assert place.imported("jsonl", as_json_lines(place, LISTS)) == 0
     archive, char = place.root / "archive", place.root / "char"
 
-    def exported(form, name, *more):
-        words = ["nbest", "export", "--nbest", archive, "--format", form, "--out", place.root / name, *more]
+    def exported(form, name, *more, nbest=archive):
+        words = ["nbest", "export", "--nbest", nbest, "--format", form, "--out", place.root / name, *more]
         return main([*map(str, words)])
 
     assert exported("jsonl", "b.jsonl", "--best", 1) == 0
@@ -172,6 +172,13 @@ def test_exports_by_hand(place, capsys):
         "score": "u1 tensor(-2.25)\nu3 tensor(-1.0)\n",
     }
     assert sorted(path.name for path in (place.root / "lists").iterdir()) == ["1best_recog", "2best_recog"]
+    # without scores nothing stands where they would be
+    assert place.imported("text", as_text(place, SINGLE, "plain/text"), out="unscored") == 0
+    for form, name, more in (("jsonl", "n.jsonl", ()), ("espnet", "unscored_lists", ("--tokens", char))):
+        assert exported(form, name, *more, nbest=place.root / "unscored") == 0
+    assert (place.root / "n.jsonl").read_text().startswith('{"id": "u1", "text": "A CAT", "rank": 1}\n')
+    kinds = {path.name for path in (place.root / "unscored_lists/1best_recog").iterdir()}
+    assert kinds == {"text", "token", "token_int"}
     place.file("lists/mine", "x")
     for form, name, more, said in (
         ("espnet", "new", (), "--format espnet: its table `token` needs the token list; name it (--tokens)"),
