@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kdasr.asr import set_by_us
 from kdasr.data.cut_lists import write_cuts
 from kdasr.data.places import Place, parse_table
 from kdasr.data.utterances import SPEEDS, Reading, Utterance, audio_of
@@ -81,12 +82,12 @@ def student_input(file: str, espnet: Sequence[str] = ()) -> Input:
         espnet: further options of ESPnet's trainer.
 
     Raises:
-        UserError: settings of inputs that contradict each other, or that would be replaced.
+        UserError: settings of inputs that contradict each other, or settings that would be replaced.
     """
     config = read_yaml(file)
-    word = next((word for word in espnet if word.startswith(("--frontend", "--input_size"))), None)
-    if word:
-        raise UserError(f"{word}: is not taken behind --; give it in {file}")
+    if config.get("frontend") not in (None, "none") and config.get("input_size") is not None:
+        raise UserError(f"{file}: has a frontend, which takes audio, and input_size, which is of features")
+    set_by_us.refuse(config, file, espnet)
     if "stats_file" in (config.get("normalize_conf") or {}):
         raise UserError(
             f"{file}: normalize_conf has a stats_file, but the statistics are those of the training set; remove it"
@@ -95,8 +96,6 @@ def student_input(file: str, espnet: Sequence[str] = ()) -> Input:
         if config.get("frontend_conf"):
             raise UserError(f"{file}: has frontend_conf, but no frontend; add `frontend: default`, or remove it")
         return Input()
-    if config.get("input_size") is not None:
-        raise UserError(f"{file}: has a frontend, which takes audio, and input_size, which is of features")
     return Input(sampling_rate(config.get("frontend_conf"), file))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from kdasr.asr import set_by_us
 from kdasr.asr.inputs import Input, common_input, student_input
 from kdasr.asr.settings import Distillation, read_settings
 from kdasr.data.utterances import AS_IT_IS, Reading
@@ -62,6 +63,7 @@ def describe(given: Training) -> dict[str, Any]:
     settings.update(seed=given.seed, options=list(given.espnet))
     settings |= given.reading.changed()
     takes = student_input(given.config, given.espnet)
+    set_by_us.refuse(read_yaml(given.config), given.config, init=bool(given.init))
     if given.kd:
         settings["kd"] = list(given.kd)
     for key, directories in (("train", given.train), ("valid", [given.valid])):
