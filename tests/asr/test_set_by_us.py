@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import yaml
 from tiny_training import CONFIG, write_place
@@ -35,7 +37,7 @@ def test_every_option_that_kdasr_gives_espnet_is_refused_in_a_configuration(plac
     checked_elsewhere = {"config", "kd_conf", "normalize", "normalize_conf", "fold_length"}
     assert names - checked_elsewhere <= set_by_us.SETTINGS.keys()
     assert {"token_list", "output_dir", "input_size"} <= names
-    of_kd = {word.partition("=")[0] for option, word in zip(options, options[1:], strict=False) if option == "--kd_conf"}
+    of_kd = {word.partition("=")[0] for option, word in itertools.pairwise(options) if option == "--kd_conf"}
     assert of_kd == {"targets", "teacher"} <= set(set_by_us.FOUND_OUT)
 
 
@@ -56,7 +58,7 @@ def test_what_is_as_kdasr_makes_it_may_stand_there(place):
     absent = dict.fromkeys(set_by_us.SETTINGS.keys() - same.keys())
     assert same["resume"] is True and same["dry_run"] is False and "seed" in absent
     set_by_us.refuse(CONFIG | same | absent | {"kd_conf": {"word_weight": 0.5, "teacher": ""}}, "c.yaml")
-    with pytest.raises(UserError, match="c.yaml: sets use_preprocessor, which"):
+    with pytest.raises(UserError, match=r"c\.yaml: sets use_preprocessor, which"):
         set_by_us.refuse({"use_preprocessor": 1}, "c.yaml")
 
 
