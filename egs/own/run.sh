@@ -15,7 +15,7 @@ unlabelled=""        # data directory that nobody has transcribed (wav.scp, utt2
 cut_seconds=""       # what is longer in --unlabelled is cut at pauses, into so many seconds at most; without it more than 40 are refused
 transcribed=1        # share of --train taken as transcribed, as in 0.6; the rest is audio alone, in place of --unlabelled
 teacher_dir=""       # a finished ESPnet model directory to use as the teacher, instead of training one
-audio_opts=""        # for commands that read audio: "--resample" converts other rates, "--channel 2" takes one of several
+audio_opts=""        # "--resample" converts other rates, "--channel 2" takes one of several
 datadir=data         # copies of these directories, which themselves are left alone
 # End configuration section.
 help_message="Usage: ./run.sh --train DIR --valid DIR --test 'DIR DIR' [--unlabelled DIR] [--teacher_dir DIR] [options]
@@ -40,10 +40,8 @@ if [ -n "${train}${valid}${test}${unlabelled}" ]; then
         opts+=("--${set}" "$(absolute "${!set}")")
         named+=" ${set}"
     done
-    if [ -n "${cut_seconds}" ]; then
-        opts+=(--cut_seconds "${cut_seconds}")
-        [[ ! "${audio_opts}" =~ --channel\ +([0-9]+) ]] || opts+=(--channel "${BASH_REMATCH[1]}")
-    fi
+    [ -z "${cut_seconds}" ] || opts+=(--cut_seconds "${cut_seconds}")
+    for word in ${audio_opts}; do opts+=("${word}"); done
     opts+=(--test)
     for set in ${test}; do opts+=("$(absolute "${set}")"); done
     settings+=(--data_opts "$(printf '%q ' "${opts[@]}")" --test_sets "$(for set in ${test}; do echo "test_${set##*/}"; done)")

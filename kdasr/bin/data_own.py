@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kdasr.data.utterances import Reading
+from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 from kdasr.errors import UserError
 
 EXAMPLES = """examples:
@@ -32,27 +32,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="cut what is longer in --unlabelled at pauses, into S at most (default: more than 40 are refused)",
     )
-    add("--channel", type=int, metavar="N", help="channel, from 1, that is listened to in recordings of several")
     add(
         "--base", type=Path, default=Path(), metavar="DIR", help="relative paths of audio are taken from it (default .)"
     )
     add("--out", type=Path, default=Path("data"), metavar="DIR", help="where the copies go (default: data)")
     add("--nj", type=int, default=2, help="processes that cut (default 2)")
+    add_audio_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Copy the sets, and print their sizes."""
-    from kdasr.data.own import UNLABELLED, VALID, write_sets  # loads scipy, which --help need not wait for
+    from kdasr.data.own import TRAIN, UNLABELLED, VALID, write_sets  # loads scipy, which --help need not wait for
 
     if bool(args.train) != bool(args.valid):
         raise UserError("--train and --valid: name both, or neither and --unlabelled")
     if not args.train and not args.unlabelled:
         raise UserError("nothing to train on; name --train and --valid, or --unlabelled that a teacher labels")
-    sets = {"train": args.train, VALID: args.valid} if args.train else {}
+    sets = {TRAIN: args.train, VALID: args.valid} if args.train else {}
     for source in args.test:
         name = f"test_{source.resolve().name}"
         if name in sets:
             raise UserError(f"--test {source}: another test set is called {name}, too; give them different names")
         sets[name] = source
     sets |= {UNLABELLED: args.unlabelled} if args.unlabelled else {}
-    write_sets(sets, args.out, args.base, args.cut_seconds, Reading(channel=args.channel), args.nj)
+    write_sets(sets, args.out, args.base, args.cut_seconds, read_audio_arguments(args), args.nj)

@@ -9,6 +9,7 @@ SHA-256, so that the same are taken in every run.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from kdasr.data.utterances import AS_IT_IS, Reading, audio_in
 from kdasr.errors import UserError
 
 KEPT = ("wav.scp", "segments", "text", "utt2spk", "spk2gender", "reco2dur", "utt2dur")
-UNLABELLED = "unlabelled"  # the set that nobody transcribed
+TRAIN, UNLABELLED = "train", "unlabelled"  # names of sets: the latter is the one that nobody transcribed
 VALID = "valid"
 LONGEST = 40.0  # seconds: what attention makes of more takes gigabytes, and models trained on sentences lose the thread
 SHARE = 20  # one in so many utterances is held out for validation, ...
@@ -46,18 +47,24 @@ def write_sets(
         out: where the copies go.
         base: directory that relative paths of audio are taken from.
         cut_seconds: utterances of the untranscribed set that are longer are cut at pauses; 0: they are refused.
-        reading: which channel is listened to for that.
+        reading: how the audio will be read.
         nj: processes.
 
     Raises:
         UserError: a directory that is no data directory or is wrong, a copy that would replace an original, an
-            utterance or recording that nobody transcribed and that is in another set, too, or is too long.
+            utterance or recording that nobody transcribed and that is in another set, too, or is too long, or audio
+            whose header says that it will not be read.
     """
+    from kdasr.data.headers import HeaderCheck  # loads soundfile, which --help need not wait for
+
     for name, source in sets.items():
         if out.resolve() == source.resolve() or (out / name).resolve() == source.resolve():
             raise UserError(f"{source}: would be replaced by its copy; name another --out")
     tables = {name: own_tables(source, base, text=name != UNLABELLED) for name, source in sets.items()}
     refuse_overlap(tables, sets)
+    audio = HeaderCheck(reading)
+    for name, source in sets.items():
+        audio.check(tables[name], source)
     sources = dict(sets)
     if UNLABELLED in sets:
         source = sets[UNLABELLED]
@@ -114,6 +121,9 @@ def own_tables(source: Path, base: Path, text: bool) -> Tables:
     Raises:
         UserError: wav.scp or text is not there, or an audio file is not.
     """
+    if not source.is_dir() or not any(source.iterdir()):
+        what = "is empty" if source.is_dir() else "no such directory"
+        raise UserError(f"{source}: {what}; expected a data directory (wav.scp, utt2spk, text)")
     if not text and not (source / "utt2spk").exists() and not (source / "wav.scp").exists():
         tables, notes = folder_tables(source)  # audio files without any list
         print("".join(f"{source}: {line}\n" for line in notes), end="")
@@ -122,6 +132,8 @@ def own_tables(source: Path, base: Path, text: bool) -> Tables:
     for name in ("wav.scp", *(("text",) if text else ())):
         if name not in found:
             raise UserError(f"{source}/{name}: no such file; a data directory has wav.scp, utt2spk and text")
+        if not found[name]:
+            raise UserError(f"{source}/{name}: is empty; name a directory that has utterances")
     kept = {name: table for name, table in found.items() if name in KEPT and (text or name != "text")}
     kept["wav.scp"] = {key: whole(entry, base, f"{source}/wav.scp: {key}") for key, entry in found["wav.scp"].items()}
     return kept
@@ -135,18 +147,20 @@ def whole(entry: str, base: Path, where: str) -> str:
     path = (base / place.path).resolve()
     if not path.is_file():
         raise UserError(f"{where}: {path}: no such file; relative paths are taken from {base}")
+    if place.channel:  # which an entry says by its command alone
+        return f"sox {shlex.quote(str(path))} -t wav - remix {place.channel} |"
     return place._replace(path=str(path)).entry()
 
 
 def refuse_overlap(tables: Mapping[str, Tables], sets: Mapping[str, Path]) -> None:
     """UserError if an utterance or audio of the untranscribed set is in another set, or two sets share utterances.
 
-    A student would have heard what it is tested on. One directory may serve as two sets, such as validation and test.
+    A student would have heard what it is tested on. One directory may serve for validation and as a test set.
     """
     names = list(sets)
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
-            if sets[one].resolve() == sets[other].resolve() and UNLABELLED not in (one, other):
+            if sets[one].resolve() == sets[other].resolve() and not {TRAIN, UNLABELLED} & {one, other}:
                 continue
             for table, column in (("utt2spk", "utterance"), ("wav.scp", "audio")):
                 mine, theirs = tables[one][table], tables[other][table]

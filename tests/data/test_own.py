@@ -10,7 +10,7 @@ from needs import need
 from kdasr.cli import main
 from kdasr.data import own as own_sets
 from kdasr.data.own import whole
-from kdasr.data.places import RUN_COMMANDS
+from kdasr.data.places import RUN_COMMANDS, Place, parse
 from kdasr.data.recording import resample, trim
 from kdasr.data.voices import Espeak
 from kdasr.errors import UserError
@@ -191,7 +191,7 @@ def test_what_is_long_is_refused_by_name_or_cut(mine, capsys):
     (mine / "long").mkdir()
     soundfile.write(mine / "long/a.wav", np.stack([recording * 0, recording], 1), 16000)
     soundfile.write(mine / "long/b.wav", np.zeros((640000, 2), np.int16), 16000)
-    assert own("--unlabelled", "long") == 1
+    assert own("--unlabelled", "long", "--channel", "2") == 1
     error = capsys.readouterr().err
     seconds = len(recording) / 16000
     assert (
@@ -210,3 +210,67 @@ def test_what_is_long_is_refused_by_name_or_cut(mine, capsys):
     assert own("--unlabelled", "kaldi/calls", "--cut_seconds", "20") == 0
     assert "none of 2 recordings is cut" in capsys.readouterr().out
     assert not (mine / "data/unlabelled/segments").exists()
+
+
+def eight_kilohertz(mine, name):
+    soundfile.write(mine / "audio" / f"{name}.wav", np.zeros(800, dtype=np.int16), 8000)
+
+
+def test_audio_that_stage_2_would_stop_at_is_named_by_its_header(mine, capsys):
+    """All sets are looked at before one is copied; what --audio_opts allows is let through."""
+    eight_kilohertz(mine, "calls-b")
+    assert own("--unlabelled", "kaldi/calls") == 1
+    said = capsys.readouterr().err
+    assert "kaldi/calls/wav.scp: calls-b: " in said and "calls-b.wav has 8000 Hz" in said
+    assert "train-a.wav has 16000; convert one of them, or have it done with --audio_opts --resample" in said
+    assert said.count("\n") == 1 and not (mine / "data").exists()
+    assert own("--unlabelled", "kaldi/calls", "--resample") == 0
+    soundfile.write(mine / "audio/phone-a.wav", np.zeros((1600, 2), dtype=np.int16), 16000)
+    assert own() == 1
+    assert "phone/wav.scp: phone-a: " in (said := capsys.readouterr().err) and "has 2 channels; name the one" in said
+    assert own("--channel", "2") == 0
+    (mine / "audio/phone-a.wav").write_text("no audio")
+    assert own() == 1
+    assert "kaldi/phone/wav.scp: phone-a: " in (said := capsys.readouterr().err) and "is not audio" in said
+
+
+@pytest.mark.parametrize(
+    ("segment", "right"),
+    [("rec 0 0.1", 1), ("rec 0 0.59", 1), ("rec 0 0.61", 0), ("rec 0.1 0.2", 0), ("rec 0.09 -1", 1), ("rec 0.2 -1", 0)],
+)
+def test_segments_end_with_their_audio(mine, segment, right, capsys):
+    """0.1 s of it; Kaldi lets a segment end half a second late."""
+    write_table(mine / "kaldi/dev/segments", {"dev-a": segment, "dev-b": "rec 0.05 0.09"})
+    assert own() == (0 if right else 1)
+    said = capsys.readouterr().err
+    assert right or ("segments: dev-a: goes from 0" in said and "dev-a.wav lasts 0.10 s; correct it" in said)
+
+
+def test_channels_of_segments_and_of_lists_are_chosen(mine, capsys):
+    soundfile.write(mine / "audio/dev-a.wav", np.zeros((1600, 2), dtype=np.int16), 16000)
+    write_table(mine / "kaldi/dev/segments", {"dev-a": "rec 0 0.04 0", "dev-b": "rec 0.05 0.09 1"})
+    assert own() == 0
+    write_table(mine / "kaldi/dev/segments", {"dev-a": "rec 0 0.04", "dev-b": "rec 0.05 0.09"})
+    write_table(mine / "kaldi/dev/wav.scp", {"rec": "sox audio/dev-a.wav -t wav - remix 2 |"})
+    assert own() == 0
+    ((_, entry),) = read_table(mine / "data/valid/wav.scp").items()
+    assert parse(entry, "rec") == Place(str(mine / "audio/dev-a.wav"), channel=2)
+
+
+def test_a_set_to_train_on_is_no_other_set(mine, capsys):
+    for given in ({"valid": "kaldi/train"}, {"test": ("kaldi/phone", "kaldi/train")}):
+        assert own(**given) == 1
+        assert "utterance train-a is in both" in capsys.readouterr().err
+
+
+def test_directories_that_are_not_there_or_empty(mine, capsys):
+    assert own(train="kaldi/trian") == 1
+    assert "kaldi/trian: no such directory; expected a data directory" in capsys.readouterr().err
+    (mine / "none").mkdir()
+    for given in ({"train": "none"}, {"test": ("none",)}):
+        assert own(**given) == 1
+        assert "none: is empty; expected a data directory" in capsys.readouterr().err
+    for name in ("wav.scp", "text", "utt2spk"):
+        (mine / "kaldi/phone" / name).write_text("")
+    assert own() == 1
+    assert "kaldi/phone/wav.scp: is empty" in capsys.readouterr().err
