@@ -31,6 +31,8 @@ from kdasr.errors import UserError
 from kdasr.files import BLANKS, atomic_dir, columns, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.shards import digest
 
+UNKNOWN_SHARE = 0.1  # of the tokens of a text: above this it is written otherwise than the texts of the model
+
 
 @dataclass(frozen=True)
 class TokenSettings:
@@ -92,6 +94,8 @@ def make_tokens(asked: TokenSettings) -> None:
             print(f"{out}: {len(tokens)} tokens ({tokens.type}); one token each: {' '.join(tokens.nlsyms) or 'none'}")
     for path in asked.check:
         print(check(tokens, path))
+        if asked.model:
+            refuse_others(tokens, path, asked.model)
     for path in dict.fromkeys([*texts, *asked.check]):
         if note := changed(tokens, path):
             print(note)
@@ -221,6 +225,26 @@ def check(tokens: Tokens, path: Path) -> str:
         line += f" ({100 * unknown.total() / total:.3f} %), in {utterances} utterances: {shown}"
         line += f", and {len(unknown) - 20} more" if len(unknown) > 20 else ""
     return line
+
+
+def refuse_others(tokens: Tokens, path: Path, model: Path) -> None:
+    """UserError if a text is not written as a finished model writes: its students would learn <unk> from it."""
+    unknown: dict[str, list[str]] = {}
+    total = 0
+    for name, text in read_table(path, empty=True).items():
+        split = tokens.split(text)
+        total += len(split)
+        if lacking := [token for token in split if token not in tokens.ids]:
+            unknown[name] = lacking
+    count = sum(map(len, unknown.values()))
+    if count <= UNKNOWN_SHARE * total:
+        return
+    name, lacking = next(iter(unknown.items()))
+    known = "".join(token for token in tokens.list if not NLSYM.fullmatch(token))
+    raise UserError(
+        f"{path}: {name}: {count} of {total} tokens of the text are none of {model}, as {lacking[0]!r}; write the "
+        f"transcripts as the model does, with {''.join(sorted(set(known)))[:60]}"
+    )
 
 
 def changed(tokens: Tokens, path: Path) -> str:

@@ -190,6 +190,22 @@ def test_check_counts_unknown_tokens(text, tmp_path, capsys):
     assert lines[2] == f"{other}: 4 utterances, 20 tokens, 3 unknown (15.000 %), in 2 utterances: ß 3"
 
 
+def test_a_text_that_a_finished_model_would_write_otherwise_is_refused(text, tmp_path, capsys):
+    """A tenth of unknown tokens is let through, as 2 of 20; more would teach students <unk>."""
+    assert kdasr("--text", text, "--out", tmp_path / "own") == 0
+    model = stock_model(tmp_path / "m", token_list=load_tokens(tmp_path / "own").list)
+    words = ("--model", model, "--out", tmp_path / "of_m", "--check")
+    few = texts(tmp_path / "few", {"a": "THE THE THE THE ßß", "b": "TE"})
+    assert kdasr(*words, few) == 0
+    many = texts(tmp_path / "many", {"a": "THE THE", "b": "the the THE"})
+    capsys.readouterr()
+    assert kdasr(*words, text, many) == 1
+    said = capsys.readouterr().err
+    assert f"{many}: b: 6 of 18 tokens of the text are none of {model}, as 't'; write the transcripts as" in said
+    assert said.count("\n") == 1
+    assert kdasr("--text", text, "--out", tmp_path / "more", "--check", many) == 0  # told, not refused
+
+
 def test_rerun_says_so_and_changes_nothing(text, tmp_path, capsys):
     words = ("--text", text, "--out", tmp_path / "char")
     kdasr(*words)
