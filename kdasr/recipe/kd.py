@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from kdasr.recipe import frames_meet, lm, stages, students
+from kdasr.recipe import lm, preflight, stages, students
 from kdasr.recipe.kd_options import STAGES, Options
 from kdasr.recipe.plan import Plan, make_plan
 from kdasr.recipe.work import Work
@@ -35,11 +35,10 @@ def work(options: Options, command: str) -> Work:
         command: as the user wrote it.
 
     Raises:
-        UserError: as `make_plan`; or students cannot learn from the frames of their teacher.
+        UserError: as `make_plan` and `preflight.check`.
     """
     plan = make_plan(options, command)
-    if {3, 4, 5} & set(options.stages):
-        frames_meet.check(plan)
+    preflight.check(plan)
     beside = options.early_students and not options.ngpu and options.nj >= 2 and not options.teacher_dir
     return Work(
         names=STAGES,
@@ -61,7 +60,7 @@ def about(plan: Plan, stage: int) -> str:
     at, given = plan.layout, plan.options
     archives = " ".join(one.out for one in plan.archives)
     teachers, students = " ".join(plan.teachers), " ".join(plan.student_dirs)
-    sets = ",".join((given.train_set or given.unlabelled_set, *at.other_sets))
+    sets = ",".join(name for name in (given.train_set, *at.other_sets, given.unlabelled_set) if name)
     lms = f"{given.expdir}/lm"
     reads, writes = (
         ("the corpus", f"{given.datadir}/{{{sets}}}"),

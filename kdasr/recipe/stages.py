@@ -24,6 +24,8 @@ def data(plan: Plan) -> Iterator[Step]:
     command = Command(words, f"{given.datadir}/log/data.log")
     # without options for the corpus, data that is there is used
     yield Step(1, given.datadir, (command,), settings, (), taken=not given.data_opts)
+    if given.teacher_dir:  # whether it fits the corpus is known now, before hours of features
+        yield from finished_teacher(plan, 1)
 
 
 def feats(plan: Plan) -> Iterator[Step]:
@@ -94,10 +96,11 @@ def extract(plan: Plan, name: str, out: str, speed: str = "") -> Step:
 def teacher(plan: Plan) -> Iterator[Step]:
     """Stage 3."""
     given, at = plan.options, plan.layout
-    needs = tuple((2, one) for one in (at.train_all, at.labelled, at.valid_audio) if one)
     if given.teacher_dir:
-        yield from finished_teacher(plan, needs)
+        if 1 not in given.stages:
+            yield from finished_teacher(plan, 3)
         return
+    needs = prepared(plan)
     check = [f"{at.feats}/{name}/text" for name in at.other_sets]
     size = () if given.token_type == "char" else ("--vocab", str(given.vocab))
     words = ("kdasr", "tokens", "--text", f"{at.labelled}/text", "--out", at.tokens, "--type", given.token_type)
@@ -124,8 +127,19 @@ def token_log(plan: Plan) -> str:
     return f"{plan.options.dumpdir}/tokens/log/{PurePath(plan.layout.tokens).name}.log"
 
 
-def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator[Step]:
-    """A finished model as the teacher, in a directory of ours, as nothing is written into its own; and its tokens."""
+def prepared(plan: Plan) -> tuple[tuple[int, str], ...]:
+    """The sets of stage 2 that a teacher and its tokens need."""
+    at = plan.layout
+    return tuple((2, one) for one in (at.train_all, at.labelled, at.valid_audio) if one)
+
+
+def finished_teacher(plan: Plan, stage: int) -> Iterator[Step]:
+    """A finished model as the teacher, in a directory of ours, as nothing is written into its own; and its tokens.
+
+    Args:
+        plan: the plan.
+        stage: 1 where that runs, else 3.
+    """
     given, at = plan.options, plan.layout
     packed = Path(given.teacher_dir).is_file()
     source = given.teacher_dir if packed else f"{given.teacher_dir}/config.yaml"
@@ -136,17 +150,23 @@ def finished_teacher(plan: Plan, needs: tuple[tuple[int, str], ...]) -> Iterator
     log = f"{given.expdir}/log/{PurePath(at.teacher).name}.log"
     asked = {"teacher_opts": " ".join(given.teacher_opts)} if given.teacher_opts else {}
     yield Step(
-        3,
+        stage,
         at.teacher,
         (Command(("kdasr", "adopt", given.teacher_dir, "--out", at.teacher, *given.teacher_opts), log),),
         {"teacher_dir": given.teacher_dir, **asked},
         (source,),
         makes=(f"{at.teacher}/kdasr.json",),  # without it reports would not know the teacher
     )
-    check = ("--check", f"{at.labelled}/text") if at.labelled and has_text(f"{at.labelled}/text") else ()
+    if stage == 1:
+        with_text = given.test_sets if given.audio_alone else (given.train_set, *at.other_sets)
+        texts = [f"{given.datadir}/{name}/text" for name in with_text]
+    else:
+        texts = [f"{at.labelled}/text"] if at.labelled and has_text(f"{at.labelled}/text") else []
     model = at.teacher if packed else given.teacher_dir
-    words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms, *check)
-    yield Step(3, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
+    words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms)
+    words += ("--check", *texts) if texts else ()
+    needs = () if stage == 1 else prepared(plan)
+    yield Step(stage, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
 
 
 def of_ctc_alone(plan: Plan) -> bool:

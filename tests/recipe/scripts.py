@@ -4,10 +4,21 @@ import re
 import shlex
 from pathlib import Path
 
+import yaml
+
 from kdasr.recipe.kd_options import read_options
 from kdasr.recipe.plan import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
+# What of a finished model's config.yaml is looked at before anything runs.
+MODEL = {"input_size": 80, "token_type": "char", "token_list": ["<blank>", "<unk>", "A", "<sos/eos>"]}
+
+
+def write_model(directory, **config):
+    """A directory that passes for a finished model's, with a checkpoint that nobody reads."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.yaml").write_text(yaml.safe_dump(MODEL | config))
+    (directory / "valid.acc.ave.pth").touch()
 
 
 def options_of(script, **given):

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from scripts import kd_options
+from scripts import kd_options, write_model
 
 from kdasr.errors import UserError
 from kdasr.recipe import kd
@@ -17,11 +17,11 @@ def plan(tmp_path, monkeypatch):
     """A function that plans students by `word_ctc`, or another recipe, with these configurations."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
-    (tmp_path / "model").mkdir()
 
     def made(teacher, student, **given):
-        for name, config in (("conf/teacher", teacher), ("model/config", teacher), ("conf/student", student)):
-            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(config))
+        write_model(tmp_path / "model", **teacher)
+        for name, config in (("teacher", teacher), ("student", student)):
+            (tmp_path / f"conf/{name}.yaml").write_text(yaml.safe_dump({**config, "input_size": None}))
         return kd.work(kd_options(**{"students": "word_ctc", **given}), "./run.sh")
 
     return made
@@ -48,7 +48,7 @@ def test_networks_that_do_not(plan, teacher, student, said):
         with pytest.raises(UserError, match=rf"utils/students/word_ctc\.yaml: distillation: ctc_word_weight: {said}"):
             plan(teacher, student, **given)
     with pytest.raises(UserError, match=r"frames of model/config\.yaml and conf/student\.yaml cannot be matched; take"):
-        plan(teacher, student, teacher_dir="model")
+        plan(teacher, student, teacher_dir="model", stage="4")
     plan(teacher, student, students="word refs")  # which learn from no frames
     plan(teacher, student, stage="10")  # what is there already may be reported
     plan(teacher, student, stage="1", stop_stage="2")

@@ -3,9 +3,10 @@
 from __future__ import annotations  # as the scripts' own options have it
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
-from scripts import kd_options, options_of
+from scripts import kd_options, options_of, write_model
 
 from kdasr.errors import UserError
 from kdasr.recipe import frames, kd, lm_script
@@ -198,6 +199,7 @@ def test_language_models_and_texts_that_are_not_there(configs):
     ],
 )
 def test_when_students_are_trained_beside_the_teacher(given, beside, configs):
+    write_model(Path("m"))
     work = kd.work(kd_options(**given), "./run.sh")
     assert (work.early is not None) == beside
     assert work.early_after.startswith("dump/tokens/") and work.counted == (6, 7) and work.expdir == "exp"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scripts import ROOT, kd_options, options_of, table
+from scripts import ROOT, kd_options, options_of, table, write_model
 
 from kdasr.errors import UserError
 from kdasr.recipe import frames, kd, lm_script
@@ -73,12 +73,13 @@ SCRIPTS = {
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = [f"conf/{name}.yaml" for name in ("teacher", "student", "fine_tune", "lm_teacher", "lm_student", "frames")]
-    files += ["conf/nlsyms.txt", "model/config.yaml", "data/dev/wav.scp", *(f"data/{name}.txt" for name in "abcd")]
+    files += ["conf/nlsyms.txt", "data/log/data.log", "data/dev/wav.scp", *(f"data/{name}.txt" for name in "abcd")]
     files += ["exp/teacher_s31/decode_greedy/test/score_wer/.done", "exp/teacher_s31/ppl/test/.done"]
     files += ["exp/lm/student_other/.done", "exp/frames/distilled_T7.6_s79/kdasr.json", "exp/frames/hard_s1/kdasr.json"]
     for file in (*files, "data/test/wav.scp"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("encoder: conv_rnn\n" if file.endswith(".yaml") else "x\n")
+    write_model(tmp_path / "model", encoder="conv_rnn")
     (tmp_path / "conf/students").mkdir()
     (tmp_path / "conf/students/mine.yaml").write_text(yaml.safe_dump(MINE, sort_keys=False))
     return tmp_path
@@ -92,7 +93,7 @@ def test_every_step_of_a_script(name, place):
 
 def test_how_a_finished_teacher_is_adopted(place):
     given = {"students": "nbest", "teacher_dir": "model", "teacher_opts": "--lang <eng> --task 'asr'"}
-    step = next(step for step in kd.work(kd_options(**given), "./run.sh").steps(3) if "teacher" in step.out)
+    step = next(step for step in kd.work(kd_options(**given), "./run.sh").steps(1) if "teacher" in step.out)
     out = "exp/teacher_model"
     assert step.commands[0].words == ("kdasr", "adopt", "model", "--out", out, "--lang", "<eng>", "--task", "asr")
     assert step.settings == {"teacher_dir": "model", "teacher_opts": "--lang <eng> --task asr"}
@@ -101,7 +102,7 @@ def test_how_a_finished_teacher_is_adopted(place):
 
 
 def test_a_teacher_of_ctc_alone_decodes_with_ctc_alone(place):
-    (place / "model/config.yaml").write_text("model_conf: {ctc_weight: 1.0}\n")
+    write_model(place / "model", model_conf={"ctc_weight": 1.0})
     given = {"students": "nbest", "teacher_dir": "model", "ppl": "true", "ctc_weight": "0.3"}
     work = kd.work(kd_options(**given), "./run.sh")
     found = {}
@@ -118,8 +119,36 @@ def test_a_teacher_of_ctc_alone_decodes_with_ctc_alone(place):
 
 def test_a_packed_teacher_is_unpacked_before_its_tokens_are_taken(place):
     (place / "asr.zip").write_text("x")
-    steps = list(kd.work(kd_options(students="nbest", teacher_dir="asr.zip"), "./run.sh").steps(3))
+    steps = list(kd.work(kd_options(students="nbest", teacher_dir="asr.zip", stage="3"), "./run.sh").steps(3))
     assert [step.out for step in steps] == ["exp/teacher_asr", "dump/tokens/of_asr"]
     assert steps[0].commands[0].words == ("kdasr", "adopt", "asr.zip", "--out", "exp/teacher_asr")
     assert steps[1].commands[0].words[:4] == ("kdasr", "tokens", "--model", "exp/teacher_asr")
     assert [step.inputs[0] for step in steps] == ["asr.zip", "asr.zip"]
+
+
+@pytest.mark.parametrize("source", ["model", "asr.zip"])
+def test_a_finished_teacher_is_looked_at_before_features_are_made(place, source):
+    """Whether it is whole, and whether the transcripts are written with its tokens: in the first stage that runs."""
+    (place / "asr.zip").write_text("x")
+    work = kd.work(kd_options(students="nbest", teacher_dir=source, data_opts="--x 1"), "./run.sh")
+    name = source.removesuffix(".zip")
+    first, adopted, tokens = work.steps(1)
+    assert [first.out, adopted.out, tokens.out] == ["data", f"exp/teacher_{name}", f"dump/tokens/of_{name}"]
+    assert tokens.commands[0].words[-4:] == ("--check", *(f"data/{one}/text" for one in ("train", "dev", "test")))
+    assert {step.stage for step in (adopted, tokens)} == {1} and work.steps(3) == []
+    later = kd.work(kd_options(students="nbest", teacher_dir=source, stage="2"), "./run.sh")
+    assert [step.out for step in later.steps(3)] == [adopted.out, tokens.out]
+    assert [dict(step.settings) for step in later.steps(3)] == [dict(adopted.settings), dict(tokens.settings)]
+    assert [step.inputs for step in later.steps(3)] == [adopted.inputs, tokens.inputs]
+
+
+def test_which_transcripts_have_to_fit_a_finished_teacher(place):
+    """All that there will be; with audio alone those of the test sets."""
+    given = {"students": "pseudo_soft", "teacher_dir": "model", "unlabelled_set": "calls", "test_sets": "one two"}
+    for more, right in (
+        ({}, ["data/train/text", "data/dev/text", "data/one/text", "data/two/text"]),
+        ({"train_set": ""}, ["data/one/text", "data/two/text"]),
+    ):
+        *_, step = kd.work(kd_options(**given, **more), "./run.sh").steps(1)
+        words = step.commands[0].words
+        assert step.out.startswith("dump/tokens") and list(words[words.index("--check") + 1 :]) == right

@@ -57,7 +57,7 @@ def memory_of(*words):
 
 
 def test_ten_minutes(tmp_path):
-    """Less than 2 GB, and each sentence has words of its own: of no utterance that other sentences share."""
+    """Less than 2 GB, and each sentence has words of its own; the weights are random, so which words says nothing."""
     need("espeak")
     (tmp_path / "audio").mkdir()
     spans = recording(tmp_path / "audio/long.wav")
@@ -75,4 +75,3 @@ def test_ten_minutes(tmp_path):
     assert len(with_words) == len(spans)  # there is a pause behind each sentence
     for (start, end), (first, last) in zip(spans, with_words, strict=True):
         assert first <= start + 0.05 and end - 0.1 <= last
-    assert len(set(heard.values())) > len(heard) / 2  # it is the audio that decides

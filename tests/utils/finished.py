@@ -86,7 +86,10 @@ def kd_run(tmp_path_factory):
     place = lay_out(tmp_path_factory.mktemp("kd"))
     write(place, "conf/nlsyms.txt", "conf/more_nlsyms.txt", "conf/more_teacher.yaml", "conf/more_student.yaml")
     write(place, "conf/lm_teacher.yaml", "conf/lm_student.yaml", "conf/more_lm.yaml", "conf/less_lm.yaml")
-    write(place, "model/config.yaml", "model/valid.acc.ave.pth")
+    write(place, "model/valid.acc.ave.pth")
+    (place / "model/config.yaml").write_text(
+        "{input_size: 80, token_type: char, token_list: [<blank>, <unk>, A, <sos/eos>]}\n"
+    )
     student_recipe(place, MINE)
     run = begun(place, UTILS / "kd.sh", KD_BASE)
     shutil.copytree(place / "data", place / "data2")

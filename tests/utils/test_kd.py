@@ -255,10 +255,13 @@ def test_students_without_a_teacher_are_trained_beside_it(recipe):
     assert "exp/student_refs_s1" in trained and "exp/teacher_s1" not in trained
 
 
+MODEL = "{input_size: 80, token_type: char, token_list: [<blank>, <unk>, A, <sos/eos>]}\n"
+
+
 def test_a_finished_model_as_the_teacher(recipe):
     model = recipe / "models/asr_big"
     model.mkdir(parents=True)
-    (model / "config.yaml").write_text("encoder: x\n")
+    (model / "config.yaml").write_text(MODEL)
     (model / "valid.acc.ave.pth").write_text("weights")
     _, calls = kd(recipe, "--teacher_dir", "models/asr_big/", "--students", "nbest")
     assert not any(call.startswith("train") and "teacher.yaml" in call for call in calls)
@@ -270,7 +273,8 @@ def test_a_finished_model_as_the_teacher(recipe):
 def test_students_of_a_finished_model_speak_its_tokens(recipe):
     model = recipe / "m"
     model.mkdir()
-    (model / "config.yaml").write_text("encoder: x\n")
+    (model / "config.yaml").write_text(MODEL)
+    (model / "valid.acc.ave.pth").write_text("weights")
     _, calls = kd(recipe, "--teacher_dir", "m", "--students", "nbest", "--stop_stage", "5")
     made = [call for call in calls if call.startswith("tokens")]
     assert len(made) == 1 and made[0].startswith("tokens --model m --out dump/tokens/of_m ")
