@@ -30,6 +30,8 @@ parse_options_partial=true
 absolute() { case "$1" in /*) echo "$1" ;; *) echo "${from}/$1" ;; esac; }
 settings=(--datadir "${datadir}")
 [ -z "${teacher_dir}" ] || settings+=(--teacher_dir "$(absolute "${teacher_dir}")")
+# students of other networks are fine-tuned with their own configuration
+[[ " ${parse_options_rest[*]-}" != *" --student"[_-]"configs "* ]] || settings+=(--fine_tune_configs "")
 [ -z "${audio_opts}" ] || settings+=(--audio_opts "${audio_opts}")
 [ "${transcribed}" = 1 ] || settings+=(--transcribed "${transcribed}" --students "refs pseudo_soft oracle")
 named="" # of the two sets to learn from those that there are: named now, or copied by an earlier run

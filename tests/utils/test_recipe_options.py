@@ -23,7 +23,7 @@ def call(tmp_path):
         path.write_text(SHOW if name != "run.py" else "#!/bin/sh\n")
         path.chmod(0o755)
     (tmp_path / "utils/parse_options.sh").symlink_to(UTILS / "parse_options.sh")
-    for name in ("wsj", "an4", "ptb", "librispeech"):
+    for name in ("wsj", "an4", "ptb", "librispeech", "own"):
         (tmp_path / "egs" / name).mkdir(parents=True)
         for file in (EGS / name).glob("*.sh"):
             shutil.copy(file, tmp_path / "egs" / name)
@@ -134,7 +134,9 @@ def test_the_defaults_of_each_corpus(call):
 def test_other_networks_are_not_tuned_with_a_recipe_s_own_configuration(call):
     assert call("an4", "run.sh")["--fine_tune_configs"] == "conf/fine_tune.yaml"
     assert call("an4", "run.sh", "--student_configs", "x")["--fine_tune_configs"] == ""
-    assert call("wsj", "run.sh", "--student_configs", "x")["--fine_tune_configs"] == ""
+    for recipe in ("wsj", "own"):
+        assert call(recipe, "run.sh", "--student_configs", "x")["--fine_tune_configs"] == ""
+    assert call("own", "run.sh")["--fine_tune_configs"] == "conf/fine_tune.yaml"
     assert call("wsj", "run.sh", "--student_configs", "x", "--fine_tune_configs", "y")["--fine_tune_configs"] == "y"
 
 
