@@ -62,8 +62,9 @@ def about(plan: Plan, stage: int) -> str:
     teachers, students = " ".join(plan.teachers), " ".join(plan.student_dirs)
     sets = ",".join(name for name in (given.train_set, *at.other_sets, given.unlabelled_set) if name)
     lms = f"{given.expdir}/lm"
+    finished = f", {at.tokens}, {at.teacher}" if given.teacher_dir and 1 in given.stages else ""
     reads, writes = (
-        ("the corpus", f"{given.datadir}/{{{sets}}}"),
+        ("the corpus", f"{given.datadir}/{{{sets}}}{finished}"),
         (given.datadir, at.feats),
         (named(at.labelled or given.teacher_dir, at.valid_audio), f"{at.tokens}, {teachers}"),
         (named(at.teacher, at.labelled, at.unlabelled), archives),

@@ -136,6 +136,7 @@ def test_a_finished_teacher_is_looked_at_before_features_are_made(place, source)
     assert [first.out, adopted.out, tokens.out] == ["data", f"exp/teacher_{name}", f"dump/tokens/of_{name}"]
     assert tokens.commands[0].words[-4:] == ("--check", *(f"data/{one}/text" for one in ("train", "dev", "test")))
     assert {step.stage for step in (adopted, tokens)} == {1} and work.steps(3) == []
+    assert work.about(1).endswith(f", {tokens.out}, {adopted.out}")
     later = kd.work(kd_options(students="nbest", teacher_dir=source, stage="2"), "./run.sh")
     assert [step.out for step in later.steps(3)] == [adopted.out, tokens.out]
     assert [dict(step.settings) for step in later.steps(3)] == [dict(adopted.settings), dict(tokens.settings)]
