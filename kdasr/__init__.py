@@ -1,3 +1,24 @@
-"""kdasr: make large attention-based speech recognisers small, by knowledge distillation."""
+"""kdasr: make large attention-based speech recognisers small, by knowledge distillation.
+
+>>> import kdasr
+>>> kdasr.Recognizer("student.zip").transcribe("a.wav").text   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdasr.runtime.recognizer import Recognizer as Recognizer
 
 __version__ = "0.1.0"
+__all__ = ["Recognizer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """`kdasr.Recognizer`, loaded when it is asked for: importing kdasr costs nothing."""
+    if name != "Recognizer":
+        raise AttributeError(f"module 'kdasr' has no attribute {name!r}")
+    from kdasr.runtime.recognizer import Recognizer
+
+    return Recognizer

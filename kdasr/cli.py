@@ -41,6 +41,8 @@ COMMANDS: dict[str, str] = {
     "targets": "N-best hypotheses -> a student's training targets",
     "soft": "targets -> the teacher's distribution at each of their tokens",
     "decode": "decode a test set, in ESPnet's output layout",
+    "export": "a model -> one file that runs without torch",
+    "transcribe": "audio -> text, by an exported model",
     "score": "word and character error rates, as sclite counts them",
     "ppl": "perplexity of a model's decoder on references",
     "lm words": "text -> vocabulary of a language model",

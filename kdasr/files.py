@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from kdasr.errors import UserError
 
 # The white space of the C locale separates keys, values and words in Kaldi's tables. Python's own strip() and
@@ -239,6 +237,8 @@ def read_yaml(path: str | os.PathLike[str], remedy: str = "correct the file, or 
     Raises:
         UserError: it is absent, not UTF-8, not YAML, or no mapping; the line is named where it is known.
     """
+    import yaml  # here: what runs a bundle (kdasr.runtime) reads no YAML, and needs no package for it
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = "\n".join(read_lines(path))
     if _depth(text) > DEEPEST:

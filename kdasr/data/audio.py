@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,13 +37,14 @@ CUT = re.compile(r"^ *(?:SSND|BODY|riff|Riff size|Data Size|Data length) *:? (\d
 _STREAMED = 0x7FFFF000  # bytes: a WAV header written before its length was known says this or more
 
 
-def read_audio(place: str | os.PathLike[str] | Place, name: str = "") -> tuple[np.ndarray, int]:
-    """Read a recording of one channel, or a channel of one of several.
+def read_audio(place: str | os.PathLike[str] | Place, name: str = "", mix: bool = False) -> tuple[np.ndarray, int]:
+    """Read a recording of one channel, or a channel of one of several, or the mean of all.
 
     Args:
         place: SPHERE (.wv1, .wv2, .sph, any name: the first bytes decide), WAV, FLAC or what else libsndfile
             reads, or 16-bit samples without a header, if the name ends in .raw; also audio in an archive.
         name: of the utterance or recording, for messages.
+        mix: take the mean of several channels, where the place names none; that it was taken is told on stderr.
 
     Returns:
         Samples, int16 (n,), and the rate in Hz. Floats in [-1, 1] are scaled by 32768, rounded and clipped, as a
@@ -55,16 +57,16 @@ def read_audio(place: str | os.PathLike[str] | Place, name: str = "") -> tuple[n
     if at.ranges:
         raise UserError(f"{name or at.path}: a range of rows is for features, not for audio; cut it with `segments`")
     if not at.command and at.offset is None:
-        return _read_file(Path(at.path), at.channel)
+        return _read_file(Path(at.path), at.channel, mix)
     where = f"{f'{name}: ' if name else ''}{f'{at.path}:{at.offset}' if at.path else at.command}"
     with opened(at, name or where) as stream:
         data = _archived(stream, where) if at.offset is not None else stream.read()
     if data.startswith(sphere.MAGIC):
         raise UserError(f"{where}: is SPHERE, which is read from files alone; give the file's path")
-    return _read_soundfile(io.BytesIO(data), where, at.channel)
+    return _read_soundfile(io.BytesIO(data), where, at.channel, mix)
 
 
-def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
+def _read_file(path: Path, channel: int | None, mix: bool) -> tuple[np.ndarray, int]:
     """A whole file."""
     with opened(Place(str(path)), str(path)) as stream:
         magic = stream.read(len(sphere.MAGIC))
@@ -78,14 +80,18 @@ def _read_file(path: Path, channel: int | None) -> tuple[np.ndarray, int]:
         return _read_raw(path), RAW_RATE
     # by its bytes, as soundfile would go by the name
     named_raw = path.suffix.lower() == ".raw"
-    return _read_soundfile(io.BytesIO(path.read_bytes()) if named_raw else path, str(path), channel)
+    return _read_soundfile(io.BytesIO(path.read_bytes()) if named_raw else path, str(path), channel, mix)
 
 
-def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> tuple[np.ndarray, int]:
+def _read_soundfile(
+    source: Path | BinaryIO, path: str, channel: int | None, mix: bool = False
+) -> tuple[np.ndarray, int]:
     """WAV, FLAC and others by libsndfile: int16 (n,), Hz."""
     try:
         with soundfile.SoundFile(source) as file:
-            rate, column = file.samplerate, column_of(channel, file.channels, path)
+            rate, channels = file.samplerate, file.channels
+            mean = mix and channel is None and channels > 1
+            column = 0 if mean else column_of(channel, channels, path)
             floats, lossy = file.subtype in FLOATS, file.subtype in LOSSY
             samples = file.read(dtype="float64" if floats or lossy else "int16", always_2d=True)  # (n, channels)
             lacks = length_fault(file, len(samples))
@@ -97,11 +103,14 @@ def _read_soundfile(source: Path | BinaryIO, path: str, channel: int | None) -> 
     except (soundfile.LibsndfileError, RuntimeError, OSError, MemoryError) as error:
         raise UserError(f"{path}: is not audio that can be read, or damaged ({error}); copy it again") from None
     if not len(samples) and (streamed := _without_length(source)):
-        return _read_soundfile(io.BytesIO(streamed), path, channel)
+        return _read_soundfile(io.BytesIO(streamed), path, channel, mix)
     if lacks:
         raise UserError(f"{path}: {lacks}; the file is truncated or damaged, copy it again")
     if flac and not _has_its_md5(source, samples):
         raise UserError(f"{path}: its samples are not those of its header's MD5; the file is damaged, copy it again")
+    if mean:
+        _say_once("mixed", f"{path}: {channels} channels, of which the mean is taken, and so of all such files")
+        return _rounded(samples.mean(1) / (1.0 if floats or lossy else FULL_SCALE), path, guess=floats), rate
     one = samples[:, column]  # (n,)
     if not floats and not lossy:
         return np.ascontiguousarray(one), rate
@@ -153,23 +162,24 @@ def _rounded(samples: np.ndarray, path: str, guess: bool) -> np.ndarray:
             f"{path}: holds floats up to {peak:.3g}, where 1 or 32768 is full scale; write it again in 16 bit"
         )
     if guess and peak > ON_16_BIT_SCALE:
-        _say_scale(path, peak)
+        _say_once(
+            "scale",
+            f"{path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and so in "
+            "all such files",
+        )
     else:
         samples = samples * FULL_SCALE
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
-def _say_scale(path: str, peak: float) -> None:
-    """Say what is assumed of a file of large floats, once a process."""
-    if not _said:
-        print(
-            f"{path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and so in "
-            "all such files"
-        )
-    _said.append(path)
+def _say_once(key: str, words: str) -> None:
+    """Tell something on stderr, once a process."""
+    if key not in _said:
+        _said.add(key)
+        print(words, file=sys.stderr)
 
 
-_said: list[str] = []  # files of large floats so far
+_said: set[str] = set()  # what was told so far
 
 
 def _without_length(source: Path | BinaryIO) -> bytes:

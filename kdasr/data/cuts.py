@@ -22,15 +22,16 @@ class Recordings:
 
     Args:
         kept: samples in all, at most; the last recording is kept whatever its length.
+        read: a recording.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self.room = kept
+    def __init__(self, kept: int = KEPT, read: Read = read_audio) -> None:
+        self.room, self.read = kept, read
         self.known: dict[Place, tuple[np.ndarray, int]] = {}  # the one that was asked for last stands last
 
     def __call__(self, place: Place, name: str) -> tuple[np.ndarray, int]:
         """Samples, int16 (n,), and the rate in Hz; raises as `read_audio`."""
-        read = self.known.pop(place, None) or read_audio(place, name)
+        read = self.known.pop(place, None) or self.read(place, name)
         while self.known and sum(len(samples) for samples, _ in self.known.values()) + len(read[0]) > self.room:
             del self.known[next(iter(self.known))]
         self.known[place] = read

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import scipy.fft
 
 from kdasr.data.fbank import BLOCK, SHIFT_SECONDS, num_frames
 from kdasr.errors import UserError
@@ -58,7 +57,7 @@ def spectrogram(samples: np.ndarray, rate: int = 16000) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(signal, window)[::shift]  # (T, W)
     taper = hann(window)  # (W,)
     for start in range(0, total, BLOCK):
-        spectrum = scipy.fft.rfft(frames[start : start + BLOCK] * taper, axis=1)  # (block, F) complex64
+        spectrum = np.fft.rfft(frames[start : start + BLOCK] * taper, axis=1)  # (block, F) complex64
         power = features[start : start + BLOCK]  # (block, F)
         np.square(spectrum.real, out=power)
         power += np.square(spectrum.imag)

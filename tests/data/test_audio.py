@@ -116,13 +116,13 @@ def test_floats_are_scaled_and_clipped_as_16_bit_is(tmp_path, name, options, sub
 
 
 def test_floats_on_the_16_bit_scale_are_said_to_be(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("kdasr.data.audio._said", [])
+    monkeypatch.setattr("kdasr.data.audio._said", set())
     soundfile.write(tmp_path / "a.wav", wave().astype(np.float64), 16000, subtype="FLOAT")
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav")[0], wave())
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path}/a.wav: floats up to ") and "scale of 16 bit already" in said
     read_audio(tmp_path / "a.wav")
-    assert capsys.readouterr().out == ""  # once a process
+    assert capsys.readouterr().err == ""  # once a process
 
 
 def test_floats_that_are_no_numbers_are_refused(tmp_path):

@@ -1,0 +1,114 @@
+"""What stands before an encoder, as parts of graphs: ESPnet's waveform front end and its normalisations.
+
+The STFT is a convolution with cosines and sines, which every engine has. These are computed inside the graph from a
+few numbers, and by onnxruntime once when it loads it: stored, they would be a megabyte, more than a student.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdasr.errors import UserError
+from kdasr.espnet import name
+
+
+class Waveform(nn.Module):
+    """ESPnet's `default` front end for one utterance: log-mel energies of an STFT's powers.
+
+    Args:
+        frontend: of the model; with one channel, and without enhancement.
+    """
+
+    def __init__(self, frontend: Any) -> None:
+        super().__init__()
+        stft = frontend.stft
+        if stft is None or (
+            frontend.frontend is not None and (frontend.frontend.use_wpe or frontend.frontend.use_beamformer)
+        ):
+            raise UserError("its front end enhances speech of several channels, which has no graph; name another model")
+        self.size, self.hop, self.centred = stft.n_fft, stft.hop_length, stft.center
+        window = (
+            torch.ones(stft.win_length)
+            if stft.window is None
+            else getattr(torch, f"{stft.window}_window")(stft.win_length)
+        )
+        left = (self.size - stft.win_length) // 2
+        window = nn.functional.pad(window, (left, self.size - stft.win_length - left))  # (N,)
+        scale = self.size**-0.5 if stft.normalized else 1.0
+        self.register_buffer("window", window * scale, persistent=False)
+        self.register_buffer("mel", frontend.logmel.melmat.detach(), persistent=False)  # (N / 2 + 1, F)
+        base = frontend.logmel.log_base
+        self.log_scale = 1.0 if base is None else 1 / math.log(base)
+        if not stft.onesided:
+            raise UserError("its front end has an STFT of both sides, which has no graph; name another model")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(samples,) -> (T, F)."""
+        x = x[None, None]  # (1, 1, samples)
+        if self.centred:
+            x = nn.functional.pad(x, (self.size // 2, self.size // 2), mode="reflect")
+        number = torch.arange(self.size)  # (N,) a point in time
+        bins = torch.arange(self.size // 2 + 1)  # (N / 2 + 1,)
+        turn = torch.remainder(bins[:, None] * number, self.size).float() * (2 * math.pi / self.size)
+        # What a graph holds as numbers is folded when it is made, unless it seems to depend on the input.
+        basis = torch.cat([torch.cos(turn), torch.sin(turn)])[:, None] * self.window  # (N + 2, 1, N)
+        real, imaginary = nn.functional.conv1d(x, basis, stride=self.hop)[0].chunk(2)  # (N / 2 + 1, T) each
+        power = (real**2 + imaginary**2).t()  # (T, N / 2 + 1)
+        return torch.clamp(power @ self.mel, min=1e-10).log() * self.log_scale  # (T, F)
+
+
+class Normalised(nn.Module):
+    """`global_mvn` or `utterance_mvn` for one utterance."""
+
+    def __init__(self, normalize: Any) -> None:
+        super().__init__()
+        self.means, self.vars, self.eps = normalize.norm_means, normalize.norm_vars, normalize.eps
+        self.fixed = isinstance(normalize, name("espnet2.layers.global_mvn:GlobalMVN"))
+        if self.fixed:
+            self.register_buffer("mean", normalize.mean.detach().float(), persistent=False)  # (F,)
+            self.register_buffer("std", normalize.std.detach().float(), persistent=False)  # (F,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, F) -> (T, F)."""
+        if self.fixed:
+            x = x - self.mean if self.means else x
+            return x / self.std if self.vars else x
+        mean = x.mean(0, keepdim=True)  # (1, F)
+        centred = x - mean
+        std = torch.clamp(centred.pow(2).mean(0, keepdim=True).sqrt(), min=self.eps)  # (1, F)
+        x = centred if self.means else x
+        return x / std if self.vars else x
+
+
+def before_encoder(model: Any) -> nn.Module:
+    """All that a model does before its encoder: (T, F) or (samples,) -> (T, F).
+
+    Raises:
+        UserError: it has a front end or another part that no graph is known for; it is named.
+    """
+    parts: list[nn.Module] = []
+    if model.frontend is not None:
+        if type(model.frontend) is not name("espnet2.asr.frontend.default:DefaultFrontend"):
+            raise UserError(
+                f"its front end {type(model.frontend).__name__} cannot be exported; name a model of features or of "
+                "ESPnet's default front end"
+            )
+        parts.append(Waveform(model.frontend))
+    if model.normalize is not None:
+        known = ("espnet2.layers.global_mvn:GlobalMVN", "espnet2.layers.utterance_mvn:UtteranceMVN")
+        if not isinstance(model.normalize, tuple(name(one) for one in known)):
+            raise UserError(
+                f"its normalisation {type(model.normalize).__name__} cannot be exported; name a model of global_mvn "
+                "or utterance_mvn"
+            )
+        parts.append(Normalised(model.normalize))
+    for part in ("preencoder", "postencoder"):
+        if getattr(model, part) is not None:
+            raise UserError(
+                f"its {part} {type(getattr(model, part)).__name__} cannot be exported; name a model without one"
+            )
+    return nn.Sequential(*parts)

@@ -1,0 +1,89 @@
+"""The card of an exported model: who taught it, on what, how large, fast and right it is; as facts and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdasr import checkpoints
+from kdasr.files import read_json
+
+PAGE = "README.md"
+# What kdasr.json says that a user of the model may want to know.
+TOLD = (
+    "role",
+    "label",
+    "recipe",
+    "learned_from",
+    "teacher",
+    "parameters",
+    "updates",
+    "seed",
+    "train_seconds",
+    "git",
+    "adopted",
+)
+
+
+def facts(model: Path, network: Any, licence: str, checkpoint: str) -> dict[str, Any]:
+    """What is known of a model without measuring it."""
+    path = model / checkpoints.RECORD
+    record = read_json(path) if path.is_file() else {}
+    known = {name: record[name] for name in TOLD if record.get(name) not in (None, "")}
+    known["parameters"] = sum(weight.numel() for weight in network.parameters())
+    return known | {"checkpoint": checkpoint, "licence": licence or "not stated"}
+
+
+def table(settings: Mapping[str, Any]) -> str:
+    """Size, speed and error rate of each network, as a Markdown table."""
+    rows = settings["card"]["networks"]
+    known = any("wer" in row for row in rows.values())
+    head = "| network | bytes |" + (
+        " WER (%) | 95 % interval | CPU s a second of audio | other texts |" if known else ""
+    )
+    lines = [head, "|---|---|" + ("---|---|---|---|" if known else "")]
+    for name, row in rows.items():
+        line = f"| {name} | {row.get('bytes', '')} |"
+        if known and "wer" in row:
+            low, high = row["interval95"]
+            other = row.get("other_than_checkpoint", "")
+            line += f" {row['wer']:.2f} | {low:.2f} to {high:.2f} | {row['rtf']:.4f} | {other} |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def page(settings: Mapping[str, Any]) -> str:
+    """The card in words."""
+    card = settings["card"]
+    told = "\n".join(
+        f"| {name.replace('_', ' ')} | {value} |" for name, value in card.items() if name not in ("networks", "set")
+    )
+    search = settings["search"]
+    rated = ""
+    if "set" in card:
+        given = card["set"]
+        rated = (
+            f"\nMeasured on {given['utterances']} utterances ({given['name']}), beam {search['beam']}, CTC weight "
+            f"{search['ctc_weight']:g}, on one core, by the runtime itself; `{given['signature']}`. "
+            '"Other texts": utterances whose text is not the checkpoint\'s.\n'
+        )
+    return f"""# {settings["name"]}
+
+A speech recogniser, exported by kdasr {settings["kdasr"]}. It needs numpy, onnxruntime and soundfile:
+
+    pip install 'kdasr[runtime]'
+    kdasr transcribe --model BUNDLE a.wav
+
+```python
+import kdasr
+print(kdasr.Recognizer("BUNDLE").transcribe("a.wav").text)
+```
+
+{table(settings)}
+{rated}
+| | |
+|---|---|
+{told}
+| audio | {settings["sample_rate"]} Hz, one channel (other audio is converted) |
+"""

@@ -1,0 +1,35 @@
+"""What `kdasr export` is given, read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdasr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """A model to export, and how.
+
+    Raises:
+        UserError: options that do not go together.
+    """
+
+    model: Path  # ESPnet model directory
+    out: Path  # bundle to write: a directory, or a zip if its name ends so
+    model_file: str | None = None  # checkpoint; None: the averaged best
+    int8: bool = False  # a second, smaller network beside the first
+    zip: bool = False  # a zip beside the directory, too
+    data: Path | None = None  # a set with text, on which the card's rates are measured
+    licence: str = ""  # under which the model may be used, for the card
+    beam: int = 5
+    ctc_weight: float | None = None  # None: 0.3, or what a model without CTC or decoder can do
+    nlsyms: Path | None = None  # of the score, as for kdasr score
+    wsj_filter: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zip and self.out.suffix == ".zip":
+            raise UserError(f"--zip: {self.out} is a zip already; leave --zip out, or name a directory")
+        if self.data is None and (self.nlsyms is not None or self.wsj_filter):
+            raise UserError("--nlsyms, --wsj_filter: are for the score on a set; name one (--data DIR)")

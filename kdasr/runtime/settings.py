@@ -1,0 +1,40 @@
+"""What `kdasr transcribe` is given, read without numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdasr.errors import UserError
+
+PRECISIONS = ("fp32", "int8")
+SUBTITLES = ("srt", "vtt")  # a file each, with times
+FORMATS = ("text", "json", "trn", *SUBTITLES)
+
+
+@dataclass(frozen=True)
+class Transcribing:
+    """What to transcribe, and how; the search's options are None where the bundle decides.
+
+    Raises:
+        UserError: neither audio nor a data directory, or both.
+    """
+
+    model: str  # bundle, or ESPnet model directory
+    audio: tuple[str, ...] = ()  # files and folders
+    data: str | None = None  # Kaldi data directory
+    format: str = "text"
+    out: str | None = None  # directory for a file of each
+    precision: str | None = None
+    longest: float = 20.0  # seconds
+    threads: int = 1
+    beam: int | None = None
+    nbest: int | None = None
+    ctc_weight: float | None = None
+    penalty: float | None = None
+    maxlenratio: float | None = None
+    minlenratio: float | None = None
+    normalize_length: bool | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.audio) == (self.data is not None):
+            raise UserError("expected audio: name files or folders, or a data directory (--data DIR), and not both")
