@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import yaml
-
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_yaml
 
@@ -55,6 +53,8 @@ def read(
     Raises:
         UserError: no YAML mapping, an unknown name (the nearest one is named), a value of another type or out of range.
     """
+    import yaml  # here: what runs a bundle (kdasr.runtime) comes by this file, and needs no YAML
+
     given: dict[str, Any] = {}
     if path is not None:
         given = read_yaml(path, f"see {examples}")

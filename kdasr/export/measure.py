@@ -14,8 +14,8 @@ from kdasr.errors import UserError
 from kdasr.export.settings import Exporting
 from kdasr.files import read_table, write_table
 from kdasr.models import Models, find_model
+from kdasr.runtime.data_dir import of_data
 from kdasr.runtime.recognizer import Recognizer
-from kdasr.runtime.transcribe import of_data
 from kdasr.score.rules import Rules, read_symbols
 from kdasr.score.score import score
 from kdasr.search.engine import Engine
