@@ -1,15 +1,19 @@
 """What stands before an encoder, as parts of graphs: ESPnet's waveform front end and its normalisations.
 
-The STFT is a convolution with cosines and sines, which every engine has. These are computed inside the graph from a
-few numbers, and by onnxruntime once when it loads it: stored, they would be a megabyte, more than a student.
+The STFT is a convolution with cosines and sines, which every engine has. Stored, they would be a megabyte, more than a
+student: `unfold_basis` puts nodes in their place that make them, which onnxruntime runs once, when it loads the file.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from kdasr.errors import UserError
@@ -38,9 +42,12 @@ class Waveform(nn.Module):
         )
         left = (self.size - stft.win_length) // 2
         window = nn.functional.pad(window, (left, self.size - stft.win_length - left))  # (N,)
+        number, bins = torch.arange(self.size), torch.arange(self.size // 2 + 1)  # (N,), (N / 2 + 1,)
+        turn = torch.remainder(bins[:, None] * number, self.size).double() * (2 * math.pi / self.size)
+        waves = torch.cat([torch.cos(turn), torch.sin(turn)])  # (N + 2, N)
         scale = self.size**-0.5 if stft.normalized else 1.0
-        self.register_buffer("window", window * scale, persistent=False)
-        self.register_buffer("mel", frontend.logmel.melmat.detach(), persistent=False)  # (N / 2 + 1, F)
+        self.register_buffer("basis", (waves * window * scale).float()[:, None])  # (N + 2, 1, N)
+        self.register_buffer("mel", frontend.logmel.melmat.detach())  # (N / 2 + 1, F)
         base = frontend.logmel.log_base
         self.log_scale = 1.0 if base is None else 1 / math.log(base)
         if not stft.onesided:
@@ -51,14 +58,51 @@ class Waveform(nn.Module):
         x = x[None, None]  # (1, 1, samples)
         if self.centred:
             x = nn.functional.pad(x, (self.size // 2, self.size // 2), mode="reflect")
-        number = torch.arange(self.size)  # (N,) a point in time
-        bins = torch.arange(self.size // 2 + 1)  # (N / 2 + 1,)
-        turn = torch.remainder(bins[:, None] * number, self.size).float() * (2 * math.pi / self.size)
-        # What a graph holds as numbers is folded when it is made, unless it seems to depend on the input.
-        basis = torch.cat([torch.cos(turn), torch.sin(turn)])[:, None] * self.window  # (N + 2, 1, N)
-        real, imaginary = nn.functional.conv1d(x, basis, stride=self.hop)[0].chunk(2)  # (N / 2 + 1, T) each
+        real, imaginary = nn.functional.conv1d(x, self.basis, stride=self.hop)[0].chunk(2)  # (N / 2 + 1, T) each
         power = (real**2 + imaginary**2).t()  # (T, N / 2 + 1)
         return torch.clamp(power @ self.mel, min=1e-10).log() * self.log_scale  # (T, F)
+
+
+def unfold_basis(path: Path, size: int) -> None:
+    """Put nodes in place of the stored cosines and sines of an STFT of `size` points in a graph's file.
+
+    Raises:
+        ValueError: it stores none.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    half = size // 2 + 1
+    [basis] = [one for one in graph.initializer if list(one.dims) == [2 * half, 1, size]]
+    stored = numpy_helper.to_array(basis)[:, 0]  # (N + 2, N)
+    numbers = {"zero": 0, "one": 1, "points": size, "bins": half, "last": [1]}
+    constants = {f"stft_{key}": np.array(value, np.int64) for key, value in numbers.items()}
+    constants["stft_angle"] = np.array(2 * math.pi / size, np.float32)
+    constants["stft_window"] = stored[0]  # of bin 0, whose cosine is 1
+    steps = [
+        ("Range", ["zero", "points", "one"], "number"),  # (N,)
+        ("Range", ["zero", "bins", "one"], "bin"),  # (N / 2 + 1,)
+        ("Unsqueeze", ["bin", "last"], "column"),
+        ("Mul", ["column", "number"], "product"),  # (N / 2 + 1, N)
+        ("Mod", ["product", "points"], "turn"),  # so that the angle stays small, and exact
+        ("Cast", ["turn"], "float"),
+        ("Mul", ["float", "angle"], "phase"),
+        ("Cos", ["phase"], "cosine"),
+        ("Sin", ["phase"], "sine"),
+        ("Concat", ["cosine", "sine"], "both"),
+        ("Mul", ["both", "window"], "windowed"),  # (N + 2, N)
+    ]
+    more: dict[str, dict[str, int]] = {"Cast": {"to": onnx.TensorProto.FLOAT}, "Concat": {"axis": 0}}
+    nodes = [
+        helper.make_node(kind, [f"stft_{x}" for x in inputs], [f"stft_{out}"], name=f"stft_{out}", **more.get(kind, {}))
+        for kind, inputs, out in steps
+    ]
+    nodes.append(helper.make_node("Unsqueeze", ["stft_windowed", "stft_last"], [basis.name], name="stft_basis"))
+    graph.initializer.remove(basis)
+    graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    ordered = [*nodes, *graph.node]
+    del graph.node[:]
+    graph.node.extend(ordered)
+    onnx.save(model, path)
 
 
 class Normalised(nn.Module):
@@ -69,8 +113,8 @@ class Normalised(nn.Module):
         self.means, self.vars, self.eps = normalize.norm_means, normalize.norm_vars, normalize.eps
         self.fixed = isinstance(normalize, name("espnet2.layers.global_mvn:GlobalMVN"))
         if self.fixed:
-            self.register_buffer("mean", normalize.mean.detach().float(), persistent=False)  # (F,)
-            self.register_buffer("std", normalize.std.detach().float(), persistent=False)  # (F,)
+            self.register_buffer("mean", normalize.mean.detach().float())  # (F,)
+            self.register_buffer("std", normalize.std.detach().float())  # (F,)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, F) -> (T, F)."""

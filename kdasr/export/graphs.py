@@ -18,9 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from kdasr.errors import UserError
+from kdasr.espnet import name
 from kdasr.export import own
-from kdasr.export.before import before_encoder
+from kdasr.export.before import Waveform, before_encoder, unfold_basis
+from kdasr.export.espnet_decoders import RnnStep, TransformerStep
+from kdasr.export.espnet_encoders import ENCODERS
 from kdasr.export.parts import DecoderGraph, EncoderGraph, Tensors
+from kdasr.search.rnn_decoders import RnnDecoderScorer
+from kdasr.search.transformers import TransformerScorer
 
 OPSET = 17
 HYPOTHESES = 3  # K of the traced step; any other is taken, too
@@ -83,24 +88,32 @@ def graphs_of(model: Any, where: str | Path, bins: int | None) -> Graphs:
 
 def encoder_part(model: Any) -> nn.Module:
     """The part that computes a model's encoder; UserError if none is known."""
-    part = own.ENCODERS.get(type(model.encoder))
-    if part is None:
-        raise UserError(
-            f"its encoder {type(model.encoder).__name__} cannot be exported; known are conv_rnn and munim_rnn"
-        )
-    return part(model.encoder)
+    kind = type(model.encoder)
+    if kind in own.ENCODERS:
+        return own.ENCODERS[kind](model.encoder)
+    for path, part in ENCODERS.items():
+        if kind is name(path):
+            return part(model.encoder, model.ctc)
+    known = ", ".join(path.partition(":")[2] for path in ENCODERS)
+    raise UserError(f"its encoder {kind.__name__} cannot be exported; known are conv_rnn, munim_rnn, {known}")
 
 
 def decoder_part(model: Any) -> nn.Module | None:
     """The part that computes a step of a model's decoder, None without one; UserError if none is known."""
-    if model.decoder is None:
+    decoder = model.decoder
+    if decoder is None:
         return None
-    part = own.DECODERS.get(type(model.decoder))
-    if part is None:
-        raise UserError(
-            f"its decoder {type(model.decoder).__name__} cannot be exported; known are attention_gru and munim_gru"
-        )
-    return part(model.decoder)
+    if type(decoder) in own.DECODERS:
+        return own.DECODERS[type(decoder)](decoder)
+    if TransformerScorer.fits(decoder):
+        return TransformerStep(decoder)
+    if RnnDecoderScorer.fits(decoder):
+        return RnnStep(decoder)
+    attention = f" with {type(decoder.att_list[0]).__name__}" if hasattr(decoder, "att_list") else ""
+    raise UserError(
+        f"its decoder {type(decoder).__name__}{attention} cannot be exported; known are attention_gru, munim_gru, and "
+        "ESPnet's transformer and rnn in their usual forms"
+    )
 
 
 def example(bins: int | None, seconds: float) -> Tensor:
@@ -138,6 +151,9 @@ def write_encoder(graphs: Graphs, path: Path) -> None:
         outputs = [graphs.encoder(x) for x in (short, long)]
     axes = _axes(("x", *graphs.outputs), (short, *outputs[0]), (long, *outputs[1]))
     _trace(graphs.encoder, (long,), path, ("x",), graphs.outputs, axes)
+    for part in graphs.encoder.before:
+        if isinstance(part, Waveform):
+            unfold_basis(path, part.size)
 
 
 def write_decoder(graphs: Graphs, path: Path) -> None:
@@ -155,9 +171,9 @@ def write_decoder(graphs: Graphs, path: Path) -> None:
 def _axes(names: Sequence[str], one: Tensors, other: Tensors) -> dict[str, dict[int, str]]:
     """The axes of tensors that differ between two examples, and so may have any size."""
     axes: dict[str, dict[int, str]] = {}
-    for name, a, b in zip(names, one, other, strict=True):
+    for tensor, a, b in zip(names, one, other, strict=True):
         free = [axis for axis in range(a.dim()) if a.shape[axis] != b.shape[axis]]
-        axes[name] = {axis: f"{name}_{axis}" for axis in free}
+        axes[tensor] = {axis: f"{tensor}_{axis}" for axis in free}
     return axes
 
 

@@ -72,7 +72,7 @@ class AttentionStep(nn.Module):
         super().__init__()
         self.decoder = decoder
         # As a convolution: the weights of a linear layer over a window are a kernel of one input channel.
-        self.register_buffer("kernel", decoder.location.weight.detach()[:, None], persistent=False)  # (A, 1, taps)
+        self.register_buffer("kernel", decoder.location.weight.detach()[:, None])  # (A, 1, taps)
 
     def remember(self, hs: Tensor) -> Tensors:
         """(S, E) -> (A, S), (S, E)."""
