@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kdasr.data.made import FILE as FEATURES
 from kdasr.data.tokens import SPACE, UNK
 from kdasr.errors import UserError
-from kdasr.export.graphs import Graphs
 from kdasr.export.settings import Exporting
 from kdasr.files import read_json
 from kdasr.models import Source, read_config
@@ -20,13 +19,15 @@ from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import is_batched
 from kdasr.targets.frame_times import of_features, of_model
 
+if TYPE_CHECKING:
+    from kdasr.export.graphs import Graphs
+
 USUAL = {
     "features": "log-mel filterbank, {bins} bins, 25 ms povey window, 10 ms shift",
     "rate": 16000,
     "normalised": "no",
 }
 MOST = 1 << 14  # frames or samples: every encoder gives a frame of so many
-CTC_WEIGHT = 0.3
 
 
 def described(given: Exporting, source: Source, model: Any, args: Any, graphs: Graphs) -> dict[str, Any]:
@@ -43,13 +44,13 @@ def described(given: Exporting, source: Source, model: Any, args: Any, graphs: G
     return {
         "sample_rate": rate,
         "input": "features" if source.bins is not None else "audio",
-        "features": None if source.bins is None else _kind(made, source.bins, given.model),
+        "features": None if source.bins is None else kind_of(made, source.bins, given.model),
         "shortest": shortest(model, source.bins),
         "frame_seconds": times.step / scale,
         "first_frame_seconds": times.first / scale,
         "tokens": tokens_of(given.model, args, model),
         "eos_always": model.decoder is None or is_batched(model.decoder),
-        "search": search_of(given, graphs).settings(),
+        "search": search_of(given, graphs.decoder is not None, graphs.has_ctc).settings(),
         "ctc": graphs.has_ctc,
         "memories": graphs.memories,
         "states": graphs.states,
@@ -79,7 +80,7 @@ def features_of(directory: Path, source: Source) -> Mapping[str, Any]:
     return made
 
 
-def _kind(made: Mapping[str, Any], bins: int, directory: Path) -> dict[str, Any]:
+def kind_of(made: Mapping[str, Any], bins: int, directory: Path) -> dict[str, Any]:
     told = str(made.get("features"))
     if told.startswith("log-mel filterbank"):
         return {"kind": "fbank", "bins": bins}
@@ -131,13 +132,18 @@ def tokens_of(directory: Path, args: Any, model: Any) -> dict[str, Any]:
     }
 
 
-def search_of(given: Exporting, graphs: Graphs) -> SearchOptions:
+def search_of(given: Exporting, has_decoder: bool, has_ctc: bool) -> SearchOptions:
     """The search that a bundle does where its user says nothing."""
     weight = given.ctc_weight
     if weight is None:
-        weight = 1.0 if graphs.decoder is None else CTC_WEIGHT if graphs.has_ctc else 0.0
-    if weight > 0.0 and not graphs.has_ctc:
+        weight = usual_weight(has_decoder, has_ctc)
+    if weight > 0.0 and not has_ctc:
         raise UserError(f"--ctc_weight {weight}: {given.model} has no CTC branch; give 0, or leave it out")
-    if weight < 1.0 and graphs.decoder is None:
+    if weight < 1.0 and not has_decoder:
         raise UserError(f"--ctc_weight {weight}: {given.model} has no attention decoder; give 1, or leave it out")
     return SearchOptions(beam=given.beam, nbest=1, ctc_weight=weight).check()
+
+
+def usual_weight(has_decoder: bool, has_ctc: bool) -> float:
+    """The weight of CTC where none is given."""
+    return 1.0 if not has_decoder else SearchOptions().ctc_weight if has_ctc else 0.0

@@ -29,6 +29,7 @@ class Positions(nn.Module):
         self.kind = type(module).__name__
         self.scale = 1.0 if self.kind == "ScaledPositionalEncoding" else module.xscale
         self.alpha = getattr(module, "alpha", None)
+        self.rows = 0 if module.pe is None else module.pe.size(1)  # of ESPnet's table
         rates = torch.exp(torch.arange(0, module.d_model, 2).float() * -(math.log(10000.0) / module.d_model))
         self.register_buffer("rates", rates)  # (U / 2,)
 
@@ -38,7 +39,7 @@ class Positions(nn.Module):
         if self.kind == "RelPositionalEncoding":
             place = (frames - 1) - torch.arange(2 * frames - 1)  # S - 1, ..., 0, ..., 1 - S
         elif self.kind == "LegacyRelPositionalEncoding":
-            place = 4999 - torch.arange(frames)  # ESPnet takes the first rows of a table that ends in 0
+            place = (self.rows - 1) - torch.arange(frames)  # the first rows of a table that ends in 0
         else:
             place = torch.arange(frames)
         table = self.at(place)[None]  # (1, places, U)

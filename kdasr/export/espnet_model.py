@@ -1,0 +1,82 @@
+"""An ESPnet model as a recogniser takes it (kdasr.runtime.recognizer.Model), in torch, without an export."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdasr.export.describe import features_of, kind_of, tokens_of, usual_weight
+from kdasr.models import find_model, read_config
+from kdasr.networks.load import load_model
+from kdasr.runtime.search import Hypothesis
+from kdasr.runtime.spell import Spelling
+from kdasr.search.encode import Encoder
+from kdasr.search.options import SearchOptions
+from kdasr.search.scorers import decoder_scorer, scorers_of
+from kdasr.search.stream import search
+from kdasr.targets.frame_times import of_features, of_model
+
+
+class EspnetModel:
+    """A model directory, loaded."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        source = find_model(directory, None)
+        self.model, args = load_model(directory, str(Path(source.checkpoint).absolute()))
+        made = features_of(directory, source)
+        times = of_model(read_config(directory), of_features(made))
+        scale = times.rate or 100  # without a rate, times count frames of 10 ms
+        tokens = tokens_of(directory, args, self.model)
+        self.path, self.rate = str(directory), source.sample_rate or int(made["rate"])
+        self.features = None if source.bins is None else kind_of(made, source.bins, directory)
+        self.frame_seconds, self.first_frame_seconds = times.step / scale, times.first / scale
+        self.spelling = Spelling(
+            tokens["kind"], source.tokens, frozenset(tokens["silent"]), tokens["space"], tokens["unk"]
+        )
+        self.blank = self.model.blank_id
+        weight = usual_weight(self.model.decoder is not None, self.model.ctc is not None)
+        self.options = SearchOptions(nbest=1, ctc_weight=weight)
+        self.encoder = Encoder(self.model, "cpu")
+
+    @torch.no_grad()
+    def hypotheses(self, x: np.ndarray, options: SearchOptions) -> tuple[list[Hypothesis], np.ndarray | None]:
+        """As `Model`."""
+        hs = self.encoder.encode([torch.from_numpy(np.ascontiguousarray(x))])[0]  # (S, E)
+        if hs is None or not len(hs):
+            return [], None
+        lengths = torch.tensor([len(hs)])
+        [found] = search(hs[None], lengths, scorers_of(self.model, options), options)
+        logp = None if self.model.ctc is None else self.model.ctc.log_softmax(hs[None])[0].numpy()  # (S, V)
+        best = [self._gains(hs, hyp.tokens) for hyp in found.hyps[:1]]
+        gains = [*best, *[()] * (len(found.hyps) - 1)]
+        return [
+            Hypothesis(tuple(hyp.tokens), hyp.score, hyp.scores, own, hyp.ended)
+            for hyp, own in zip(found.hyps, gains, strict=True)
+        ], logp
+
+    def _gains(self, hs: torch.Tensor, tokens: list[int]) -> tuple[float, ...]:
+        """The decoder's log probability of each token given those before; CTC's without a decoder."""
+        if self.model.decoder is None:
+            options = replace(self.options, beam=1, ctc_weight=1.0)
+            scorer: Any = scorers_of(self.model, options).partial[0].scorer
+            memory = scorer.remember(hs[None], torch.tensor([len(hs)]))
+            state, gains = scorer.start(memory, 1), []
+            for token in tokens:
+                score = scorer.score(state, memory, None)[:, :, token]  # (1, 1)
+                state = scorer.advance(state, memory, torch.tensor([[token]]), score)
+                gains.append(float(score))
+            return tuple(gains)
+        scorer, _ = decoder_scorer(self.model)
+        memory = scorer.remember(hs[None], torch.tensor([len(hs)]))
+        state, gains, last = scorer.start(memory, 1), [], self.model.sos
+        for token in tokens:
+            after, state = scorer.step(torch.tensor([[last]]), state, memory)  # (1, 1, V)
+            gains.append(float(after[0, 0, token]))
+            last = token
+        return tuple(gains)
