@@ -56,26 +56,29 @@ class Ctc:
         if candidates is not None and len(self.p) > DENSE:
             sums = (self.p[candidates] @ paths[:, :, None])[:, :, 0]  # (K, X)
             sums = np.where(candidates == state.last[:, None], again[:, None], sums)
-            return self._logs(sums, top, candidates, state)
+            return self._logs(sums, top, candidates, state)  # (K, X)
         sums = paths @ self.p.T  # (K, V)
         sums[rows, state.last] = again
-        scores = self._logs(sums, top, np.arange(len(self.p))[None], state)  # (K, V)
+        scores = self._logs(sums, top, None, state)  # (K, V)
         return scores if candidates is None else scores[rows[:, None], candidates]  # (K, X)
 
-    def _logs(self, sums: np.ndarray, top: np.ndarray, tokens: np.ndarray, state: CtcState) -> np.ndarray:
-        """Scores over their prefix, of tokens (K or 1, X), by sums of probabilities (K, X) relative to `top` (K, 1)."""
+    def _logs(self, sums: np.ndarray, top: np.ndarray, tokens: np.ndarray | None, state: CtcState) -> np.ndarray:
+        """Scores over their prefix, of tokens (K, X), by sums of probabilities (K, X) relative to `top` (K, 1).
+
+        Without tokens, of all: (K, V).
+        """
         scores = top + np.log(np.maximum(sums, FLOOR))  # (K, X)
         if sums.min() < FLOOR:
             for k, x in zip(*np.nonzero(sums < FLOOR), strict=True):
-                token = tokens[k if len(tokens) > 1 else 0, x]
+                token = x if tokens is None else tokens[k, x]
                 before = state.blank if token == state.last[k] else state.total  # (K, S + 1)
                 scores[k, x] = np.logaddexp.reduce(before[k, :-1] + self.logp[token])
-        if len(tokens) > 1:
-            scores = np.where(tokens == self.eos, state.total[:, -1:], scores)
-            scores[tokens == self.blank] = NEVER
-        else:
+        if tokens is None:
             scores[:, self.eos] = state.total[:, -1]
             scores[:, self.blank] = NEVER
+        else:
+            scores = np.where(tokens == self.eos, state.total[:, -1:], scores)
+            scores[tokens == self.blank] = NEVER
         # All impossible candidates (more tokens than frames) get one score, whatever was summed on the way.
         scores[scores < NEVER / 2] = NEVER
         return scores - state.prefix[:, None]
