@@ -48,7 +48,7 @@ def spans(logp: np.ndarray, tokens: tuple[int, ...], blank: int) -> list[tuple[i
     places = np.empty(frames, dtype=np.int64)  # (S,)
     for s in range(frames - 1, -1, -1):
         places[s] = place
-        place -= steps[s, place]
+        place -= int(steps[s, place])
     numbers = np.arange(1, 2 * count, 2)  # (L,) the tokens' places
     return list(
         zip(

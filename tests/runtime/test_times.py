@@ -35,6 +35,14 @@ def test_the_best_of_all_paths(seed, frames, count):
     assert found == runs
 
 
+def test_long_texts():
+    """More places on the path than a byte counts."""
+    tokens = tuple(1 + n % 3 for n in range(300))
+    logp = np.full((301, 4), -9.0)
+    logp[np.arange(300) + 1, tokens] = 0.0
+    assert spans(logp, tokens, 0) == [(0, 1), *((n + 1, n + 1) for n in range(1, 300))]
+
+
 def test_too_few_frames_are_shared():
     assert spans(np.zeros((2, 4)), (1, 1, 2, 3), 0) == [(0, 0), (0, 0), (1, 1), (1, 1)]
     assert spans(np.zeros((4, 4)), (1, 2), 0)[0][0] == 0

@@ -130,7 +130,7 @@ def build(
             if parameter.dim() > 1:
                 parameter.mul_(1.5)
         outputs = [getattr(model.decoder, n) for n in ("output", "output_layer") if hasattr(model.decoder, n)]
-        for layer in [*outputs, model.ctc.ctc_lo]:
+        for layer in [*outputs, *([] if model.ctc is None else [model.ctc.ctc_lo])]:
             layer.weight.mul_(sharp / 1.5)
             layer.bias.normal_()
         # An end token of some probability everywhere, so that hypotheses end at all lengths.
