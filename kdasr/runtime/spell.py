@@ -61,7 +61,7 @@ class Spelling:
 def _joined(pieces: Sequence[str], unk: str) -> str:
     """Sentencepiece's text of pieces: blanks for marks but not at the start, and bytes put together."""
     text, pending = "", b""
-    for n, piece in enumerate(pieces):
+    for piece in pieces:
         byte = BYTE.fullmatch(piece)
         if byte:
             pending += bytes([int(byte[1], 16)])
@@ -72,5 +72,5 @@ def _joined(pieces: Sequence[str], unk: str) -> str:
             text += UNKNOWN
         else:
             plain = piece.replace(MARK, " ")
-            text += plain[1:] if n == 0 and plain.startswith(" ") else plain
+            text += plain if text else plain.removeprefix(" ")
     return text + pending.decode(errors="replace")
