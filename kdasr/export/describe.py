@@ -81,6 +81,7 @@ def features_of(directory: Path, source: Source) -> Mapping[str, Any]:
 
 
 def kind_of(made: Mapping[str, Any], bins: int, directory: Path) -> dict[str, Any]:
+    """What bundle.json says of the features; UserError for some that no bundle can make."""
     told = str(made.get("features"))
     if told.startswith("log-mel filterbank"):
         return {"kind": "fbank", "bins": bins}

@@ -52,6 +52,7 @@ def transcribe(given: Transcribing) -> None:
         raise UserError(
             f"--format {given.format}: is a file for each audio file, and there are {len(items)}; give --out DIR"
         )
+    files = {} if given.out is None else files_of(items, Path(given.out), given.format, given.data is None)
     failed = 0
     for item in items:
         try:
@@ -64,11 +65,32 @@ def transcribe(given: Transcribing) -> None:
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            kind = {"text": "txt", "json": "json"}.get(given.format, given.format)
-            with atomic_write(Path(given.out) / f"{Path(item.name).stem}.{kind}") as stream:
+            with atomic_write(files[item.name]) as stream:
                 stream.write(text)
     if failed:
         raise UserError(f"{failed} of {len(items)} could not be transcribed; the reasons stand above")
+
+
+def files_of(items: list[Item], out: Path, form: str, by_stem: bool) -> dict[str, Path]:
+    """Where each item is written: by its name, of a path the last part without its ending (`by_stem`).
+
+    Raises:
+        UserError: two would be one file.
+    """
+    ending = "txt" if form == "text" else form
+    files = {
+        item.name: out / f"{Path(item.name).stem if by_stem else item.name.replace('/', '_')}.{ending}"
+        for item in items
+    }
+    seen: dict[Path, str] = {}
+    for name, file in files.items():
+        if file in seen:
+            raise UserError(
+                f"{seen[file]} and {name}: would both be written to {file}; name their folders one by one, each with "
+                "an --out of its own"
+            )
+        seen[file] = name
+    return files
 
 
 def of_files(recognizer: Recognizer, names: tuple[str, ...]) -> list[Item]:

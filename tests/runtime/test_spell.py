@@ -27,7 +27,8 @@ def of_directory(directory):
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory):
     root = tmp_path_factory.mktemp("tokens")
-    (root / "text").write_text("".join(f"u{n} {t}\n" for n, t in enumerate(["the cat's hat", "a é <NOISE> b", "heathen teeth"] * 9)))
+    texts = ["the cat's hat", "a é <NOISE> b", "heathen teeth"] * 9
+    (root / "text").write_text("".join(f"u{n} {text}\n" for n, text in enumerate(texts)))
     (root / "nlsyms").write_text("<NOISE>\n")
     for kind in ("char", "bpe", "unigram"):
         words = ["tokens", "--text", str(root / "text"), "--type", kind, "--out", str(root / kind)]
