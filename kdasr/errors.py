@@ -83,6 +83,12 @@ def exit_status(work: Callable[[], object], name: str) -> int:
         return 141
     except MemoryError:
         said, status = "out of memory; use smaller batches, or a machine with more memory", 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "kdasr").partition(".")[0]
+        if package == "kdasr":
+            raise
+        said = f"{package} is not installed, which this needs; run tools/install.sh, or: pip install 'kdasr[recipes]'"
+        status = 1
     except OSError as error:
         refused = refusal(error)
         if refused is None:

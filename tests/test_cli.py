@@ -83,6 +83,8 @@ def test_options_are_not_abbreviated(capsys):
         (KeyboardInterrupt(), 130, "kdasr x: interrupted; what was finished stays; run it again to continue\n"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (MemoryError(), 1, "kdasr x: out of memory; use smaller batches, or a machine with more memory\n"),
+        (ModuleNotFoundError("No module named 'jinja2.x'", name="jinja2.x"), 1, "kdasr x: jinja2 is not installed, which "
+         "this needs; run tools/install.sh, or: pip install 'kdasr[recipes]'\n"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), 1, "kdasr x: a: is a directory; expected "
          "a file; remove it or name another place\n"),
     ],
@@ -98,7 +100,8 @@ def test_each_end_of_a_command_has_its_status(error, status, said, capsys):
     assert (shown.out, shown.err) == ("", said)
 
 
-@pytest.mark.parametrize("error", [ValueError("a"), OSError(errno.EIO, "Input/output error", "disc"), OSError("no")])
+@pytest.mark.parametrize("error", [ValueError("a"), OSError(errno.EIO, "Input/output error", "disc"), OSError("no"),
+                                   ModuleNotFoundError("x", name="kdasr.x"), ModuleNotFoundError("x")])  # fmt: skip
 def test_what_is_our_own_fault_is_not_hidden(error):
     def work():
         raise error
