@@ -172,6 +172,7 @@ def build_shop(shop: Path) -> None:
             fuzz_inputs.build(part)
         Path("conf/tiny.yaml").write_text(yaml.safe_dump(CONFIG))
         waveform_model()
+        run("export --model model/m --out bundles/m")
         begin_trainings()
         begin_data()
         audio_of_the_report()

@@ -48,6 +48,8 @@ PREDICT = "frames predict --models frames/exp/m --data frames/f --out out"
 GENERALIST = "frames specialists --data frames/f --test frames/f --generalist frames/exp/m --out out --epochs 1"
 CUT = "frames data --feats feats --alignment frames/ali --out out --left 2 --right 1"
 FRAMES_DECODE = "frames decode --predictions frames/p --data frames/f --train frames/f --out out"
+EXPORT = "export --model model/m --out out"
+HEARD = "transcribe --model bundles/m --data feats"
 FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
 OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
 CHAPTER = "train-clean-5/84/1"
@@ -60,6 +62,10 @@ PICKLES = [
     *(Vector(line, ASR, CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK)),
     *(Vector(f"{line} --model_file other.pth", "model/m/other.pth", CHECKPOINT) for line in (DECODE, NBEST, SOFT, PPL)),
     Vector("adopt model/m --out out", ASR, CHECKPOINT),
+    Vector(EXPORT, ASR, CHECKPOINT),
+    Vector(f"{EXPORT} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
+    Vector("transcribe --model model/m --data feats", ASR, CHECKPOINT),
+    *(Vector(HEARD, f"bundles/m/{name}.onnx", CHECKPOINT) for name in ("encoder", "decoder")),
     Vector("prune --model model/m --sparsity 0.5 --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{ALIGN} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
@@ -106,6 +112,10 @@ LISTS = [
     (SOFT.replace("model/m", "model/waves").replace("feats", "data/whole"), "data/whole/wav.scp"),
     *((line, "feats/feats.scp") for line in (DECODE, NBEST, SOFT, PPL, ALIGN, CUT, TRAIN, STUDENT)),
     (TRAIN.replace("--valid feats", "--valid parts/feats"), "parts/feats/feats.scp"),
+    (HEARD, "feats/feats.scp"),
+    (HEARD.replace("feats", "data/whole"), "data/whole/wav.scp"),
+    (HEARD.replace("feats", "data/cut"), "data/cut/wav.scp"),
+    (f"{EXPORT} --data feats", "feats/feats.scp"),
     (STUDENT, "targets/t/soft.scp"),
     (WORD, "targets/t/soft.scp"),
     (f"{STUDENT} --kd ctc_word_weight=0.5", "targets/t/ctc.scp"),
@@ -116,7 +126,8 @@ TEXTS = [
     *(Vector(line, "model/m/config.yaml", YAML)
       for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK,
                    "prune --model model/m --sparsity 0.5 --out out", "tokens --model model/m --out out",
-                   "adopt model/m --out out")),
+                   "adopt model/m --out out", EXPORT)),
+    *(Vector(HEARD, f"bundles/m/{name}", TEXT) for name in ("bundle.json", "tokens.txt")),
     Vector(TRAIN, "conf/tiny.yaml", YAML),
     *(Vector(line, "lm/exp/m/config.yaml", YAML)
       for line in (LM_PPL, LM_SOFT, RESCORE, lm_train("out --init lm/exp/m"))),

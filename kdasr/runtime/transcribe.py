@@ -24,10 +24,10 @@ class Item(NamedTuple):
 
 
 def transcribe(given: Transcribing) -> None:
-    """Transcribe all, write each as it is done, and go on where one cannot be read.
+    """Transcribe all, write each as it is done, and go on where a file cannot be read; a set ends there.
 
     Raises:
-        UserError: no model, nothing to transcribe, or some that could not be read (each was named on stderr).
+        UserError: no model, nothing to transcribe, or some that could not be read (each file was named on stderr).
     """
     recognizer = Recognizer(
         given.model,
@@ -58,6 +58,8 @@ def transcribe(given: Transcribing) -> None:
         try:
             text = written(given.format, item.name, item.hear())
         except UserError as error:
+            if given.data is not None:
+                raise  # of a set all are wanted, or a score would be of others
             print(f"kdasr transcribe: {error}", file=sys.stderr)
             failed += 1
             continue

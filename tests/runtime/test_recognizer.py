@@ -162,6 +162,10 @@ def test_sets(place, recognizer, tmp_path, capsys):
     (data / "segments").write_text("u1 r 0 0.8\nu2 r 0.8 1.9\n")
     assert kdasr("transcribe", "--model", place / "b", "--data", data) == 0
     assert capsys.readouterr().out.splitlines() == right
+    (data / "segments").write_text("u1 r 0 0.8\nu2 r 0.8 99\nu3 r 0 0.5\n")
+    assert kdasr("transcribe", "--model", place / "b", "--data", data) == 1
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1 and said.err.count("\n") == 1 and "u2" in said.err
     (data / "wav.scp").unlink()
     assert kdasr("transcribe", "--model", place / "b", "--data", data) == 1
     assert "has neither feats.scp nor wav.scp" in capsys.readouterr().err
