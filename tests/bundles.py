@@ -17,6 +17,7 @@ from kdasr.cli import main
 from kdasr.data.fbank import fbank
 from kdasr.files import write_table
 from kdasr.models import Models, find_model
+from kdasr.runtime.bundle import seal
 from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
@@ -83,12 +84,12 @@ def found_by_search(model: Path, data: Path, options: SearchOptions) -> dict[str
     return {record["id"]: record["hyps"] for record in engine.decode(read_rows(str(data), source))}
 
 
-def rewrite(bundle: Path, seal: bool = True, **changes: object) -> None:
-    """Change settings of a bundle that is a directory, and its checksums with `seal`."""
+def rewrite(bundle: Path, **changes: object) -> None:
+    """Change settings of a bundle that is a directory, and all checksums."""
     path = bundle / "bundle.json"
     settings = json.loads(path.read_text()) | changes
-    if seal:
-        settings["files"] = {
-            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in bundle.iterdir() if file != path
-        }
+    settings["files"] = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in bundle.iterdir() if file != path
+    }
+    settings["sha256"] = seal(settings)
     path.write_text(json.dumps(settings))

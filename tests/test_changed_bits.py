@@ -41,6 +41,7 @@ def place(tmp_path_factory):
     (root / "c.yaml").write_text(yaml.safe_dump(config))
     assert kdasr(*train(root, "m")) == 0
     assert kdasr("prune", "--model", root / "m", "--sparsity", 0.5, "--out", root / "pruned") == 0
+    assert kdasr("export", "--model", root / "m", "--out", root / "bundle") == 0
     refs = ("--refs", root / "train/text", "--tokens", root / "char", "--out", root / "targets")
     assert kdasr("targets", *refs) == 0
     assert kdasr("soft", "--model", root / "m", "--targets", root / "targets", "--data", root / "train", "--ctc") == 0
@@ -54,6 +55,10 @@ def kdasr(*words):
 def train(root, name, *more):
     sets = ("--train", root / "train", "--valid", root / "valid", "--tokens", root / "char")
     return ("train", "--config", root / "c.yaml", *sets, "--out", root / name, *more)
+
+
+def transcribe(root, name):
+    return ("transcribe", "--model", root / name, "--data", root / "valid")
 
 
 def decode(root, name, *more):
@@ -73,6 +78,8 @@ READ = {
         lambda r: decode(r, "m"),
         lambda r: ("ppl", "--model", r / "m", "--data", r / "valid", "--out", r / "ppl"),
         lambda r: ("frames", "align", "--model", r / "m", "--data", r / "valid", "--out", r / "ali"),
+        lambda r: transcribe(r, "bundle"),
+        lambda r: ("export", "--model", r / "m", "--out", r / "bundle2", "--data", r / "valid"),
     ],
     "m/valid.acc.ave.pth": [
         lambda r: decode(r, "m"),
@@ -80,10 +87,17 @@ READ = {
         lambda r: ("soft", "--model", r / "m", "--targets", r / "targets2", "--data", r / "train"),
         lambda r: ("ppl", "--model", r / "m", "--data", r / "valid", "--out", r / "ppl"),
         lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2"),
+        lambda r: ("export", "--model", r / "m", "--out", r / "bundle2"),
+        lambda r: transcribe(r, "m"),
         lambda r: train(r, "again", "--init", r / "m"),
         lambda r: train(r, "again", "--kd", "word_weight=0.5", f"teachers=[{r}/m]"),
         lambda r: ("frames", "align", "--model", r / "m", "--data", r / "valid", "--out", r / "ali"),
     ],
+    **{
+        f"bundle/{file}": [lambda r: transcribe(r, "bundle")]
+        for file in ("encoder.onnx", "decoder.onnx", "tokens.txt", "bundle.json")
+    },
+    "m/tokens/tokens.json": [lambda r: transcribe(r, "m"), lambda r: ("export", "--model", r / "m", "--out", r / "b2")],
     "m/1epoch.pth": [lambda r: decode(r, "m", "--model_file", "1epoch.pth")],
     "m/tokens/nlsyms.txt": [lambda r: decode(r, "m")],
     "pruned/mask.pth": [

@@ -2,9 +2,10 @@
 r"""What a bundle is worth beside its checkpoint: the same texts? how large, how fast, how soon, how much memory?
 
 For each case the model is exported (`kdasr export --int8`), and one process each of `kdasr decode` and
-`kdasr transcribe` goes through the set. CPU seconds are those of the process from its start to its end, imports and loading included,
-on one thread, divided by the seconds of audio; the cheapest of `--rounds` counts. Memory is the largest that was
-resident. *Cold* is the time from `kdasr transcribe FILE` to its end, of the first `--seconds` of the set's audio.
+`kdasr transcribe` goes through the set. CPU seconds are those of the process from its start to its end, imports and
+loading included, on one thread, divided by the seconds of audio; the cheapest of `--rounds` counts. Memory is the
+largest that was resident. *Cold* is the time from `kdasr transcribe FILE` to its end, of the first `--seconds` of the
+set's audio.
 
     tools/bench_deploy.py --case "demo, test_eval92" egs/wsj/exp/student_mini_pseudo_soft_s1 \
         egs/wsj/dump/fbank/test_eval92 egs/wsj/data/test_eval92
@@ -35,10 +36,7 @@ import soundfile
 from kdasr.data.audio import read_audio
 from kdasr.data.cuts import Recordings, read_cut
 from kdasr.data.utterances import audio_of
-from kdasr.export.measure import rates
-from kdasr.export.settings import Exporting
-from kdasr.files import atomic_write, read_numbers, read_table
-from kdasr.models import find_model
+from kdasr.files import atomic_write, read_json, read_numbers, read_table, write_table
 
 MARKS = ("<!-- tools/bench_deploy.py: its table -->", "<!-- end of the table -->")
 GREEDY = ("--beam", "1", "--ctc_weight", "0")
@@ -91,32 +89,30 @@ def measure(case: Case, scratch: Path, rounds: int, seconds: float, wsj_filter: 
     lengths = read_numbers(case.feats / "utt2dur")
     total = sum(lengths.values())
     sizes = {name: bytes_of(scratch / "b", name) for name in ("fp32", "int8")}
-    weights = Path(find_model(case.model, None).checkpoint).stat().st_size
+    weights = (case.model / "valid.acc.ave.pth").stat().st_size
     rows = {
         "utterances; seconds of audio": f"{len(lengths)}; {total:.0f}",
         "bytes: checkpoint; fp32; int8": "; ".join(f"{size:,}" for size in (weights, *sizes.values())),
     }
-    given = Exporting(model=case.model, out=bundle, data=case.feats, wsj_filter=wsj_filter)
-    decoded: dict[str, dict[str, str]] = {}
     for name, options in (("greedy", GREEDY), ("beam 5", JOINT)):
         out = scratch / name.replace(" ", "_")
         words = ("decode", "--model", case.model, "--data", case.feats, "--nj", 1, *options)
         slow = best(run(*words, "--out", f"{out}_{n}") for n in range(rounds))
-        decoded[name] = dict(read_table(Path(f"{out}_0") / "text", empty=True))
+        decoded = dict(read_table(Path(f"{out}_0") / "text", empty=True))
         scores = {key: float(score) for key, score in read_table(Path(f"{out}_0") / "score").items()}
         transcribe = ("transcribe", "--model", bundle, *options)
         by_features = best(run(*transcribe, "--data", case.feats, "--format", "json") for _ in range(rounds))
         found = parsed(by_features.out)
-        other = [key for key, text in decoded[name].items() if found[key]["text"].strip() != text]  # as in a table
-        rows[f"{name}: texts that are not kdasr decode's"] = f"{len(other)} of {len(decoded[name])}"
+        other = [key for key, text in decoded.items() if found[key]["text"].strip() != text]  # as in a table
+        rows[f"{name}: texts that are not kdasr decode's"] = f"{len(other)} of {len(decoded)}"
         if name == "greedy":
             continue
         apart = max(abs(found[key]["nbest"][0]["score"] - scores[key]) for key in scores)
         rows["beam 5: largest difference of scores"] = f"{apart:.1e}"
         small = parsed(run(*transcribe, "--data", case.feats, "--format", "json", "--precision", "int8").out)
-        texts = [decoded[name], *({key: one["text"] for key, one in each.items()} for each in (found, small))]
-        wers = [rates(given, one)["wer"] for one in texts]
-        rows["beam 5, WER (%): kdasr decode; fp32; int8"] = "; ".join(f"{wer:.2f}" for wer in wers)
+        texts = [decoded, *({key: one["text"] for key, one in each.items()} for each in (found, small))]
+        wers = [wer(case.feats, one, scratch / f"score_{n}", wsj_filter) for n, one in enumerate(texts)]
+        rows["beam 5, WER (%): kdasr decode; fp32; int8"] = "; ".join(f"{one:.2f}" for one in wers)
         by_audio = best(run(*transcribe, "--data", case.audio) for _ in range(rounds))
         costs = [one.cpu / total for one in (slow, by_features, by_audio)]
         rows["beam 5, CPU s a second of audio: kdasr decode; transcribe, of features; of audio"] = "; ".join(
@@ -132,7 +128,10 @@ def measure(case: Case, scratch: Path, rounds: int, seconds: float, wsj_filter: 
 
 
 def run(*words: object) -> Spent:
-    """A command of kdasr in a process of its own, on one thread."""
+    """A command of kdasr in a process of its own, on one thread.
+
+    The system counts what this process holds as memory of the other, too: so neither torch nor ESPnet is imported here.
+    """
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen([sys.executable, "-m", "kdasr.cli", *map(str, words)], stdout=out)
@@ -153,6 +152,14 @@ def cpu_of(used: resource.struct_rusage) -> float:
 def best(spent: Iterator[Spent]) -> Spent:
     """The cheapest."""
     return min(spent, key=lambda one: one.cpu)
+
+
+def wer(feats: Path, texts: Mapping[str, str], out: Path, wsj_filter: bool) -> float:
+    """The word error rate that kdasr score gives, in percent."""
+    write_table(out / "hyp", dict(texts))
+    files = ("--ref", feats / "text", "--hyp", out / "hyp", "--utt2spk", feats / "utt2spk")
+    run("score", *files, "--dir", out / "score", *(["--wsj_filter"] if wsj_filter else []))
+    return read_json(out / "score" / "score.json")["wer"]
 
 
 def parsed(lines: str) -> dict[str, dict]:

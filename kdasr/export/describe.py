@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdasr.checkpoints import check_known
 from kdasr.data.made import FILE as FEATURES
 from kdasr.data.tokens import SPACE, UNK
 from kdasr.errors import UserError
@@ -112,9 +113,11 @@ def tokens_of(directory: Path, args: Any, model: Any) -> dict[str, Any]:
     """How ids become text.
 
     Raises:
-        UserError: tokens of a kind that no bundle spells.
+        UserError: tokens of a kind that no bundle spells, or a list that was changed.
     """
     own = directory / "tokens" / "tokens.json"
+    if own.is_file():
+        check_known(own)
     kind = str(read_json(own).get("type") if own.is_file() else args.token_type or "word")
     spelled = {"char": "char", "bpe": "bpe", "unigram": "bpe", "word": "word"}.get(kind)
     if spelled is None:

@@ -23,7 +23,7 @@ from kdasr.files import atomic_dir, atomic_write, write_json
 from kdasr.models import find_model
 from kdasr.networks.load import load_model
 from kdasr.revision import revision
-from kdasr.runtime.bundle import FORMAT, SETTINGS, TOKENS
+from kdasr.runtime.bundle import FORMAT, SEAL, SETTINGS, TOKENS, seal
 
 
 def export(given: Exporting) -> None:
@@ -124,7 +124,8 @@ def _finish(directory: Path, settings: dict[str, Any]) -> None:
     """Write bundle.json with the checksums of all other files."""
     names = sorted(path.name for path in directory.iterdir() if path.name != SETTINGS)
     sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
-    write_json(directory / SETTINGS, settings | {"files": sums})
+    whole = settings | {"files": sums}
+    write_json(directory / SETTINGS, whole | {SEAL: seal(whole)})
 
 
 def _measure(given: Exporting, directory: Path, settings: dict[str, Any]) -> None:

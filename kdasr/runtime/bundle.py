@@ -1,6 +1,6 @@
 """A bundle: a directory, or a zip of the same files, that `kdasr export` wrote; read and checked.
 
-bundle.json says what the other files are and has their checksums. Nothing in a bundle is run but its graphs, which
+bundle.json says what the other files are and has their checksums and its own. Nothing in a bundle is run but its graphs, which
 onnxruntime checks. docs/deploy.md describes the files.
 """
 
@@ -24,6 +24,7 @@ from kdasr.search.options import SearchOptions
 FORMAT = 1
 SETTINGS = "bundle.json"
 TOKENS = "tokens.txt"
+SEAL = "sha256"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 LARGEST = 1 << 32  # bytes of a file of a bundle
 AGAIN = "copy it again, or export it again (kdasr export)"
@@ -96,10 +97,18 @@ def read_bundle(path: str | Path) -> Bundle:
             f"{path}: is a bundle of format {settings.get('format')!r}, written by kdasr {settings.get('kdasr')}; this "
             f"one reads format {FORMAT}: export it again, or install that version"
         )
+    if settings.get(SEAL) != seal(settings):
+        raise UserError(f"{path}: {SETTINGS} is not as it was exported (its sha256 is another); {AGAIN}")
     try:
         return _bundle(path, settings)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: {SETTINGS} is damaged ({type(error).__name__}: {error}); {AGAIN}") from None
+
+
+def seal(settings: Mapping[str, Any]) -> str:
+    """The checksum that bundle.json has of its own settings: SHA-256 of all but the checksum, as JSON of one form."""
+    rest = {name: value for name, value in settings.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bundles import export, kdasr, rewrite, speech, write_model
 from onnx import numpy_helper
 
 from kdasr.errors import UserError
-from kdasr.runtime.bundle import is_bundle, read_bundle
+from kdasr.runtime.bundle import is_bundle, read_bundle, seal
 from kdasr.runtime.recognizer import Recognizer
 
 
@@ -112,6 +112,14 @@ def test_what_is_no_json(bundle, text):
     refused(bundle, "bundle.json", "copy it again")
 
 
+@pytest.mark.parametrize("old, new", [('"beam": 5', '"beam": 4'), ('"bins": 24', '"bins": 25'), ('0.04', '0.05')])
+def test_settings_that_were_edited(bundle, old, new):
+    text = (bundle / "bundle.json").read_text()
+    assert old in text
+    (bundle / "bundle.json").write_text(text.replace(old, new, 1))
+    refused(bundle, "bundle.json is not as it was exported (its sha256 is another)")
+
+
 def test_ids_outside_the_list(bundle):
     settings = json.loads((bundle / "bundle.json").read_text())
     for name in ("blank", "sos", "eos"):
@@ -140,6 +148,7 @@ def test_hostile_names_in_a_zip_write_nothing(made, tmp_path, name, monkeypatch)
         if as_network:
             settings["networks"]["fp32"]["encoder"] = name
             settings["files"][name] = settings["files"]["encoder.onnx"]
+            settings["sha256"] = seal(settings)
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
             for one, data in (files | {"bundle.json": json.dumps(settings)}).items():
                 archive.writestr(one, data)
