@@ -109,7 +109,7 @@ def _read_soundfile(
     if flac and not _has_its_md5(source, samples):
         raise UserError(f"{path}: its samples are not those of its header's MD5; the file is damaged, copy it again")
     if mean:
-        _say_once("mixed", f"{path}: {channels} channels, of which the mean is taken, and so of all such files")
+        say_once("mixed", f"{path}: {channels} channels, of which the mean is taken, and so of all such files")
         return _rounded(samples.mean(1) / (1.0 if floats or lossy else FULL_SCALE), path, guess=floats), rate
     one = samples[:, column]  # (n,)
     if not floats and not lossy:
@@ -162,7 +162,7 @@ def _rounded(samples: np.ndarray, path: str, guess: bool) -> np.ndarray:
             f"{path}: holds floats up to {peak:.3g}, where 1 or 32768 is full scale; write it again in 16 bit"
         )
     if guess and peak > ON_16_BIT_SCALE:
-        _say_once(
+        say_once(
             "scale",
             f"{path}: floats up to {peak:.0f}, taken to be on the scale of 16 bit already (-32768 to 32767), and so in "
             "all such files",
@@ -172,7 +172,7 @@ def _rounded(samples: np.ndarray, path: str, guess: bool) -> np.ndarray:
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
-def _say_once(key: str, words: str) -> None:
+def say_once(key: str, words: str) -> None:
     """Tell something on stderr, once a process."""
     if key not in _said:
         _said.add(key)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import numpy as np
 
-from kdasr.data.audio import read_audio
+from kdasr.data.audio import read_audio, say_once
 from kdasr.errors import UserError
-
-_said: set[str] = set()  # what was told of audio so far
 
 
 def read(path: str | os.PathLike[str], rate: int) -> np.ndarray:
@@ -64,12 +61,5 @@ def resampled(samples: np.ndarray, found: int, rate: int, name: str) -> np.ndarr
             f"{name}: has {found} Hz, the model takes {rate}, and soxr, which converts it, is not installed; "
             "pip install 'kdasr[runtime]'"
         ) from None
-    say_once(f"{found}", f"{name}: {found} Hz, converted to the model's {rate} Hz, and so all audio of that rate")
+    say_once(f"rate {found}", f"{name}: {found} Hz, converted to the model's {rate} Hz, and so all audio of that rate")
     return soxr.resample(samples, found, rate)
-
-
-def say_once(key: str, words: str) -> None:
-    """Tell something on stderr, once a process."""
-    if key not in _said:
-        _said.add(key)
-        print(words, file=sys.stderr)

@@ -1,7 +1,7 @@
 """A bundle: a directory, or a zip of the same files, that `kdasr export` wrote; read and checked.
 
-bundle.json says what the other files are and has their checksums and its own. Nothing in a bundle is run but its graphs, which
-onnxruntime checks. docs/deploy.md describes the files.
+bundle.json says what the other files are and has their checksums and its own. Nothing in a bundle is run but its
+graphs, which onnxruntime checks. docs/deploy.md describes the files.
 """
 
 from __future__ import annotations

@@ -128,6 +128,27 @@ def test_ctc_as_torch_scores_it(sharp, vocab):
         np.testing.assert_allclose(own.prefix, state.prefix[0].numpy(), rtol=1e-9)
 
 
+def test_the_end_is_detected_after_three_lengths():
+    """By hand, of blank, a, <eos>: the empty text has -0.01, and what ends later is worse by more than ten.
+
+    ESPnet's end_detect counts <sos> and <eos> with a text, but not with the step: what ends in steps 1, 2, 3 (from 0)
+    is looked at in steps 3, 4, 5.
+    """
+    calls = []
+
+    def step(tokens, states):
+        calls.append(len(tokens))
+        end = -0.01 if len(calls) == 1 else -20.0
+        return np.tile(np.array([[-1000.0, -5.0, end]], np.float32), (len(tokens), 1)), states
+
+    sound = Sound(50, None, step, [np.zeros((1, 1), np.float32)])
+    options = SearchOptions(beam=2, nbest=9, ctc_weight=0.0)
+    found = search(sound, Vocabulary(3, 0, 2, 2, True), options)
+    assert calls == [1] * 6
+    assert [hyp.tokens for hyp in found] == [(1,) * n for n in range(6)]
+    assert [hyp.score for hyp in found] == pytest.approx([-0.01, -25.0, -30.0, -35.0, -40.0, -45.0])
+
+
 def test_the_largest_are_in_order_and_the_first_of_equals_comes_first():
     values = np.array([1.0, 3.0, -np.inf, 3.0, 2.0])
     assert largest(values, 3).tolist() == [1, 3, 4]

@@ -17,7 +17,6 @@ RATE = 16000
 
 @pytest.fixture(autouse=True)
 def _said_nothing(monkeypatch):
-    monkeypatch.setattr(audio, "_said", set())
     monkeypatch.setattr(files, "_said", set())
 
 
@@ -57,6 +56,7 @@ def test_samples_in_memory(capsys):
     for given in (wave, floats, floats.astype(np.float32), floats.tolist(), *sides):
         np.testing.assert_array_equal(audio.given(given, RATE, RATE), wave)
     assert audio.given(np.array([2.0, -2.0, 1.0]), RATE, RATE).tolist() == [32767, -32768, 32767]  # not wrapped
+    assert audio.given(np.array([0.75, -0.75]), RATE, RATE).tolist() == [24576, -24576]
     converted = audio.given(wave, 8000, RATE)
     np.testing.assert_array_equal(converted, soxr.resample(wave, 8000, RATE))
     assert len(converted) == 2 * len(wave)
