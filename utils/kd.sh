@@ -8,7 +8,7 @@ set -euo pipefail
 # Begin configuration section.
 # What is run
 stage=1              # first stage, by number or name
-stop_stage=10        # last stage, by number or name
+stop_stage=11        # last stage, by number or name
 nj=2                 # processes that run side by side
 ngpu=0               # GPUs of one training, on each of its nodes (0: on the CPU)
 num_nodes=1          # nodes of one training (more: on a cluster only)
@@ -71,6 +71,10 @@ rescore="teacher"    # whose N-best lists are reranked: teacher, or recipes of -
 rescore_beam=20      # beam, and hypotheses, of these lists
 rescore_opts=""      # further options of kdasr rescore on the validation set, as in "--grid lm=0:2:0.1"
 lm_results=""        # the table of language models; RESULTS.md in EXPDIR/lm if no other is named
+# Export
+exports=""           # student recipes whose students are exported (none: no one); if no one is named, the last of
+                     # --students that is neither a baseline nor an oracle
+export_opts="--int8" # further options of kdasr export, as in --licence CC-BY-4.0
 # Where
 datadir=data         # Kaldi data directories
 dumpdir=dump         # features and token lists
@@ -103,6 +107,7 @@ scores, and writes a table. Stages, by number or name:
    9 rescore  N-best of the test sets, ranked anew by each language model -> exp/lm/*/rescore_*, exp/lm/RESULTS.md
                 8 and 9 run with --lm true, or where --stage or --stop_stage names one of them
   10 report   scores -> exp/RESULTS.md and .csv, and exp/report.html, a page to look at
+  11 export   a student -> exp/student_*/bundle.zip, one file that transcribes without torch; its card has its own WER
 
   ./run.sh                                   # everything; run again, it continues where it stopped
   ./run.sh --stage teacher --stop_stage 5    # stages 3 to 5

@@ -17,6 +17,7 @@ from kdasr.errors import UserError
 from kdasr.export import card, graphs, int8
 from kdasr.export.compare import check
 from kdasr.export.describe import described
+from kdasr.export.example import try_it
 from kdasr.export.measure import checkpoint, measured
 from kdasr.export.settings import Exporting
 from kdasr.files import atomic_dir, atomic_write, write_json
@@ -33,6 +34,7 @@ def export(given: Exporting) -> None:
         UserError: no model, one that cannot be exported, a set that it cannot be measured on, or other things at `out`.
     """
     zipped = given.out.suffix == ".zip"
+    zip_file = given.out if zipped else given.out.with_name(f"{given.out.name}.zip")
     refuse_other_things(given.out, zipped)
     source = find_model(given.model, given.model_file)
     network, args = load_model(given.model, str(Path(source.checkpoint).absolute()))
@@ -70,8 +72,9 @@ def export(given: Exporting) -> None:
             stream.write(card.page(settings))
         _finish(fresh, settings)
         if zipped or given.zip:
-            pack(fresh, given.out if zipped else given.out.with_name(f"{given.out.name}.zip"))
+            pack(fresh, zip_file)
     print(card.table(settings))
+    print(try_it(zip_file if zipped or given.zip else given.out, given.data))
 
 
 def write_graphs(parts: graphs.Graphs, directory: Path) -> dict[str, str]:

@@ -12,18 +12,19 @@
 | 8 lm | `lm.models` | text, vocabulary, language models, perplexities |
 | 9 rescore | `lm.rescore` | lists, ranked by each of them |
 | 10 report | `stages.report` | the table and the page |
+| 11 export | `exports.export` | a student as one file that runs anywhere |
 """
 
 from __future__ import annotations
 
-from kdasr.recipe import lm, preflight, stages, students
+from kdasr.recipe import exports, lm, preflight, stages, students
 from kdasr.recipe.kd_options import STAGES, Options
 from kdasr.recipe.plan import Plan, make_plan
 from kdasr.recipe.work import Work
 
 FUNCTIONS = (
     *(stages.data, stages.feats, stages.teacher, stages.nbest, students.student, stages.decode, stages.score),
-    *(lm.models, lm.rescore, stages.report),
+    *(lm.models, lm.rescore, stages.report, exports.export),
 )
 
 
@@ -74,6 +75,7 @@ def about(plan: Plan, stage: int) -> str:
         ("text of the recipe, or transcripts", f"{given.dumpdir}/lm, {lms}"),
         (f"{lms}, {' '.join(given.test_sets)}", f"{lms}/*/rescore_*, {at.lm_results}"),
         (f"{given.expdir}/*/decode_*/*/score_*", f"{at.results} {given.expdir}/report.html"),
+        (f"{students}, {at.feats}/{given.test_sets[0]}", f"{given.expdir}/student_*/bundle.zip"),
     )[stage - 1]
     left = ", ".join(plan.left_out)
     more = f" (without {left}: there is no audio for what they learn from)" if left and stage == 5 else ""

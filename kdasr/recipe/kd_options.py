@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kdasr.errors import UserError
 from kdasr.recipe.options import option, parse, stage_range
 
-STAGES = ("data", "feats", "teacher", "nbest", "student", "decode", "score", "lm", "rescore", "report")
+STAGES = ("data", "feats", "teacher", "nbest", "student", "decode", "score", "lm", "rescore", "report", "export")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Options:
     rescore_beam: int = option(least=1)
     rescore_opts: tuple[str, ...] = option(quoted=True)
     lm_results: str
+    exports: tuple[str, ...]  # names of student recipes; none: see kdasr.recipe.exports
+    export_opts: tuple[str, ...] = option(quoted=True)
     datadir: str
     dumpdir: str
     expdir: str

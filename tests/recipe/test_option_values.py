@@ -95,13 +95,13 @@ def test_stages_that_are_none(first, last, said):
 @pytest.mark.parametrize(
     ("given", "numbers"),
     [
-        ({}, [1, 2, 3, 4, 5, 6, 7, 10]),
-        ({"lm": "true"}, list(range(1, 11))),
-        ({"stage": "lm"}, [8, 9, 10]),
-        ({"stage": "9"}, [9, 10]),
+        ({}, [1, 2, 3, 4, 5, 6, 7, 10, 11]),
+        ({"lm": "true"}, list(range(1, 12))),
+        ({"stage": "lm"}, [8, 9, 10, 11]),
+        ({"stage": "9"}, [9, 10, 11]),
         ({"stop_stage": "rescore"}, list(range(1, 10))),
         ({"stage": "7", "stop_stage": "8"}, [7, 8]),
-        ({"stage": "7"}, [7, 10]),
+        ({"stage": "7"}, [7, 10, 11]),
         ({"lm": "true", "stage": "3", "stop_stage": "4"}, [3, 4]),
     ],
 )

@@ -32,6 +32,7 @@ KD = {
     "lm_seeds": "50", "lm_objectives": "ce trust", "lm_ce_opts": "drop=0.51", "lm_opts": "epochs=52", "lm_stored": "53",
     "rescore_beam": "54", "rescore_opts": "--grid lm=0:2:0.55", "rescore": "teacher refs", "corpus_note": "a corpus",
     "figures": "figures.jsonl", "note": "a note", "fine_tune_configs": "conf/fine_tune.yaml",
+    "exports": "refs mine", "export_opts": "--int8 --licence 56",
 }  # fmt: skip
 LM = {
     "train": "data/a.txt", "valid": "data/b.txt", "tests": "data/c.txt data/d.txt", "vocab": "61", "min_count": "62",

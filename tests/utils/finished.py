@@ -17,7 +17,8 @@ KD_BASE = {
     "decode_opts": "--decode_x 144", "score_opts": "--wsj_filter --score_x 145", "ppl": "true", "lm": "true",
     "lm_text_opts": "--sentences 146", "lm_vocab": "147", "lm_min_count": "148", "lm_teacher_seeds": "151 152",
     "lm_seeds": "153", "lm_objectives": "ce trust", "lm_ce_opts": "drop_input=0.48", "lm_opts": "epochs=149",
-    "lm_stored": "150", "rescore_beam": "155", "rescore_opts": "--grid lm=0:2:0.56", "figures": "figures.jsonl",
+    "lm_stored": "150", "rescore_beam": "155", "rescore_opts": "--grid lm=0:2:0.56",
+    "export_opts": "--licence 158", "figures": "figures.jsonl",
     "note": "a note", "corpus_note": "a corpus",
 }  # fmt: skip
 MINE = {

@@ -115,6 +115,8 @@ KD = {
     "rescore_beam": Refuses("156", "9"),
     "rescore_opts": Refuses("--grid lm=0:2:0.57", "9"),
     "lm_results": Apart(TABLE),
+    "exports": Anew("refs", "11"),
+    "export_opts": Anew("--int8 --licence 57", "11"),
     "datadir": Refuses("data2", "2"),
     "dumpdir": Anew("dump2", "2"),
     "expdir": Anew("exp2", "3"),

@@ -1,0 +1,37 @@
+"""The line that an export ends with: a command that transcribes a recording by what was just written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from kdasr.data.places import parse_table
+from kdasr.files import read_table
+
+SOME = "recording.wav"  # where no recording is known
+
+
+def try_it(bundle: Path, data: Path | None) -> str:
+    """A command with whole paths, so that it works from anywhere.
+
+    Args:
+        bundle: what was written.
+        data: the set that it was measured on; its first recording that is a file of its own is taken.
+    """
+    program = Path(sys.argv[0])
+    name = str(program.absolute()) if program.name == "kdasr" else "kdasr"
+    audio = recording(data) if data else None
+    words = [name, "transcribe", "--model", str(bundle.absolute()), str(audio or SOME)]
+    return f"To transcribe a recording:\n  {shlex.join(words)}"
+
+
+def recording(data: Path) -> Path | None:
+    """The first recording of a set that is a file of its own; None where there is none (a pipe, a part of an archive)."""
+    table = data / "wav.scp"
+    if not table.is_file():
+        return None
+    places = parse_table(read_table(table), table).values()
+    files = (Path(os.path.abspath(place.path)) for place in places if not place.command and place.offset is None)
+    return next((file for file in files if file.is_file()), None)
