@@ -16,7 +16,8 @@ from stand_in import UTILS, commands, kd
 def test_a_whole_run_calls_each_command_and_a_second_run_none(recipe):
     output, calls = kd(recipe, "--transcribed", "0.5")
     assert sorted(set(commands(calls))) == [
-        "data holdout", "decode", "feats", "local/data.sh", "nbest", "report", "score", "targets", "tokens", "train",
+        "data holdout", "decode", "export", "feats", "local/data.sh", "nbest", "report", "score", "targets", "tokens",
+        "train",
     ]  # fmt: skip
     names = [word for call in calls if call.startswith("train ") for word in call.split() if word.startswith("exp/")]
     assert names[0] == "exp/teacher_s1"
@@ -29,7 +30,7 @@ def test_a_whole_run_calls_each_command_and_a_second_run_none(recipe):
     assert "| the table |" in output
     output, calls = kd(recipe, "--transcribed", "0.5")
     assert calls == []
-    assert output.count(": done already") == 1 + 4 + 2 + 2 + (2 + 4) + 1  # of stages 1 to 5 and 10
+    assert output.count(": done already") == 1 + 4 + 2 + 2 + (2 + 4) + 1 + 1  # of stages 1 to 5 and 10, 11
     assert "10 of 10 were done already" in output and "20 of 20 were done already" in output
     assert "| the table |" in output
 
@@ -108,7 +109,7 @@ ODD = {  # student recipes with something wrong in them
         (["--stage", "nbest"], "dump/fbank/train: missing; run stage 2 (feats) first"),
         (["--stage", "report"], "exp: no scores; run stage 7 (score) first"),
         (["--stage", "2"], "data/train/wav.scp: missing; run stage 1 (data) first"),
-        (["--stage", "12"], "--stage 12: no such stage; expected 1 to 10 or one of: data feats teacher"),
+        (["--stage", "12"], "--stage 12: no such stage; expected 1 to 11 or one of: data feats teacher"),
         (["--stage", "5", "--stop_stage", "decod"], "--stop_stage decod: no such stage"),
         (["--stage", "5", "--stop_stage", "4"], "the last stage comes before the first"),
         (["--nj", "0"], "--nj 0: expected a whole number, 1 or more"),
@@ -349,7 +350,7 @@ def test_stopped_in_the_middle_it_leaves_no_process_and_goes_on(recipe, number, 
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
     _, calls = kd(recipe, *less)  # at once: it waits for what is left of the killed run
     assert sleepers(recipe) == []
-    assert commands(calls)[-1] == "report"
+    assert commands(calls)[-2:] == ["report", "export"]
     assert any(slow.split()[1] in call for call in calls if call.startswith("train"))
     assert ("feats" in commands(calls)) is False
 

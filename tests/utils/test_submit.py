@@ -85,9 +85,9 @@ def test_words_with_blanks_and_nothing_stay_whole(cluster):
 @pytest.mark.parametrize(
     ("words", "numbers"),
     [
-        ([], [1, 2, 3, 4, 5, 6, 7, 10]),
-        (["--lm", "true", "--stage", "7"], [7, 8, 9, 10]),
-        (["--stage", "rescore"], [9, 10]),
+        ([], [1, 2, 3, 4, 5, 6, 7, 10, 11]),
+        (["--lm", "true", "--stage", "7"], [7, 8, 9, 10, 11]),
+        (["--stage", "rescore"], [9, 10, 11]),
         (["--stage", "7", "--stop_stage", "lm"], [7, 8]),
     ],
 )
