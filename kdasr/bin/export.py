@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
     add("--int8", action="store_true", help="write a network of int8 weights, too")
     add("--zip", action="store_true", help="write a zip beside the directory, too")
+    add("--example", type=Path, metavar="DIR", help="data directory whose first recording the last line transcribes")
     add("--licence", default="", metavar="TEXT", help="under which the model may be used, for the card")
     group = parser.add_argument_group("search that the bundle does where nothing else is asked for")
     group.add_argument("--beam", type=int, default=5, help="hypotheses kept a step (default 5)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ def try_it(bundle: Path, data: Path | None) -> str:
 
     Args:
         bundle: what was written.
-        data: the set that it was measured on; its first recording that is a file of its own is taken.
+        data: a data directory; its first recording that is a file of its own is taken.
     """
     program = Path(sys.argv[0])
     name = str(program.absolute()) if program.name == "kdasr" else "kdasr"
@@ -28,10 +27,10 @@ def try_it(bundle: Path, data: Path | None) -> str:
 
 
 def recording(data: Path) -> Path | None:
-    """The first recording of a set that is a file of its own; None where there is none (a pipe, a part of an archive)."""
+    """The first recording of a set that is a file of its own; None where all are pipes or parts of an archive."""
     table = data / "wav.scp"
     if not table.is_file():
         return None
     places = parse_table(read_table(table), table).values()
-    files = (Path(os.path.abspath(place.path)) for place in places if not place.command and place.offset is None)
+    files = (Path(place.path).absolute() for place in places if not place.command and place.offset is None)
     return next((file for file in files if file.is_file()), None)

@@ -25,6 +25,7 @@ class Exporting:
     licence: str = ""  # under which the model may be used, for the card
     beam: int = 5
     ctc_weight: float | None = None  # None: 0.3, or what a model without CTC or decoder can do
+    example: Path | None = None  # a set whose first recording the last line transcribes; None: data
     nlsyms: Path | None = None  # of the score, as for kdasr score
     wsj_filter: bool = False
 

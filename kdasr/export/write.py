@@ -74,7 +74,7 @@ def export(given: Exporting) -> None:
         if zipped or given.zip:
             pack(fresh, zip_file)
     print(card.table(settings))
-    print(try_it(zip_file if zipped or given.zip else given.out, given.data))
+    print(try_it(zip_file if zipped or given.zip else given.out, given.example or given.data))
 
 
 def write_graphs(parts: graphs.Graphs, directory: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from kdasr.errors import UserError
 from kdasr.recipe.plan import Plan
 from kdasr.recipe.step import Command, Step
 from kdasr.recipe.student import StudentRecipe
+from kdasr.recipe.tree import has_text
 
 NOBODY = "none"  # value of --exports: no student
 
@@ -26,7 +27,9 @@ def exported(plan: Plan) -> list[StudentRecipe]:
     known = {one.name: one for one in plan.students}
     for name in names:
         if name not in known:
-            raise UserError(f"--exports {name}: is not among --students {' '.join(known)}; add it there, or leave it out")
+            raise UserError(
+                f"--exports {name}: is not among --students {' '.join(known)}; add it there, or leave it out"
+            )
     if names:
         return [known[name] for name in dict.fromkeys(names)]
     taught = [one for one in plan.students if not (one.baseline or one.oracle)]
@@ -37,12 +40,14 @@ def export(plan: Plan) -> Iterator[Step]:
     """Stage 11: a bundle of each student of the first configuration and seed, measured on the first test set."""
     given = plan.options
     data = f"{plan.layout.feats}/{given.test_sets[0]}"
+    audio = f"{given.datadir}/{given.test_sets[0]}"  # the corpus may be gone
+    example = ("--example", audio) if has_text(f"{audio}/wav.scp") else ()
     rules = ("--wsj_filter",) if "--wsj_filter" in given.score_opts else ()
     for recipe in exported(plan):
         model = plan.dirs(recipe, plan.configs(recipe)[0])[0]
         out = f"{model}/bundle"
         words = ("kdasr", "export", "--model", model, "--out", out, "--zip", "--beam", str(given.beam))
-        words += ("--ctc_weight", given.ctc_weight, "--data", data, *plan.nlsyms, *rules, *given.export_opts)
+        words += ("--ctc_weight", given.ctc_weight, "--data", data, *example, *plan.nlsyms, *rules, *given.export_opts)
         yield Step(
             11,
             out,

@@ -221,6 +221,7 @@ UNSTAMPED = {
     ("*", "--merge"): "the end of the same step",
     ("*", "--out"): HERE,
     ("export", "--zip"): "always",
+    ("export", "--example"): "what the last line names; the bundle is the same",
     ("*", "--label"): "what the table calls it",
     ("*", "--role"): "what the table calls it",
     ("*", "--recipe"): "of what kind the table takes it to be; the model is the same",
