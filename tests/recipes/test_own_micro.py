@@ -15,6 +15,11 @@ from kdasr.data.kaldi_dir import write_subset
 from kdasr.files import read_json, read_table, read_yaml
 
 pytestmark = pytest.mark.recipe
+# Settings of a model in which names of sets and directories are.
+PATHS = {
+    "config", "log_level", "output_dir", "token_list", "non_linguistic_symbols", "train_data_path_and_name_and_type",
+    "train_shape_file", "valid_data_path_and_name_and_type", "valid_shape_file", "normalize_conf", "kd_conf",
+}  # fmt: skip
 TINY = [*OPTIONS[OPTIONS.index("--teacher_config") : OPTIONS.index("--students")], "--beam", "2", "--nbest", "2"]
 
 
@@ -139,3 +144,20 @@ def test_a_teacher_that_reads_audio_and_students_of_features(place):
     assert "each of which takes the teacher's nearest in time" in log
     teacher = read_yaml(recipe / "exp_wave/teacher_wave_s1/config.yaml")
     assert (teacher["input_size"], teacher["frontend"], teacher["normalize"]) == (None, "default", "utterance_mvn")
+
+
+def test_plain_directories_make_the_same_students_as_the_recipe_of_their_corpus(place):
+    """Bit for bit: sets of a recipe have other names here, which is all that differs."""
+    recipe, mine = place
+    wsj = mine.parent / "egs/wsj"
+    finish(run(wsj, "--students", "refs pseudo", "--stop_stage", "student"))
+    sets = zip(("train", "valid", "test"), ("train_si284", "test_dev93", "test_eval92"), strict=True)
+    given = [word for option, name in sets for word in (f"--{option}", str(wsj / "data" / name))]
+    given += ["--transcribed", "0.6", "--ctc_weight", "0.3", "--students", "refs pseudo", "--stop_stage", "student"]
+    places = [word for kind in ("data", "dump", "exp") for word in (f"--{kind}dir", f"{kind}_plain")]
+    finish(own(recipe, mine.parent, *given, *places))
+    for model in ("teacher_tiny_s1", "student_tiny_refs_s1", "student_tiny_pseudo_s1"):
+        one, other = (read_yaml(top / model / "config.yaml") for top in (wsj / "exp", recipe / "exp_plain"))
+        assert {key for key in one if one[key] != other[key]} <= PATHS, model
+        weights = [(top / model / "valid.acc.ave.pth").read_bytes() for top in (wsj / "exp", recipe / "exp_plain")]
+        assert weights[0] == weights[1], model
