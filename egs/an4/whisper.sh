@@ -8,7 +8,7 @@ cd "${here}"
 # Begin configuration section.
 python=""            # of an environment with faster-whisper and a model (tools/label_whisper.py --help)
 nbest=5              # hypotheses an utterance
-results=RESULTS_WHISPER_LABELS.md # the table
+results=LABELS_WHISPER.md # the table
 # End configuration section.
 # shellcheck disable=SC2034  # read by parse_options.sh
 help_message="Usage: ./whisper.sh --python whisper_venv/bin/python [options]   (after ./run.sh --an4 DIR --stop_stage 3)
