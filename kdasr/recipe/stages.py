@@ -165,7 +165,7 @@ def finished_teacher(plan: Plan, stage: int) -> Iterator[Step]:
     model = at.teacher if packed else given.teacher_dir
     words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms)
     words += ("--check", *texts) if texts else ()
-    needs = () if stage == 1 else prepared(plan)
+    needs = ((1, given.datadir),) if stage == 1 else prepared(plan)
     yield Step(stage, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
 
 
