@@ -153,4 +153,5 @@ def test_which_transcripts_have_to_fit_a_finished_teacher(place):
     ):
         *_, step = kd.work(kd_options(**given, **more), "./run.sh").steps(1)
         words = step.commands[0].words
-        assert step.out.startswith("dump/tokens") and step.needs == ((1, "data"),) and list(words[words.index("--check") + 1 :]) == right
+        assert step.out.startswith("dump/tokens") and step.needs == ((1, "data"),)
+        assert list(words[words.index("--check") + 1 :]) == right

@@ -33,11 +33,12 @@ def test_what_the_parser_refuses(words):
 def test_all_options_of_export():
     _, args = parse("export", "--model", "m", "--out", "b")
     assert Exporting(**vars(args)) == Exporting(model=Path("m"), out=Path("b"))
-    words = ["--model_file", "x.pth", "--example", "e", "--int8", "--zip", "--licence", "MIT", "--beam", "3", "--ctc_weight", "0.5"]
+    words = ["--model_file", "x.pth", "--example", "e"]
+    words += ["--int8", "--zip", "--licence", "MIT", "--beam", "3", "--ctc_weight", "0.5"]
     _, args = parse("export", "--model", "m", "--out", "b", *words, "--data", "d", "--nlsyms", "n", "--wsj_filter")
     assert Exporting(**vars(args)) == Exporting(
-        model=Path("m"), out=Path("b"), example=Path("e"), model_file="x.pth", int8=True, zip=True, licence="MIT", beam=3, ctc_weight=0.5,
-        data=Path("d"), nlsyms=Path("n"), wsj_filter=True,
+        model=Path("m"), out=Path("b"), example=Path("e"), model_file="x.pth", int8=True, zip=True, licence="MIT",
+        beam=3, ctc_weight=0.5, data=Path("d"), nlsyms=Path("n"), wsj_filter=True,
     )  # fmt: skip
 
 
