@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "adopt": "a finished ESPnet model as a teacher",
     "train": "train a teacher or a student",
     "prune": "set the smallest weights of a model to zero, for good",
+    "shrink": "make a model smaller: fewer units or layers, low rank; dense",
     "nbest": "decode a set into an archive of N-best hypotheses",
     "nbest verify": "check a whole N-best archive",
     "nbest export": "N-best archive -> Kaldi-style text and score files",

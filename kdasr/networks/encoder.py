@@ -31,6 +31,11 @@ class ConvRNNEncoder(AbsEncoder):
         conv_channels: C of each of the two convolutions.
         time_strides: of the two convolutions; [2, 2] gives 40 ms frames from 10 ms ones.
         dropout_rate: between layers.
+        project_rank: of the projection behind the convolutions, as two smaller maps one after the other; 0: one whole.
+        input_rank: the same of what the gates of a layer read of the layer below; both directions share the first map.
+
+    Ranks are what `kdasr shrink --by rank` leaves. Recurrent weights stay whole: an LSTM of low recurrent rank (torch's
+    proj_size) has no fused kernel on a CPU and no ONNX operator, so that it would be small and slow.
     """
 
     # Encoding an utterance alone or in a batch gives the same: padding never reaches a valid frame.
@@ -45,6 +50,8 @@ class ConvRNNEncoder(AbsEncoder):
         conv_channels: int = 32,
         time_strides: Sequence[int] = (2, 2),
         dropout_rate: float = 0.1,
+        project_rank: int = 0,
+        input_rank: int = 0,
     ) -> None:
         super().__init__()
         self.time_strides = tuple(time_strides)
@@ -57,8 +64,10 @@ class ConvRNNEncoder(AbsEncoder):
         bins = input_size
         for _ in self.time_strides:
             bins = (bins + 1) // 2
-        self.project = nn.Linear(conv_channels * bins, hidden_size)
-        self.layers = nn.ModuleList(BidirectionalLayer(hidden_size, rnn_type, dropout_rate) for _ in range(num_layers))
+        self.project = low_rank(conv_channels * bins, hidden_size, project_rank)
+        self.layers = nn.ModuleList(
+            BidirectionalLayer(hidden_size, rnn_type, dropout_rate, input_rank) for _ in range(num_layers)
+        )
         self.dropout = nn.Dropout(dropout_rate)
         self._output_size = hidden_size
 
@@ -89,19 +98,28 @@ class ConvRNNEncoder(AbsEncoder):
 class BidirectionalLayer(nn.Module):
     """LayerNorm(x + dropout(forward RNN + backward RNN)), the directions summed (Mun'im et al. 2018)."""
 
-    def __init__(self, size: int, rnn_type: str, dropout_rate: float) -> None:
+    def __init__(self, size: int, rnn_type: str, dropout_rate: float, input_rank: int = 0) -> None:
         super().__init__()
-        self.ahead = RNN[rnn_type](size, size, batch_first=True)
-        self.back = RNN[rnn_type](size, size, batch_first=True)
+        self.reduce = nn.Linear(size, input_rank, bias=False) if input_rank else nn.Identity()
+        self.ahead = RNN[rnn_type](input_rank or size, size, batch_first=True)
+        self.back = RNN[rnn_type](input_rank or size, size, batch_first=True)
         self.norm = nn.LayerNorm(size)
         self.dropout = nn.Dropout(dropout_rate)
 
     def forward(self, x: Tensor, order: Tensor) -> Tensor:
         """Run both directions over x (B, S, H); `order` (B, S) reverses each utterance's valid frames."""
         index = order[:, :, None].expand_as(x)  # (B, S, H)
-        ahead, _ = self.ahead(x)  # (B, S, H)
-        back, _ = self.back(x.gather(1, index))  # (B, S, H), reversed
+        read = self.reduce(x)  # (B, S, H or rank)
+        ahead, _ = self.ahead(read)  # (B, S, H)
+        back, _ = self.back(read.gather(1, index[:, :, :1].expand_as(read)))  # (B, S, H), reversed
         return self.norm(x + self.dropout(ahead + back.gather(1, index)))  # (B, S, H)
+
+
+def low_rank(inputs: int, outputs: int, rank: int) -> nn.Module:
+    """A linear map, as two through `rank` numbers where that is not 0."""
+    if not rank:
+        return nn.Linear(inputs, outputs)
+    return nn.Sequential(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs))
 
 
 def padding(lens: Tensor, size: int) -> Tensor:
