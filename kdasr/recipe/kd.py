@@ -6,7 +6,7 @@
 | 2 feats | `stages.feats` | each set; the split into transcribed and untranscribed audio; folds |
 | 3 teacher | `stages.teacher` | tokens; the teachers |
 | 4 nbest | `stages.nbest` | an archive for each set and search |
-| 5 student | `students.student` | targets; pruned models; students |
+| 5 student | `students.student` | targets; pruned and shrunk models; students |
 | 6 decode | `stages.decode` | each model, tag and set; perplexities |
 | 7 score | `stages.score` | words and characters |
 | 8 lm | `lm.models` | text, vocabulary, language models, perplexities |

@@ -15,6 +15,7 @@ from typing import Any
 from kdasr.asr.settings import LEARNS_FROM, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.files import read_yaml
+from kdasr.shrink.settings import Shrinking, number
 from kdasr.targets.filters import Limits, check_agree, check_values
 from kdasr.targets.select import UNREFERENCED, Selection
 
@@ -29,6 +30,8 @@ SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 FOUND_OUT = ("targets", "teacher", "mask", "teacher_frames", "student_frames")  # by the recipe, or by kdasr train
 DISTILLATION = tuple(one.name for one in dataclasses.fields(Distillation) if one.name not in FOUND_OUT)
 PRUNE = ("sparsity", "scheme", "spare")
+SHRINK = ("params", "energy", "like", "by", "utterances")
+LIKE = "config"  # as shrink's like: the configuration that the student trains with
 RENAMED = {  # recipes that had another name in older versions
     **{"control": "oracle", "extra": "pseudo", "extra_word": "pseudo_word", "extra_soft": "pseudo_soft"},
     **{"extra_soft_tune": "pseudo_soft_fine_tune", "refs_tune": "refs_fine_tune"},
@@ -59,6 +62,7 @@ class StudentRecipe:
     targets_of: str = ""  # another recipe whose targets this one learns from, too
     starts_from: str = ""  # the recipe whose student of the same seed this one starts from; or teacher
     prune: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr prune, for what it starts from
+    shrink: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr shrink, for what it starts from
     config: str = ""  # whose configuration it trains with: student, fine_tune (the default with starts_from), teacher
     name: str = ""  # the file's, without .yaml: directories are called after it
     file: str = ""  # where this was read
@@ -176,7 +180,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
     for key, known in (("learns_from", LEARNS_FROM), ("config", ("", *CONFIGS))):
         if getattr(recipe, key) not in known:
             refuse(key, f"{getattr(recipe, key)!r}: {nearest(getattr(recipe, key), [one for one in known if one])}")
-    for key, names in (("selection", SELECTION), ("distillation", DISTILLATION), ("prune", PRUNE)):
+    for key, names in (("selection", SELECTION), ("distillation", DISTILLATION), ("prune", PRUNE), ("shrink", SHRINK)):
         for name, value in getattr(recipe, key).items():
             if name not in names:
                 refuse(key, f"no setting {name!r}; {nearest(str(name), names)}")
@@ -193,6 +197,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
         refuse("prune", "expected starts_from, the recipe whose student is pruned")
     if recipe.prune and "sparsity" not in recipe.prune:
         refuse("prune", "expected its sparsity, as in {sparsity: 0.8}")
+    check_shrink(recipe, refuse)
     check_selection(recipe, refuse)
     try:
         read_settings(recipe.distillation)
@@ -202,6 +207,26 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
         refuse("distillation", "cross-fitted hypotheses come from several teachers; leave it out")
     if recipe.baseline and recipe.oracle:
         refuse("oracle", "what has seen more labels is no baseline; leave one of the two out")
+
+
+def check_shrink(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -> None:
+    """Refuse values that `kdasr shrink` would refuse."""
+    given = recipe.shrink
+    if not given:
+        return
+    if not recipe.starts_from:
+        refuse("shrink", "expected starts_from, the recipe whose student is made smaller, or teacher")
+    if recipe.prune:
+        refuse("shrink", "prune is there, too; leave one of the two out")
+    if given.get("like", LIKE) != LIKE:
+        refuse("shrink", f"like: {given['like']!r}, expected {LIKE}: the configuration that the student trains with")
+    size: dict[str, Any] = {"params": number(str(given["params"]))} if "params" in given else {}
+    size |= {"like": Path(given["like"])} if "like" in given else {}
+    size |= {name: given[name] for name in ("energy", "by", "utterances") if name in given}
+    try:
+        Shrinking(Path(recipe.starts_from), Path(), **size)
+    except (TypeError, UserError) as error:
+        refuse("shrink", str(error).removeprefix("--"))
 
 
 def check_selection(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -> None:

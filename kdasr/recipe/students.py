@@ -1,9 +1,11 @@
-"""Stage 5: targets, pruned models, students."""
+"""Stage 5: targets, pruned and shrunk models, students."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from kdasr.errors import UserError
 from kdasr.recipe.layout import network_label
@@ -96,7 +98,7 @@ def valid_labels(plan: Plan) -> Step:
 
 
 def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Iterator[Step]:
-    """A student of a recipe, of the network of a configuration; and the pruned model that it starts from."""
+    """A student of a recipe, of the network of a configuration; and the smaller model that it starts from."""
     given, at = plan.options, plan.layout
     out = at.student(recipe, config, seed)
     file = plan.config_file(recipe, config)
@@ -113,28 +115,69 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
     if recipe.starts_from:
         parents = ancestors(recipe)
         before = at.teacher if recipe.starts_from == TEACHER else at.student(parents[0], config, seed)
-        if recipe.prune:
-            words = [word for name, value in recipe.prune.items() for word in (f"--{name}", str(value))]
-            pruned = f"{out}/pruned"
-            prune = ("kdasr", "prune", "--model", before, *words, "--out", pruned)
-            yield Step(
-                5,
-                pruned,
-                (Command(prune, f"{out}/log/prune.log"),),
-                {"prune": " ".join(words)},
-                (before,),
-                needs=((3 if before == at.teacher else 5, before),),
-                quiet=True,
-            )
-            before = pruned
+        if recipe.prune or recipe.shrink:
+            less = pruned(recipe, before, out) if recipe.prune else shrunk(recipe, before, out, file, at.labelled)
+            yield dataclasses.replace(less, needs=((3 if before == at.teacher else 5, before), *less.needs))
+            before = less.out
+        if of_own_size(recipe):
+            file = f"{before}/train.yaml"
         options += ["--init", before]
         inputs.append(before)
-        # pruned weights stay zero; a finished teacher may have some, too
-        if any(one.prune for one in (recipe, *parents)) or has_text(f"{before}/mask.pth"):
+        # pruned weights stay zero, unless they were cut later; a finished teacher may have some, too
+        chain = [recipe, *parents]
+        last = next((number for number, one in enumerate(chain) if one.shrink), len(chain))
+        if any(one.prune for one in chain[:last]) or has_text(f"{before}/mask.pth"):
             options += ["--mask", f"{before}/mask.pth"]
+        check_sizes(recipe, parents)
     data, early = at.train_sets(recipe), recipe.needs_no_teacher
     facts = facts_of(recipe, name)
     yield train(plan, out, "student", label, file, data, seed, 5, facts, options, inputs, settings, early)
+
+
+def pruned(recipe: StudentRecipe, before: str, out: str) -> Step:
+    """A model of which the smallest weights are zero."""
+    words = options_of(recipe.prune)
+    less = f"{out}/pruned"
+    prune = Command(("kdasr", "prune", "--model", before, *words, "--out", less), f"{out}/log/prune.log")
+    return Step(5, less, (prune,), {"prune": " ".join(words)}, (before,), quiet=True)
+
+
+def shrunk(recipe: StudentRecipe, before: str, out: str, config: str, data: str) -> Step:
+    """A model of fewer units, layers, or lower rank, by what matters on the transcribed audio."""
+    like = "like" in recipe.shrink
+    words = options_of({name: value for name, value in recipe.shrink.items() if name != "like"})
+    less = f"{out}/shrunk"
+    whose = ("--like" if like else "--train_config", config, "--data", data)
+    shrink = Command(("kdasr", "shrink", "--model", before, *words, *whose, "--out", less), f"{out}/log/shrink.log")
+    return Step(
+        5,
+        less,
+        (shrink,),
+        {"shrink": " ".join([*words, *(["--like"] if like else [])])},
+        (before, config, data),
+        needs=((2, data),),
+        quiet=True,
+    )
+
+
+def options_of(settings: Mapping[str, Any]) -> list[str]:
+    """Settings of a recipe as options of a command."""
+    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+
+
+def of_own_size(recipe: StudentRecipe) -> bool:
+    """Whether its network is that of no configuration, as a budget decides its sizes."""
+    return bool(recipe.shrink) and "like" not in recipe.shrink
+
+
+def check_sizes(recipe: StudentRecipe, parents: Sequence[StudentRecipe]) -> None:
+    """UserError where a student would start from one of another size than its configuration has."""
+    odd = next((one for one in parents if of_own_size(one)), None)
+    if odd:
+        raise UserError(
+            f"{recipe.file}: starts_from {recipe.starts_from}: {odd.file} has a network of its own size, which no "
+            "configuration trains; shrink it with {like: config}"
+        )
 
 
 def facts_of(recipe: StudentRecipe, network: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What the weights of a model read on a set: second moments of their inputs, over frames and tokens.
 
-    T  input frames, or samples   S  encoded frames   L  tokens of a reference   I  numbers that a weight reads
+T  input frames, or samples   S  encoded frames   L  tokens of a reference   I  numbers that a weight reads
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from kdasr.networks.teachers import encode
 from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
-
 
 TOO_SHORT = of_espnet("espnet.nets.pytorch_backend.transformer.subsampling:TooShortUttError")
 

@@ -25,12 +25,11 @@ BEYOND = ("dropout", "sampling_probability", "layer_drop", "stochastic_depth", "
 
 def check_known(config: Mapping[str, Any], has_decoder: bool, where: str | Path) -> None:
     """UserError for a network whose units are not known."""
-    for part in PARTS:
-        known = sorted(name for name in SIZES if (name == "attention_gru") <= (part == "decoder"))
+    for part, known in PARTS.items():
         if (part == "encoder" or has_decoder) and config.get(part) not in known:
             raise UserError(
                 f"{where}: {part} {config.get(part)!r}: which of its weights belong together is not known; shrink models "
-                f"of {', '.join(known)}, or prune it (kdasr prune)"
+                f"whose {part} is {' or '.join(known)}"
             )
 
 
@@ -47,7 +46,7 @@ def sizes_in(config: Mapping[str, Any], task: Any, by: str) -> Sizes:
 def complete(config: Mapping[str, Any], task: Any, part: str) -> dict[str, Any]:
     """All settings of an encoder or decoder, with the defaults of those that a configuration leaves out."""
     choices = next(one for one in task.class_choices_list if one.name == part)
-    if config.get(part) not in choices.classes or config[part] not in SIZES:
+    if config.get(part) not in PARTS[part]:
         return {}
     taken = inspect.signature(choices.get_class(config[part]).__init__).parameters
     defaults = {name: one.default for name, one in taken.items() if one.default is not inspect.Parameter.empty}
