@@ -28,7 +28,10 @@ SIZES: dict[str, dict[str, tuple[str, ...]]] = {
         for network in ("transformer", "conformer", "e_branchformer")
     },
 }
-PARTS = {"encoder": tuple(name for name in SIZES if name != "attention_gru"), "decoder": ("attention_gru", "transformer")}
+PARTS = {
+    "encoder": tuple(name for name in SIZES if name != "attention_gru"),
+    "decoder": ("attention_gru", "transformer"),
+}
 
 
 class Span(NamedTuple):

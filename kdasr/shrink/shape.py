@@ -28,8 +28,8 @@ def check_known(config: Mapping[str, Any], has_decoder: bool, where: str | Path)
     for part, known in PARTS.items():
         if (part == "encoder" or has_decoder) and config.get(part) not in known:
             raise UserError(
-                f"{where}: {part} {config.get(part)!r}: which of its weights belong together is not known; shrink models "
-                f"whose {part} is {' or '.join(known)}"
+                f"{where}: {part} {config.get(part)!r}: which of its weights belong together is not known; shrink "
+                f"models whose {part} is {' or '.join(known)}"
             )
 
 

@@ -191,9 +191,7 @@ def smaller(model: Any, config: Mapping[str, Any], sizes: shape.Sizes, heard: He
     moments = gather(model, heard) if heard else {}
     scores = importance(state, axes, moments)
     before = sizes_of(axes, state)
-    kept = {
-        group: choose(scores[group], sizes.get(group.partition(":")[0], size)) for group, size in before.items()
-    }
+    kept = {group: choose(scores[group], sizes.get(group.partition(":")[0], size)) for group, size in before.items()}
     state, moments = cut(state, axes, kept, moments)
     return factorised(state, moments, sizes)
 
