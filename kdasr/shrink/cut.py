@@ -5,10 +5,10 @@ to what its readers compute, summed over them, with x what it was on the set and
 
     sum over readers and over o:  w_o^2 mean(x^2)
 
-With audio the readers are fitted again, too. A reader W (O, I) of which the inputs S stay becomes the W' (O, i) that
-gives nearest what W gave (least squares over the set), M = mean(x x^T) being the second moments of its inputs:
+With audio the readers are fitted again, too. A reader W (O, I) of which the inputs S stay and the inputs Q go becomes
+the W' (O, i) that gives nearest what W gave (least squares over the set), M = mean(x x^T) being the second moments:
 
-    W' = W M[:, S] (M[S, S])^-1
+    W' = W[:, S] + W[:, Q] M[Q, S] (M[S, S])^-1
 
 A map of low rank is U (U^T W), with U (O, R) the first left singular vectors of W or, with audio, of W M^(1/2): the
 principal directions of what the map gives on the set (as LiteASR, Kamahori et al. 2025, for transformers).
@@ -90,8 +90,11 @@ def refitted(weight: Tensor, moments: Tensor, stay: Tensor) -> Tensor:
         moments: (I, I) mean(x x^T).
         stay: (i,).
     """
-    mixed = moments[:, stay] @ torch.linalg.pinv(moments[stay][:, stay], rtol=TINY, hermitian=True)  # (I, i)
-    return torch.einsum("oi...,ij->oj...", weight.double(), mixed).to(weight.dtype)
+    gone = torch.ones(len(moments), dtype=torch.bool)
+    gone[stay] = False
+    told = moments[gone][:, stay] @ torch.linalg.pinv(moments[stay][:, stay], rtol=TINY, hermitian=True)  # (I - i, i)
+    added = torch.einsum("oi...,ij->oj...", weight[:, gone].double(), told)  # (O, i, ...)
+    return (weight[:, stay].double() + added).to(weight.dtype)
 
 
 def factors(weight: Tensor, rank: int, moments: Tensor | None) -> tuple[Tensor, Tensor]:

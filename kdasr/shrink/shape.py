@@ -126,6 +126,7 @@ def like(config: Mapping[str, Any], other: Mapping[str, Any], task: Any, where: 
                 f"{where}: {part} is {other.get(part)}, the model's is {config.get(part)}; name a configuration of the "
                 "model's networks"
             )
+    for part in PARTS:
         here, there = complete(config, task, part), complete(other, task, part)
         names = [name for group in SIZES[config[part]].values() for name in group] if here else []
         for name in sorted(here.keys() | there.keys()):

@@ -38,6 +38,22 @@ def test_layer_is_a_packed_bidirectional_lstm():
         torch.testing.assert_close(ours[b, :length], expected[b, :length], rtol=1e-5, atol=1e-5)
 
 
+def test_maps_of_low_rank_are_their_products():
+    """Two maps one after the other are the whole map that is their product, bias and both directions included."""
+    low = ConvRNNEncoder(8, 6, 2, conv_channels=3, project_rank=2, input_rank=4).eval()
+    whole = ConvRNNEncoder(8, 6, 2, conv_channels=3).eval()
+    state = {name: value for name, value in low.state_dict().items() if name in whole.state_dict()}
+    first, second = low.project
+    state |= {"project.weight": second.weight @ first.weight, "project.bias": second.bias}
+    for number, layer in enumerate(low.layers):
+        for direction in ("ahead", "back"):
+            read = getattr(layer, direction).weight_ih_l0  # (4 * 6, 4)
+            state[f"layers.{number}.{direction}.weight_ih_l0"] = read @ layer.reduce.weight
+    whole.load_state_dict(state)
+    x, lens = torch.randn(3, 30, 8), torch.tensor([30, 22, 5])
+    torch.testing.assert_close(low(x, lens)[0], whole(x, lens)[0], rtol=1e-4, atol=1e-5)
+
+
 def test_sizes_of_the_paper():
     """Mun'im et al. 2018, Table 1: the smaller networks have 37 % and 10 % of the teacher's parameters."""
     sizes = {}
