@@ -140,8 +140,10 @@ def test_full_rank_leaves_the_outputs_unchanged(audio):
 
 @pytest.mark.parametrize(
     ("kind", "by", "share"),
-    [("kdasr", "units", 0.2), ("kdasr", "units", 0.7), ("kdasr", "layers", 0.9), ("kdasr", "rank", 0.9)]
-    + [("conformer", "units", 0.8), ("conformer", "layers", 0.6)],
+    [
+        *(("kdasr", "units", 0.2), ("kdasr", "units", 0.7), ("kdasr", "layers", 0.9), ("kdasr", "rank", 0.9)),
+        *(("conformer", "units", 0.8), ("conformer", "layers", 0.6)),
+    ],
 )
 def test_a_budget_is_kept_by_the_largest_network_of_its_kind(tmp_path, kind, by, share, capsys):
     model, config = deep(kind)
