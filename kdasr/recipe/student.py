@@ -15,7 +15,7 @@ from typing import Any
 from kdasr.asr.settings import LEARNS_FROM, Distillation, read_settings
 from kdasr.errors import UserError
 from kdasr.files import read_yaml
-from kdasr.shrink.settings import Shrinking, number
+from kdasr.shrink.settings import BY, Shrinking, number
 from kdasr.targets.filters import Limits, check_agree, check_values
 from kdasr.targets.select import UNREFERENCED, Selection
 
@@ -220,12 +220,18 @@ def check_shrink(recipe: StudentRecipe, refuse: Callable[[str, str], None]) -> N
         refuse("shrink", "prune is there, too; leave one of the two out")
     if given.get("like", LIKE) != LIKE:
         refuse("shrink", f"like: {given['like']!r}, expected {LIKE}: the configuration that the student trains with")
-    size: dict[str, Any] = {"params": number(str(given["params"]))} if "params" in given else {}
-    size |= {"like": Path(given["like"])} if "like" in given else {}
-    size |= {name: given[name] for name in ("energy", "by", "utterances") if name in given}
+    if given.get("by", BY[0]) not in BY:
+        refuse("shrink", f"by: {given['by']!r}, {nearest(str(given['by']), BY)}")
+    for name, kinds in (("energy", (int, float)), ("utterances", (int,))):
+        value = given.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            refuse("shrink", f"{name}: {value!r}, expected a {'share, as 0.9' if name == 'energy' else 'whole number'}")
+    size: dict[str, Any] = {name: given[name] for name in ("energy", "by", "utterances") if name in given}
+    size |= {"like": Path(LIKE)} if "like" in given else {}
     try:
+        size |= {"params": number(str(given["params"]))} if "params" in given else {}
         Shrinking(Path(recipe.starts_from), Path(), **size)
-    except (TypeError, UserError) as error:
+    except UserError as error:
         refuse("shrink", str(error).removeprefix("--"))
 
 

@@ -116,7 +116,7 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
         parents = ancestors(recipe)
         before = at.teacher if recipe.starts_from == TEACHER else at.student(parents[0], config, seed)
         if recipe.prune or recipe.shrink:
-            less = pruned(recipe, before, out) if recipe.prune else shrunk(recipe, before, out, file, at.labelled)
+            less = pruned(recipe, before, out) if recipe.prune else shrunk(plan, recipe, before, out, file)
             yield dataclasses.replace(less, needs=((3 if before == at.teacher else 5, before), *less.needs))
             before = less.out
         if of_own_size(recipe):
@@ -142,20 +142,22 @@ def pruned(recipe: StudentRecipe, before: str, out: str) -> Step:
     return Step(5, less, (prune,), {"prune": " ".join(words)}, (before,), quiet=True)
 
 
-def shrunk(recipe: StudentRecipe, before: str, out: str, config: str, data: str) -> Step:
+def shrunk(plan: Plan, recipe: StudentRecipe, before: str, out: str, config: str) -> Step:
     """A model of fewer units, layers, or lower rank, by what matters on the transcribed audio."""
+    given, at = plan.options, plan.layout
+    data = at.labelled or at.valid  # where nothing is transcribed the teacher has labelled the latter
     like = "like" in recipe.shrink
     words = options_of({name: value for name, value in recipe.shrink.items() if name != "like"})
     less = f"{out}/shrunk"
     whose = ("--like" if like else "--train_config", config, "--data", data)
-    shrink = Command(("kdasr", "shrink", "--model", before, *words, *whose, "--out", less), f"{out}/log/shrink.log")
+    shrink = ("kdasr", "shrink", "--model", before, *words, *whose, *given.audio_opts, "--out", less)
     return Step(
         5,
         less,
-        (shrink,),
-        {"shrink": " ".join([*words, *(["--like"] if like else [])])},
+        (Command(shrink, f"{out}/log/shrink.log"),),
+        {"shrink": " ".join([*words, *(["--like"] if like else [])])} | plan.audio_settings,
         (before, config, data),
-        needs=((2, data),),
+        needs=((2 if at.labelled else 5, data),),
         quiet=True,
     )
 

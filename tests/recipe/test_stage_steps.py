@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scripts import ROOT, kd_options, options_of, table, write_model
+from scripts import ROOT, kd_options, options_of, stage_table, table, write_model
 
 from kdasr.errors import UserError
 from kdasr.recipe import frames, kd, lm_script
@@ -155,3 +155,90 @@ def test_which_transcripts_have_to_fit_a_finished_teacher(place):
         words = step.commands[0].words
         assert step.out.startswith("dump/tokens") and step.needs == ((1, "data"),)
         assert list(words[words.index("--check") + 1 :]) == right
+
+
+def smaller(place, seed, students, recipes, **given):
+    """The steps of stage 5 by what they finish, with student recipes that are written first."""
+    for name, recipe in recipes.items():
+        learns = {} if "targets_of" in recipe else {"learns_from": "references"}
+        text = yaml.safe_dump({"label": name, **learns, **recipe}, sort_keys=False)
+        (place / f"conf/students/{name}.yaml").write_text(text)
+    steps = kd.work(kd_options(students=students, seeds=seed, **given), "./run.sh").steps(5)
+    return {step.out: step for step in steps}
+
+
+def following(step, option):
+    """What stands behind an option of a step's command; None where it is not given."""
+    (command,) = step.commands
+    words = command.words
+    return words[words.index(option) + 1] if option in words else None
+
+
+def test_a_student_of_a_budget_trains_the_network_that_comes_out(place):
+    less = {"starts_from": "teacher", "config": "teacher", "shrink": {"params": 104, "by": "layers", "utterances": 7}}
+    given = {"transcribed": "0.5", "audio_opts": "--channel 103"}
+    steps = smaller(place, "32", "less", {"less": less}, **given)
+    out, lab = "exp/student_less_s32/shrunk", "dump/fbank/train_lab0.5"
+    shrunk, trained = steps[out], steps["exp/student_less_s32"]
+    assert list(stage_table([shrunk])) == [
+        f"{out} (quiet)",
+        "  with shrink=--params 104 --by layers --utterances 7 | audio_opts=--channel 103",
+        f"  from exp/teacher_s1 conf/teacher.yaml {lab}",
+        f"  needs 3:exp/teacher_s1 2:{lab}",
+        "  train exp/student_less_s32/log/shrink.log kdasr shrink --model exp/teacher_s1 --params 104 --by layers"
+        f" --utterances 7 --train_config conf/teacher.yaml --data {lab} --channel 103 --out {out}",
+    ]
+    assert following(trained, "--config") == f"{out}/train.yaml" and f"{out}/train.yaml" in trained.inputs
+    assert following(trained, "--init") == out and out in trained.inputs
+    assert following(trained, "--mask") is None and following(trained, "--teacher") == "teacher_s1"
+
+
+def test_a_student_like_its_configuration_trains_with_that(place):
+    less = {"starts_from": "teacher", "config": "student", "shrink": {"like": "config"}}
+    steps = smaller(place, "32", "less", {"less": less})
+    shrunk, trained = steps["exp/student_less_s32/shrunk"], steps["exp/student_less_s32"]
+    assert dict(shrunk.settings) == {"shrink": "--like"}
+    assert shrunk.inputs == ("exp/teacher_s1", "conf/student.yaml", "dump/fbank/train")
+    assert following(shrunk, "--like") == following(trained, "--config") == "conf/student.yaml"
+    assert following(shrunk, "--train_config") is None and following(trained, "--init") == shrunk.out
+
+
+def test_masks_end_where_a_model_is_cut(place):
+    """What is pruned and then shrunk has no mask that fits; what is shrunk and then pruned has."""
+    recipes = {
+        "pruned": {"starts_from": "refs", "prune": {"sparsity": 0.5}},
+        "cut": {"starts_from": "pruned", "config": "student", "shrink": {"like": "config"}},
+        "more": {"starts_from": "cut"},
+        "again": {"starts_from": "cut", "prune": {"sparsity": 0.5}},
+        "last": {"starts_from": "again"},
+    }
+    steps = smaller(place, "32", "more last", recipes)
+    masks = {name: following(steps[f"exp/student_{name}_s32"], "--mask") for name in recipes}
+    assert masks == {
+        "pruned": "exp/student_pruned_s32/pruned/mask.pth",
+        "cut": None,
+        "more": None,
+        "again": "exp/student_again_s32/pruned/mask.pth",
+        "last": "exp/student_again_s32/mask.pth",
+    }
+    assert steps["exp/student_cut_s32/shrunk"].needs[0] == (5, "exp/student_pruned_s32")
+
+
+def test_nothing_starts_from_a_network_of_its_own_size_with_a_configuration(place):
+    less = {"starts_from": "refs", "shrink": {"params": 104}}
+    for more in ({"starts_from": "less"}, {"starts_from": "less", "prune": {"sparsity": 0.5}}):
+        with pytest.raises(
+            UserError, match=r"conf/students/more\.yaml: starts_from less: conf/students/less\.yaml has a net"
+        ):
+            smaller(place, "32", "more", {"less": less, "more": more})
+
+
+def test_where_nothing_is_transcribed_the_teachers_labels_show_what_matters(place):
+    write_model(place / "model", encoder="conv_rnn")
+    less = {"targets_of": "pseudo_soft", "starts_from": "teacher", "config": "student", "shrink": {"like": "config"}}
+    given = {"teacher_dir": "model", "train_set": "", "unlabelled_set": "calls"}
+    steps = smaller(place, "32", "less", {"less": less}, **given)
+    shrunk = steps["exp/student_less_s32/shrunk"]
+    valid = following(steps["exp/student_less_s32"], "--valid")
+    assert following(shrunk, "--data") == valid and valid in steps
+    assert valid in shrunk.inputs and shrunk.needs[1] == (5, valid)

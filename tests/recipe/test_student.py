@@ -29,7 +29,7 @@ def test_a_file_is_read_as_it_stands(tmp_path):
 WRONG = {  # a value of another kind for each setting
     **{"label": 3, "learns_from": ["references"], "baseline": "yes", "oracle": 1, "beam": "wide", "nbest": 2.5},
     **{"teachers": True, "selection": "topk", "distillation": [0.5], "kept": "all", "targets_of": 1, "starts_from": 2},
-    **{"prune": 0.5, "config": 1, "archive": 5},
+    **{"prune": 0.5, "shrink": "200k", "config": 1, "archive": 5},
 }
 
 
@@ -66,6 +66,30 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"selection": {"k": [1]}}, r"selection: k: \[1\], expected a number or a word"),
         ({"prune": {"sparsity": 0.5}}, "prune: expected starts_from"),
         ({"prune": {"spare": 0.5}, "starts_from": "refs"}, "prune: expected its sparsity"),
+        ({"shrink": {"params": "200k"}}, "shrink: expected starts_from"),
+        ({"shrink": {"parms": "200k"}, "starts_from": "teacher"}, "shrink: no setting 'parms'; did you mean params?"),
+        ({"shrink": {"params": "many"}, "starts_from": "refs"}, "shrink: params many: expected a number of parameters"),
+        ({"shrink": {"params": 0}, "starts_from": "refs"}, "shrink: params 0: expected a number of parameters above 0"),
+        ({"shrink": {"params": [5]}, "starts_from": "refs"}, r"shrink: params: \[5\], expected a number or a word"),
+        ({"shrink": {"by": "layers"}, "starts_from": "refs"}, "shrink: no size is given"),
+        ({"shrink": {"params": 5, "by": "unit"}, "starts_from": "refs"}, "shrink: by: 'unit', did you mean units?"),
+        (
+            {"shrink": {"params": 5, "like": "config"}, "starts_from": "refs"},
+            "shrink: params and --like are both given",
+        ),
+        ({"shrink": {"energy": 0.9}, "starts_from": "refs"}, "shrink: energy 0.9: belongs to --by rank"),
+        ({"shrink": {"energy": "all", "by": "rank"}, "starts_from": "refs"}, "shrink: energy: 'all', expected a share"),
+        ({"shrink": {"energy": True, "by": "rank"}, "starts_from": "refs"}, "shrink: energy: True, expected a share"),
+        (
+            {"shrink": {"params": 5, "utterances": 0.5}, "starts_from": "refs"},
+            "shrink: utterances: 0.5, expected a whol",
+        ),
+        ({"shrink": {"params": 5, "utterances": 0}, "starts_from": "refs"}, "shrink: utterances 0: expected 1 or more"),
+        ({"shrink": {"like": "conf/x.yaml"}, "starts_from": "refs"}, "shrink: like: 'conf/x.yaml', expected config"),
+        (
+            {"shrink": {"params": 5}, "prune": {"sparsity": 0.5}, "starts_from": "refs"},
+            "shrink: prune is there, too; leave one of the two out",
+        ),
         ({"teachers": 0}, "teachers: 0, expected 1 or more"),
         ({"beam": -1}, "beam: -1, expected 0 or more"),
         ({"learns_from": "crossfit", "distillation": {"word_weight": 1}}, "distillation: cross-fitted"),
@@ -79,6 +103,20 @@ def test_what_a_file_may_not_say(tmp_path, given, said):
         read_file(write(tmp_path, **given))
 
 
+@pytest.mark.parametrize(
+    "shrink",
+    [
+        {"params": "1.5M"},
+        {"params": 200000, "by": "layers", "utterances": 7},
+        {"energy": 0.9, "by": "rank"},
+        {"energy": 1, "by": "rank"},
+        {"like": "config", "utterances": 7},
+    ],
+)
+def test_what_it_starts_from_may_be_shrunk(tmp_path, shrink):
+    assert read_file(write(tmp_path, starts_from="refs", shrink=shrink)).shrink == shrink
+
+
 def test_yaml_that_would_make_objects_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_text("label: !!python/object/apply:os.system ['touch ran']\n")
     with pytest.raises(UserError, match=r"mine\.yaml"):
@@ -90,6 +128,9 @@ def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypa
     owner = {"learns_from": "hypotheses", "beam": 9, "nbest": 4, "teachers": 2, "kept": 3}
     owner |= {"selection": {"select": "wer"}, "distillation": {"word_weight": 0.25}, "starts_from": "refs"}
     write(tmp_path, "owner.yaml", **owner, prune={"sparsity": 0.5}, config="teacher", oracle=True)
+    write(tmp_path, "small.yaml", **owner, shrink={"like": "config"})
+    (tmp_path / "more_small.yaml").write_text("label: more\ntargets_of: small.yaml\n")
+    assert read("more_small.yaml").shrink == {}
     (tmp_path / "more.yaml").write_text("label: more\ntargets_of: owner.yaml\nbaseline: true\n")
     found = read("more.yaml")
     owner["archive"] = ""

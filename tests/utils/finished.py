@@ -11,7 +11,7 @@ from stand_in import UTILS, lay_out, script
 KD_BASE = {
     "seed": "31", "seeds": "132", "early_students": "false", "data_opts": "--hours 0.25", "transcribed": "0.5",
     "split_seed": "133", "speed": "0.9,1.0", "min_duration": "0.05", "audio_opts": "--channel 163", "cmvn": "speaker",
-    "token_type": "bpe", "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine crossfit refs_fine_tune",
+    "token_type": "bpe", "vocab": "301", "nlsyms": "conf/nlsyms.txt", "students": "mine less crossfit refs_fine_tune",
     "train_opts": "--max_epoch 141",
     "target_opts": "--max_wer 142", "nbest": "161", "beam": "171", "ctc_weight": "0.37", "nbest_opts": "--nbest_x 143",
     "decode_opts": "--decode_x 144", "score_opts": "--wsj_filter --score_x 145", "ppl": "true", "lm": "true",
@@ -31,6 +31,7 @@ MINE = {
     "starts_from": "refs",
     "prune": {"sparsity": 0.62},
 }
+LESS = {"label": "less", "learns_from": "references", "starts_from": "refs", "shrink": {"params": 168, "by": "layers"}}
 LM_BASE = {
     "train": "data/train.txt", "valid": "data/valid.txt", "tests": "data/test.txt", "vocab": "201", "min_count": "203",
     "finetune": "rate=205", "teacher_seeds": "11 12", "seeds": "14", "objectives": "ce trust",
@@ -92,6 +93,7 @@ def kd_run(tmp_path_factory):
         "{input_size: 80, token_type: char, token_list: [<blank>, <unk>, A, <sos/eos>]}\n"
     )
     student_recipe(place, MINE)
+    student_recipe(place, LESS, "less")
     run = begun(place, UTILS / "kd.sh", KD_BASE)
     shutil.copytree(place / "data", place / "data2")
     shutil.copytree(place / "data/train", place / "data/more")
@@ -136,7 +138,7 @@ def images_run(tmp_path_factory):
     return begun(place, place / "run.sh", IMAGES_BASE)
 
 
-def student_recipe(place, settings):
+def student_recipe(place, settings, name="mine"):
     (place / "conf/students").mkdir(exist_ok=True)
     given = {name: value for name, value in settings.items() if value}
-    (place / "conf/students/mine.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+    (place / f"conf/students/{name}.yaml").write_text(yaml.safe_dump(given, sort_keys=False))

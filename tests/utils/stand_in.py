@@ -39,6 +39,10 @@ case "$command" in
         ;;
     adopt) mkdir -p "$out"; ln -sfn -t "$out" "$PWD/$1"/*; echo {} >"$out/kdasr.json" ;;
     prune) mkdir -p "$out"; echo mask >"$out/mask.pth" ;;
+    shrink)
+        mkdir -p "$out"
+        if [ -v "o[train_config]" ]; then cp "${o[train_config]}" "$out/train.yaml"; fi
+        ;;
     soft) echo soft >"${o[targets]}/soft.scp" ;;
     train)
         mkdir -p "$out"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from finished import MINE, student_recipe
+from finished import LESS, MINE, student_recipe
 from stand_in import UTILS
 
 from kdasr.recipe.student import StudentRecipe
@@ -401,7 +401,8 @@ INPUTS = {
         "dump/fbank/train_sp_lab0.5/.done",
         "3": "conf/teacher.yaml conf/nlsyms.txt dump/tokens/bpe301/.done dump/fbank/dev/.done",
         "4": "exp/teacher_s31/.done exp/teacher_s32/.done dump/fbank/train_sp_unlab0.5/.done",
-        "5": "conf/student.yaml exp/teacher_s32/.done exp/student_refs_s132/.done exp/student_mine_s132/pruned/.done",
+        "5": "conf/student.yaml exp/teacher_s32/.done exp/student_refs_s132/.done exp/student_mine_s132/pruned/.done "
+        "exp/student_less_s132/shrunk/.done",
         "6": "exp/student_mine_s132/.done dump/fbank/test/.done",
         "7": "exp/student_mine_s132/decode_beam/test/.done conf/nlsyms.txt",
         "8": "conf/lm_teacher.yaml conf/lm_student.yaml dump/lm/text/train.txt dump/lm/text/valid.txt "
@@ -480,6 +481,7 @@ SETTINGS_OF_RECIPES = {  # another value, and what stage 5 says
     "targets_of": ("crossfit", "with targets_of crossfit that recipe sets it"),
     "starts_from": ("crossfit", "exp/student_crossfit_s132 is new"),
     "prune": ({"sparsity": 0.63}, "prune was '--sparsity 0.62', now '--sparsity 0.63'"),
+    "shrink": ({"params": 168}, "shrink: prune is there, too"),  # without prune: the test below
     "config": ("teacher", "conf/teacher.yaml is new"),
 }
 
@@ -493,6 +495,24 @@ def test_every_setting_of_a_student_recipe_counts(kd_run):
             assert calls == [] and said in output and status == int(bool(said)), (name, output)
     finally:
         student_recipe(kd_run.place, MINE)
+
+
+@pytest.mark.parametrize(
+    ("shrink", "said"),
+    [
+        ({"params": 169, "by": "layers"}, "now '--params 169 --by layers'"),
+        ({"params": 168}, "shrink was '--params 168 --by layers', now '--params 168'"),
+        ({"like": "config"}, "now '--like'"),
+        ({}, "exp/student_less_s132/shrunk is gone"),
+    ],
+)
+def test_a_model_that_is_shrunk_otherwise_is_another(kd_run, shrink, said):
+    try:
+        student_recipe(kd_run.place, {**LESS, "shrink": shrink}, "less")
+        status, output, calls = kd_run.only("5")
+        assert (status, calls) == (1, []) and OTHER in output and said in output
+    finally:
+        student_recipe(kd_run.place, LESS, "less")
 
 
 def test_references_of_other_audio_are_other_targets(kd_run):
