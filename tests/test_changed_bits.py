@@ -17,12 +17,13 @@ from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json, write_table
 
 BINS = 23
+SMALLER = 3000  # parameters
 WORDS = "ABABABAAABBAB"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Features, a trained model, its pruned copy, targets with soft ones: all by kdasr's own commands."""
+    """Features, a trained model, its pruned and its shrunk copy, targets with soft ones: all by kdasr's own commands."""
     root = tmp_path_factory.mktemp("bits")
     random = np.random.default_rng(0)
     for part, count in (("train", 6), ("valid", 3)):
@@ -42,6 +43,7 @@ def place(tmp_path_factory):
     assert kdasr(*train(root, "m")) == 0
     assert kdasr("prune", "--model", root / "m", "--sparsity", 0.5, "--out", root / "pruned") == 0
     assert kdasr("export", "--model", root / "m", "--out", root / "bundle") == 0
+    assert kdasr("shrink", "--model", root / "m", "--params", SMALLER, "--out", root / "shrunk") == 0
     refs = ("--refs", root / "train/text", "--tokens", root / "char", "--out", root / "targets")
     assert kdasr("targets", *refs) == 0
     assert kdasr("soft", "--model", root / "m", "--targets", root / "targets", "--data", root / "train", "--ctc") == 0
@@ -65,6 +67,10 @@ def decode(root, name, *more):
     return ("decode", "--model", root / name, "--data", root / "valid", "--out", root / "decoded", "--beam", 2, *more)
 
 
+def shrink(root, *more):
+    return ("shrink", "--model", root / "m", "--params", SMALLER, "--out", root / "shrunk2", *more)
+
+
 TAUGHT = ("--kd", "word_weight=0.5", "ctc_word_weight=0.5", "--role", "student")
 # file: the commands that read it
 READ = {
@@ -80,6 +86,7 @@ READ = {
         lambda r: ("frames", "align", "--model", r / "m", "--data", r / "valid", "--out", r / "ali"),
         lambda r: transcribe(r, "bundle"),
         lambda r: ("export", "--model", r / "m", "--out", r / "bundle2", "--data", r / "valid"),
+        lambda r: shrink(r, "--data", r / "valid"),
     ],
     "m/valid.acc.ave.pth": [
         lambda r: decode(r, "m"),
@@ -89,6 +96,8 @@ READ = {
         lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2"),
         lambda r: ("export", "--model", r / "m", "--out", r / "bundle2"),
         lambda r: transcribe(r, "m"),
+        lambda r: shrink(r),
+        lambda r: shrink(r, "--data", r / "valid"),
         lambda r: train(r, "again", "--init", r / "m"),
         lambda r: train(r, "again", "--kd", "word_weight=0.5", f"teachers=[{r}/m]"),
         lambda r: ("frames", "align", "--model", r / "m", "--data", r / "valid", "--out", r / "ali"),
@@ -104,10 +113,15 @@ READ = {
         lambda r: train(r, "again", "--init", r / "pruned", "--mask", r / "pruned/mask.pth"),
     ],
     "pruned/valid.acc.ave.pth": [lambda r: decode(r, "pruned")],
+    "shrunk/valid.acc.ave.pth": [lambda r: decode(r, "shrunk"), lambda r: train(r, "again", "--init", r / "shrunk")],
     "targets/soft.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
     "targets/hyps": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
     "targets/weights": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
-    "m/tokens/tokens.txt": [lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2")],
+    "m/tokens/tokens.txt": [
+        lambda r: ("prune", "--model", r / "m", "--sparsity", 0.5, "--out", r / "pruned2"),
+        lambda r: shrink(r),
+        lambda r: shrink(r, "--data", r / "valid"),
+    ],
     "targets/ctc.ark": [lambda r: train(r, "again", "--targets", r / "targets", *TAUGHT)],
 }
 

@@ -52,6 +52,8 @@ EXPORT = "export --model model/m --out out"
 HEARD = "transcribe --model bundles/m --data feats"
 FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
 OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
+SHRINK = "shrink --model model/m --params 1k --out out"
+SHRINK_ON = f"{SHRINK} --data feats"
 CHAPTER = "train-clean-5/84/1"
 AUDIO = "report report/exp -o out.html --audio report/audio/whole"
 
@@ -68,6 +70,8 @@ PICKLES = [
     *(Vector(HEARD, f"bundles/m/{name}.onnx", CHECKPOINT) for name in ("encoder", "decoder")),
     Vector("prune --model model/m --sparsity 0.5 --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out --model_file other.pth", "model/m/other.pth", CHECKPOINT),
+    *(Vector(line, ASR, CHECKPOINT) for line in (SHRINK, SHRINK_ON, "shrink --model model/m --like conf/x.yaml --out o")),
+    Vector(f"{SHRINK} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{ALIGN} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{TRAIN} --mask pruned/mask.pth", "pruned/mask.pth", CHECKPOINT),
     Vector(RESUMED, "begun/asr/checkpoint.pth", CHECKPOINT),
@@ -110,7 +114,8 @@ LISTS = [
     *((line.replace("model/m", "model/waves").replace("feats", "data/whole"), "data/whole/wav.scp")
       for line in (DECODE, NBEST, PPL, ALIGN)),
     (SOFT.replace("model/m", "model/waves").replace("feats", "data/whole"), "data/whole/wav.scp"),
-    *((line, "feats/feats.scp") for line in (DECODE, NBEST, SOFT, PPL, ALIGN, CUT, TRAIN, STUDENT)),
+    (SHRINK_ON.replace("model/m", "model/waves").replace("feats", "data/whole"), "data/whole/wav.scp"),
+    *((line, "feats/feats.scp") for line in (DECODE, NBEST, SOFT, PPL, ALIGN, SHRINK_ON, CUT, TRAIN, STUDENT)),
     (TRAIN.replace("--valid feats", "--valid parts/feats"), "parts/feats/feats.scp"),
     (HEARD, "feats/feats.scp"),
     (HEARD.replace("feats", "data/whole"), "data/whole/wav.scp"),
@@ -125,10 +130,13 @@ LISTS = [
 TEXTS = [
     *(Vector(line, "model/m/config.yaml", YAML)
       for line in (DECODE, NBEST, SOFT, PPL, ALIGN, f"{TRAIN} --init model/m", ASK,
-                   "prune --model model/m --sparsity 0.5 --out out", "tokens --model model/m --out out",
-                   "adopt model/m --out out", EXPORT)),
+                   "prune --model model/m --sparsity 0.5 --out out", SHRINK, SHRINK_ON,
+                   "tokens --model model/m --out out", "adopt model/m --out out", EXPORT)),
     *(Vector(HEARD, f"bundles/m/{name}", TEXT) for name in ("bundle.json", "tokens.txt")),
     Vector(TRAIN, "conf/tiny.yaml", YAML),
+    Vector("shrink --model model/m --like conf/tiny.yaml --out out", "conf/tiny.yaml", YAML),
+    Vector(f"{SHRINK} --train_config conf/tiny.yaml", "conf/tiny.yaml", YAML),
+    *(Vector(SHRINK_ON, place, TEXT) for place in ("feats/text", "model/m/tokens/tokens.json")),
     *(Vector(line, "lm/exp/m/config.yaml", YAML)
       for line in (LM_PPL, LM_SOFT, RESCORE, lm_train("out --init lm/exp/m"))),
     *(Vector(f"{line} --lm espnet_lm", "espnet_lm/config.yaml", YAML) for line in (DECODE, NBEST)),
@@ -136,7 +144,8 @@ TEXTS = [
     Vector(f"{IMAGES} --out out", "images/settings.yaml", YAML),
     Vector(f"{FRAMES} --out out", "frames/settings.yaml", YAML),
     *(Vector(TRAIN, f"model/m/tokens/{name}", TEXT) for name in ("tokens.json", "tokens.txt")),
-    *(Vector(line, "model/m/kdasr.json", TEXT) for line in (DECODE, "prune --model model/m --sparsity 0.5 --out out")),
+    *(Vector(line, "model/m/kdasr.json", TEXT)
+      for line in (DECODE, "prune --model model/m --sparsity 0.5 --out out", SHRINK)),
     Vector(OWN, "data/whole/text", TEXT),
     Vector("label model/m renamed", "model/m/kdasr.json", TEXT),
     Vector(RESUMED, "begun/asr/settings.json", TEXT),
@@ -597,6 +606,9 @@ def stages(recipe, *words):
         "selection: {similarity: '$(touch M)'}",
         "starts_from: '$(touch M)'",
         "prune: {sparsity: '`touch M`'}\nstarts_from: refs",
+        "shrink: {params: '$(touch M)'}\nstarts_from: refs",
+        "shrink: {params: 5k, by: '`touch M`'}\nstarts_from: refs",
+        "shrink: {like: '$(touch M)'}\nstarts_from: refs",
     ],
 )
 @pytest.mark.parametrize("name", ["mine", "given/mine.yaml"])
