@@ -23,7 +23,7 @@ WORDS = "ABABABAAABBAB"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Features, a trained model, its pruned and its shrunk copy, targets with soft ones: all by kdasr's own commands."""
+    """Features, a trained model, its pruned and shrunk copies, targets with soft ones: all by kdasr's commands."""
     root = tmp_path_factory.mktemp("bits")
     random = np.random.default_rng(0)
     for part, count in (("train", 6), ("valid", 3)):

@@ -54,6 +54,7 @@ FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
 OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
 SHRINK = "shrink --model model/m --params 1k --out out"
 SHRINK_ON = f"{SHRINK} --data feats"
+SHRINK_LIKE = "shrink --model model/m --like conf/tiny.yaml --out out"
 CHAPTER = "train-clean-5/84/1"
 AUDIO = "report report/exp -o out.html --audio report/audio/whole"
 
@@ -70,7 +71,7 @@ PICKLES = [
     *(Vector(HEARD, f"bundles/m/{name}.onnx", CHECKPOINT) for name in ("encoder", "decoder")),
     Vector("prune --model model/m --sparsity 0.5 --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out --model_file other.pth", "model/m/other.pth", CHECKPOINT),
-    *(Vector(line, ASR, CHECKPOINT) for line in (SHRINK, SHRINK_ON, "shrink --model model/m --like conf/x.yaml --out o")),
+    *(Vector(line, ASR, CHECKPOINT) for line in (SHRINK, SHRINK_ON, SHRINK_LIKE)),
     Vector(f"{SHRINK} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{ALIGN} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector(f"{TRAIN} --mask pruned/mask.pth", "pruned/mask.pth", CHECKPOINT),
@@ -134,7 +135,7 @@ TEXTS = [
                    "tokens --model model/m --out out", "adopt model/m --out out", EXPORT)),
     *(Vector(HEARD, f"bundles/m/{name}", TEXT) for name in ("bundle.json", "tokens.txt")),
     Vector(TRAIN, "conf/tiny.yaml", YAML),
-    Vector("shrink --model model/m --like conf/tiny.yaml --out out", "conf/tiny.yaml", YAML),
+    Vector(SHRINK_LIKE, "conf/tiny.yaml", YAML),
     Vector(f"{SHRINK} --train_config conf/tiny.yaml", "conf/tiny.yaml", YAML),
     *(Vector(SHRINK_ON, place, TEXT) for place in ("feats/text", "model/m/tokens/tokens.json")),
     *(Vector(line, "lm/exp/m/config.yaml", YAML)
