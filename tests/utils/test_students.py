@@ -63,6 +63,33 @@ def test_recipes_call_what_they_need(recipe):
     assert calls == []
 
 
+def test_recipes_that_shrink_the_teacher(recipe):
+    """To the student's network, which trains with its configuration; to one of its own size, with the one beside it."""
+    words = ["--students", "shrunk_refs shrunk low_rank", "--transcribed", "0.5", "--stop_stage", "5"]
+    _, calls = kd(recipe, *words)
+    lab, out = "dump/fbank/train_lab0.5", "exp/student"
+    shrink = "shrink --model exp/teacher_s1"
+    assert [call for call in calls if call.startswith("shrink ")] == [
+        *(
+            f"{shrink} --like conf/student.yaml --data {lab} --out {out}_{name}_s1/shrunk"
+            for name in ("shrunk_refs", "shrunk")
+        ),
+        f"{shrink} --by rank --energy 0.9 --train_config conf/teacher.yaml --data {lab} --out {out}_low_rank_s1/shrunk",
+    ]
+    made = {call.split("--out ")[1].split()[0]: call for call in calls if call.startswith("train ")}
+    for name, config, learnt in (
+        ("shrunk_refs", "conf/student.yaml", None),
+        ("shrunk", "conf/student.yaml", "exp/teacher_s1/targets_pseudo_soft"),
+        ("low_rank", f"{out}_low_rank_s1/shrunk/train.yaml", "exp/teacher_s1/targets_pseudo_soft"),
+    ):
+        call = made[f"{out}_{name}_s1"]
+        assert f"--config {config} " in call and f"--init {out}_{name}_s1/shrunk" in call and "--mask" not in call
+        assert (f"--targets {learnt} " in call) if learnt else ("--targets" not in call)
+        assert "--teacher teacher_s1" in call and f"--recipe {name} " in call
+    _, calls = kd(recipe, *words)
+    assert calls == []
+
+
 def test_the_teachers_of_an_ensemble_are_scored_too(recipe):
     _, calls = kd(recipe, "--students", "ensemble", "--decode_tags", "beam", "--stop_stage", "7")
     decoded = sorted(call.split("--model ")[1].split()[0] for call in calls if call.startswith("decode"))
