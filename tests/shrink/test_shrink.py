@@ -229,14 +229,14 @@ def test_like_takes_units_layers_and_ranks_and_a_student_starts_from_it(tmp_path
 
 def test_energy_keeps_what_a_map_of_low_rank_carries(tmp_path):
     model, config = deep("kdasr")
-    with torch.no_grad():  # of rank two, but for a thousandth
-        for layer in model.encoder.layers:
+    with torch.no_grad():  # of rank two, that of one layer three, but for a thousandth
+        for layer, rank in zip(model.encoder.layers, (2, 3, 2), strict=True):
             for weight in (layer.ahead.weight_ih_l0, layer.back.weight_ih_l0):
-                weight[:, 2:] *= 1e-3
+                weight[:, rank:] *= 1e-3
     write_model(tmp_path / "m", config, model)
     assert shrink(tmp_path / "m", tmp_path / "out", "--by", "rank", "--energy", 0.999) == 0
     sizes = read_json(tmp_path / "out/kdasr.json")["sizes"]
-    assert sizes == {"encoder_conf.input_rank": 2}  # the projection's map of that energy would be no smaller
+    assert sizes == {"encoder_conf.input_rank": 3}  # the projection's map of that energy would be no smaller
     assert same(outputs(load_model(tmp_path / "out")[0]), outputs(model)) is False  # a thousandth is gone
     for one, other in zip(outputs(load_model(tmp_path / "out")[0]), outputs(model), strict=True):
         assert torch.allclose(one, other, rtol=0.05, atol=0.5)
