@@ -558,6 +558,8 @@ def readers() -> list[Reader]:
     add(decode, "model feats", "feats/feats.scp", "feats/feats.0.ark", checked="feats.0.ark", label="decode:")
     prune = command("prune --model model/m --sparsity 0.5 --out out", "out/*.pth", "out/kdasr.json")
     add(prune, "model", "model/m/kdasr.json", label="prune:")
+    shrink = command("shrink --model model/m --params 1k --data feats --out out", "out/*.pth", "out/config.yaml")
+    add(shrink, "model feats", "model/m/config.yaml", "model/m/tokens/tokens.txt", "feats/text", label="shrink:")
     add(call("prune.mask:read_mask", "pruned/mask.pth"), "pruned", "pruned/mask.pth", checked="mask.pth")
     lm = call("networks.load:load_lm", "espnet_lm")
     add(lm, "espnet_lm", "espnet_lm/config.yaml", "espnet_lm/valid.loss.ave.pth")

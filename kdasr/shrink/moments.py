@@ -74,9 +74,13 @@ def gather(model: Any, heard: Sequence[tuple[Tensor, Sequence[int]]]) -> dict[st
 
     Args:
         model: an ESPnet ASR model in evaluation mode.
-        heard: input and token ids of utterances.
+        heard: input and token ids of utterances; where there are more tokens than encoded frames the encoder's
+            alone count.
+
+    Raises:
+        UserError: no reference is left.
     """
-    gathered = Gathered()
+    gathered, led = Gathered(), 0
     hooks = [hook for name, module in model.named_modules() for hook in watch(name, module, gathered.add)]
     try:
         for speech, reference in heard:
@@ -84,12 +88,17 @@ def gather(model: Any, heard: Sequence[tuple[Tensor, Sequence[int]]]) -> dict[st
                 encoded, frames = encode(model, speech[None].clone(), torch.tensor([len(speech)]))  # (1, S, E)
             except TOO_SHORT:  # nothing is left of it
                 continue
+            if len(reference) > encoded.size(1):  # more tokens than frames: what is written is not what was said
+                continue
+            led += 1
             model.ctc.ctc_lo(encoded)
             if model.decoder is not None:
                 follow(model, encoded, frames, torch.tensor([[model.sos, *reference]]))
     finally:
         for hook in hooks:
             hook.remove()
+    if not led:
+        raise UserError(f"--data: all {len(heard)} utterances are shorter than their references; name another set")
     return gathered.means
 
 

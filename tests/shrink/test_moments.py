@@ -1,8 +1,10 @@
 """What weights read, gathered by hooks: against what is computed from the modules' inputs by hand."""
 
+import pytest
 import search_models as models
 import torch
 
+from kdasr.errors import UserError
 from kdasr.networks.teachers import encode
 from kdasr.shrink.axes import axes_of
 from kdasr.shrink.moments import gather
@@ -55,3 +57,16 @@ def test_an_utterance_that_is_too_short_is_passed_over():
     long, short = models.features([60, 3])
     both, one = (gather(model, [(x, [3]) for x in given]) for given in ([short, long], [long]))
     assert all(torch.equal(both[name], one[name]) for name in one) and both.keys() == one.keys()
+
+
+@pytest.mark.parametrize("kind", ["kdasr", "conformer"])
+def test_a_reference_of_more_tokens_than_frames_is_not_followed(kind):
+    model = models.build(kind)
+    x = models.features([60])[0]
+    frames = encode(model, x[None].clone(), torch.tensor([60]))[0].size(1)
+    decoder = "decoder.output.weight" if kind == "kdasr" else "decoder.output_layer.weight"
+    fits, beyond = [3] * frames, [4] * (frames + 1)
+    one, both = gather(model, [(x, fits)]), gather(model, [(x, fits), (x, beyond)])
+    assert torch.equal(one[decoder], both[decoder])
+    with pytest.raises(UserError, match="--data: all 1 utterances are shorter than their references; name another set"):
+        gather(model, [(x, beyond)])
