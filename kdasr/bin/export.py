@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 
 from kdasr.errors import UserError
-from kdasr.export.settings import Exporting
+from kdasr.export.settings import FORMATS, Exporting
 
 EXAMPLES = """examples:
   kdasr export --model exp/student --out student.zip
   # a second network of a quarter of the size; what both do on a set stands on the card, beside the checkpoint
   kdasr export --model exp/student --out student.zip --int8 --data dump/fbank/test
+  # for stock sherpa-onnx (C++, Android, iOS, ...): the lines that run it are in the README.md written beside the files
+  kdasr export --model exp/student --out student_sherpa --format sherpa-onnx
   # then, on any machine: pip install 'kdasr[runtime]'
   kdasr transcribe --model student.zip a.wav
 """
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, type=Path, metavar="DIR", help="directory of a trained ESPnet2 model")
     add("--out", required=True, type=Path, metavar="BUNDLE", help="directory to write, or a zip if its name ends so")
+    add("--format", choices=FORMATS, default="bundle", help="files for kdasr transcribe (default), or for sherpa-onnx")
     add("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
     add("--int8", action="store_true", help="write a network of int8 weights, too")
     add("--zip", action="store_true", help="write a zip beside the directory, too")
@@ -44,6 +47,9 @@ def run(args: argparse.Namespace) -> None:
         import onnxruntime  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed, which exports need; pip install 'kdasr[export]'") from None
-    from kdasr.export.write import export  # torch and ESPnet
+    if given.format == "sherpa-onnx":
+        from kdasr.export.sherpa import export  # torch and ESPnet
+    else:
+        from kdasr.export.write import export
 
     export(given)

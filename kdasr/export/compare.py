@@ -22,8 +22,8 @@ TOLERANCE = 1e-3  # of log probabilities, float32
 
 def check(graphs: Graphs, model: object, encoder: Path, decoder: Path | None, where: str) -> None:
     """UserError if the encoder's file differs from the model, or the decoder's from the graph that was traced."""
-    encode = _session(encoder)
-    step = None if decoder is None else _session(decoder)
+    encode = session(encoder)
+    step = None if decoder is None else session(decoder)
     for n, seconds in enumerate(SECONDS):
         x = example(graphs.bins, seconds)
         names = list(graphs.outputs)
@@ -34,7 +34,7 @@ def check(graphs: Graphs, model: object, encoder: Path, decoder: Path | None, wh
         if graphs.has_ctc:
             with torch.no_grad():
                 right = model.ctc.log_softmax(hs[None])[0].numpy()  # type: ignore[attr-defined]
-            _same(right, found[0], f"{where}: its encoder")
+            same(right, found[0], f"{where}: its encoder")
         elif len(hs) != len(found[0]):
             raise UserError(f"{where}: its encoder gives {len(found[0])} frames in ONNX, and {len(hs)} in torch")
         if step is not None and graphs.decoder is not None:
@@ -44,17 +44,19 @@ def check(graphs: Graphs, model: object, encoder: Path, decoder: Path | None, wh
             names = [one.name for one in step.get_inputs()]
             inputs = dict(zip(("tokens", *graphs.outputs[1:]), (one.numpy() for one in given), strict=True))
             logp = step.run(["logp"], {name: inputs[name] for name in names})[0]
-            _same(right, logp, f"{where}: its decoder")
+            same(right, logp, f"{where}: its decoder")
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """A graph, to be run on one thread."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _same(right: np.ndarray, found: np.ndarray, what: str) -> None:
+def same(right: np.ndarray, found: np.ndarray, what: str) -> None:
+    """UserError if values differ by more than float32 makes them differ."""
     if right.shape != found.shape or not np.abs(right - found).max() <= TOLERANCE * max(1.0, np.abs(right).max() / 50):
         apart = "another shape" if right.shape != found.shape else f"values {np.abs(right - found).max():.2g} apart"
         raise UserError(

@@ -150,7 +150,7 @@ def write_encoder(graphs: Graphs, path: Path) -> None:
     with torch.no_grad():
         outputs = [graphs.encoder(x) for x in (short, long)]
     axes = _axes(("x", *graphs.outputs), (short, *outputs[0]), (long, *outputs[1]))
-    _trace(graphs.encoder, (long,), path, ("x",), graphs.outputs, axes)
+    trace(graphs.encoder, (long,), path, ("x",), graphs.outputs, axes)
     for part in graphs.encoder.before:
         if isinstance(part, Waveform):
             unfold_basis(path, part.size)
@@ -165,7 +165,7 @@ def write_decoder(graphs: Graphs, path: Path) -> None:
     with torch.no_grad():
         outputs = [graphs.decoder(*one) for one in inputs]
     axes = _axes(("tokens", *given, "logp", *after), (*inputs[0], *outputs[0]), (*inputs[1], *outputs[1]))
-    _trace(graphs.decoder, inputs[1], path, ("tokens", *given), ("logp", *after), axes)
+    trace(graphs.decoder, inputs[1], path, ("tokens", *given), ("logp", *after), axes)
 
 
 def _axes(names: Sequence[str], one: Tensors, other: Tensors) -> dict[str, dict[int, str]]:
@@ -177,7 +177,7 @@ def _axes(names: Sequence[str], one: Tensors, other: Tensors) -> dict[str, dict[
     return axes
 
 
-def _trace(
+def trace(
     graph: nn.Module,
     given: Tensors,
     path: Path,

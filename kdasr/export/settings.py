@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kdasr.errors import UserError
 
+FORMATS = ("bundle", "sherpa-onnx")
+
 
 @dataclass(frozen=True)
 class Exporting:
@@ -18,6 +20,7 @@ class Exporting:
 
     model: Path  # ESPnet model directory
     out: Path  # bundle to write: a directory, or a zip if its name ends so
+    format: str = "bundle"  # or "sherpa-onnx": files for that engine, in a directory
     model_file: str | None = None  # checkpoint; None: the averaged best
     int8: bool = False  # a second, smaller network beside the first
     zip: bool = False  # a zip beside the directory, too
@@ -30,6 +33,14 @@ class Exporting:
     wsj_filter: bool = False
 
     def __post_init__(self) -> None:
+        if self.format == "sherpa-onnx":
+            if self.zip or self.out.suffix == ".zip" or self.data is not None:
+                raise UserError(
+                    "--format sherpa-onnx: writes a directory, and measures nothing; leave --zip and --data out "
+                    "(tools/check_sherpa.py compares its texts with those of kdasr decode)"
+                )
+            if self.ctc_weight is not None:
+                raise UserError("--format sherpa-onnx: has searches of its own, greedy; leave --ctc_weight out")
         if self.zip and self.out.suffix == ".zip":
             raise UserError(f"--zip: {self.out} is a zip already; leave --zip out, or name a directory")
         if self.data is None and (self.nlsyms is not None or self.wsj_filter):
