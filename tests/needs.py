@@ -1,8 +1,7 @@
 """What some tests need that pip does not install, and what happens where it is missing.
 
 A test says `@pytest.mark.needs("sclite")`, a fixture calls `need("slurm")`. Where it is missing they skip, with the
-reason; or fail, if KDASR_REQUIRE names it: KDASR_REQUIRE=sclite,slurm,chromium,espeak in .ci/run, whose green run has
-then tested all of it.
+reason; or fail, if KDASR_REQUIRE names it, as .ci/run has it name all but sox: its green run has then tested all of it.
 """
 
 import importlib.util
@@ -16,6 +15,7 @@ from kdasr.score import sclite
 
 SLURM = ("munged", "slurmctld", "slurmd", "sbatch")
 BROWSER = ("/usr/bin/chromium", "/usr/bin/chromedriver")
+ORT_WEB = Path(os.environ.get("ORT_WEB", Path(__file__).parents[1] / "tools/venv/onnxruntime-web"))
 
 
 def program(name):
@@ -40,6 +40,14 @@ NEEDS = {
     "espeak": (
         lambda: importlib.util.find_spec("espeakng_loader"),
         "no espeakng-loader, which speaks the corpus (tools/install.sh)",
+    ),
+    "sherpa": (
+        lambda: importlib.util.find_spec("sherpa_onnx"),
+        "no sherpa-onnx, which runs exported models (tools/install.sh)",
+    ),
+    "web": (
+        lambda: (ORT_WEB / "ort.wasm.min.mjs").exists(),
+        "no onnxruntime-web, which runs models in a browser (tools/web_page.sh --fetch)",
     ),
     "sox": (lambda: program("sox"), "no sox (Debian: apt-get install sox)"),
 }

@@ -41,8 +41,8 @@ def test_a_misspelt_requirement_is_told_before_anything_runs(monkeypatch):
 
 
 def test_ci_requires_every_program_that_it_installs():
-    assert "export KDASR_REQUIRE=sclite,slurm,chromium,espeak\n" in (ROOT / ".ci/run").read_text()
-    assert set(needs.NEEDS) - {"sox"} == {"sclite", "slurm", "chromium", "espeak"}
+    assert "export KDASR_REQUIRE=sclite,slurm,chromium,espeak,sherpa,web\n" in (ROOT / ".ci/run").read_text()
+    assert set(needs.NEEDS) - {"sox"} == {"sclite", "slurm", "chromium", "espeak", "sherpa", "web"}
 
 
 def test_marked_tests_fail_where_what_they_need_is_required_and_missing():
