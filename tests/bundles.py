@@ -34,13 +34,38 @@ GREEDY = SearchOptions(beam=1, nbest=1, ctc_weight=0.0)
 JOINT = SearchOptions(beam=5, nbest=5, ctc_weight=0.3)
 
 
-def write_model(directory: Path, kind: str = "kdasr", seed: int = 5, changes: dict | None = None) -> Path:
+def write_model(
+    directory: Path, kind: str = "kdasr", seed: int = 5, changes: dict | None = None, bins: int = BINS
+) -> Path:
     """A model directory with one of search_models.CONFIGS, of random weights."""
     directory.mkdir(parents=True)
-    model = build(kind, seed=seed, bins=BINS, changes=changes)
+    model = build(kind, seed=seed, bins=bins, changes=changes)
     torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
-    (directory / "config.yaml").write_text(yaml.safe_dump(config(kind, BINS) | (changes or {})))
+    (directory / "config.yaml").write_text(yaml.safe_dump(config(kind, bins) | (changes or {})))
     return directory
+
+
+def write_student(directory: Path, data: Path, kind: str = "kdasr", seed: int = 6, changes: dict | None = None) -> Path:
+    """A model that normalises by what `data` (80 bins) has, so that it hears differences, and seldom writes <eos>."""
+    matrices = kaldiio.load_scp(str(data / "feats.scp"))
+    x = np.concatenate([matrices[name] for name in matrices]).astype(np.float64)  # (T, F)
+    stats = directory.with_name(f"{directory.name}_cmvn.npz")
+    stats.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(stats, count=len(x), sum=x.sum(0), sum_square=(x**2).sum(0))
+    fixed = {"normalize": "global_mvn", "normalize_conf": {"stats_file": str(stats)}}
+    write_model(directory, kind, seed, fixed | (changes or {}), x.shape[1])
+    add_bias(directory, -1, -3.0)
+    return directory
+
+
+def add_bias(model: Path, token: int, more: float) -> None:
+    """Add to the bias of a token in a model's decoder."""
+    path = model / "valid.acc.ave.pth"
+    weights = torch.load(path, weights_only=True)
+    for name in ("decoder.output.bias", "decoder.output_layer.bias"):
+        if name in weights:
+            weights[name][token] += more
+    torch.save(weights, path)
 
 
 def kdasr(*words: object) -> int:
@@ -64,7 +89,7 @@ def speech(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
     return np.clip(np.concatenate(parts)[: int(seconds * rate)], -32768, 32767).astype(np.int16)
 
 
-def write_data(directory: Path, waves: dict[str, np.ndarray]) -> Path:
+def write_data(directory: Path, waves: dict[str, np.ndarray], bins: int = BINS) -> Path:
     """A data directory with the audio of these utterances, their features, and a text of each."""
     directory.mkdir(parents=True)
     for name, wave in waves.items():
@@ -72,7 +97,7 @@ def write_data(directory: Path, waves: dict[str, np.ndarray]) -> Path:
     write_table(directory / "wav.scp", {name: str(directory / f"{name}.wav") for name in waves})
     write_table(directory / "text", dict.fromkeys(waves, "ab cd"))
     write_table(directory / "utt2spk", {name: name for name in waves})
-    matrices = {name: fbank(wave, RATE, BINS) for name, wave in waves.items()}
+    matrices = {name: fbank(wave, RATE, bins) for name, wave in waves.items()}
     kaldiio.save_ark(str(directory / "feats.ark"), matrices, scp=str(directory / "feats.scp"))
     return directory
 
