@@ -208,6 +208,16 @@ def test_filterbanks(page, rate, bins):
         assert found[0] == len(right) and np.allclose(np.reshape(found[1], right.shape), right, atol=2e-3)
 
 
+def test_best_path(page):
+    """A blank between two letters alike keeps both; of equal values the first is the best."""
+    best = [1, 0, 1, 1, 2, 2, 0, 0, 2, 1]
+    logp = np.where(np.arange(3) == np.array(best)[:, None], -0.1, -3.0)
+    logp[1] = -1.0
+    expression = "m.bestPath({dims: [words[0].length / 3, 3], data: Float32Array.from(words[0])}, 0)"
+    found = ask(page, expression, logp.ravel().tolist())
+    assert found == [1, 1, 2, 2, 1]
+
+
 @pytest.mark.parametrize("kind", ["char", "bpe", "word"])
 def test_spelling(page, kind):
     mark = "\u2581"
