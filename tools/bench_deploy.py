@@ -5,7 +5,7 @@ For each case the model is exported (`kdasr export --int8`), and one process eac
 `kdasr transcribe` goes through the set. CPU seconds are those of the process from its start to its end, imports and
 loading included, on one thread, divided by the seconds of audio; the cheapest of `--rounds` counts. Memory is the
 largest that was resident. *Cold* is the time from `kdasr transcribe FILE` to its end, of the first `--seconds` of the
-set's audio.
+set's audio. Stock sherpa-onnx is asked for its texts, too (tools/check_sherpa.py).
 
     tools/bench_deploy.py --case "demo, test_eval92" egs/wsj/exp/student_mini_pseudo_soft_s1 \
         egs/wsj/dump/fbank/test_eval92 egs/wsj/data/test_eval92
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from kdasr.data.utterances import audio_of
 from kdasr.files import atomic_write, read_json, read_numbers, read_table, write_table
 
 MARKS = ("<!-- tools/bench_deploy.py: its table -->", "<!-- end of the table -->")
+SHERPA = re.compile(r"^(\w+), (\w+): (\d+ of \d+) texts equal", re.MULTILINE)  # what check_sherpa.py prints
 GREEDY = ("--beam", "1", "--ctc_weight", "0")
 JOINT = ("--beam", "5", "--ctc_weight", "0.3")
 
@@ -120,6 +122,7 @@ def measure(case: Case, scratch: Path, rounds: int, seconds: float, wsj_filter: 
         )
         rows["of the same, kdasr decode divided by transcribe of audio"] = f"{costs[0] / costs[2]:.1f}"
         rows["memory, MB: kdasr decode; transcribe"] = f"{slow.memory / 1e6:.0f}; {by_audio.memory / 1e6:.0f}"
+    rows |= sherpa(case)
     file = scratch / "cold.wav"
     soundfile.write(file, *first(case.audio, seconds), subtype="PCM_16")
     cold = [run("transcribe", "--model", bundle, file) for _ in range(max(2, rounds))]
@@ -142,6 +145,21 @@ def run(*words: object) -> Spent:
             sys.exit(f"kdasr {words[0]} ended with {process.returncode}; its reason stands above")
         out.seek(0)
         return Spent(cpu_of(used), wall, used.ru_maxrss * 1024, out.read())
+
+
+def sherpa(case: Case) -> dict[str, str]:
+    """How many texts of sherpa-onnx are kdasr's, for each of its slots; - of a slot that the model does not fit."""
+    words = ("--int8", "--model", case.model, "--data", case.feats, "--audio", case.audio)
+    program = Path(__file__).with_name("check_sherpa.py")
+    done = subprocess.run([sys.executable, program, *map(str, words)], capture_output=True, text=True, check=False)
+    equal = {(slot, kind): count for slot, kind, count in SHERPA.findall(done.stdout)}
+    if not equal:
+        print(f"{case.title}: nothing of sherpa-onnx: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    said = "sherpa-onnx, {}, greedy: texts that are kdasr's: fp32; int8"
+    return {
+        said.format(slot): "; ".join(equal.get((slot, precision), "-") for precision in ("fp32", "int8"))
+        for slot in ("attention", "ctc")
+    }
 
 
 def cpu_of(used: resource.struct_rusage) -> float:

@@ -15,11 +15,11 @@ from kdasr.files import write_table
 
 def test_a_table_of_a_tiny_model(tmp_path, monkeypatch, capfd):
     lengths = {"u1": 0.5, "u2": 0.8}
-    data = write_data(tmp_path / "d", {name: speech(seconds, seed=3) for name, seconds in lengths.items()})
+    data = write_data(tmp_path / "d", {name: speech(seconds, seed=3) for name, seconds in lengths.items()}, bins=80)
     write_table(data / "utt2dur", {name: str(seconds) for name, seconds in lengths.items()})
     page = tmp_path / "page.md"
     page.write_text(f"a\n{bench_deploy.MARKS[0]}\nold\n{bench_deploy.MARKS[1]}\nb\n")
-    case = ["--case", "tiny", write_model(tmp_path / "m"), data, data]
+    case = ["--case", "tiny", write_model(tmp_path / "m", bins=80), data, data]
     words = ["bench_deploy.py", *case, "--rounds", "1", "--seconds", "0.6", "--write", page]
     monkeypatch.setattr(sys, "argv", [str(word) for word in words])
     bench_deploy.main()
@@ -33,6 +33,8 @@ def test_a_table_of_a_tiny_model(tmp_path, monkeypatch, capfd):
     for search in ("greedy", "beam 5"):
         assert rows[f"{search}: texts that are not kdasr decode's"] == "0 of 2"
     assert float(rows["beam 5: largest difference of scores"]) < 1e-3
+    for slot in ("attention", "ctc"):
+        assert rows[f"sherpa-onnx, {slot}, greedy: texts that are kdasr's: fp32; int8"].startswith("2 of 2; ")
     before, fp32, int8 = map(float, rows["beam 5, WER (%): kdasr decode; fp32; int8"].split("; "))
     assert before == fp32 > 0 and int8 > 0
     slow, fast = map(int, rows["memory, MB: kdasr decode; transcribe"].split("; "))
