@@ -112,7 +112,7 @@ class Transcript:
 
 
 class Model(Protocol):
-    """What a recogniser needs of a model: a bundle's (Exported), or ESPnet's (kdasr.export.espnet_model)."""
+    """What a recogniser needs of a model: a bundle's (Exported), or ESPnet's (kdasr.runtime.espnet_model)."""
 
     path: str
     rate: int
@@ -196,7 +196,7 @@ class Recognizer:
         if is_bundle(model):
             self.model = Exported(Path(model), precision, threads)
         else:
-            from kdasr.export.espnet_model import EspnetModel  # here: torch and ESPnet, which a bundle does not need
+            from kdasr.runtime.espnet_model import EspnetModel  # here: torch and ESPnet, which a bundle does not need
 
             self.model = EspnetModel(Path(model), threads)
         wanted = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdasr.export.describe import features_of, kind_of, tokens_of, usual_weight
+from kdasr.model_facts import features_of, kind_of, tokens_of, usual_weight
 from kdasr.models import find_model, read_config
 from kdasr.networks.load import load_model
 from kdasr.runtime.search import Hypothesis
