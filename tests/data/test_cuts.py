@@ -8,7 +8,6 @@ import scipy.signal
 import soundfile
 from feats_inputs import audio
 
-from kdasr.data import cuts
 from kdasr.data.cuts import Recordings, read_cut
 from kdasr.data.places import Place
 from kdasr.data.speed import change_speed
@@ -127,15 +126,14 @@ def test_speeds_of_a_directory(tmp_path):
             audio_of(tmp_path)
 
 
-def test_a_recording_is_read_once_for_its_segments(monkeypatch):
+def test_a_recording_is_read_once_for_its_segments():
     asked = []
 
     def read_audio(place, name):
         asked.append(place.path)
         return np.full(100, len(asked), np.int16), 16000
 
-    monkeypatch.setattr(cuts, "read_audio", read_audio)
-    recordings = Recordings(kept=250)
+    recordings = Recordings(kept=250, read=read_audio)
     for path in "aaabaab":
         recordings(Place(path), path)
     assert asked == ["a", "b"]
@@ -144,7 +142,7 @@ def test_a_recording_is_read_once_for_its_segments(monkeypatch):
     assert asked == ["a", "b", "c"]
     samples, _ = recordings(Place("a"), "a")
     assert asked == ["a", "b", "c", "a"] and samples[0] == 4
-    small = Recordings(kept=0)  # the last one is kept all the same
+    small = Recordings(kept=0, read=read_audio)  # the last one is kept all the same
     for path in "aab":
         small(Place(path), path)
     assert asked[4:] == ["a", "b"]
