@@ -52,15 +52,26 @@ def prune(asked: Pruning) -> None:
     checkpoint = find_checkpoint(asked.model, asked.model_file)
     settings = {"model": digest(checkpoint), "sparsity": asked.sparsity, "scheme": asked.scheme, "spare": asked.spare}
     with only_writer(out.parent, name=f".{out.name}.lock"):
-        if (out / "kdasr.json").is_file():
-            record = read_json(out / "kdasr.json")
-            if record.get("settings") == settings:
-                print(f"{out}: pruned already, {record['non_zero']:,} weights are left; to do it again: rm -r {out}")
-                return
-            raise UserError(f"{out}: holds another model, or other settings made it; remove it, or name another --out")
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: holds something else; name another --out")
-        write(asked, checkpoint, settings)
+        if record := made_before(out, settings):
+            print(f"{out}: pruned already, {record['non_zero']:,} weights are left; to do it again: rm -r {out}")
+        else:
+            write(asked, checkpoint, settings)
+
+
+def made_before(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of a model that the same settings have made of another one; None where nothing stands.
+
+    Raises:
+        UserError: another model stands there, or something else.
+    """
+    if (out / "kdasr.json").is_file():
+        record = read_json(out / "kdasr.json")
+        if record.get("settings") == settings:
+            return record
+        raise UserError(f"{out}: holds another model, or other settings made it; remove it, or name another --out")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: holds something else; name another --out")
+    return None
 
 
 def write(asked: Pruning, checkpoint: Path, settings: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from kdasr.models import find_checkpoint
 from kdasr.recipe import frames_meet
 from kdasr.recipe.plan import Plan
 from kdasr.recipe.step import DONE, finished
+from kdasr.recipe.tree import need_model
 
 TRAINED = {1, 2, 3, 4, 5}  # stages in which models are trained, and those before them
 
@@ -60,10 +61,7 @@ def check_teacher(plan: Plan) -> None:
     given = plan.options
     if not given.teacher_dir or finished(plan.layout.teacher) or Path(given.teacher_dir).is_file():
         return  # what was packed is looked at when it is unpacked
-    if not Path(f"{given.teacher_dir}/config.yaml").is_file():
-        raise UserError(
-            f"--teacher_dir {given.teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
-        )
+    need_model(given.teacher_dir)
     of_model(Path(given.teacher_dir))
     find_checkpoint(given.teacher_dir)
 

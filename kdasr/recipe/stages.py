@@ -13,7 +13,7 @@ from kdasr.files import read_yaml
 from kdasr.models import has_decoder
 from kdasr.recipe.plan import Plan
 from kdasr.recipe.step import DONE, Command, On, Step
-from kdasr.recipe.tree import found, has_text, need_config
+from kdasr.recipe.tree import found, has_text, need_config, need_model
 
 
 def data(plan: Plan) -> Iterator[Step]:
@@ -142,11 +142,9 @@ def finished_teacher(plan: Plan, stage: int) -> Iterator[Step]:
     """
     given, at = plan.options, plan.layout
     packed = Path(given.teacher_dir).is_file()
+    if not packed:
+        need_model(given.teacher_dir)
     source = given.teacher_dir if packed else f"{given.teacher_dir}/config.yaml"
-    if not Path(source).is_file():
-        raise UserError(
-            f"--teacher_dir {given.teacher_dir}: no config.yaml there; expected an ESPnet ASR model's directory"
-        )
     log = f"{given.expdir}/log/{PurePath(at.teacher).name}.log"
     asked = {"teacher_opts": " ".join(given.teacher_opts)} if given.teacher_opts else {}
     yield Step(

@@ -18,6 +18,12 @@ def need_config(option: str, path: str) -> None:
         raise UserError(f"--{option} {path}: no such file; there are: {' '.join(found('conf', '*.yaml'))}")
 
 
+def need_model(directory: str) -> None:
+    """UserError where --teacher_dir is a directory that is no model."""
+    if not Path(directory, "config.yaml").is_file():
+        raise UserError(f"--teacher_dir {directory}: no config.yaml there; expected an ESPnet ASR model's directory")
+
+
 def found(folder: str, pattern: str) -> list[str]:
     """Paths in a folder that a pattern fits, sorted."""
     return sorted(str(path) for path in Path(folder).glob(pattern))

@@ -26,7 +26,7 @@ from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, read_yaml
 from kdasr.models import find_checkpoint
 from kdasr.networks.load import check_weights, load_model, register
-from kdasr.prune.prune import copy_rest
+from kdasr.prune.prune import copy_rest, made_before
 from kdasr.shards import digest
 from kdasr.shrink import shape
 from kdasr.shrink.axes import PARTS, SIZES, axes_of, sizes_of
@@ -51,15 +51,10 @@ def shrink(asked: Shrinking) -> None:
     checkpoint = find_checkpoint(asked.model, asked.model_file)
     settings = {"model": digest(checkpoint), **settings_of(asked)}
     with only_writer(out.parent, name=f".{out.name}.lock"):
-        if (out / "kdasr.json").is_file():
-            record = read_json(out / "kdasr.json")
-            if record.get("settings") == settings:
-                print(f"{out}: made already, {record['parameters']:,} parameters; to do it again: rm -r {out}")
-                return
-            raise UserError(f"{out}: holds another model, or other settings made it; remove it, or name another --out")
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: holds something else; name another --out")
-        write(asked, checkpoint, settings)
+        if record := made_before(out, settings):
+            print(f"{out}: made already, {record['parameters']:,} parameters; to do it again: rm -r {out}")
+        else:
+            write(asked, checkpoint, settings)
 
 
 def settings_of(asked: Shrinking) -> dict[str, Any]:
