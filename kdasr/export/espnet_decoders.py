@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdasr.export.espnet_encoders import Positions
-from kdasr.export.own import gru_cell, lstm_cell
+from kdasr.export.own import through
 from kdasr.export.parts import Tensors
 from kdasr.search.rnn_decoders import heads_of
 
@@ -128,18 +128,10 @@ class RnnStep(nn.Module):
         seen = [attended[:, g] @ value for g, value in enumerate(values)]  # (K, A) or (K, E) each
         context = seen[0] if self.merge is None else self.merge(torch.cat(seen, 1))  # (K, E)
         x = torch.cat((decoder.embed(tokens), context), 1)  # (K, H + E)
-        after, after_cells = [], []
-        for j, cell in enumerate(decoder.decoder):
-            if cells:
-                x, c = lstm_cell(cell, x, hidden[:, j], cells[0][:, j])  # (K, H) each
-                after_cells.append(c)
-            else:
-                x = gru_cell(cell, x, hidden[:, j])
-            after.append(x)
+        x, layers = through(decoder.decoder, x, hidden, cells)
         if decoder.context_residual:
             x = torch.cat((x, context), 1)
         logp = torch.log_softmax(decoder.output(x), -1)  # (K, V)
-        layers = [torch.stack(after, 1), *([torch.stack(after_cells, 1)] if cells else [])]  # (K, J, H) each
         return logp, (*layers, attended)
 
     def _weights(self, g: int, keys: Tensor, hidden: Tensor, before: Tensor) -> Tensor:

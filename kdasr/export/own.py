@@ -6,6 +6,8 @@ recurrent cells of the decoder are written out in matrix products, which int8 co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -90,22 +92,37 @@ class AttentionStep(nn.Module):
         decoder, (keys, values) = self.decoder, memory
         hidden, *cells, context, align = state  # (K, J, H), maybe as many again, (K, E), (K, S)
         below = torch.cat([decoder.embed(tokens), context], -1)  # (K, embed + E)
-        after, after_cells = [], []
-        for j, cell in enumerate(decoder.cells):
-            if cells:
-                below, c = lstm_cell(cell, below, hidden[:, j], cells[0][:, j])  # (K, H) each
-                after_cells.append(c)
-            else:
-                below = gru_cell(cell, below, hidden[:, j])  # (K, H)
-            after.append(below)
+        below, layers = through(decoder.cells, below, hidden, cells)
         query = decoder.query(below)[:, :, None]  # (K, A, 1)
         near = nn.functional.conv1d(align[:, None], self.kernel, padding=decoder.kernel_size // 2)  # (K, A, S)
         energy = decoder.energy.weight @ torch.tanh(near + keys + query)  # (K, 1, S)
         align = torch.softmax(energy[:, 0], -1)  # (K, S)
         context = align @ values  # (K, E)
         logp = torch.log_softmax(decoder.output(torch.cat([below, context], -1)), -1)  # (K, V)
-        layers = [torch.stack(after, 1), *([torch.stack(after_cells, 1)] if cells else [])]  # (K, J, H) each
         return logp, (*layers, context, align)
+
+
+def through(layers: nn.ModuleList, x: Tensor, hidden: Tensor, cells: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """A step of stacked GRU or LSTM cells.
+
+    Args:
+        layers: J cells.
+        x: (K, .) input of the first.
+        hidden: (K, J, H) states.
+        cells: an LSTM's cells (K, J, H), one tensor; none of a GRU.
+
+    Returns:
+        The last one's output (K, H); states, and cells if there are any, after the step (K, J, H).
+    """
+    after, after_cells = [], []
+    for j, layer in enumerate(layers):
+        if cells:
+            x, c = lstm_cell(layer, x, hidden[:, j], cells[0][:, j])  # (K, H) each
+            after_cells.append(c)
+        else:
+            x = gru_cell(layer, x, hidden[:, j])  # (K, H)
+        after.append(x)
+    return x, [torch.stack(after, 1), *([torch.stack(after_cells, 1)] if cells else [])]
 
 
 def gru_cell(cell: nn.GRUCell, x: Tensor, h: Tensor) -> Tensor:
