@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "data librispeech": "LibriSpeech, or a corpus in its layout -> Kaldi data directories",
     "data commonvoice": "a language of Common Voice -> Kaldi data directories",
     "data folder": "a folder of audio files without lists -> a Kaldi data directory without text",
+    "data parallel": "parallel text, a sentence a line -> a data directory for translation",
     "data segments": "long recordings -> utterances, cut at pauses",
     "data holdout": "set part of a data directory aside as untranscribed",
     "data transcripts": "a data directory with transcripts from elsewhere, such as a teacher's",

@@ -203,6 +203,11 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
         raise UserError(f"{path}: does not fit into memory; is it the right file?") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
         raise UserError(f"{path}: cannot be read ({error}); check the name and its permissions") from None
+    return lines_of(data, path)
+
+
+def lines_of(data: bytes, path: str | os.PathLike[str]) -> list[str]:
+    """The lines of the bytes of a text file, as `read_lines`; `path` is for the message."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

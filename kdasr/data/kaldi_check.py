@@ -13,7 +13,7 @@ from kdasr.errors import UserError
 from kdasr.files import MARK, columns, read_lines, split_key
 
 ILLEGAL_WORDS = ("<s>", "</s>", "#0")  # they have a special meaning in Kaldi's graphs
-_BY_UTTERANCE = ["feats.scp", "vad.scp", "utt2lang", "utt2uniq", "utt2warp", "utt2dur", "utt2num_frames"]
+_BY_UTTERANCE = ["text.src", "feats.scp", "vad.scp", "utt2lang", "utt2uniq", "utt2warp", "utt2dur", "utt2num_frames"]
 _BY_SPEAKER = ["cmvn.scp", "spk2gender", "spk2warp"]
 
 

@@ -22,7 +22,8 @@ from kdasr.files import atomic_dir, columns, only_writer, read_lines, read_table
 
 Tables = dict[str, dict[str, str]]  # file name: key: the rest of its line
 
-UTTERANCE_TABLES = ["utt2spk", "text", "feats.scp", "segments", "utt2num_frames", "utt2dur"]
+SOURCE = "text.src"  # what a translation model reads; `text` is its translation
+UTTERANCE_TABLES = ["utt2spk", "text", SOURCE, "feats.scp", "segments", "utt2num_frames", "utt2dur"]
 UTTERANCE_TABLES += ["utt2lang", "utt2uniq", "utt2warp", SPEEDS, "vad.scp"]
 SPEAKER_TABLES = ["spk2gender", "cmvn.scp", "spk2warp"]
 RECORDING_TABLES = ["wav.scp", "reco2file_and_channel", "reco2dur"]
@@ -264,7 +265,7 @@ def fix_dir(directory: Path) -> tuple[int, int]:
 
     A byte-order mark and carriage returns, at which Kaldi's own tools stumble, are not written again.
 
-    An utterance is kept if each of text (with words), feats.scp, segments and wav.scp that exists has it.
+    An utterance is kept if each of text (with words), text.src, feats.scp, segments and wav.scp that exists has it.
 
     Returns:
         How many utterances were kept, and how many there were.
@@ -275,7 +276,7 @@ def fix_dir(directory: Path) -> tuple[int, int]:
     tables = {name: _loose_table(directory / name) for name in present}
     before = len(tables["utt2spk"])
     keep = set(tables["utt2spk"])
-    for name in ("text", "feats.scp", "segments", "utt2lang"):
+    for name in ("text", SOURCE, "feats.scp", "segments", "utt2lang"):
         if name in tables:
             keep &= set(tables[name])
     for name in ("spk2gender", "cmvn.scp"):  # as in Kaldi: a speaker whom these lack goes too
