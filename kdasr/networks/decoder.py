@@ -12,17 +12,16 @@ and broadcast over its hypotheses, so K hypotheses cost far less than K utteranc
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
-from kdasr.espnet import name
 from kdasr.losses.sequence import PADDING
 from kdasr.networks.encoder import padding
 from kdasr.networks.prefixes import Prefixes, prefixes_of
 from kdasr.networks.recurrence import AttentionGRU, spans
+from kdasr.networks.scored import Scored
 
 CELLS = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}
 
@@ -44,7 +43,7 @@ class State(NamedTuple):
     align: Tensor  # (B, K, S) where attention looked last, a distribution
 
 
-class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScorerInterface")):  # type: ignore[misc]
+class AttentionDecoder(Scored):
     """GRU (or LSTM) decoder with location-aware attention, as an ESPnet decoder (`decoder: attention_gru`).
 
     Args:
@@ -206,32 +205,3 @@ class AttentionDecoder(AbsDecoder, name("espnet.nets.scorer_interface:BatchScore
         energy = self.energy(torch.tanh(mixed)).squeeze(-1)  # (B, K, S)
         align = torch.softmax(energy.masked_fill(memory.pad[:, None], float("-inf")), dim=-1)  # (B, K, S)
         return align @ memory.values, align  # (B, K, E)
-
-    # The functions that stock ESPnet's beam search calls, with hypotheses of one utterance and a state for each.
-
-    def init_state(self, x: Tensor) -> Any:
-        """No state: the first `batch_score` makes one."""
-        return None
-
-    def batch_init_state(self, x: Tensor) -> Any:
-        """As `init_state`."""
-        return None
-
-    def score(self, ys: Tensor, state: Any, x: Tensor) -> tuple[Tensor, Any]:
-        """Log-probabilities (V,) after prefix ys (L,) of one hypothesis; x (S, E) is its encoder output."""
-        logp, states = self.batch_score(ys[None], [state], x[None])
-        return logp[0], states[0]
-
-    def batch_score(self, ys: Tensor, states: list[Any], xs: Tensor) -> tuple[Tensor, list[Any]]:
-        """Log-probabilities (R, V) after prefixes ys (R, L) of R hypotheses; xs is (R, S, E)."""
-        lens = torch.full((len(xs),), xs.size(1), device=xs.device)  # (R,)
-        memory = self.remember(xs, lens)
-        first = self.start(memory, 1)
-        state = State(
-            *(
-                torch.cat([zero[n : n + 1] if states[n] is None else states[n][i] for n in range(len(xs))])
-                for i, zero in enumerate(first)
-            )
-        )
-        logp, state = self.step(ys[:, -1:], state, memory)  # (R, 1, V)
-        return logp[:, 0], [State(*(tensor[n : n + 1] for tensor in state)) for n in range(len(xs))]
