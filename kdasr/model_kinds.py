@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
+from kdasr.mt.config import FRONTENDS, is_mt
 from kdasr.s2t import is_s2t
 
 # Parts that ESPnet builds with a package of their own: the package, and what pip calls it.
@@ -30,6 +31,7 @@ OTHERS = {
     ("decoder", "linear_decoder"): "a classifier",
     ("model", "maskctc"): "a mask-CTC model",
     ("model", "pit_espnet"): "a model of several speakers",
+    ("model", "discrete_asr"): "a recogniser of discrete units",
 }
 
 
@@ -43,6 +45,8 @@ def refuse_others(config: Mapping[str, Any], path: str | Path) -> None:
     found = next((what for (key, value), what in OTHERS.items() if config.get(key) == value), None)
     if "joint_network_conf" in config:  # espnet2.tasks.asr_transducer
         found = "a transducer"
+    if is_mt(config) and config.get("frontend") not in (None, *FRONTENDS):  # espnet2.tasks.st reads audio
+        found = "a model that translates speech"
     if config.get("preprocessor") == "s2t_ctc" or config.get("model") == "espnet_ctc":
         found = "an OWSM-CTC model"
     if is_s2t(config) and not found:

@@ -88,8 +88,9 @@ def read_config(directory: str | Path, lm: bool = False) -> dict[str, Any]:
     tokens = config.get("token_list")
     if any(name not in config for name in needed) or not _are_tokens(tokens):
         raise UserError(f"{path}: is not the config of an ESPnet2 {what}; copy it again from the training")
-    if isinstance(tokens, str):
-        config["token_list"] = read_lines(beside(directory, tokens, "the token list"))
+    for key, what in (("token_list", "the token list"), ("src_token_list", "the source token list")):
+        if isinstance(config.get(key), str):
+            config[key] = read_lines(beside(directory, config[key], what))
     return config
 
 

@@ -19,10 +19,10 @@ from typing import Any
 from torch import Tensor
 
 from kdasr import torch_files
-from kdasr.asr.task import KDTask
+from kdasr.asr.tasks import task_of
 from kdasr.errors import UserError
 from kdasr.files import write_json
-from kdasr.networks.load import build, load_model, register
+from kdasr.networks.load import build, load_model
 
 OWN = "normalize."  # of the student's features
 
@@ -41,9 +41,10 @@ def options(source: str, out: Path, command: Sequence[str]) -> list[str]:
     if ":" in str(out) or "--init_param" in command:
         raise UserError(f"{out}: --init needs an --out without colons; leave out ESPnet's --init_param")
     network, _ = load_model(source)
-    args = KDTask.get_parser().parse_args(list(command))
+    task = task_of(command)
+    args = task.get_parser().parse_args(list(command))
     # The stock task is enough to know the shapes; it loads no teachers and no masks.
-    student = build(register(), args, args.config)
+    student = build(task.stock, args, args.config)
     if len(student.token_list) == len(network.token_list) and list(student.token_list) != list(network.token_list):
         raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
     copied, report = match(student.state_dict(), network.state_dict())

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr.asr.inputs import student_input
-from kdasr.asr.training import Training, distillation, soft_tables, teachers_input
+from kdasr.asr.training import Training, distillation, soft_tables, takes_of, teachers_input
 from kdasr.data.cmvn import read_npz
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.made import FILE as FEATURES
 from kdasr.data.made import check_made, made_as
 from kdasr.data.matrices import check_archives, check_heads, read_matrix
 from kdasr.data.places import Place, parse, parse_table
-from kdasr.data.tokens import load_tokens
+from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
-from kdasr.files import atomic_dir, read_table, write_json, write_table
+from kdasr.files import atomic_dir, read_json, read_table, write_json, write_table
+from kdasr.mt.source import DIRECTORY as SRC_TOKENS
 from kdasr.shards import digest
 from kdasr.targets.check import SOFT_REMEDY, check_targets
 from kdasr.targets.files import TABLES, distinct_prefixes
@@ -24,7 +25,7 @@ from kdasr.targets.files import TABLES, distinct_prefixes
 
 def check_features(given: Training, out: Path) -> None:
     """UserError if the sets have features of several kinds, or of another than a model that is there."""
-    if student_input(given.config).rate:
+    if not takes_of(given).features:
         return
     places = features_of(given)
     made_as(places)
@@ -43,15 +44,18 @@ def prepare_data(given: Training, out: Path) -> Path:
     The sets and what they point to are checked here.
     """
     tokens = load_tokens(given.tokens)
+    source = load_tokens(given.src_tokens) if given.src_tokens else None
     lists = out / "data"
-    takes = student_input(given.config, given.espnet)
-    feats: dict[str, Any] = {}  # or audio
+    takes = takes_of(given)
+    if source:
+        check_sides(given, tokens, source)
+    feats: dict[str, Any] = {}  # or audio, or source sentences
     text: dict[str, str] = {}
     frames: dict[str, float] = {}
     for directory in map(Path, given.train):
         found = takes.read(directory, given.reading)
         feats |= found
-        frames |= takes.lengths(directory, found)
+        frames |= takes.lengths(directory, found, source)
         if not given.targets:
             if not (directory / "text").is_file():
                 raise UserError(f"{directory}: has no text; untranscribed audio needs --targets (kdasr targets)")
@@ -75,24 +79,26 @@ def prepare_data(given: Training, out: Path) -> Path:
     valid = Path(given.valid)
     said_there = read_table(valid / "text")
     judged = takes.read(valid, given.reading)
-    counted_there = takes.lengths(valid, judged)
-    size = "" if takes.rate else f",{feature_size(keys[0], feats[keys[0]])}"
+    counted_there = takes.lengths(valid, judged, source)
+    size = f",{feature_size(keys[0], feats[keys[0]])}" if takes.features else ""
     for part, places, said, counted in (
         ("train", {key: feats[key] for key in keys}, {key: text[key] for key in keys}, frames),
         ("valid", judged, said_there, counted_there),
     ):
-        if not takes.rate:
+        if takes.features:
             check_archives(places, "make the features again (kdasr feats)")
             check_heads(places, "make the features again (kdasr feats)")
         lacking = next((key for key in said if key not in places or key not in counted), None)
         if lacking is not None:
             where = valid if part == "valid" else given.train[0]
-            lacks = "audio or length" if takes.rate else "features or frames"
-            raise UserError(f"{where}: {lacking} has text, and no {lacks}; make them again (kdasr feats)")
+            lacks = "features or frames" if takes.features else str(takes) if takes.source else "audio or length"
+            raise UserError(f"{where}: {lacking} has text, and no {lacks}; make {where} again")
         # ESPnet reads these lists, not those of the sets: it gets what was checked here
         takes.write(lists / part / takes.table, {key: places[key] for key in said})
         write_table(lists / part / "text", said)
-        write_table(lists / part / "speech_shape", {key: f"{round(counted[key])}{size}" for key in said})
+        if source and (without := next((key for key in said if not counted[key]), None)):
+            raise UserError(f"{places[without]!r}: the source of {without} has no tokens; leave the sentence out")
+        write_table(lists / part / f"{takes.name}_shape", {key: f"{round(counted[key])}{size}" for key in said})
         if part == "train" and given.targets:
             # what the decoder computes of an utterance's hypotheses
             steps = {key: distinct_prefixes(checked["hyps"][key], checked["hyp_lens"][key]) for key in said}
@@ -108,16 +114,44 @@ def prepare_data(given: Training, out: Path) -> Path:
             check_heads(checked[f"{name}.scp"], SOFT_REMEDY)
             write_table(lists / "train" / f"{name}.scp", {key: checked[f"{name}.scp"][key].entry() for key in keys})
     prepare_teachers(given, lists, keys)
-    if not (out / "tokens").is_dir() or not (out / "checkpoint.pth").is_file():  # or of a run that never began
-        with atomic_dir(out / "tokens") as fresh:
-            shutil.copytree(given.tokens, fresh, dirs_exist_ok=True)
-    if takes.rate:
-        if not (out / "checkpoint.pth").is_file():
+    begun = (out / "checkpoint.pth").is_file()  # or it is a run that never began
+    for name, directory in (("tokens", given.tokens), (SRC_TOKENS, given.src_tokens)):
+        if directory and not ((out / name).is_dir() and begun):
+            with atomic_dir(out / name) as fresh:
+                shutil.copytree(directory, fresh, dirs_exist_ok=True)
+    if takes.features:
+        keep_statistics(given, out, feature_size(keys[0], feats[keys[0]]))
+    else:
+        if not begun:
             (out / "cmvn.npz").unlink(missing_ok=True)  # or it is of what the front end of this run gave
         (out / FEATURES).unlink(missing_ok=True)
-    else:
-        keep_statistics(given, out, feature_size(keys[0], feats[keys[0]]))
     return lists
+
+
+def check_sides(given: Training, target: Tokens, source: Tokens) -> None:
+    """UserError if the token lists of a model that translates are known to be those of the other side.
+
+    Their directories say of which texts they were made; a list of both sides' texts serves either.
+    """
+    for option, directory, own, other in (
+        ("--tokens", given.tokens, "text", SOURCE),
+        ("--src_tokens", given.src_tokens or "", SOURCE, "text"),
+    ):
+        made_from = read_json(Path(directory) / "tokens.json").get("made_from")
+        texts = made_from.get("text") if isinstance(made_from, dict) else None
+        there = {
+            name: {digest(path) for path in (Path(one) / name for one in given.train) if path.is_file()}
+            for name in (own, other)
+        }
+        if isinstance(texts, list) and there[other] & {*texts} and not there[own] & {*texts}:
+            raise UserError(
+                f"{option} {directory}: was made of {given.train[0]}/{other}, the other side; name the tokens of {own}"
+            )
+    if "char" in (target.type, source.type) and target.nlsyms != source.nlsyms:
+        raise UserError(
+            f"{given.src_tokens}: has other words that are one token (nlsyms.txt) than {given.tokens}, and ESPnet cuts "
+            "both sides into characters alike; make both with the same --nlsyms"
+        )
 
 
 def keep_statistics(given: Training, out: Path, size: int) -> None:

@@ -1,4 +1,4 @@
-"""ESPnet's CTC/attention model, trained on K weighted hypotheses of each utterance and its teachers' distributions.
+"""ESPnet's models, trained on K weighted hypotheses of each utterance and its teachers' distributions.
 
     B  utterances   K  hypotheses   L  output steps   V  tokens   T  frames   S  encoded frames
     N  distinct prefixes of the hypotheses (kdasr.networks.prefixes)   J  tokens kept of a teacher's distribution
@@ -30,49 +30,44 @@ ESPnetASRModel = name("espnet2.asr.espnet_model:ESPnetASRModel")
 force_gatherable = name("espnet2.torch_utils.device_funcs:force_gatherable")
 
 
-class KDModel(ESPnetASRModel):
-    """ESPnetASRModel whose forward() also takes what `kdasr targets` and `kdasr soft` wrote.
+class Distilling:
+    """What a model of ESPnet's needs to learn from hypotheses and distributions: a mixin, before the model's class.
 
-    It is made by re-classing a built ESPnetASRModel (`distilling`), never constructed, and has no weights of
-    its own: its checkpoints are those of a stock model.
+    The model encodes (`encode`), has a `decoder` and, where its `ctc_weight` is above 0, a `ctc`.
     """
 
     kd: Distillation
     teachers: tuple[Teachers, ...]  # none or one; a tuple hides it from torch, so that it is no part of the student
+    src_token_list: tuple[str, ...] = ()  # of a translation model: what it reads
 
-    def forward(
-        self, speech: Tensor, speech_lengths: Tensor, text: Tensor, text_lengths: Tensor, **kwargs: Any
-    ) -> tuple[Tensor, dict[str, Tensor | None], Tensor]:
-        """Loss, statistics and weight of a batch.
+    def distil(
+        self, inputs: Tensor, lengths: Tensor, text: Tensor, text_lengths: Tensor, tables: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor | None], Tensor] | None:
+        """Loss, statistics and weight of a batch; None for one that ESPnet's own path is for.
 
         Args:
-            speech: (B, T, F) features, or (B, samples).
-            speech_lengths: (B,).
+            inputs, lengths: what is encoded: (B, T, F) features, (B, T) samples or source tokens; and (B,).
             text, text_lengths: (B, L), (B,): references; not used where hypotheses are given.
-            kwargs: kd_hyps (B, .) all hypotheses of an utterance one after the other, kd_hyp_lens
-                (B, K) their lengths, kd_weights (B, K) their weights, kd_soft (B, ., 2J) ids and
-                log-probabilities of each of their steps, <eos> included; kd_ctc (B, S', 2J) and
-                kd_ctc_lengths (B,) those of the CTC branch in each encoded frame; kd_speech and kd_speech_lengths
-                what teachers beside the student read, as speech, if that is not speech itself.
+            tables: as `KDModel.forward` takes them.
         """
         if self.kd.soft and self.training and not self.kd.teachers:
             for weight, name in ((self.kd.word_weight, "kd_soft"), (self.kd.ctc_word_weight, "kd_ctc")):
-                if weight and name not in kwargs:
+                if weight and name not in tables:
                     raise UserError("kd_conf: learns from distributions, but has neither soft targets nor teachers")
-        if "kd_hyps" in kwargs:
-            hyps, lens = kwargs["kd_hyps"], kwargs["kd_hyp_lens"].clamp(min=0)  # collation pads with -1
-            targets, weights = unpack(hyps, lens), kwargs["kd_weights"]  # (B, K, L), (B, K)
+        if "kd_hyps" in tables:
+            hyps, lens = tables["kd_hyps"], tables["kd_hyp_lens"].clamp(min=0)  # collation pads with -1
+            targets, weights = unpack(hyps, lens), tables["kd_weights"]  # (B, K, L), (B, K)
         elif self.kd.own_loss and self.training:
             length = int(text_lengths.max())
             lens, targets = text_lengths[:, None], text[:, None, :length]  # (B, 1), (B, 1, L)
             weights = text_lengths.new_ones(len(text), 1, dtype=torch.float)  # (B, 1)
         else:
-            return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
+            return None
         # before the student encodes: ESPnet normalises features in place
         soft = self.soft_targets(
-            kwargs.get(TEACHERS_INPUT, speech), kwargs.get(f"{TEACHERS_INPUT}_lengths", speech_lengths), kwargs, lens
+            tables.get(TEACHERS_INPUT, inputs), tables.get(f"{TEACHERS_INPUT}_lengths", lengths), tables, lens
         )
-        encoded, frames = encode(self, speech, speech_lengths)  # (B, S, E), (B,)
+        encoded, frames = encode(self, inputs, lengths)  # (B, S, E), (B,)
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
         if self.ctc_weight > 0:
@@ -101,15 +96,15 @@ class KDModel(ESPnetASRModel):
             stats["loss_att"] = loss_att.detach()
             stats["acc"] = accuracy(student_logprobs.detach(), path, ys_out, weights)
         stats["loss"] = loss.detach()
-        return force_gatherable((loss, stats, speech.size(0)), loss.device)
+        return force_gatherable((loss, stats, inputs.size(0)), loss.device)
 
     def soft_targets(
-        self, speech: Tensor, lengths: Tensor, tables: Mapping[str, Tensor], lens: Tensor
+        self, inputs: Tensor, lengths: Tensor, tables: Mapping[str, Tensor], lens: Tensor
     ) -> SoftTargets | None:
         """The teacher's distributions for a batch, None where the settings need none.
 
         Args:
-            speech, lengths: what teachers beside the student read.
+            inputs, lengths: what teachers beside the student read.
             tables: as `forward` takes them.
             lens: (B, K) lengths of the hypotheses.
         """
@@ -120,8 +115,9 @@ class KDModel(ESPnetASRModel):
             return StoredTargets(tables, lens)
         if not self.teachers:  # loaded with the first batch
             words = kd.word_weight > 0
-            self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, self.token_list, words),)
-        return OnlineTargets(self.teachers[0], speech, lengths, kd.soft_k)
+            lists = (self.token_list, self.src_token_list)
+            self.teachers = (Teachers(kd.teachers, kd.ensemble, kd.ensemble_weights, *lists, words),)
+        return OnlineTargets(self.teachers[0], inputs, lengths, kd.soft_k)
 
     def frame_loss(
         self, logits: Tensor, frames: Tensor, ids: Tensor, teacher_logprobs: Tensor, teacher_frames: Tensor
@@ -147,11 +143,39 @@ class KDModel(ESPnetASRModel):
         return word_loss(*rows, counts.flatten(), self.kd.temperature, self.kd.divergence)
 
 
-def distilling(model: ESPnetASRModel, settings: Distillation) -> KDModel:
-    """A stock model, which now trains as the settings say."""
-    model.__class__ = KDModel
+class KDModel(Distilling, ESPnetASRModel):
+    """ESPnetASRModel whose forward() also takes what `kdasr targets` and `kdasr soft` wrote.
+
+    It is made by re-classing a built ESPnetASRModel (`distilling`), never constructed, and has no weights of
+    its own: its checkpoints are those of a stock model.
+    """
+
+    def forward(
+        self, speech: Tensor, speech_lengths: Tensor, text: Tensor, text_lengths: Tensor, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Tensor | None], Tensor]:
+        """Loss, statistics and weight of a batch.
+
+        Args:
+            speech: (B, T, F) features, or (B, samples).
+            speech_lengths: (B,).
+            text, text_lengths: (B, L), (B,): references; not used where hypotheses are given.
+            kwargs: kd_hyps (B, .) all hypotheses of an utterance one after the other, kd_hyp_lens
+                (B, K) their lengths, kd_weights (B, K) their weights, kd_soft (B, ., 2J) ids and
+                log-probabilities of each of their steps, <eos> included; kd_ctc (B, S', 2J) and
+                kd_ctc_lengths (B,) those of the CTC branch in each encoded frame; kd_speech and kd_speech_lengths
+                what teachers beside the student read, as speech, if that is not speech itself.
+        """
+        learnt = self.distil(speech, speech_lengths, text, text_lengths, kwargs)
+        if learnt is None:
+            return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
+        return learnt
+
+
+def distilling(model: Any, kind: type, settings: Distillation) -> Any:
+    """A stock model as one of `kind`, a class that mixes Distilling into its own: it trains as the settings say."""
+    model.__class__ = kind
     model.kd, model.teachers = settings, ()
-    return model  # type: ignore[return-value]
+    return model
 
 
 def unpack(flat: Tensor, lens: Tensor) -> Tensor:

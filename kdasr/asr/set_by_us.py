@@ -20,6 +20,7 @@ class Ours(NamedTuple):
 
 
 _TOKENS = "the tokens are those of --tokens (in a recipe: of --token_type, or of the teacher)"
+_SOURCE = "the tokens of source text are those of --src_tokens"
 _LISTS = "the sets are those of --train and --valid"
 _ALWAYS = "kdasr train always"
 SETTINGS = {
@@ -30,6 +31,9 @@ SETTINGS = {
     "token_type": Ours(_TOKENS),
     "bpemodel": Ours(_TOKENS),
     "non_linguistic_symbols": Ours(_TOKENS),
+    "src_token_list": Ours(_SOURCE),
+    "src_token_type": Ours(_SOURCE),
+    "src_bpemodel": Ours(_SOURCE),
     "input_size": Ours("its size is that of the features"),
     "train_data_path_and_name_and_type": Ours(_LISTS, ([],)),
     "valid_data_path_and_name_and_type": Ours(_LISTS, ([],)),

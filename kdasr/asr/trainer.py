@@ -14,23 +14,22 @@ from kdasr import __version__, checkpoints, torch_files
 from kdasr.asr import facts, frame_options, init, resume, statistics, worker
 from kdasr.asr.clock import Clock
 from kdasr.asr.fit import frames_needed, too_short
-from kdasr.asr.inputs import student_input
 from kdasr.asr.lists import feature_size
 from kdasr.asr.settings import INPUTS, TEACHERS_INPUT
-from kdasr.asr.task import KDTask
-from kdasr.asr.training import Training, distillation, soft_tables, teachers_input
+from kdasr.asr.tasks import task_of
+from kdasr.asr.training import Training, distillation, soft_tables, takes_of, teachers_input
 from kdasr.data.places import parse
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, read_yaml
+from kdasr.mt.source import DIRECTORY as SRC_TOKENS
 from kdasr.networks.load import build, load_model, register
 from kdasr.prune.mask import check_held
 
 
 def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
     """The command line of ESPnet's trainer."""
-    tokens = read_json(out / "tokens" / "tokens.json")
-    takes = student_input(given.config, given.espnet)
+    takes = takes_of(given)
     # ESPnet takes a directory named "none" for no directory
     options = [
         "--config",
@@ -43,16 +42,14 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
         str(given.seed),
     ]
     options += ["--ngpu", str(given.ngpu), "--use_preprocessor", "true", "--cleaner", "none", "--g2p", "none"]
-    options += ["--token_list", str(out / "tokens" / "tokens.txt")]
-    if not takes.rate:
-        first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
-        options += ["--input_size", str(feature_size(first, parse(place, first)))]
-    in_pieces = tokens["type"] not in ("char", "word")
-    options += ["--token_type", "bpe" if in_pieces else tokens["type"]]
+    options += token_options("", out / "tokens") + (token_options("src_", out / SRC_TOKENS) if takes.source else [])
     symbols = out / "tokens" / "nlsyms.txt"
     options += ["--non_linguistic_symbols", str(symbols) if symbols.is_file() else "none"]
-    if in_pieces:
-        options += ["--bpemodel", str(out / "tokens" / "bpe.model")]
+    if takes.source and "report_bleu" not in (read_yaml(given.config).get("model_conf") or {}):
+        options += ["--model_conf", "report_bleu=false"]  # of tokens, led along the reference, by a package of its own
+    if takes.features:
+        first, place = next(iter(read_table(lists / "train" / "feats.scp").items()))
+        options += ["--input_size", str(feature_size(first, parse(place, first)))]
     if normalisation(given, out) == "global_mvn":
         options += [
             "--normalize",
@@ -61,9 +58,9 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
             "stats_file=" + json.dumps(str((out / "cmvn.npz").resolve())),
         ]
     for part in ("train", "valid"):
-        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / takes.table},speech,{takes.type}"]
+        options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / takes.table},{takes.name},{takes.type}"]
         options += [f"--{part}_data_path_and_name_and_type", f"{lists / part / 'text'},text,text"]
-        options += [f"--{part}_shape_file", str(lists / part / "speech_shape")]
+        options += [f"--{part}_shape_file", str(lists / part / f"{takes.name}_shape")]
         options += [f"--{part}_shape_file", str(lists / part / "text_shape")]
     if heard := teachers_input(given):
         path = lists / "train" / f"kd_{heard.table}"
@@ -83,13 +80,28 @@ def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:
     return options + list(given.espnet)
 
 
+def token_options(side: str, directory: Path) -> list[str]:
+    """ESPnet's options of the token list of a side: "" of what a model writes, "src_" of the text that it reads."""
+    kind = read_json(directory / "tokens.json")["type"]
+    in_pieces = kind not in ("char", "word")
+    options = [
+        f"--{side}token_list",
+        str(directory / "tokens.txt"),
+        f"--{side}token_type",
+        "bpe" if in_pieces else kind,
+    ]
+    return options + ([f"--{side}bpemodel", str(directory / "bpe.model")] if in_pieces else [])
+
+
 def normalisation(given: Training, out: Path) -> str:
     """What normalises a model's features, where its configuration or the statistics of its features say it, else "".
 
     Raises:
         UserError: the configuration names statistics that the features do not have.
     """
-    config, takes = read_yaml(given.config), student_input(given.config, given.espnet)
+    config, takes = read_yaml(given.config), takes_of(given)
+    if takes.source:
+        return ""
     has_statistics = bool(takes.rate) or (out / "cmvn.npz").is_file()  # those of a front end can be computed
     if "normalize" not in config:
         return "global_mvn" if has_statistics and not takes.rate else ""
@@ -104,7 +116,7 @@ def normalisation(given: Training, out: Path) -> str:
 def parsed(command: Sequence[str], out: Path) -> argparse.Namespace:
     """ESPnet's options of a command line; UserError for one that it does not take."""
     try:
-        return KDTask.get_parser().parse_args(list(command))
+        return task_of(command).get_parser().parse_args(list(command))
     except SystemExit:
         raise UserError(f"{out}: ESPnet refused an option; see its message above") from None
 
@@ -155,7 +167,7 @@ def train(given: Training, out: Path, lists: Path, settings: dict[str, Any]) -> 
 
 def say_unfit(out: Path, lists: Path, options: argparse.Namespace) -> list[str]:
     """Count, before training, the utterances that have more tokens than CTC has frames, and say which is the first."""
-    if not (options.model_conf or {}).get("ctc_weight", 0.5):
+    if "src_token_list" in options or not (options.model_conf or {}).get("ctc_weight", 0.5):  # no CTC
         return []
     frames = {key: int(row.split(",")[0]) for key, row in read_table(lists / "train" / "speech_shape").items()}
     needed = needed_frames(lists / "train", load_tokens(out / "tokens"), (options.kd_conf or {}).get("ctc_hyps"))

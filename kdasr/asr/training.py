@@ -30,6 +30,7 @@ class Training:
     valid: str  # the one to choose epochs by
     tokens: str  # token directory
     out: str  # model directory
+    src_tokens: str | None = None  # token directory of source text, for a model that translates
     targets: str | None = None  # hypotheses to learn from, in place of references
     kd: tuple[str, ...] = ()  # KEY=VALUE over the config's kd_conf
     seed: int = 1
@@ -62,18 +63,19 @@ def describe(given: Training) -> dict[str, Any]:
     settings["token type"] = read_json(Path(given.tokens) / "tokens.json").get("type")
     settings.update(seed=given.seed, options=list(given.espnet))
     settings |= given.reading.changed()
-    takes = student_input(given.config, given.espnet)
+    takes = takes_of(given)
+    if given.src_tokens:
+        source = Path(given.src_tokens)
+        files = [source / name for name in ("tokens.txt", "nlsyms.txt", "bpe.model")]
+        settings["source tokens"] = {path.name: digest(path) for path in files if path.is_file()}
+        settings["source token type"] = read_json(source / "tokens.json").get("type")
     set_by_us.refuse(read_yaml(given.config), given.config, init=bool(given.init))
     if given.kd:
         settings["kd"] = list(given.kd)
     for key, directories in (("train", given.train), ("valid", [given.valid])):
         for directory in directories:
-            if takes.rate and not (Path(directory) / "wav.scp").is_file():
-                raise UserError(
-                    f"{directory}: holds no wav.scp, and {given.config} takes {takes}; name its data directory"
-                )
-            if not takes.rate and not (Path(directory) / "feats.scp").is_file():
-                raise UserError(f"{directory}: holds no feats.scp; make features first (kdasr feats --out {directory})")
+            if lacks := takes.lacks(Path(directory), given.config):
+                raise UserError(f"{directory}: {lacks}")
         settings[key] = [takes.digests(Path(directory)) for directory in directories]
         # statistics stand for the features: the archives themselves are read only in training
         statistics = [Path(directory) / "cmvn.npz" for directory in directories]
@@ -118,13 +120,24 @@ def distillation(given: Training) -> Distillation:
     return read_settings(conf)
 
 
+def takes_of(given: Training) -> Input:
+    """What the model takes; UserError as `student_input`."""
+    return student_input(given.config, given.espnet, given.src_tokens)
+
+
 def teachers_input(given: Training) -> Input | None:
     """What teachers beside the student take, if there are any and it is not what the student takes."""
     kd = distillation(given)
     if not (kd.soft and kd.teachers):
         return None
     takes = common_input(kd.teachers)
-    return None if takes == student_input(given.config, given.espnet) else takes
+    own = takes_of(given)
+    if takes.source != own.source:
+        raise UserError(
+            f"{kd.teachers[0]}: takes {takes}, the student {own}{' of other tokens' if own.source else ''}; give the "
+            "student its --src_tokens, or store what it expects (kdasr soft)"
+        )
+    return None if takes == own else takes
 
 
 def soft_tables(given: Training) -> list[str]:

@@ -22,7 +22,7 @@ import torch
 
 from kdasr import checkpoints, torch_files
 from kdasr.asr.progress import EpochBar
-from kdasr.asr.task import KDTask
+from kdasr.asr.tasks import task_of
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
 from kdasr.workers import end_with_parent
@@ -51,7 +51,7 @@ def train(out: str | Path, options: Sequence[str]) -> None:
     )
     try:
         with EpochBar(str(out)) if first else contextlib.nullcontext():
-            KDTask.main(cmd=list(options))
+            task_of(options).main(cmd=list(options))
     except SystemExit as error:
         if error.code not in (0, None):
             raise UserError(f"{out}: ESPnet refused an option; see its message above") from None

@@ -21,6 +21,9 @@ EXAMPLES = """examples:
   # word-level distillation, from the soft targets of `kdasr soft`; or from the teacher itself, run beside the student
   kdasr train ... --targets exp/student/targets --kd word_weight=0.5 temperature=2 --out exp/student
   kdasr train ... --kd word_weight=0.5 teachers=[exp/teacher] --out exp/student
+  # a model that translates: source text (text.src of the sets) in place of audio, with tokens of its own
+  kdasr train --config conf/teacher.yaml --train data/train --valid data/val --src_tokens dump/tokens/en \\
+      --tokens dump/tokens/de --out exp/teacher
   # ESPnet's own options behind --
   kdasr train --config conf/wsj_teacher.yaml ... --out exp/big --ngpu 4 -- --use_amp true --max_epoch 50
   # on four GPUs of each of two nodes
@@ -35,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, nargs="+", metavar="DIR", help="feature directories to train on")
     add("--valid", required=True, metavar="DIR", help="feature directory to choose epochs by")
     add("--tokens", required=True, metavar="DIR", help="token directory (kdasr tokens)")
+    add(
+        "--src_tokens", metavar="DIR", help="token directory of source text: the model translates (kdasr data parallel)"
+    )
     add("--targets", metavar="DIR", help="train on these hypotheses (kdasr targets) instead of the references")
     add(
         "--kd",
@@ -73,6 +79,7 @@ def read_arguments(args: argparse.Namespace) -> Training:
         train=tuple(args.train),
         valid=args.valid,
         tokens=args.tokens,
+        src_tokens=args.src_tokens,
         out=args.out,
         targets=args.targets,
         kd=tuple(args.kd),

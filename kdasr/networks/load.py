@@ -14,10 +14,13 @@ from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import LM_CHECKPOINTS, find_checkpoint, look_beside, read_config
+from kdasr.mt.config import is_mt
 from kdasr.networks.awd import AwdLstm
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import ConvRNNEncoder
+from kdasr.networks.luong import LuongDecoder
 from kdasr.networks.munim2018 import MunimDecoder, MunimEncoder
+from kdasr.networks.text import Lookup, TextEncoder
 from kdasr.s2t import is_s2t
 
 if TYPE_CHECKING:
@@ -45,6 +48,19 @@ def register() -> Any:
     return asr.ASRTask
 
 
+def register_mt() -> Any:
+    """Add kdasr's networks for text to ESPnet's MT task and return that task class.
+
+    After this, `frontend: lookup`, `encoder: text_rnn` and `decoder: luong` mean kdasr's networks.
+    """
+    mt = importlib.import_module("espnet2.tasks.mt")
+
+    mt.frontend_choices.classes["lookup"] = Lookup
+    mt.encoder_choices.classes["text_rnn"] = TextEncoder
+    mt.decoder_choices.classes["luong"] = LuongDecoder
+    return mt.MTTask
+
+
 def register_lm() -> Any:
     """Add `lm: awd_lstm` (kdasr.networks.awd) to ESPnet's LM task and return that task class."""
     task = importlib.import_module("espnet2.tasks.lm")
@@ -60,7 +76,7 @@ def load_model(
     finished: bool = True,
     s2t: bool = False,
 ) -> tuple[ESPnetASRModel, argparse.Namespace]:
-    """Load a trained ESPnet ASR model, in evaluation mode.
+    """Load a trained ESPnet ASR or MT model, in evaluation mode.
 
     Args:
         directory: an ESPnet model directory: config.yaml and checkpoints.
@@ -70,7 +86,7 @@ def load_model(
         s2t: whether it may be a model of ESPnet's S2T task, which has to be prompted.
 
     Raises:
-        UserError: a file is missing or was changed, the config is no ASR model's, or the checkpoint lacks weights
+        UserError: a file is missing or was changed, the config is none of such a model, or the checkpoint lacks weights
             that the network has or has others (ESPnet itself ignores that).
     """
     directory = Path(directory)
@@ -88,7 +104,7 @@ def load_model(
             f"{config}: is of an S2T model, which teaches by what kdasr nbest, decode and soft write of it alone; make "
             "hypotheses or soft targets first"
         )
-    task = of_espnet("espnet2.tasks.s2t:S2TTask") if prompted else register()
+    task = of_espnet("espnet2.tasks.s2t:S2TTask") if prompted else register_mt() if is_mt(vars(args)) else register()
     # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file.
     stats = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     if stats:

@@ -123,7 +123,7 @@ class LuongDecoder(Scored):
         return state.align.argmax(2)
 
     def forward(self, hs_pad: Tensor, hlens: Tensor, ys_in_pad: Tensor, ys_in_lens: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, L, V) after target prefixes (B, L), as ESPnet's training calls a decoder; rubbish behind the end."""
+        """Logits (B, L, V) after target prefixes (B, L), as ESPnet's training calls a decoder; rubbish behind."""
         memory = self.remember(hs_pad, hlens)
         embedded = self.dropout(self.embed(ys_in_pad))  # (B, L, D)
         if not self.input_feeding:

@@ -27,6 +27,7 @@ class Teachers:
         mean: of their distributions, "arithmetic" or "geometric".
         weights: M numbers that sum to one; none: equal.
         token_list: the student's, which must be theirs.
+        src_token_list: what the student reads, if it translates; must be what they read. Else empty.
         words: whether what they expect after prefixes is wanted, which a model of CTC alone cannot say.
     """
 
@@ -36,13 +37,19 @@ class Teachers:
         mean: str,
         weights: Sequence[float],
         token_list: Sequence[str],
+        src_token_list: Sequence[str] = (),
         words: bool = True,
     ) -> None:
         self.models: list[Any] = []
         for directory in directories:
-            model, _ = load_model(directory)
+            model, args = load_model(directory)
             if list(model.token_list) != list(token_list):
                 raise UserError(f"{directory}: this teacher has another token list than its student; use the teacher's")
+            if list(vars(args).get("src_token_list") or ()) != list(src_token_list):
+                raise UserError(
+                    f"{directory}: this teacher reads another source token list than its student; give the student the "
+                    "teacher's (--src_tokens)"
+                )
             if words and model.decoder is None:  # of CTC alone
                 raise UserError(
                     f"{directory}: this teacher has no attention decoder; word_weight needs its distributions"
@@ -56,7 +63,7 @@ class Teachers:
         """Encoder outputs (B, S, E) and lengths (B,) of each teacher.
 
         Args:
-            speech: (B, T, F) features, or (B, T) samples.
+            speech: (B, T, F) features, (B, T) samples, or (B, T) source tokens.
             lengths: (B,).
         """
         # a copy for each: ESPnet normalises in place

@@ -1,0 +1,64 @@
+"""The source side of a translation model: its tokens, and the sentences of a data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from kdasr.data.kaldi_dir import SOURCE
+from kdasr.data.tokens import Tokens, load_tokens, of_config
+from kdasr.errors import UserError
+from kdasr.files import read_table
+from kdasr.models import read_config
+from kdasr.mt.config import of_source
+
+DIRECTORY = "src_tokens"  # of a model that kdasr trained, beside `tokens`
+
+
+class Sentence(NamedTuple):
+    """What a translation model reads of an utterance."""
+
+    ids: tuple[int, ...]  # of its source tokens, one at least
+
+
+def source_tokens(directory: str | Path) -> Tokens:
+    """The source tokens of a translation model; UserError if they are not those of its config.yaml."""
+    config = read_config(directory)
+    own = Path(directory) / DIRECTORY
+    if not own.is_dir():
+        return of_config(directory, of_source(config))
+    tokens = load_tokens(own)
+    if tokens.list != list(config["src_token_list"]):
+        raise UserError(
+            f"{own}: is not the source token list of {directory}/config.yaml; put back the one that the model was "
+            "trained with"
+        )
+    return tokens
+
+
+def read_source(data: str | Path, what: str) -> dict[str, str]:
+    """The source sentences of a data directory.
+
+    Args:
+        data: the data directory.
+        what: reads them, for the message.
+
+    Raises:
+        UserError: there is no text.src, it is empty or malformed, or has a sentence without words.
+    """
+    path = Path(data) / SOURCE
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {what} reads source text (kdasr data parallel)")
+    table = read_table(path)
+    if not table:
+        raise UserError(f"{path}: is empty; make the data directory again (kdasr data parallel)")
+    return table
+
+
+def sentences(data: str | Path, tokens: Tokens, what: str) -> dict[str, Sentence]:
+    """As `read_source`, as tokens; UserError also for a sentence that has none."""
+    found = {name: Sentence(tuple(tokens.encode(text))) for name, text in read_source(data, what).items()}
+    without = next((name for name, sentence in found.items() if not sentence.ids), None)
+    if without is not None:
+        raise UserError(f"{data}/{SOURCE}: {without} has no tokens; leave it out (utils/fix_data_dir.py)")
+    return found
