@@ -18,7 +18,7 @@ from kdasr.files import open_now, read_json, write_json
 
 RECORD = "kdasr.json"
 NOTES = "checksums.json"
-KEPT = ("*.pth", "*.npz", "tokens/*")  # what a record holds the checksums of, under a model directory
+KEPT = ("*.pth", "*.npz", "tokens/*", "src_tokens/*")  # what a record holds the checksums of, under a model directory
 NAMED = ("config.yaml",)  # and files that a person may edit: a change is reported, not refused
 
 

@@ -16,6 +16,7 @@ from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_lines, read_yaml
 from kdasr.model_kinds import refuse_others
+from kdasr.mt.config import SRC_TOKENS, is_mt
 from kdasr.s2t import S2T, UNASKED, Prompt, is_s2t, tokens_of, use
 from kdasr.shards import digest
 
@@ -31,10 +32,11 @@ class Source(NamedTuple):
     directory: str
     checkpoint: str
     tokens: tuple[str, ...]  # id -> token of what it writes
-    bins: int | None  # of the features it takes, a frame; None if it takes audio, or is a language model
-    sample_rate: int | None  # of the audio it takes; None if it takes features, or is a language model
+    bins: int | None  # of the features it takes, a frame; None if it takes something else, or is a language model
+    sample_rate: int | None  # of the audio it takes; None if it takes something else, or is a language model
     hashes: tuple[str, str, str]  # of checkpoint, config and token list
     s2t: S2T | None = None  # how it is used if it is an S2T model
+    reads: tuple[str, ...] = ()  # id -> token of the source text that it takes, if it translates
 
 
 class Models(NamedTuple):
@@ -188,8 +190,10 @@ def find_model(directory: str | Path, model_file: str | None, prompt: Prompt = U
         raise UserError(
             f"{own}: is not the token list of {directory}/config.yaml; put back the one that the model was trained with"
         )
-    rate = None
-    if config["input_size"] is None:
+    rate, reads = None, tuple(config["src_token_list"]) if is_mt(config) else ()
+    if reads:
+        check_source(directory, config)
+    elif config["input_size"] is None:
         rate = sampling_rate(config.get("frontend_conf"), f"{directory}/config.yaml")
     elif type(config["input_size"]) is not int:
         raise UserError(
@@ -197,7 +201,17 @@ def find_model(directory: str | Path, model_file: str | None, prompt: Prompt = U
         )
     s2t = find_s2t(directory, config, prompt)
     hashes = (checkpoints.check(checkpoint)[:16], digest(Path(directory) / "config.yaml"), listed)
-    return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes, s2t)
+    return Source(str(directory), str(checkpoint), tuple(tokens), config["input_size"], rate, hashes, s2t, reads)
+
+
+def check_source(directory: str | Path, config: Mapping[str, Any]) -> None:
+    """UserError if the tokens that a translation model is to read with are other than it was trained with."""
+    own = Path(directory) / SRC_TOKENS / "tokens.txt"
+    if own.is_file() and digest(own) != token_hash(config["src_token_list"]):
+        raise UserError(
+            f"{own}: is not the source token list of {directory}/config.yaml; put back the one that the model was "
+            "trained with"
+        )
 
 
 def find_s2t(directory: str | Path, config: Mapping[str, Any], prompt: Prompt) -> S2T | None:
@@ -262,7 +276,7 @@ def find_models(
     )
     first = models.first
     for other in models.sources[1:]:
-        if (other.bins, other.sample_rate) != (first.bins, first.sample_rate):
+        if (other.bins, other.sample_rate, other.reads) != (first.bins, first.sample_rate, first.reads):
             raise UserError(
                 f"{first.directory} takes {_input(first)}, {other.directory} takes {_input(other)}; "
                 "an ensemble needs models of the same input"
@@ -290,6 +304,8 @@ def token_hash(tokens: Sequence[str]) -> str:
 
 
 def _input(source: Source) -> str:
+    if source.reads:
+        return f"source text of {len(source.reads)} tokens ({source.reads[len(source.reads) // 2]!r} amid them)"
     return f"audio of {source.sample_rate} Hz" if source.sample_rate else f"{source.bins} bins a frame"
 
 

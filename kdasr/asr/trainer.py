@@ -22,7 +22,7 @@ from kdasr.data.places import parse
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, read_yaml
-from kdasr.mt.source import DIRECTORY as SRC_TOKENS
+from kdasr.mt.config import SRC_TOKENS
 from kdasr.networks.load import build, load_model, register
 from kdasr.prune.mask import check_held
 

@@ -7,6 +7,8 @@ import argparse
 from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 from kdasr.bin.prompt_arguments import add_prompt_arguments, read_prompt
 from kdasr.errors import UserError
+from kdasr.models import read_config
+from kdasr.mt.config import is_mt
 from kdasr.nbest.write import Decoding, Processes
 from kdasr.search.options import LM_WEIGHT, SearchOptions
 
@@ -20,7 +22,7 @@ def add_io_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         metavar="DIR",
         help="directory of a trained ESPnet2 model; several of one token list decode as an ensemble",
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="data directory with feats.scp (or wav.scp)")
+    parser.add_argument("--data", required=True, metavar="DIR", help="data directory: feats.scp, wav.scp or text.src")
     parser.add_argument("--out", required=True, metavar="DIR", help=out)
     parser.add_argument("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
     add_audio_arguments(parser)
@@ -37,8 +39,7 @@ def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
     group.add_argument(
         "--ctc_weight",
         type=float,
-        default=default.ctc_weight,
-        help="weight of CTC prefix scores, 0 to 1 (default %(default)s)",
+        help=f"weight of CTC prefix scores, 0 to 1 (default {default.ctc_weight}; 0 for a model that translates)",
     )
     group.add_argument(
         "--ctc_window",
@@ -88,10 +89,13 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
     if args.log_linear and len(args.model) < 2:
         raise UserError("--log_linear: there is one model, and nothing to average; give all: --model DIR1 DIR2")
     weight = LM_WEIGHT if args.lm_weight is None else args.lm_weight
+    ctc_weight = args.ctc_weight
+    if ctc_weight is None:
+        ctc_weight = 0.0 if is_mt(read_config(args.model[0])) else SearchOptions.ctc_weight
     options = SearchOptions(
         beam=args.beam,
         nbest=getattr(args, "nbest", 1),
-        ctc_weight=args.ctc_weight,
+        ctc_weight=ctc_weight,
         penalty=args.penalty,
         maxlenratio=args.maxlenratio,
         minlenratio=args.minlenratio,

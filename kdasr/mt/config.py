@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+SRC_TOKENS = "src_tokens"  # directory of a model that kdasr trained, beside `tokens`
 FRONTENDS = ("embed", "lookup")  # of text: ESPnet's, with positions, and kdasr.networks.text's
 # ESPnet's names of the source's settings -> those that a model of one token list has.
 OF_SOURCE = {"src_token_list": "token_list", "src_token_type": "token_type", "src_bpemodel": "bpemodel"}

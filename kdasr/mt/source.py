@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kdasr.data.kaldi_dir import SOURCE
-from kdasr.data.tokens import Tokens, load_tokens, of_config
+from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, of_config, processor
 from kdasr.errors import UserError
 from kdasr.files import read_table
 from kdasr.models import read_config
-from kdasr.mt.config import of_source
-
-DIRECTORY = "src_tokens"  # of a model that kdasr trained, beside `tokens`
+from kdasr.mt.config import SRC_TOKENS, of_source
 
 
 class Sentence(NamedTuple):
@@ -22,17 +20,24 @@ class Sentence(NamedTuple):
 
 
 def source_tokens(directory: str | Path) -> Tokens:
-    """The source tokens of a translation model; UserError if they are not those of its config.yaml."""
-    config = read_config(directory)
-    own = Path(directory) / DIRECTORY
-    if not own.is_dir():
-        return of_config(directory, of_source(config))
-    tokens = load_tokens(own)
-    if tokens.list != list(config["src_token_list"]):
-        raise UserError(
-            f"{own}: is not the source token list of {directory}/config.yaml; put back the one that the model was "
-            "trained with"
-        )
+    """The source tokens of a translation model: those of its `src_tokens`, else as its config.yaml says.
+
+    Raises:
+        UserError: no such model, or a sentencepiece model of other tokens, as of the target's under the same name.
+    """
+    own = Path(directory) / SRC_TOKENS
+    if own.is_dir():
+        return load_tokens(own)
+    tokens = of_config(directory, of_source(read_config(directory)))
+    if tokens.in_pieces:
+        pieces = processor(tokens.model, "the source's sentencepiece model")
+        known = {pieces.id_to_piece(number) for number in range(len(pieces))}
+        other = next((token for token in tokens.list if token not in {*known, BLANK, UNK, SOS_EOS}), None)
+        if other is not None:
+            raise UserError(
+                f"{directory}/config.yaml: src_bpemodel has no piece {other!r}, which src_token_list has: it is another, "
+                f"perhaps the target's under the same name; put the source's tokens into {own} (kdasr tokens)"
+            )
     return tokens
 
 

@@ -3,7 +3,7 @@
 | axis | meaning |
 |---|---|
 | B | utterances |
-| T | input frames (F bins each), or samples of a model with a waveform front end |
+| T | input frames (F bins each), samples of a model with a waveform front end, or source tokens |
 | S | encoded frames |
 | E | encoder output |
 """
@@ -48,7 +48,7 @@ class Encoder:
         self.model, self.device, self.samples = model, device, samples
         whole = model.postencoder is None and model.encoder is not None
         whole = whole and not getattr(model, "autocast_frontend", False)
-        self.plan = plan_for(model.encoder, model.ctc) if whole else None
+        self.plan = plan_for(model.encoder, getattr(model, "ctc", None)) if whole else None
         self.tried = self.plan is None
 
     @property
@@ -82,7 +82,7 @@ class Encoder:
         try:
             # A copy: ESPnet normalises in place.
             x, lengths = model._extract_feats(x.unsqueeze(0).clone(), torch.tensor([len(x)], device=self.device))
-            if model.normalize is not None:
+            if getattr(model, "normalize", None) is not None:
                 x, lengths = model.normalize(x, lengths)  # (1, T', F)
             if model.preencoder is not None:
                 x, lengths = model.preencoder(x, lengths)  # (1, T', F')

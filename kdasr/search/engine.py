@@ -24,12 +24,13 @@ from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import Models, beside
+from kdasr.mt.source import Sentence
 from kdasr.networks.load import load_lm, load_model
 from kdasr.search.encode import Encoder
 from kdasr.search.grid import Found
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import Row
-from kdasr.search.scorers import scorers_of
+from kdasr.search.scorers import blank_of, scorers_of
 from kdasr.search.stream import Utterance, stream
 from kdasr.search.watch import Watch
 
@@ -67,7 +68,7 @@ class Engine:
         # Its tokens that are text -> those of the records. ESPnet, too, leaves the blank out, which an attention
         # decoder can emit but no text has.
         every = range(len(self.model.token_list))
-        self.text = s2t.text if s2t else {token: token for token in every if token != self.model.blank_id}
+        self.text = s2t.text if s2t else {token: token for token in every if token != blank_of(self.model)}
         self.watch = Watch(device)
         self.recordings = Recordings()
 
@@ -97,11 +98,13 @@ class Engine:
         return self.watch
 
     def seconds(self, row: Row, frames: int) -> float:
-        """Audio seconds of a row with so many input frames."""
+        """Audio seconds of a row with so many input frames; text has none."""
+        if isinstance(row.place, Sentence):
+            return 0.0
         return row.seconds if row.seconds is not None else frames / FRAMES_A_SECOND
 
     def frames(self, x: np.ndarray) -> int:
-        """Input frames of features (T, F), or of samples (T,)."""
+        """Input frames of features (T, F), or of samples (T,); the number of source tokens (T,)."""
         return len(x) * FRAMES_A_SECOND // self.source.sample_rate if self.source.sample_rate else len(x)
 
     def computed(self, x: np.ndarray) -> int:
@@ -110,7 +113,9 @@ class Engine:
         return heard * FRAMES_A_SECOND // (self.source.sample_rate or 1) if heard else self.frames(x)
 
     def read(self, row: Row) -> np.ndarray:
-        """Features (T, F) or samples (T,) in [-1, 1], float32."""
+        """Features (T, F) or samples (T,) in [-1, 1], float32; source tokens (T,), int64."""
+        if isinstance(row.place, Sentence):
+            return np.array(row.place.ids)
         if not isinstance(row.place, Place):
             rate = self.source.sample_rate or 0  # it has one: rows of audio are its alone
             samples = read_cut(row.place, self.recordings, rate, OTHER_RATE)  # (T,) int16

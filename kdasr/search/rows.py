@@ -12,20 +12,22 @@ from kdasr.data.utterances import AS_IT_IS, Reading, Utterance, audio_of
 from kdasr.errors import UserError
 from kdasr.files import read_numbers, read_table
 from kdasr.models import Source
+from kdasr.mt.source import Sentence, sentences, source_tokens
 
 
 class Row(NamedTuple):
-    """An utterance and where its input is."""
+    """An utterance and its input, or where that is."""
 
     name: str
-    place: Place | Utterance  # of its features, or of its audio
+    place: Place | Utterance | Sentence  # of its features, or of its audio; or the source text itself
     seconds: float | None  # of audio, if the data directory says it
 
 
 def read_rows(data: str | Path, source: Source, reading: Reading = AS_IT_IS) -> list[Row]:
     """The utterances of a data directory.
 
-    They are in the order of its feats.scp or, for a model that takes audio, of its `segments` or wav.scp.
+    They are in the order of its feats.scp or, for a model that takes audio, of its `segments` or wav.scp, or, for one
+    that translates, of text.src.
 
     Args:
         data: Kaldi data directory.
@@ -36,6 +38,10 @@ def read_rows(data: str | Path, source: Source, reading: Reading = AS_IT_IS) -> 
         UserError: a list is missing, empty or malformed, holds a command, an archive of it was changed, or its features
             are known to be others than the model was trained on.
     """
+    if source.reads:
+        tokens = source_tokens(source.directory)
+        found = sentences(data, tokens, f"the model in {source.directory}")
+        return [Row(name, sentence, None) for name, sentence in found.items()]
     table = Path(data) / ("wav.scp" if source.sample_rate else "feats.scp")
     if not table.is_file():
         needs = "audio (wav.scp)" if source.sample_rate else "features (feats.scp; kdasr feats)"

@@ -179,7 +179,7 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None, s2t: S2T | No
     first, ctc_weight = models[0], options.ctc_weight
     vocab = len(first.token_list)
     options.check()
-    if any((one.sos, one.eos, one.blank_id) != (first.sos, first.eos, first.blank_id) for one in models):
+    if any((one.sos, one.eos, blank_of(one)) != (first.sos, first.eos, blank_of(first)) for one in models):
         raise UserError("the models of the ensemble differ in their <sos>, <eos> or blank token; leave one out")
     full, partial = [], []
     eos_always = True  # as long as all full scorers are ESPnet's BatchScorerInterface
@@ -195,7 +195,7 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None, s2t: S2T | No
         full.append(Weighted("lm", scorer, options.lm_weight))
         eos_always = eos_always and batched
     if ctc_weight > 0.0:
-        if any(one.ctc is None for one in models):
+        if any(getattr(one, "ctc", None) is None for one in models):
             raise UserError(f"--ctc_weight {ctc_weight}: the model has no CTC layer; give --ctc_weight 0")
         window = options.ctc_window
         if window and (len(models) > 1 or not full or not hasattr(full[0].scorer, "centre")):
@@ -207,6 +207,11 @@ def scorers_of(model: Any, options: SearchOptions, lm: Any = None, s2t: S2T | No
         partial.append(_one_or_all("ctc", ctcs, CtcEnsemble, options))
     pre_beam = 0.0 if ctc_weight == 1.0 else 1.5
     return Scorers(vocab, first.sos, first.eos, full, partial, eos_always, pre_beam, prompt)
+
+
+def blank_of(model: Any) -> int:
+    """The id of a model's blank; ESPnet's translation models do not name it, and leave out 0 as well."""
+    return getattr(model, "blank_id", 0)
 
 
 def _one_or_all(name: str, scorers: list[Any], ensemble: Any, options: SearchOptions) -> Weighted:
