@@ -15,6 +15,7 @@ from kdasr import __version__, checkpoints
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, write_json
 from kdasr.models import find_checkpoint, find_s2t, read_config
+from kdasr.mt.config import SRC_TOKENS
 from kdasr.packs import unpack
 from kdasr.revision import revision
 from kdasr.s2t import UNASKED, Prompt
@@ -68,7 +69,7 @@ def of_prompt(model: Path, prompt: Prompt) -> dict[str, Any]:
 
 
 def link(model: Path, out: Path) -> None:
-    """Links in `out` to the files of a model and its token directory, but not to results, which would be added to.
+    """Links in `out` to the files of a model and its token directories, but not to results, which would be added to.
 
     Raises:
         UserError: `out` holds a model of its own.
@@ -77,7 +78,7 @@ def link(model: Path, out: Path) -> None:
         raise UserError(f"{out}: holds a model of its own; name another directory")
     for path in sorted(model.iterdir()):
         hidden = path.name.startswith(".") or path.name == checkpoints.RECORD
-        if not hidden and (path.is_file() or (path.name == "tokens" and path.is_dir())):
+        if not hidden and (path.is_file() or (path.name in ("tokens", SRC_TOKENS) and path.is_dir())):
             fresh = out / f".{path.name}.link"
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(path.resolve())

@@ -35,8 +35,8 @@ def source_tokens(directory: str | Path) -> Tokens:
         other = next((token for token in tokens.list if token not in {*known, BLANK, UNK, SOS_EOS}), None)
         if other is not None:
             raise UserError(
-                f"{directory}/config.yaml: src_bpemodel has no piece {other!r}, which src_token_list has: it is another, "
-                f"perhaps the target's under the same name; put the source's tokens into {own} (kdasr tokens)"
+                f"{directory}/config.yaml: src_bpemodel has no piece {other!r}, as src_token_list has: it is "
+                f"another, perhaps the target's of the same name; put the source's tokens into {own} (kdasr tokens)"
             )
     return tokens
 

@@ -35,6 +35,7 @@ from kdasr.data.made import FILE as FEATURES
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json
 from kdasr.models import find_checkpoint
+from kdasr.mt.config import SRC_TOKENS
 from kdasr.networks.load import load_model
 from kdasr.prune import mask as masks
 from kdasr.prune.settings import Pruning
@@ -147,10 +148,11 @@ def _largest(values: Tensor, pruned: int) -> Tensor:
 def copy_rest(model: Path, out: Path, config: Mapping[str, Any]) -> None:
     """Copy what a model directory holds besides checkpoints: config.yaml, tokens/, what tells of its features."""
     shutil.copyfile(model / "config.yaml", out / "config.yaml")
-    if (model / "tokens").is_dir():
-        for path in (model / "tokens").iterdir():
-            checkpoints.check_known(path)  # or damage would get a checksum of its own
-        shutil.copytree(model / "tokens", out / "tokens")
+    for name in ("tokens", SRC_TOKENS):
+        if (model / name).is_dir():
+            for path in (model / name).iterdir():
+                checkpoints.check_known(path)  # or damage would get a checksum of its own
+            shutil.copytree(model / name, out / name)
     if (model / FEATURES).is_file():
         shutil.copyfile(model / FEATURES, out / FEATURES)
     stats = (config.get("normalize_conf") or {}).get("stats_file")
