@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "data transcripts": "a data directory with transcripts from elsewhere, such as a teacher's",
     "data folds": "cut a data directory into parts for cross-fitting",
     "feats": "data directory -> filterbank features, CMVN, frame counts",
-    "tokens": "text -> token list (characters or sentencepiece)",
+    "tokens": "text -> token list (characters, sentencepiece or words)",
     "adopt": "a finished ESPnet model as a teacher",
     "train": "train a teacher or a student",
     "prune": "set the smallest weights of a model to zero, for good",

@@ -138,6 +138,11 @@ def attends(directory: str | Path) -> bool:
     return has_decoder(read_config(directory))
 
 
+def translates(directory: str | Path) -> bool:
+    """Whether a model directory, which may not be there, is of a model that translates."""
+    return (Path(directory) / "config.yaml").is_file() and is_mt(read_config(directory))
+
+
 def has_decoder(config: Mapping[str, Any]) -> bool:
     """As `attends`, by a config.yaml that has been read."""
     conf = config.get("model_conf")

@@ -7,8 +7,7 @@ import argparse
 from kdasr.bin.audio_arguments import add_audio_arguments, read_audio_arguments
 from kdasr.bin.prompt_arguments import add_prompt_arguments, read_prompt
 from kdasr.errors import UserError
-from kdasr.models import read_config
-from kdasr.mt.config import is_mt
+from kdasr.models import translates
 from kdasr.nbest.write import Decoding, Processes
 from kdasr.search.options import LM_WEIGHT, SearchOptions
 
@@ -68,6 +67,11 @@ def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
         action="store_true",
         help="average the log probabilities of several models (default: their probabilities)",
     )
+    group.add_argument(
+        "--replace_unk",
+        action="store_true",
+        help="of a translation in words: write the source word attended to in place of <unk>",
+    )
     group = parser.add_argument_group("batching and processes (these change no result)")
     group.add_argument(
         "--batch_frames",
@@ -91,7 +95,7 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
     weight = LM_WEIGHT if args.lm_weight is None else args.lm_weight
     ctc_weight = args.ctc_weight
     if ctc_weight is None:
-        ctc_weight = 0.0 if is_mt(read_config(args.model[0])) else SearchOptions.ctc_weight
+        ctc_weight = 0.0 if translates(args.model[0]) else SearchOptions.ctc_weight
     options = SearchOptions(
         beam=args.beam,
         nbest=getattr(args, "nbest", 1),
@@ -115,4 +119,5 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
         processes=Processes(args.nj, args.job, args.merge, args.shard_size, args.batch_frames, args.ngpu),
         reading=read_audio_arguments(args),
         prompt=read_prompt(args),
+        replace_unk=args.replace_unk,
     )

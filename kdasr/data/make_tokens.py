@@ -31,6 +31,7 @@ from kdasr.errors import UserError
 from kdasr.files import BLANKS, atomic_dir, columns, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.shards import digest
 
+SPECIAL = 3  # tokens of every list that no text is made of: <blank>, <unk>, <sos/eos>
 UNKNOWN_SHARE = 0.1  # of the tokens of a text: above this it is written otherwise than the texts of the model
 
 
@@ -41,8 +42,8 @@ class TokenSettings:
     out: Path  # token directory to write
     text: Sequence[Path] | None = None  # transcripts of the training set, Kaldi's text form
     model: Path | None = None  # an ESPnet model, whose tokens are taken
-    type: str = "char"  # char, unigram or bpe
-    vocab: int | None = None  # size of the list for unigram and bpe; None for 100
+    type: str = "char"  # char, unigram, bpe or word
+    vocab: int | None = None  # size of the list for unigram and bpe, None for 100; for words, None for all of them
     nlsyms: Path | None = None  # further words that are one token, one a line
     check: Sequence[Path] = ()  # texts to look for unknown tokens in
 
@@ -59,7 +60,11 @@ def make_tokens(asked: TokenSettings) -> None:
         raise UserError(
             f"--vocab {asked.vocab}: a character list keeps every character; give --type bpe or unigram, or no --vocab"
         )
-    vocab = (asked.vocab or 100) if asked.type != "char" else None
+    vocab = asked.vocab or (100 if asked.type in ("unigram", "bpe") else None)
+    if asked.type == "word" and asked.nlsyms:
+        raise UserError("--nlsyms: every word of a list of words is one token; leave it out")
+    if asked.type == "word" and vocab is not None and vocab <= SPECIAL:
+        raise UserError(f"--vocab {vocab}: {SPECIAL} of a list are no words; give a larger number")
     for path in [*texts, *([asked.nlsyms] if asked.nlsyms else []), *asked.check]:
         read_lines(path)  # says so if it is absent or not UTF-8
     if asked.model:
@@ -122,6 +127,8 @@ def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Pa
             lines.append(text)
     if not lines:
         raise UserError(f"{texts[0]}: no text in it, so no tokens either; give the training set's transcripts")
+    if kind == "word":
+        return Tokens("word", [BLANK, UNK, *most_frequent(lines, vocab), SOS_EOS], [])
     symbols = find_nlsyms(found, nlsyms, kind)
     if kind == "char":
         counts = Counter(token for line in lines for token in Tokens("char", [], symbols).split(line))
@@ -132,6 +139,13 @@ def build(texts: Sequence[Path], kind: str, vocab: int | None = None, nlsyms: Pa
     pieces = processor(model, "bpe.model")
     inner = [pieces.id_to_piece(number) for number in range(3, len(pieces))]  # after <unk> <s> </s>
     return Tokens(kind, [BLANK, UNK, *inner, SOS_EOS], symbols, model)
+
+
+def most_frequent(lines: Sequence[str], vocab: int | None) -> list[str]:
+    """The words of a list of `vocab` tokens (None: all words), by count, and by first appearance among equals."""
+    counts = Counter(word for line in lines for word in line.split())
+    words = [word for word, _ in counts.most_common() if word not in (BLANK, UNK, SOS_EOS)]
+    return words if vocab is None else words[: vocab - SPECIAL]
 
 
 def find_nlsyms(found: Mapping[str, str], path: Path | None, kind: str) -> list[str]:

@@ -17,6 +17,7 @@ class Sentence(NamedTuple):
     """What a translation model reads of an utterance."""
 
     ids: tuple[int, ...]  # of its source tokens, one at least
+    text: str  # as it is written
 
 
 def source_tokens(directory: str | Path) -> Tokens:
@@ -62,7 +63,7 @@ def read_source(data: str | Path, what: str) -> dict[str, str]:
 
 def sentences(data: str | Path, tokens: Tokens, what: str) -> dict[str, Sentence]:
     """As `read_source`, as tokens; UserError also for a sentence that has none."""
-    found = {name: Sentence(tuple(tokens.encode(text))) for name, text in read_source(data, what).items()}
+    found = {name: Sentence(tuple(tokens.encode(text)), text) for name, text in read_source(data, what).items()}
     without = next((name for name, sentence in found.items() if not sentence.ids), None)
     if without is not None:
         raise UserError(f"{data}/{SOURCE}: {without} has no tokens; leave it out (utils/fix_data_dir.py)")

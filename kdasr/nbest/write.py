@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import only_writer, read_table
@@ -23,7 +24,7 @@ from kdasr.nbest import archive, run_report
 from kdasr.s2t import UNASKED, Prompt
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import Row, read_rows
-from kdasr.shards import claim, cut, parse_share
+from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Decoding:
     processes: Processes = Processes()
     reading: Reading = AS_IT_IS  # of audio, for a model that takes it
     prompt: Prompt = UNASKED  # of an S2T model
+    replace_unk: bool = False  # unknown words of a translation become those of its source
 
     def find(self) -> Models:
         """Its models, looked into."""
@@ -119,7 +121,7 @@ def make_archive(given: Decoding, out: Path, quiet: bool = False) -> bool:
     if not any(out.glob("nbest.*.jsonl")):
         # A run that failed before its first shard (as options did not fit the model) does not bind the next one.
         (out / "manifest.json").unlink(missing_ok=True)
-    claim(out, manifest(models, rows, options, processes.shard_size) | given.reading.changed())
+    claim(out, manifest(models, rows, options, processes.shard_size) | changed(given, models))
     missing = archive.missing_shards(out, len(shards))
     if not missing and (out / "summary.json").is_file():
         if not quiet:
@@ -147,14 +149,24 @@ def loader(given: Decoding, models: Models, part: int = 1) -> Callable[[], Engin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gpus = given.processes.ngpu
     device = f"cuda:{(part - 1) % gpus}" if gpus else "cpu"
-    return functools.partial(load_engine, models, given.options, given.processes.batch_frames, device)
+    return functools.partial(
+        load_engine, models, given.options, given.processes.batch_frames, device, given.replace_unk
+    )
 
 
-def load_engine(models: Models, options: SearchOptions, batch_frames: int, device: str) -> Engine:
+def load_engine(
+    models: Models, options: SearchOptions, batch_frames: int, device: str, replace_unk: bool = False
+) -> Engine:
     """The engine of this process; loaded once."""
     from kdasr.search import engine  # seconds, for processes that decode: others look at files alone
 
-    return engine.loaded(models, options, batch_frames, device)
+    return engine.loaded(models, options, batch_frames, device, replace_unk)
+
+
+def changed(given: Decoding, models: Models) -> dict[str, Any]:
+    """What records depend on besides, where it is not as usual: how audio is read; what source text says."""
+    found = given.reading.changed() | ({"replace_unk": True} if given.replace_unk else {})
+    return found | ({"source": digest(Path(given.data) / SOURCE)} if models.first.reads else {})
 
 
 def manifest(models: Models, rows: Sequence[Row], options: SearchOptions, shard_size: int) -> dict[str, Any]:

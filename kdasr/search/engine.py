@@ -20,11 +20,12 @@ from kdasr import checkpoints
 from kdasr.data.cuts import Recordings, read_cut
 from kdasr.data.matrices import read_matrix
 from kdasr.data.places import Place
-from kdasr.data.tokens import load_tokens
+from kdasr.data.tokens import UNK, load_tokens, of_config
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
-from kdasr.models import Models, beside
-from kdasr.mt.source import Sentence
+from kdasr.models import Models, beside, read_config
+from kdasr.mt import unknown
+from kdasr.mt.source import Sentence, source_tokens
 from kdasr.networks.load import load_lm, load_model
 from kdasr.search.encode import Encoder
 from kdasr.search.grid import Found
@@ -47,9 +48,17 @@ class Engine:
         options: of the search.
         batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
         device: "cpu", "cuda:0".
+        replace_unk: whether unknown words of a translation become those of its source (kdasr.mt.unknown).
     """
 
-    def __init__(self, models: Models, options: SearchOptions, batch_frames: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        models: Models,
+        options: SearchOptions,
+        batch_frames: int,
+        device: str = "cpu",
+        replace_unk: bool = False,
+    ) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
         self.models, self.options, self.batch_frames, self.device = models, options, batch_frames, device
@@ -71,6 +80,9 @@ class Engine:
         self.text = s2t.text if s2t else {token: token for token in every if token != blank_of(self.model)}
         self.watch = Watch(device)
         self.recordings = Recordings()
+        self.replace_unk = replace_unk
+        if replace_unk:
+            self._check_unknown()
 
     def decode(
         self, rows: Sequence[Row], progress: Callable[[float], None] = lambda _: None
@@ -89,8 +101,31 @@ class Engine:
         names = [row.name for row in rows]
         for bucket in buckets([self.computed(x) for x in inputs]):
             for number, found in self._search({number: inputs[number] for number in bucket}, names):
-                yield record(names[number], lengths[number], found, self.spell, self.text)
+                made = record(names[number], lengths[number], found, self.spell, self.text)
+                yield self._without_unknown(made, rows[number], inputs[number]) if self.replace_unk else made
                 progress(self.seconds(rows[number], lengths[number]) / 3600)
+
+    def _check_unknown(self) -> None:
+        """UserError unless unknown words of these models can be replaced."""
+        if len(self.models.sources) > 1 or not self.source.reads:
+            raise UserError("--replace_unk: is of one model that translates; leave it out")
+        directory = self.source.directory
+        target = of_config(directory, read_config(directory))
+        unknown.check(self.scorers.full[0].scorer, source_tokens(directory), target, directory)
+
+    def _without_unknown(self, made: dict[str, Any], row: Row, x: np.ndarray) -> dict[str, Any]:
+        """A record whose texts have words of the source in place of unknown ones; x (T,) is its input."""
+        names = self.model.token_list
+        hyps = [[names[token] for token in hyp["tokens"]] for hyp in made["hyps"]]
+        if not any(UNK in hyp for hyp in hyps) or not isinstance(row.place, Sentence):
+            return made
+        hs = self.encoders[0].encode([torch.from_numpy(x).to(self.device)])[0]  # (S, E)
+        source = row.place.text.split()
+        for hyp, written in zip(made["hyps"], hyps, strict=True):
+            if hs is not None and len(hs) == len(source) + 1 and UNK in written:
+                frames = unknown.attended(self.scorers.full[0].scorer, hs, hyp["tokens"], self.model.sos)
+                hyp["text"] = unknown.replaced(written, frames, source)
+        return made
 
     def watched(self) -> Watch:
         """A new watch on what it does from now on."""
@@ -183,9 +218,9 @@ class Engine:
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(models: Models, options: SearchOptions, batch_frames: int, device: str) -> Engine:
+def loaded(models: Models, options: SearchOptions, batch_frames: int, device: str, replace_unk: bool = False) -> Engine:
     """The engine of this process; loaded once."""
-    return Engine(models, options, batch_frames, device)
+    return Engine(models, options, batch_frames, device, replace_unk)
 
 
 def buckets(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -613,3 +613,20 @@ def test_unknown_tokens_are_counted_each_time(tmp_path):
     assert check(tokens, tmp_path / "t") == (
         f"{tmp_path}/t: 4 utterances, 9 tokens, 4 unknown (44.444 %), in 2 utterances: X 3, Y 1"
     )
+
+
+def test_words_by_count_and_first_appearance(tmp_path, capsys):
+    table = {"u1": "b a <unk> c", "u2": "c b b d", "u3": "e d <x>"}
+    text = texts(tmp_path / "text", table)
+    assert kdasr("--text", text, "--out", tmp_path / "all", "--type", "word") == 0
+    tokens = load_tokens(tmp_path / "all")
+    assert tokens.list == ["<blank>", "<unk>", "b", "c", "d", "a", "e", "<x>", "<sos/eos>"]
+    assert kdasr("--text", text, "--out", tmp_path / "few", "--type", "word", "--vocab", 6, "--check", text) == 0
+    few = load_tokens(tmp_path / "few")
+    assert few.list == ["<blank>", "<unk>", "b", "c", "d", "<sos/eos>"]
+    assert few.decode(few.encode("b a  d")) == "b <unk> d"
+    capsys.readouterr()
+    assert kdasr("--text", text, "--out", tmp_path / "no", "--type", "word", "--vocab", 3) == 1
+    assert "--vocab 3: 3 of a list are no words" in capsys.readouterr().err
+    assert kdasr("--text", text, "--out", tmp_path / "no", "--type", "word", "--nlsyms", text) == 1
+    assert "--nlsyms: every word of a list of words is one token" in capsys.readouterr().err
