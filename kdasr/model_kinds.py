@@ -46,7 +46,7 @@ def refuse_others(config: Mapping[str, Any], path: str | Path) -> None:
     if "joint_network_conf" in config:  # espnet2.tasks.asr_transducer
         found = "a transducer"
     if is_mt(config) and config.get("frontend") not in (None, *FRONTENDS):  # espnet2.tasks.st reads audio
-        found = "a model that translates speech"
+        found = "a model that translates speech, or patches of text"
     if config.get("preprocessor") == "s2t_ctc" or config.get("model") == "espnet_ctc":
         found = "an OWSM-CTC model"
     if is_s2t(config) and not found:

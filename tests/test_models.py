@@ -20,6 +20,7 @@ from kdasr.models import (
     find_models,
     read_config,
     token_hash,
+    translates,
 )
 
 TOKENS = ["<blank>", "<unk>", "a", "<sos/eos>"]
@@ -57,7 +58,7 @@ def test_a_model_is_what_its_directory_says(tmp_path):
     directory = tmp_path / "model"
     source = find_model(write_model(directory), None)
     hashes = (sixteen(directory / "valid.acc.ave.pth"), sixteen(directory / "config.yaml"), token_hash(TOKENS))
-    assert source == (str(directory), str(directory / "valid.acc.ave.pth"), tuple(TOKENS), 8, None, hashes, None)
+    assert source == (str(directory), str(directory / "valid.acc.ave.pth"), tuple(TOKENS), 8, None, hashes, None, ())
     assert len(set(hashes)) == 3 and {len(one) for one in hashes} == {16}
     lm = find_lm(write_lm(tmp_path / "lm"), None)
     assert (lm.bins, lm.sample_rate, lm.tokens) == (None, None, tuple(TOKENS))
@@ -216,3 +217,26 @@ def test_no_config_is_told_with_a_remedy(tmp_path):
         read_config(tmp_path)
     with pytest.raises(UserError, match=r"no such file; .* is no trained language model \(name an ESPnet2 LM"):
         read_config(tmp_path, lm=True)
+
+
+def test_a_model_that_translates(tmp_path):
+    """What it reads counts in an ensemble, and src_tokens beside it has to be what its config.yaml says."""
+    for name, letter in (("one", "a"), ("two", "b")):
+        write_model(tmp_path / name, input_size=None, src_token_list=["<blank>", letter, "<sos/eos>"])
+    source = tmp_path / "one"
+    found = find_model(tmp_path / "one", None)
+    assert (found.reads, found.bins, found.sample_rate) == (("<blank>", "a", "<sos/eos>"), None, None)
+    assert translates(tmp_path / "one") and not translates(tmp_path / "gone")
+    with pytest.raises(
+        UserError, match=r"one takes source text of 3 tokens .'a' amid them., .*two takes source text of 3"
+    ):
+        find_models([str(tmp_path / "one"), str(tmp_path / "two")], None)
+    (source / "src_tokens").mkdir()
+    (source / "src_tokens/tokens.txt").write_text("<blank>\na\n<sos/eos>\n")
+    assert find_model(source, None).reads == found.reads
+    write_model(source, input_size=None, src_token_list="elsewhere/list.txt")
+    write_lines(source / "list.txt", found.reads)
+    assert find_model(source, None).reads == found.reads
+    (source / "src_tokens/tokens.txt").write_text("<blank>\nb\n<sos/eos>\n")
+    with pytest.raises(UserError, match=r"src_tokens/tokens.txt: is not the source token list of .*one/config.yaml"):
+        find_model(source, None)

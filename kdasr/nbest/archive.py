@@ -267,9 +267,12 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
         left.unlink()  # by a run that was killed while it wrote
     manifest = read_manifest(directory)
     pairs: list[tuple[str, list[str]]] = []
+    read = 0  # input frames, or source tokens
 
     def noted() -> Iterator[dict[str, Any]]:
+        nonlocal read
         for record in read_nbest(directory):
+            read += record["frames"]
             if refs is not None and record["id"] in refs:
                 pairs.append((refs[record["id"]], [hyp["text"] for hyp in record["hyps"]]))
             yield record
@@ -277,6 +280,8 @@ def summarise(directory: str | Path, refs: Mapping[str, str] | None = None) -> d
     summary = counts(noted())
     stats = [read_stats(directory, shard) for shard in range(manifest["shards"])]
     summary["audio_seconds"] = round(sum(one["audio_seconds"] for one in stats), 3)
+    if "source" in manifest:  # of a model that translates
+        summary["source_tokens"] = read
     if pairs:
         summary["words"] = oracle(pairs, manifest["search"]["nbest"])
     shards = range(manifest["shards"])

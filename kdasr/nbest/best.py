@@ -39,6 +39,7 @@ def run(given: Decoding) -> None:
     best = write_results(out, shards, output_tokens(given.models[0]))
     report = run_report.read(shards)
     result: dict[str, Any] = {key: summary[key] for key in ("utterances", "audio_seconds")}
+    result |= {key: summary[key] for key in ("source_tokens",) if key in summary}
     result |= {key: report[key] for key in ("cpu_seconds", "wall_seconds")}
     result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
     result["mode_probability"] = mode_probability(best.values())
@@ -47,8 +48,12 @@ def run(given: Decoding) -> None:
     result |= {key: manifest[key] for key in hashes if key in manifest}
     write_json(out / "decode.json", result)
     audio, cpu = result["audio_seconds"], result["cpu_seconds"]
+    amount = f"{audio:.0f} s of audio"
     speed = f", {audio / cpu:.0f} x real time" if cpu else ""
-    print(f"{out}: {result['utterances']} utterances, {audio:.0f} s of audio in {cpu:.1f} CPU s{speed}")
+    if "source_tokens" in result:
+        amount = f"{result['source_tokens']} source tokens"
+        speed = f", {result['source_tokens'] / cpu:,.0f} a CPU second" if cpu else ""
+    print(f"{out}: {result['utterances']} utterances, {amount} in {cpu:.1f} CPU s{speed}")
 
 
 def write_results(out: Path, shards: Path, tokens: list[str]) -> dict[str, dict[str, Any]]:

@@ -81,13 +81,20 @@ def table(directory: str | Path, summary: Mapping[str, Any], report: Mapping[str
     def listed(counts: Mapping[str, Any]) -> str:
         return ", ".join(f"{what} {count}" for what, count in counts.items())
 
+    seconds = f"in {report['wall_seconds']:.1f} s ({report['cpu_seconds']:.1f} CPU s)"
+    rates = f"{report['utterances_per_second']:.1f} utterances/s, {report['tokens_per_second']:.0f} tokens/s"
+    if "source_tokens" in summary:
+        rate = summary["source_tokens"] / (report["cpu_seconds"] or 1)
+        given = f"  source      {summary['source_tokens']:,} tokens {seconds}"
+        speed = f"{rate:,.0f} source tokens a CPU second"
+    else:
+        given = f"  audio       {summary['audio_seconds'] / 3600:.2f} h {seconds}"
+        speed = f"{report['rtfx']:.1f} x real time, {report['rtfx_cpu']:.1f} x a CPU second"
     lines = [
         f"{directory}: {summary['utterances']} utterances, {summary['hypotheses']} hypotheses, "
         f"{summary['duplicates']} duplicates merged, {summary['empty']} empty ({summary['empty_best']} of them best)",
-        f"  audio       {summary['audio_seconds'] / 3600:.2f} h in {report['wall_seconds']:.1f} s "
-        f"({report['cpu_seconds']:.1f} CPU s)",
-        f"  speed       {report['rtfx']:.1f} x real time, {report['rtfx_cpu']:.1f} x a CPU second, "
-        f"{report['utterances_per_second']:.1f} utterances/s, {report['tokens_per_second']:.0f} tokens/s",
+        given,
+        f"  speed       {speed}, {rates}",
         f"  grid fill   {100 * report['grid_fill']:.1f} %",
         "  time        " + ", ".join(f"{part} {100 * share:.0f} %" for part, share in report["shares"].items()),
         f"  memory      {report['peak_bytes'] / 2**20:.0f} MiB a process at most",

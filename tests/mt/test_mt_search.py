@@ -97,8 +97,13 @@ def test_commands_take_text_where_they_take_speech(tmp_path, capsys):
     given = ["--data", str(tmp_path / "data"), "--out"]
     assert main(["nbest", "--model", str(one), *given, str(tmp_path / "nbest"), "--check_single", "5"]) == 0
     assert json.loads((tmp_path / "nbest/manifest.json").read_text())["search"]["ctc_weight"] == 0.0
+    told = sum(len(source) for source, _ in SENTENCES.values())
+    assert f"  source      {told} tokens in " in capsys.readouterr().out
+    assert json.loads((tmp_path / "nbest/summary.json").read_text())["source_tokens"] == told
     assert main(["decode", "--model", str(one), str(other), *given, str(tmp_path / "decode"), "--beam", "2"]) == 0
     assert len((tmp_path / "decode/text").read_text().splitlines()) == len(SENTENCES)
+    assert json.loads((tmp_path / "decode/decode.json").read_text())["source_tokens"] == told
+    assert f" {len(SENTENCES)} utterances, {told} source tokens in " in capsys.readouterr().out
     assert main(["ppl", "--model", str(one), *given, str(tmp_path / "ppl.json")]) == 0
     measured = json.loads((tmp_path / "ppl.json").read_text())
     model = build("own_luong")
