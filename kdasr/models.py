@@ -143,6 +143,12 @@ def translates(directory: str | Path) -> bool:
     return (Path(directory) / "config.yaml").is_file() and is_mt(read_config(directory))
 
 
+def only_recognisers(directory: str | Path, command: str) -> None:
+    """UserError if a model, which may not be there, translates; `command` takes recognisers alone."""
+    if translates(directory):
+        raise UserError(f"{directory}: is a model that translates, and {command} takes recognisers; name one")
+
+
 def has_decoder(config: Mapping[str, Any]) -> bool:
     """As `attends`, by a config.yaml that has been read."""
     conf = config.get("model_conf")

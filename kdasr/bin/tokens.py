@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", nargs="+", type=Path, help="transcripts of the training set, Kaldi's text form")
     source.add_argument("--model", type=Path, metavar="DIR", help="take the tokens of this ESPnet model instead")
+    parser.add_argument("--source", action="store_true", help="of --model, which translates: the tokens that it reads")
     parser.add_argument("--out", required=True, type=Path, help="token directory to write")
     parser.add_argument(
         "--type", choices=["char", "unigram", "bpe", "word"], default="char", help="kind of tokens (default char)"

@@ -29,6 +29,8 @@ from kdasr.data.tokens import (
 )
 from kdasr.errors import UserError
 from kdasr.files import BLANKS, atomic_dir, columns, only_writer, read_json, read_lines, read_table, write_json
+from kdasr.models import translates
+from kdasr.mt.source import source_tokens
 from kdasr.shards import digest
 
 SPECIAL = 3  # tokens of every list that no text is made of: <blank>, <unk>, <sos/eos>
@@ -42,6 +44,7 @@ class TokenSettings:
     out: Path  # token directory to write
     text: Sequence[Path] | None = None  # transcripts of the training set, Kaldi's text form
     model: Path | None = None  # an ESPnet model, whose tokens are taken
+    source: bool = False  # of `model`, which translates: those that it reads
     type: str = "char"  # char, unigram, bpe or word
     vocab: int | None = None  # size of the list for unigram and bpe, None for 100; for words, None for all of them
     nlsyms: Path | None = None  # further words that are one token, one a line
@@ -56,6 +59,8 @@ def make_tokens(asked: TokenSettings) -> None:
             another one.
     """
     out, texts = asked.out, asked.text or ()
+    if asked.source and not (asked.model and translates(asked.model)):
+        raise UserError("--source: takes the tokens that a model reads; name one that translates (--model)")
     if asked.type == "char" and asked.vocab is not None:
         raise UserError(
             f"--vocab {asked.vocab}: a character list keeps every character; give --type bpe or unigram, or no --vocab"
@@ -69,6 +74,7 @@ def make_tokens(asked: TokenSettings) -> None:
         read_lines(path)  # says so if it is absent or not UTF-8
     if asked.model:
         made_from: dict[str, Any] = {"model": digest(asked.model / "config.yaml")}
+        made_from |= {"source": True} if asked.source else {}
     else:
         made_from = {
             "type": asked.type,
@@ -92,7 +98,7 @@ def make_tokens(asked: TokenSettings) -> None:
             print(f"{out}: {len(tokens)} tokens ({tokens.type}) are there already")
         else:
             if asked.model:
-                tokens = of_model(asked.model, asked.nlsyms)
+                tokens = source_tokens(asked.model) if asked.source else of_model(asked.model, asked.nlsyms)
             else:
                 tokens = build(texts, asked.type, vocab, asked.nlsyms)
             write(out, tokens, made_from)

@@ -21,7 +21,7 @@ from kdasr.export.example import try_it
 from kdasr.export.measure import checkpoint, measured
 from kdasr.export.settings import Exporting
 from kdasr.files import atomic_dir, atomic_write, write_json
-from kdasr.models import find_model
+from kdasr.models import find_model, only_recognisers
 from kdasr.networks.load import load_model
 from kdasr.revision import revision
 from kdasr.runtime.bundle import FORMAT, SEAL, SETTINGS, TOKENS, seal
@@ -36,6 +36,7 @@ def export(given: Exporting) -> None:
     zipped = given.out.suffix == ".zip"
     zip_file = given.out if zipped else given.out.with_name(f"{given.out.name}.zip")
     refuse_other_things(given.out, zipped)
+    only_recognisers(given.model, "kdasr export")
     source = find_model(given.model, given.model_file)
     network, args = load_model(given.model, str(Path(source.checkpoint).absolute()))
     torch.set_num_threads(1)

@@ -20,7 +20,7 @@ from kdasr.errors import UserError
 from kdasr.files import only_writer, read_json, read_table, write_json, write_table
 from kdasr.frames.alignment import ALIGNMENT, RECORD, Spikes, written
 from kdasr.frames.ctc_align import best_path
-from kdasr.models import Models, find_models, read_config
+from kdasr.models import Models, find_models, only_recognisers, read_config
 from kdasr.s2t import is_s2t
 from kdasr.search.engine import Engine, buckets
 from kdasr.search.options import SearchOptions
@@ -55,6 +55,7 @@ def align_set(
     data, out = Path(data), Path(out)
     if not (data / "text").is_file():
         raise UserError(f"{data}: has no text; name a transcribed set")
+    only_recognisers(directory, "kdasr frames align")
     conf = read_config(directory)
     if is_s2t(conf):
         raise UserError(f"{directory}: is an S2T model, which kdasr makes no alignments with; name an ASR model")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kdasr.model_facts import features_of, kind_of, tokens_of, usual_weight
-from kdasr.models import find_model, read_config
+from kdasr.models import find_model, only_recognisers, read_config
 from kdasr.networks.load import load_model
 from kdasr.runtime.search import Hypothesis
 from kdasr.runtime.spell import Spelling
@@ -27,6 +27,7 @@ class EspnetModel:
     def __init__(self, directory: Path, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
+        only_recognisers(directory, "kdasr transcribe")
         source = find_model(directory, None)
         self.model, args = load_model(directory, str(Path(source.checkpoint).absolute()))
         made = features_of(directory, source)

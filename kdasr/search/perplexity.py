@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.tokens import Tokens, load_tokens, of_model
 from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
@@ -76,6 +77,8 @@ def write_perplexity(
     text = digest(Path(data) / "text")
     settings = {"model": checkpoint, "config": config, "token_list": listed, "text": text}
     settings |= reading.changed() | ({"prompt": " ".join(models.first.s2t.words)} if models.first.s2t else {})
+    if models.first.reads:
+        settings["source"] = digest(Path(data) / SOURCE)
     out = Path(out)
     there = read_json(out) if out.is_file() else {}
     if there and all(there.get(key) == value for key, value in settings.items()):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from kdasr.arrays import read_npz
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.made import made_as
 from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
@@ -66,6 +67,8 @@ def run(given: Softening) -> None:
     if len(weights) != len(given.models) or not (all(w > 0 for w in weights) and abs(sum(weights) - 1) <= 1e-4):
         raise UserError(f"--weights {weights}: expected {len(given.models)} numbers above 0 that sum to 1")
     models = find_models(given.models, given.model_file, prompt=given.prompt)
+    if given.how.ctc and models.first.reads:
+        raise UserError(f"--ctc: {given.models[0]} is a model that translates, which has no CTC branch; leave it out")
     alone = [model for model in given.models if not attends(model)]
     if alone and not given.how.ctc:
         raise UserError(
@@ -78,6 +81,8 @@ def run(given: Softening) -> None:
     how = given.how._replace(weights=tuple(weights))
     settings = {**models.settings(), **how._asdict(), "weights": weights}
     settings |= {name: digest(out / name) for name in ("hyps", "hyp_lens")} | given.reading.changed()
+    if models.first.reads:
+        settings["source"] = [digest(Path(data) / SOURCE) for data in given.data]
     if (out / DONE).is_file() and (out / ("ctc.scp" if alone else "soft.scp")).is_file():
         there = read_json(out / DONE)["settings"]
         if there == settings:

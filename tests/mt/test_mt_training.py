@@ -154,6 +154,11 @@ def test_what_cannot_be_trained_on(place, capsys, damage, changes, words):
     assert not (place / "exp/m/kdasr.json").exists()
 
 
+def test_there_is_no_ctc_to_learn(place, capsys):
+    assert train("exp/m", "--kd", "ctc_word_weight=0.5") == 1
+    assert "kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it" in capsys.readouterr().err
+
+
 def test_a_list_of_both_sides_serves_either(place):
     assert main(["tokens", "--text", "train/text.src", "train/text", "--out", "both"]) == 0
     assert train("exp/m", "--", "--max_epoch", "1", tokens="both", src_tokens="both") == 0
