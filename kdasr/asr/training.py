@@ -66,9 +66,7 @@ def describe(given: Training) -> dict[str, Any]:
     takes = takes_of(given)
     if given.src_tokens:
         if kd.ctc_word_weight:
-            raise UserError(
-                "kd_conf: ctc_word_weight is of recognisers, a model that translates has no CTC branch; remove it"
-            )
+            raise UserError("kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it")
         source = Path(given.src_tokens)
         files = [source / name for name in ("tokens.txt", "nlsyms.txt", "bpe.model")]
         settings["source tokens"] = {path.name: digest(path) for path in files if path.is_file()}

@@ -44,11 +44,11 @@ def test_sentences_that_nobody_has_translated(tmp_path, capsys):
 
 
 def test_pairs_with_an_empty_side_go_together(tmp_path, capsys):
-    write(tmp_path, "one\n\nthree\n \n", "eins\nzwei\n\n\n")
+    write(tmp_path, "one\n\nthree\n \nfive\n", "eins\nzwei\n\n\nfünf\n")
     assert prepare(tmp_path, "--empty", "drop") == 0
     out = tmp_path / "data/train"
-    assert read_table(out / "text.src") == {"train-1": "one"}
-    assert read_table(out / "text") == {"train-1": "eins"}
+    assert read_table(out / "text.src") == {"train-1": "one", "train-5": "five"}
+    assert read_table(out / "text") == {"train-1": "eins", "train-5": "fünf"}
     assert f"3 lines without words left out (first: {tmp_path}/train.en:2)" in capsys.readouterr().out
 
 
