@@ -140,3 +140,14 @@ def test_the_sources_tokens(tmp_path):
     tokens = source_tokens(model)
     assert (tokens.type, tokens.list) == ("char", SOURCE)
     assert tokens.encode("acq") == [2, 4, 1]
+
+
+@pytest.mark.parametrize("kind", ["rnn_rnn", "own_luong", "transformer_transformer"])
+def test_a_source_of_any_length_is_read(tmp_path, kind):
+    """ESPnet's tables of positions have 5,000 and grow; the others have none."""
+    sentences = {"long": ("abcdefgh" * 700, "S"), "short": ("a", "T")}
+    write_data(tmp_path / "data", sentences)
+    models = find_models([str(write_model(tmp_path / "model", kind))], None)
+    engine = Engine(models, SearchOptions(beam=2, nbest=1, ctc_weight=0.0, maxlenratio=-4), 4000)
+    records = {record["id"]: record for record in engine.decode(read_rows(tmp_path / "data", models.first))}
+    assert {key: record["frames"] for key, record in records.items()} == {"long": 5600, "short": 1}

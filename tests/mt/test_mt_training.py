@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from mt_models import OWN, TO_LUONG, draw, write_data
+from mt_models import MODELS, OWN, TO_LUONG, draw, write_data
 
 from kdasr.cli import main
 from kdasr.files import read_table
@@ -180,3 +180,18 @@ def test_a_student_of_another_target_vocabulary(place, capsys):
     assert main(["tokens", "--text", "train/text.src", "--out", "pieces", "--type", "bpe", "--vocab", "14"]) == 0
     assert train("exp/student2", *learnt, src_tokens="pieces") == 1
     assert "exp/teacher: takes source text, the student source text of other tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["rnn_rnn", "transformer_transformer"])
+def test_stock_networks_train(place, kind):
+    """ESPnet's RNN encoder needs the longest source first in a batch."""
+    (place / "c.yaml").write_text(yaml.safe_dump({**CONFIG, **MODELS[kind], "max_epoch": 1}))
+    assert train("exp/m") == 0
+    assert main(["decode", "--model", "exp/m", "--data", "valid", "--out", "out", "--beam", "2"]) == 0
+
+
+def test_parts_of_a_set_keep_their_source(place):
+    assert main(["data", "folds", "train", "--out", "parts"]) == 0
+    source = read_table(place / "train/text.src")
+    found = [read_table(path) for path in (place / "parts").rglob("text.src")]
+    assert found and all(part.items() <= source.items() for part in found)
