@@ -40,13 +40,15 @@ def options(source: str, out: Path, command: Sequence[str]) -> list[str]:
     """
     if ":" in str(out) or "--init_param" in command:
         raise UserError(f"{out}: --init needs an --out without colons; leave out ESPnet's --init_param")
-    network, _ = load_model(source)
+    network, theirs = load_model(source)
     task = task_of(command)
     args = task.get_parser().parse_args(list(command))
     # The stock task is enough to know the shapes; it loads no teachers and no masks.
     student = build(task.stock, args, args.config)
-    if len(student.token_list) == len(network.token_list) and list(student.token_list) != list(network.token_list):
-        raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
+    for name in ("token_list", "src_token_list"):  # which the models were built with
+        mine, other = (list(getattr(one, name, None) or ()) for one in (args, theirs))
+        if len(mine) == len(other) and mine != other:
+            raise UserError(f"{source}: has as many tokens as the student, but others; train with its token directory")
     copied, report = match(student.state_dict(), network.state_dict())
     if not copied:
         raise UserError(f"{source}: has no weights of the student's names and shapes; name a model of its kind")

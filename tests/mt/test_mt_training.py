@@ -155,6 +155,18 @@ def test_what_cannot_be_trained_on(place, capsys, damage, changes, words):
     assert not (place / "exp/m/kdasr.json").exists()
 
 
+def test_a_start_from_a_model_that_reads_other_tokens(place, capsys):
+    assert train("exp/one", "--", "--max_epoch", "1") == 0
+    assert train("exp/two", "--init", "exp/one", "--", "--max_epoch", "1") == 0
+    assert json.loads((place / "exp/two/init.json").read_text())["not_copied"] == []
+    letters = str.maketrans("abcdefgh", "hgfedcba")
+    turned = {key: (source.translate(letters), target) for key, (source, target) in draw(24).items()}
+    write_data(place / "train", turned)
+    assert main(["tokens", "--text", "train/text.src", "--out", "other"]) == 0
+    assert train("exp/three", "--init", "exp/one", "--", "--max_epoch", "1", src_tokens="other") == 1
+    assert "exp/one: has as many tokens as the student, but others;" in capsys.readouterr().err
+
+
 def test_there_is_no_ctc_to_learn(place, capsys):
     assert train("exp/m", "--kd", "ctc_word_weight=0.5") == 1
     assert "kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it" in capsys.readouterr().err
