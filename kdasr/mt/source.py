@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from kdasr import checkpoints
 from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, of_config, processor
 from kdasr.errors import UserError
@@ -24,10 +25,13 @@ def source_tokens(directory: str | Path) -> Tokens:
     """The source tokens of a translation model: those of its `src_tokens`, else as its config.yaml says.
 
     Raises:
-        UserError: no such model, or a sentencepiece model of other tokens, as of the target's under the same name.
+        UserError: no such model, files that were changed after the training, or a sentencepiece model of other tokens,
+            as of the target's under the same name.
     """
     own = Path(directory) / SRC_TOKENS
     if own.is_dir():
+        for path in own.iterdir():
+            checkpoints.check_known(path)
         return load_tokens(own)
     tokens = of_config(directory, of_source(read_config(directory)))
     if tokens.in_pieces:

@@ -83,6 +83,10 @@ def test_a_translator_and_a_student_of_it(place, capsys):
     assert len(read_table(place / "decoded/text", empty=True)) == 6
     assert main(["adopt", "exp/teacher", "--out", "exp/adopted"]) == 0
     assert (place / "exp/adopted/src_tokens").is_dir()
+    made = place / "exp/teacher/src_tokens/tokens.json"
+    made.write_text(made.read_text().replace('"char"', '"word"'))
+    assert main(["decode", *teacher, "--data", "valid", "--out", "other"]) == 1
+    assert "src_tokens/tokens.json: was changed after the training ended" in capsys.readouterr().err
 
 
 def test_what_a_model_depends_on(place, capsys):

@@ -205,7 +205,7 @@ OPTIONS = {
     "ctc_window": (7, "search"), "penalty": (0.1, "search"), "maxlenratio": (0.5, "search"),
     "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
     "lm_weight": (0.4, "search"), "lm": ("lm2", "lm"), "lm_file": ("other.pth", "lm"), "shard_size": (3, "shard_size"),
-    "resample": ((), "resample"), "channel": (1, "channel"),
+    "resample": ((), "resample"), "channel": (1, "channel"), "replace_unk": ((), "replace_unk"),
     "lang": None, "task": None,  # of S2T models: tests/search/test_s2t_search.py
 }  # fmt: skip
 
@@ -264,7 +264,7 @@ def test_each_job_has_its_gpu():
     ):
         given = write.Decoding(("m",), "d", "o", SearchOptions(), processes=write.Processes(ngpu=ngpu, batch_frames=9))
         found = [write.loader(given, None, part).args for part in range(1, 6)]
-        assert [one[-1] for one in found] == devices
+        assert [one[3] for one in found] == devices
         assert all(one[:3] == (None, SearchOptions(), 9) for one in found)
 
 
