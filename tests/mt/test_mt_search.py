@@ -119,6 +119,30 @@ def test_commands_take_text_where_they_take_speech(tmp_path, capsys):
     assert "the model has no CTC layer; give --ctc_weight 0" in capsys.readouterr().err
 
 
+def test_an_ensemble_is_the_mean_of_its_models(tmp_path):
+    """Greedy, by hand: the most probable token of the mean distribution, until it is <eos>."""
+    data = write_data(tmp_path / "data", SENTENCES)
+    kinds = ("own_luong", "transformer_transformer")
+    networks = [build(kind, seed) for seed, kind in enumerate(kinds)]
+    found = find_models([str(write_model(tmp_path / kind, kind, seed)) for seed, kind in enumerate(kinds)], None)
+    engine = Engine(found, SearchOptions(beam=1, nbest=1, ctc_weight=0.0, maxlenratio=-6), 4000)
+    written = {record["id"]: record["hyps"][0] for record in engine.decode(read_rows(data, found.first))}
+    ended = 0
+    for key, (source, _) in SENTENCES.items():
+        src = torch.tensor([[SOURCE.index(letter) if letter in SOURCE else 1 for letter in source]])
+        encoded = [network.encode(src, torch.tensor([len(source)])) for network in networks]
+        tokens = [networks[0].sos]
+        while len(tokens) <= 6:
+            ys, lens = torch.tensor([tokens]), torch.tensor([len(tokens)])
+            each = [network.decoder(*one, ys, lens)[0][0, -1] for network, one in zip(networks, encoded, strict=True)]
+            tokens.append(int(torch.stack(each).softmax(-1).mean(0).argmax()))
+            if tokens[-1] == networks[0].eos:
+                ended += 1
+                break
+        assert written[key]["tokens"] == [token for token in tokens if token not in (0, networks[0].eos)], key
+    assert ended < len(SENTENCES)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
