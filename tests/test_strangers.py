@@ -174,6 +174,8 @@ TEXTS = [
     Vector("data librispeech --in librispeech --out out", "librispeech/SPEAKERS.TXT", TEXT),
     Vector("data commonvoice --in commonvoice --out out --sets train", "commonvoice/train.tsv", TEXT),
     Vector("data folder --in librispeech --out out", f"librispeech/{CHAPTER}/84-1-0000.flac", TEXT),
+    *(Vector("data parallel --src scores/ref --tgt scores/hyp --out out", f"scores/{name}", TEXT)
+      for name in ("ref", "hyp")),
     Vector("data wsj --out out discs/11-13.1", "discs/11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),
     Vector("images_data.py --mnist images/plain --out out.npz", "images/plain/train-images-idx3-ubyte", TEXT),
     *(Vector("score --ref scores/ref --hyp scores/hyp --utt2spk scores/utt2spk --dir out", f"scores/{name}", TEXT)

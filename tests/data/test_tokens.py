@@ -559,7 +559,8 @@ def test_a_changed_list_is_noticed(tmp_path, capsys):
 
 # an option of `kdasr tokens`: another value, and what its refusal names; None: it makes no other tokens
 OPTIONS = {"text": ("other", "text"), "model": None, "out": None, "type": ("bpe", "type"), "vocab": (30, "vocab"),
-           "nlsyms": ("symbols", "nlsyms"), "check": None}  # fmt: skip
+           "nlsyms": ("symbols", "nlsyms"), "check": None,
+           "source": None}  # of a model that translates: tests/mt/test_mt_refused.py  # fmt: skip
 
 
 @pytest.mark.parametrize("base", [(), ("--type", "unigram", "--vocab", 25), ("--nlsyms", "own")])

@@ -41,6 +41,7 @@ def test_source_tokens_of_a_model(tmp_path):
     model = write_model(tmp_path / "model", "rnn_rnn")
     assert main(["tokens", "--model", str(model), "--source", "--out", str(tmp_path / "source")]) == 0
     assert main(["tokens", "--model", str(model), "--out", str(tmp_path / "target")]) == 0
+    assert main(["tokens", "--model", str(model), "--out", str(tmp_path / "source")]) == 1
     assert load_tokens(tmp_path / "source").list == SOURCE != load_tokens(tmp_path / "target").list
 
 
