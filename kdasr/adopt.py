@@ -15,11 +15,11 @@ from kdasr import __version__, checkpoints
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json, write_json
 from kdasr.models import find_checkpoint, find_s2t, read_config
-from kdasr.mt.config import SRC_TOKENS
 from kdasr.packs import unpack
 from kdasr.revision import revision
 from kdasr.s2t import UNASKED, Prompt
 from kdasr.shards import digest
+from kdasr.translation import SRC_TOKENS
 
 
 def adopt(model: str | Path, out: str | Path, label: str = "teacher", prompt: Prompt = UNASKED) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.mt.config import FRONTENDS, is_mt
 from kdasr.s2t import is_s2t
+from kdasr.translation import FRONTENDS, is_mt
 
 # Parts that ESPnet builds with a package of their own: the package, and what pip calls it.
 S3PRL, WHISPER, FAIRSEQ = ("s3prl", "s3prl"), ("whisper", "openai-whisper"), ("fairseq", "fairseq")

@@ -16,9 +16,9 @@ from kdasr import checkpoints
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_lines, read_yaml
 from kdasr.model_kinds import refuse_others
-from kdasr.mt.config import SRC_TOKENS, is_mt
 from kdasr.s2t import S2T, UNASKED, Prompt, is_s2t, tokens_of, use
 from kdasr.shards import digest
+from kdasr.translation import SRC_TOKENS, is_mt
 
 # What decodes by default, the first that is there.
 LM_CHECKPOINTS = ("valid.loss.ave.pth", "valid.loss.best.pth")

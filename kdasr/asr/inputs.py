@@ -15,8 +15,8 @@ from kdasr.data.utterances import SPEEDS, Reading, Utterance, audio_of
 from kdasr.errors import UserError
 from kdasr.files import read_numbers, read_table, read_yaml, write_table
 from kdasr.models import read_config, sampling_rate
-from kdasr.mt.config import FRONTENDS, is_mt
 from kdasr.shards import digest
+from kdasr.translation import FRONTENDS, is_mt
 
 OTHER_RATE = "has {found} Hz, the model takes {rate}; resample it (--resample)"
 Rows = Mapping[str, Place] | Mapping[str, Utterance] | Mapping[str, str]  # of features, of audio, or sentences

@@ -17,10 +17,10 @@ from kdasr.data.places import Place, parse, parse_table
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, read_json, read_table, write_json, write_table
-from kdasr.mt.config import SRC_TOKENS
 from kdasr.shards import digest
 from kdasr.targets.check import SOFT_REMEDY, check_targets
 from kdasr.targets.files import TABLES, distinct_prefixes
+from kdasr.translation import SRC_TOKENS
 
 
 def check_features(given: Training, out: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kdasr.asr.task import KDTask
-from kdasr.mt.task import KDTranslationTask
+from kdasr.asr.translation_task import KDTranslationTask
 
 
 def task_of(options: Sequence[str]) -> Any:

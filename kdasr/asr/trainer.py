@@ -22,9 +22,9 @@ from kdasr.data.places import parse
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, read_yaml
-from kdasr.mt.config import SRC_TOKENS
 from kdasr.networks.load import build, load_model, register
 from kdasr.prune.mask import check_held
+from kdasr.translation import SRC_TOKENS
 
 
 def espnet_options(given: Training, out: Path, lists: Path) -> list[str]:

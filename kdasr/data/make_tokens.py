@@ -15,6 +15,7 @@ import sentencepiece
 
 from kdasr.checkpoints import checksums
 from kdasr.data.kaldi_check import odd_character
+from kdasr.data.source_text import source_tokens
 from kdasr.data.tokens import (
     BLANK,
     NLSYM,
@@ -30,7 +31,6 @@ from kdasr.data.tokens import (
 from kdasr.errors import UserError
 from kdasr.files import BLANKS, atomic_dir, columns, only_writer, read_json, read_lines, read_table, write_json
 from kdasr.models import translates
-from kdasr.mt.source import source_tokens
 from kdasr.shards import digest
 
 SPECIAL = 3  # tokens of every list that no text is made of: <blank>, <unk>, <sos/eos>

@@ -14,7 +14,6 @@ from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import LM_CHECKPOINTS, find_checkpoint, look_beside, read_config
-from kdasr.mt.config import is_mt
 from kdasr.networks.awd import AwdLstm
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import ConvRNNEncoder
@@ -22,6 +21,7 @@ from kdasr.networks.luong import LuongDecoder
 from kdasr.networks.munim2018 import MunimDecoder, MunimEncoder
 from kdasr.networks.text import Lookup, TextEncoder
 from kdasr.s2t import is_s2t
+from kdasr.translation import is_mt
 
 if TYPE_CHECKING:
     from espnet2.asr.espnet_model import ESPnetASRModel

@@ -35,11 +35,11 @@ from kdasr.data.made import FILE as FEATURES
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, only_writer, read_json
 from kdasr.models import find_checkpoint
-from kdasr.mt.config import SRC_TOKENS
 from kdasr.networks.load import load_model
 from kdasr.prune import mask as masks
 from kdasr.prune.settings import Pruning
 from kdasr.shards import digest
+from kdasr.translation import SRC_TOKENS
 
 
 def prune(asked: Pruning) -> None:

@@ -20,13 +20,13 @@ from kdasr import checkpoints
 from kdasr.data.cuts import Recordings, read_cut
 from kdasr.data.matrices import read_matrix
 from kdasr.data.places import Place
+from kdasr.data.source_text import Sentence, source_tokens
 from kdasr.data.tokens import UNK, load_tokens, of_config
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import Models, beside, read_config
-from kdasr.mt import unknown
-from kdasr.mt.source import Sentence, source_tokens
 from kdasr.networks.load import load_lm, load_model
+from kdasr.search import unknown
 from kdasr.search.encode import Encoder
 from kdasr.search.grid import Found
 from kdasr.search.options import SearchOptions
@@ -48,7 +48,7 @@ class Engine:
         options: of the search.
         batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
         device: "cpu", "cuda:0".
-        replace_unk: whether unknown words of a translation become those of its source (kdasr.mt.unknown).
+        replace_unk: whether unknown words of a translation become those of its source (kdasr.search.unknown).
     """
 
     def __init__(

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from kdasr.data.made import check_made
 from kdasr.data.matrices import check_archives
 from kdasr.data.places import Place, parse_table
+from kdasr.data.source_text import Sentence, sentences, source_tokens
 from kdasr.data.utterances import AS_IT_IS, Reading, Utterance, audio_of
 from kdasr.errors import UserError
 from kdasr.files import read_numbers, read_table
 from kdasr.models import Source
-from kdasr.mt.source import Sentence, sentences, source_tokens
 
 
 class Row(NamedTuple):

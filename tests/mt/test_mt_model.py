@@ -4,8 +4,8 @@ import pytest
 import torch
 from mt_models import SOURCE, TARGET, build, write_model
 
+from kdasr.asr.translation_task import KDTranslationTask
 from kdasr.errors import UserError
-from kdasr.mt.task import KDTranslationTask
 
 KINDS = ["rnn_rnn", "transformer_transformer", "own_luong", "own_fed"]
 SRC, SRC_LENS = torch.tensor([[2, 3, 4, 5, 6], [7, 8, 9, -1, -1]]), torch.tensor([5, 3])

@@ -6,9 +6,9 @@ from mt_models import SOURCE, draw, options, write_data, write_model
 
 from kdasr.cli import main
 from kdasr.data.make_tokens import train_pieces
+from kdasr.data.source_text import source_tokens
 from kdasr.data.tokens import load_tokens
 from kdasr.errors import UserError
-from kdasr.mt.source import source_tokens
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 from mt_models import MODELS, SOURCE, build, draw, write_data, write_model
 
 from kdasr.cli import main
+from kdasr.data.source_text import source_tokens
 from kdasr.espnet import name
 from kdasr.models import find_models
-from kdasr.mt.source import source_tokens
 from kdasr.search.encode import Encoder
 from kdasr.search.engine import Engine
 from kdasr.search.options import SearchOptions

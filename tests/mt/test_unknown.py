@@ -10,8 +10,8 @@ from mt_models import MODELS, build, options, write_model
 from kdasr.cli import main
 from kdasr.data.kaldi_dir import put_dir
 from kdasr.files import read_table
-from kdasr.mt.unknown import attended, replaced
 from kdasr.search.scorers import decoder_scorer
+from kdasr.search.unknown import attended, replaced
 
 SOURCE = ["<blank>", "<unk>", "a", "dog", "runs", "<sos/eos>"]
 TARGET = ["<blank>", "<unk>", "ein", "Hund", "läuft", "<sos/eos>"]

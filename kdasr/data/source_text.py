@@ -11,7 +11,7 @@ from kdasr.data.tokens import BLANK, SOS_EOS, UNK, Tokens, load_tokens, of_confi
 from kdasr.errors import UserError
 from kdasr.files import read_table
 from kdasr.models import read_config
-from kdasr.mt.config import SRC_TOKENS, of_source
+from kdasr.translation import SRC_TOKENS, of_source
 
 
 class Sentence(NamedTuple):

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from kdasr.asr.task import DistillingTask
-from kdasr.mt.model import ESPnetMTModel, KDTranslator
+from kdasr.asr.translator import ESPnetMTModel, KDTranslator
 from kdasr.networks.load import register_mt
 
 MTTask = register_mt()
