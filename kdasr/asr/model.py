@@ -10,7 +10,8 @@ the same class trains teachers and students of every kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -39,6 +40,31 @@ class Distilling:
     kd: Distillation
     teachers: tuple[Teachers, ...]  # none or one; a tuple hides it from torch, so that it is no part of the student
     src_token_list: tuple[str, ...] = ()  # of a translation model: what it reads
+    cpu_bf16 = False  # whether it trains in bfloat16 on a CPU (kdasr.asr.task)
+
+    @property
+    def own_references(self) -> bool:
+        """Whether references are learnt by our loss, too, as one hypothesis of weight one."""
+        return self.kd.own_loss
+
+    def learn(
+        self,
+        inputs: Tensor,
+        lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        tables: Mapping[str, Tensor],
+        stock: Callable[[], Any],
+    ) -> Any:
+        """Loss, statistics and weight of a batch.
+
+        Args:
+            inputs, lengths, text, text_lengths, tables: as `distil` takes them.
+            stock: what ESPnet's own model makes of the batch.
+        """
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.cpu_bf16 and self.training):
+            learnt = self.distil(inputs, lengths, text, text_lengths, tables)
+            return stock() if learnt is None else learnt
 
     def distil(
         self, inputs: Tensor, lengths: Tensor, text: Tensor, text_lengths: Tensor, tables: Mapping[str, Tensor]
@@ -57,7 +83,7 @@ class Distilling:
         if "kd_hyps" in tables:
             hyps, lens = tables["kd_hyps"], tables["kd_hyp_lens"].clamp(min=0)  # collation pads with -1
             targets, weights = unpack(hyps, lens), tables["kd_weights"]  # (B, K, L), (B, K)
-        elif self.kd.own_loss and self.training:
+        elif self.own_references and self.training:
             length = int(text_lengths.max())
             lens, targets = text_lengths[:, None], text[:, None, :length]  # (B, 1), (B, 1, L)
             weights = text_lengths.new_ones(len(text), 1, dtype=torch.float)  # (B, 1)
@@ -165,10 +191,8 @@ class KDModel(Distilling, ESPnetASRModel):
                 kd_ctc_lengths (B,) those of the CTC branch in each encoded frame; kd_speech and kd_speech_lengths
                 what teachers beside the student read, as speech, if that is not speech itself.
         """
-        learnt = self.distil(speech, speech_lengths, text, text_lengths, kwargs)
-        if learnt is None:
-            return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
-        return learnt
+        stock = functools.partial(super().forward, speech, speech_lengths, text, text_lengths, **kwargs)
+        return self.learn(speech, speech_lengths, text, text_lengths, kwargs, stock)
 
 
 def distilling(model: Any, kind: type, settings: Distillation) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import Any
+
+import torch
 
 from kdasr.asr import audio_type
 from kdasr.asr.model import KDModel, distilling
@@ -14,6 +17,7 @@ from kdasr.networks.load import register
 from kdasr.prune.mask import hold
 
 ESPnetASRModel = name("espnet2.asr.espnet_model:ESPnetASRModel")
+str2bool = name("espnet2.utils.types:str2bool")
 NestedDictAction = name("espnet2.utils.nested_dict_action:NestedDictAction")
 
 ASRTask = register()
@@ -36,6 +40,7 @@ class DistillingTask:
         """ESPnet's own options, and `--kd_conf` (kdasr.asr.settings)."""
         super().add_task_arguments(parser)  # type: ignore[misc]
         parser.add_argument("--kd_conf", action=NestedDictAction, default={}, help="Distillation settings.")
+        parser.add_argument("--cpu_bf16", type=str2bool, default=False, help="bfloat16 in training on a CPU.")
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
@@ -53,7 +58,17 @@ class DistillingTask:
             raise UserError(f"kd_conf: a {type(model).__name__} cannot be distilled so; use `model: {cls.choice}`")
         if settings.mask:
             hold(model, settings.mask)
+        if args.cpu_bf16 and not args.ngpu and isinstance(model, cls.student):
+            model.cpu_bf16 = has_bf16()
         return model
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers; elsewhere they are slower than float32. It is said."""
+    known = any(getattr(torch.cpu, f"_is_{name}_supported")() for name in ("avx512_bf16", "amx_tile"))
+    if not known:
+        logging.warning("cpu_bf16: this processor has no bfloat16 arithmetic; training goes on in float32")
+    return known
 
 
 class KDTask(DistillingTask, ASRTask):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from torch import Tensor
@@ -25,6 +26,11 @@ class KDTranslator(Distilling, ESPnetMTModel):
         """What ESPnet's recognisers call the loss of the decoder."""
         return self.criterion_mt
 
+    @property
+    def own_references(self) -> bool:
+        """True: our loss has ESPnet's value at less than half its cost. A mean over tokens is ESPnet's alone."""
+        return not self.criterion_mt.normalize_length
+
     def forward(
         self, text: Tensor, text_lengths: Tensor, src_text: Tensor, src_text_lengths: Tensor, **kwargs: Any
     ) -> tuple[Tensor, dict[str, Tensor | None], Tensor]:
@@ -35,7 +41,5 @@ class KDTranslator(Distilling, ESPnetMTModel):
             src_text, src_text_lengths: (B, T), (B,) source tokens, -1 behind.
             kwargs: as KDModel's, without those of CTC.
         """
-        learnt = self.distil(src_text, src_text_lengths, text, text_lengths, kwargs)
-        if learnt is None:
-            return super().forward(text, text_lengths, src_text, src_text_lengths, **kwargs)
-        return learnt
+        stock = functools.partial(super().forward, text, text_lengths, src_text, src_text_lengths, **kwargs)
+        return self.learn(src_text, src_text_lengths, text, text_lengths, kwargs, stock)
