@@ -17,6 +17,7 @@ seeds="1"            # seeds of the students: one student of each kind for each
 dry_run=false        # print the plan, with commands that can be pasted into a shell, and run nothing
 submit=""            # slurm: hand the stages over to the cluster, a job each, one after the other, and return
 early_students=true  # train students that need no teacher while it is trained (on the CPU, with nj of 2 or more)
+task=recognition     # recognition of speech, or translation of text (data directories with text.src in place of audio)
 # Data
 train_set=train      # set of data/ to train on; "": nothing is transcribed, and --teacher_dir labels --unlabelled_set
 valid_set=dev        # set to choose the best epochs by
@@ -30,14 +31,17 @@ speed=""             # speed factors of the training audio, as in 0.9,1.0,1.1; w
 min_duration=""      # seconds; shorter clips are counted and left out; without it a clip that has no frame ends the stage
 audio_opts=""        # for commands that read audio: "--resample" converts other rates, "--channel 2" takes one of several
 cmvn=global          # mean and variance normalisation: global or speaker
-token_type=char      # char, unigram or bpe
-vocab=100            # number of sentencepiece units (char takes what the text holds)
+token_type=char      # char, unigram, bpe or word
+vocab=100            # number of sentencepiece units, or of the most frequent words (char takes what the text holds)
+src_vocab=""         # the same of text that is translated; without it --vocab
+joint_tokens=false   # translation: one token list of both texts
 nlsyms=""            # file of non-linguistic symbols (<NOISE>), one a line; left out of scores
 # Models
 teacher_config=conf/teacher.yaml  # configuration of the teacher
 teacher_dir=""       # a finished ESPnet model (its directory, or a pack) to use as the teacher, instead of training one
 teacher_opts=""      # options of kdasr adopt for it, as in "--lang eng --task asr" for an S2T model (OWSM)
 student_configs=conf/student.yaml  # configuration of the students; with several, each student recipe has a student of each
+teacher_fine_tune_config=""  # of the teacher itself, trained further; that of the teacher if none is named
 fine_tune_configs="" # of students that start from another, one for each of student_configs; if none is named, those themselves
 students="refs nbest pseudo_soft oracle"  # student recipes: names in utils/students or conf/students, or files
 folds=2              # parts of the transcribed audio for the student recipes crossfit*: as many more teachers
@@ -89,7 +93,7 @@ corpus_note=""       # another, on the corpus (the recipe's run.sh fills it in)
 # shellcheck disable=SC2034
 help_message="Usage: ./run.sh [options]                      (in egs/wsj, egs/an4, ...)
 
-Distils a speech recogniser: trains a teacher, writes its N-best, trains students on them, decodes,
+Distils a speech recogniser, or a translator: trains a teacher, writes its N-best, trains students on them, decodes,
 scores, and writes a table. Stages, by number or name:
    1 data     corpus -> data/SET
    2 feats    data/SET -> dump/FEATS_TYPE/SET, and the split into transcribed and untranscribed audio

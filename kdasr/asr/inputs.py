@@ -121,6 +121,21 @@ def student_input(file: str, espnet: Sequence[str] = (), src_tokens: str | None 
     Raises:
         UserError: settings of inputs that contradict each other, or settings that would be replaced.
     """
+    config = checked(file, espnet, of_text=bool(src_tokens))
+    if src_tokens:
+        return Input(source=tuple(load_tokens(src_tokens).list))
+    if config.get("frontend") in (None, "none"):
+        return Input()
+    return Input(sampling_rate(config.get("frontend_conf"), file))
+
+
+def checked(file: str, espnet: Sequence[str] = (), of_text: bool = False) -> dict[str, Any]:
+    """A student's configuration; arguments and UserError as `student_input`, which need not read source tokens.
+
+    Args:
+        file, espnet: as `student_input` takes them.
+        of_text: whether the student reads source text.
+    """
     config = read_yaml(file)
     if config.get("frontend") not in (None, "none") and config.get("input_size") is not None:
         raise UserError(f"{file}: has a frontend, which takes audio, and input_size, which is of features")
@@ -130,17 +145,13 @@ def student_input(file: str, espnet: Sequence[str] = (), src_tokens: str | None 
             f"{file}: normalize_conf has a stats_file, but the statistics are those of the training set; remove it"
         )
     front_end = config.get("frontend")
-    if src_tokens:
-        if front_end not in (None, *FRONTENDS):
-            raise UserError(f"{file}: frontend is {front_end}, and source text takes one of {', '.join(FRONTENDS)}")
-        return Input(source=tuple(load_tokens(src_tokens).list))
-    if front_end in FRONTENDS:
+    if of_text and front_end not in (None, *FRONTENDS):
+        raise UserError(f"{file}: frontend is {front_end}, and source text takes one of {', '.join(FRONTENDS)}")
+    if front_end in FRONTENDS and not of_text:
         raise UserError(f"{file}: frontend {front_end} reads source text; name its token directory (--src_tokens)")
-    if front_end in (None, "none"):
-        if config.get("frontend_conf"):
-            raise UserError(f"{file}: has frontend_conf, but no frontend; add `frontend: default`, or remove it")
-        return Input()
-    return Input(sampling_rate(config.get("frontend_conf"), file))
+    if front_end in (None, "none") and config.get("frontend_conf"):
+        raise UserError(f"{file}: has frontend_conf, but no frontend; add `frontend: default`, or remove it")
+    return config
 
 
 def common_input(directories: Sequence[str]) -> Input:

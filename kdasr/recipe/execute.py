@@ -163,8 +163,8 @@ class Run:
             for number, path in step.needs:
                 if path not in outs:
                     need(self.of, number, path)
-        if self.of.early and self.of.early_after in outs:
-            first = [step for step in todo if step.out == self.of.early_after]
+        if self.of.early and outs.issuperset(self.of.early_after):
+            first = [step for step in todo if step.out in self.of.early_after]
             self.pool(first)
             todo = [step for step in todo if step not in first]
             if not self.failed:

@@ -47,12 +47,12 @@ def export(plan: Plan) -> Iterator[Step]:
         model = plan.dirs(recipe, plan.configs(recipe)[0])[0]
         out = f"{model}/bundle"
         words = ("kdasr", "export", "--model", model, "--out", out, "--zip", "--beam", str(given.beam))
-        words += ("--ctc_weight", given.ctc_weight, "--data", data, *example, *plan.nlsyms, *rules, *given.export_opts)
+        words += ("--ctc_weight", plan.ctc_weight, "--data", data, *example, *plan.nlsyms, *rules, *given.export_opts)
         yield Step(
             11,
             out,
             (Command(words, f"{model}/bundle.txt", "here"),),
-            {"beam": str(given.beam), "ctc_weight": given.ctc_weight, "export_opts": " ".join(given.export_opts)}
+            {"beam": str(given.beam), "ctc_weight": plan.ctc_weight, "export_opts": " ".join(given.export_opts)}
             | {"rules": " ".join(rules)},
             (model, data, *plan.nlsyms[1:]),
             f"{out}: export, measured on {data}",

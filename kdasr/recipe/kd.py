@@ -52,7 +52,7 @@ def work(options: Options, command: str) -> Work:
         counted=(6, 7),
         # students that need no teacher are trained beside it, when there are tokens
         early=(lambda: [step for step in students.student(plan) if step.before_teacher]) if beside else None,
-        early_after=plan.layout.tokens,
+        early_after=plan.layout.token_lists,
     )
 
 
@@ -62,16 +62,17 @@ def about(plan: Plan, stage: int) -> str:
     archives = " ".join(one.out for one in plan.archives)
     teachers, students = " ".join(plan.teachers), " ".join(plan.student_dirs)
     sets = ",".join(name for name in (given.train_set, *at.other_sets, given.unlabelled_set) if name)
+    kinds = ", ".join(f"score_{kind}" for kind in plan.score_kinds)
     lms = f"{given.expdir}/lm"
     finished = f", {at.tokens}, {at.teacher}" if given.teacher_dir and 1 in given.stages else ""
     reads, writes = (
         ("the corpus", f"{given.datadir}/{{{sets}}}{finished}"),
         (given.datadir, at.feats),
-        (named(at.labelled or given.teacher_dir, at.valid_audio), f"{at.tokens}, {teachers}"),
+        (named(at.labelled or given.teacher_dir, at.valid_audio), f"{', '.join(at.token_lists)}, {teachers}"),
         (named(at.teacher, at.labelled, at.unlabelled), archives),
         (named(at.labelled, at.train_all or at.unlabelled, archives), students),
         (f"{teachers} {students}", f"{given.expdir}/*/decode_*/{{{','.join(given.test_sets)}}}"),
-        (f"{given.expdir}/*/decode_*/*/text", "score_wer, score_cer beside them"),
+        (f"{given.expdir}/*/decode_*/*/text", f"{kinds} beside them"),
         ("text of the recipe, or transcripts", f"{given.dumpdir}/lm, {lms}"),
         (f"{lms}, {' '.join(given.test_sets)}", f"{lms}/*/rescore_*, {at.lm_results}"),
         (f"{given.expdir}/*/decode_*/*/score_*", f"{at.results} {given.expdir}/report.html"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kdasr.errors import UserError
 from kdasr.recipe.options import option, parse, stage_range
 
+TASKS = ("recognition", "translation")
 STAGES = ("data", "feats", "teacher", "nbest", "student", "decode", "score", "lm", "rescore", "report", "export")
 
 
@@ -25,6 +26,7 @@ class Options:
     seeds: tuple[str, ...]
     submit: str = option(choices=("", "slurm"))
     early_students: bool
+    task: str = option(choices=TASKS)
     train_set: str  # empty: nothing is transcribed, and a finished teacher labels unlabelled_set
     valid_set: str
     test_sets: tuple[str, ...]
@@ -37,13 +39,16 @@ class Options:
     min_duration: str
     audio_opts: tuple[str, ...] = option(quoted=True)
     cmvn: str
-    token_type: str = option(choices=("char", "unigram", "bpe"))
+    token_type: str = option(choices=("char", "unigram", "bpe", "word"))
     vocab: int = option(least=1)
+    src_vocab: str  # of text that is translated; empty: as vocab
+    joint_tokens: bool
     nlsyms: str
     teacher_config: str
     teacher_dir: str
     teacher_opts: tuple[str, ...] = option(quoted=True)
     student_configs: tuple[str, ...]
+    teacher_fine_tune_config: str
     fine_tune_configs: tuple[str, ...]
     students: tuple[str, ...]
     folds: int = option(least=2)
@@ -87,6 +92,11 @@ class Options:
     corpus_note: str
 
     @property
+    def translates(self) -> bool:
+        """Whether models read text, and not audio."""
+        return self.task == "translation"
+
+    @property
     def audio_alone(self) -> bool:
         """Whether there are no transcripts to learn from."""
         return not self.train_set
@@ -122,6 +132,10 @@ def read_options(given: Sequence[str]) -> Options:
         )
     if options.audio_alone:
         check_audio_alone(options)
+    if options.translates:
+        check_translation(options)
+    elif options.src_vocab or options.joint_tokens:
+        raise UserError("--src_vocab, --joint_tokens: are of text that is translated; leave them out")
     if not re.fullmatch(r"(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)", options.transcribed):
         raise UserError(f"--transcribed {options.transcribed}: expected a share above 0 and up to 1, as in 0.5")
     for tag in options.decode_tags:
@@ -135,6 +149,20 @@ def read_options(given: Sequence[str]) -> Options:
             f"{' '.join(options.student_configs)}"
         )
     return options
+
+
+def check_translation(options: Options) -> None:
+    """UserError where something is for audio, and text is translated."""
+    for name in ("speed", "min_duration", "audio_opts", "nlsyms"):
+        if given := getattr(options, name):
+            said = given if isinstance(given, str) else " ".join(given)
+            raise UserError(f"--{name} {said}: is for speech, and --task translation reads text; leave it out")
+    if {8, 9} & set(options.stages):
+        raise UserError("--lm, stages 8 and 9: rerank what recognisers heard; leave them out with --task translation")
+    if options.src_vocab and not re.fullmatch("[1-9][0-9]*", options.src_vocab):
+        raise UserError(f"--src_vocab {options.src_vocab}: expected a number of units")
+    if options.src_vocab and options.joint_tokens:
+        raise UserError("--src_vocab, --joint_tokens: one list of both texts has --vocab units; leave --src_vocab out")
 
 
 def check_audio_alone(options: Options) -> None:

@@ -19,8 +19,8 @@ class Layout:
 
     @property
     def feats(self) -> str:
-        """Features of all sets."""
-        return f"{self.options.dumpdir}/{self.options.feats_type}"
+        """Features of all sets, or the text that is translated."""
+        return f"{self.options.dumpdir}/{'text' if self.options.translates else self.options.feats_type}"
 
     @property
     def results(self) -> str:
@@ -82,10 +82,32 @@ class Layout:
         given = self.options
         if given.teacher_dir:
             return f"{given.dumpdir}/tokens/of_{self._finished}"
-        size = "" if given.token_type == "char" else str(given.vocab)
+        if given.joint_tokens:
+            return f"{given.dumpdir}/tokens/joint_{given.token_type}{self._size(str(given.vocab))}"
+        size = self._size(str(given.vocab))
         # its record names the set that its text was taken from
         kind = "" if given.feats_type == "fbank" else f"_{given.feats_type}"
         return f"{given.dumpdir}/tokens/{given.token_type}{size}{kind}"
+
+    @property
+    def src_tokens(self) -> str:
+        """The token list of the text that is translated; empty: audio is recognised."""
+        given = self.options
+        if not given.translates:
+            return ""
+        if given.teacher_dir:
+            return f"{given.dumpdir}/tokens/src_of_{self._finished}"
+        if given.joint_tokens:
+            return self.tokens
+        return f"{given.dumpdir}/tokens/src_{given.token_type}{self._size(given.src_vocab or str(given.vocab))}"
+
+    @property
+    def token_lists(self) -> tuple[str, ...]:
+        """The token lists that a training reads, each once."""
+        return tuple(one for one in dict.fromkeys((self.tokens, self.src_tokens)) if one)
+
+    def _size(self, vocab: str) -> str:
+        return "" if self.options.token_type == "char" else vocab
 
     @property
     def _tag(self) -> str:

@@ -48,13 +48,15 @@ class Plan:
     def configs(self, recipe: StudentRecipe) -> tuple[str, ...]:
         """The configurations that a recipe has students of; of the teacher's own network there is one."""
         every = self.options.student_configs
-        return every[:1] if recipe.whose_config == "teacher" else every
+        return every[:1] if recipe.of_teachers_network else every
 
     def config_file(self, recipe: StudentRecipe, config: str) -> str:
         """The configuration that a recipe's student trains with, where `config` is the one of students from scratch."""
         given = self.options
         tuned = dict(zip(given.student_configs, given.fine_tune_configs or given.student_configs, strict=True))
-        return {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}[recipe.whose_config]
+        further = given.teacher_fine_tune_config or given.teacher_config
+        files = {"student": config, "fine_tune": tuned[config], "teacher": given.teacher_config}
+        return (files | {"teacher_fine_tune": further})[recipe.whose_config]
 
     def dirs(self, recipe: StudentRecipe, config: str) -> list[str]:
         """Its students of one configuration, a seed each."""
@@ -98,6 +100,16 @@ class Plan:
     def crossfits(self) -> bool:
         """Whether a recipe learns from cross-fitted hypotheses."""
         return any(one.learns_from == "crossfit" for one in self.students)
+
+    @property
+    def score_kinds(self) -> tuple[str, ...]:
+        """The scores of a decoding, as kdasr score --type names them."""
+        return ("bleu",) if self.options.translates else ("wer", "cer")
+
+    @property
+    def ctc_weight(self) -> str:
+        """The weight of CTC in searches; a translation has no CTC branch."""
+        return "0" if self.options.translates else self.options.ctc_weight
 
     @property
     def nlsyms(self) -> tuple[str, ...]:
@@ -181,9 +193,9 @@ def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
     """UserError where a recipe needs something that the options exclude."""
     if reason := lacks_audio(recipe, options, layout):
         raise UserError(f"{recipe.file}: learns_from {recipe.learns_from}: {reason}")
-    if options.teacher_dir and recipe.whose_config == "teacher":
+    if options.teacher_dir and recipe.of_teachers_network:
         raise UserError(
-            f"{recipe.file}: config teacher: --teacher_dir's network may have no configuration here; leave this "
+            f"{recipe.file}: config {recipe.whose_config}: --teacher_dir's network may have no configuration here; leave this "
             "recipe out"
         )
     if options.teacher_dir and recipe.teachers > 1:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdasr.asr.inputs import student_input
+from kdasr.asr.inputs import checked, student_input
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.data.tokens import of_model
 from kdasr.errors import UserError
 from kdasr.models import find_checkpoint
@@ -28,7 +29,10 @@ def check(plan: Plan) -> None:
     if stages & TRAINED:
         for file in configs(plan):
             if Path(file).is_file():  # else the stage that needs it says so
-                student_input(file)
+                if plan.options.translates:
+                    checked(file, of_text=True)
+                else:
+                    student_input(file)
     if {3, 4, 5} & stages:
         frames_meet.check(plan)
 
@@ -38,7 +42,7 @@ def keep_data(plan: Plan) -> None:
     datadir = Path(plan.options.datadir)
     if (datadir / DONE).exists() or (datadir / "log/data.log").exists():
         return  # of a stage 1 that ended, or began
-    if mine := next(iter(sorted(datadir.glob("*/wav.scp"))), None):
+    if mine := next(iter(sorted([*datadir.glob("*/wav.scp"), *datadir.glob(f"*/{SOURCE}")])), None):
         raise UserError(
             f"--datadir {datadir}: stage 1 writes there, and it did not make {mine.parent}; name another directory, "
             "or begin with --stage 2 if these are the sets to use"
@@ -50,7 +54,10 @@ def keep_features(plan: Plan) -> None:
     given = plan.options
     for name in (given.train_set, *plan.layout.other_sets, *given.unlabelled_set.split()):
         place = Path(plan.layout.feats) / name
-        if (place / "wav.scp").exists() and not (place / DONE).exists() and not any(place.glob("log/feats.*")):
+        mine = any((place / name).exists() for name in ("wav.scp", SOURCE))
+        if mine and not (place / DONE).exists() and not not any(
+            log for kind in ("feats.*", "copy.log") for log in place.glob(f"log/{kind}")
+        ):
             raise UserError(
                 f"--dumpdir {given.dumpdir}: stage 2 writes there, and it did not make {place}; name another directory"
             )

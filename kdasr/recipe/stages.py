@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from kdasr.data.kaldi_dir import SOURCE
 from kdasr.errors import UserError
 from kdasr.files import read_yaml
 from kdasr.models import has_decoder
@@ -32,11 +33,11 @@ def feats(plan: Plan) -> Iterator[Step]:
     """Stage 2."""
     given, at = plan.options, plan.layout
     if not given.audio_alone:
-        yield extract(plan, given.train_set, at.train_all, given.speed)
+        yield prepare(plan, given.train_set, at.train_all, given.speed)
     for name in at.other_sets:
-        yield extract(plan, name, f"{at.feats}/{name}")
+        yield prepare(plan, name, f"{at.feats}/{name}")
     if given.unlabelled_set:
-        yield extract(plan, given.unlabelled_set, at.unlabelled, given.speed)
+        yield prepare(plan, given.unlabelled_set, at.unlabelled, given.speed)
     if at.cut:
         words = ("kdasr", "data", "holdout", "--transcribed", given.transcribed, "--seed", str(given.split_seed))
         words += (at.train_all, "--labelled", at.labelled, "--unlabelled", at.unlabelled)
@@ -61,6 +62,25 @@ def feats(plan: Plan) -> Iterator[Step]:
             "what they decode",
             also=tuple(f"{at.folds}/{part}{n}" for n in range(1, given.folds + 1) for part in ("fold", "rest")),
         )
+
+
+def prepare(plan: Plan, name: str, out: str, speed: str = "") -> Step:
+    """A set as models read it: its features, or its text as it is."""
+    return copied(plan, name, out) if plan.options.translates else extract(plan, name, out, speed)
+
+
+def copied(plan: Plan, name: str, out: str) -> Step:
+    """A set of text: a copy, so that what was trained on is kept, and known, whatever becomes of the corpus."""
+    source = f"{plan.options.datadir}/{name}"
+    return Step(
+        2,
+        out,
+        (Command(("copy_data_dir.py", source, out), f"{out}/log/copy.log"),),
+        {},
+        (f"{source}/{SOURCE}", f"{source}/text"),
+        f"{out}: text, log in {out}/log/copy.log",
+        needs=((1, f"{source}/{SOURCE}"), (1, f"{source}/utt2spk")),
+    )
 
 
 def extract(plan: Plan, name: str, out: str, speed: str = "") -> Step:
@@ -100,18 +120,12 @@ def teacher(plan: Plan) -> Iterator[Step]:
         if 1 not in given.stages:
             yield from finished_teacher(plan, 3)
         return
-    needs = prepared(plan)
-    check = [f"{at.feats}/{name}/text" for name in at.other_sets]
-    size = () if given.token_type == "char" else ("--vocab", str(given.vocab))
-    words = ("kdasr", "tokens", "--text", f"{at.labelled}/text", "--out", at.tokens, "--type", given.token_type)
-    yield Step(
-        3,
-        at.tokens,
-        (Command((*words, *size, *plan.nlsyms, "--check", *check), token_log(plan)),),
-        {"type": given.token_type, "vocab": size[1] if size else ""},
-        (at.labelled, *plan.nlsyms[1:]),
-        needs=needs,
-    )
+    if given.joint_tokens:
+        yield token_list(plan, at.tokens, ("text", SOURCE), str(given.vocab))
+    else:
+        yield token_list(plan, at.tokens, ("text",), str(given.vocab))
+        if at.src_tokens:
+            yield token_list(plan, at.src_tokens, (SOURCE,), given.src_vocab or str(given.vocab))
     need_config("teacher_config", given.teacher_config)
     for number, out in enumerate(plan.teachers):
         yield train(plan, out, "teacher", "teacher", given.teacher_config, [at.labelled], str(given.seed + number), 3)
@@ -122,9 +136,25 @@ def teacher(plan: Plan) -> Iterator[Step]:
         yield train(plan, at.fold_teacher(n), "teacher", label, given.teacher_config, data, str(given.seed), 3, about)
 
 
-def token_log(plan: Plan) -> str:
-    """Where the making of the token list is logged."""
-    return f"{plan.options.dumpdir}/tokens/log/{PurePath(plan.layout.tokens).name}.log"
+def token_list(plan: Plan, out: str, texts: Sequence[str], vocab: str) -> Step:
+    """A token list of these files of the transcribed data, which the other sets are compared with."""
+    given, at = plan.options, plan.layout
+    size = () if given.token_type == "char" else ("--vocab", vocab)
+    words = ("kdasr", "tokens", "--text", *(f"{at.labelled}/{one}" for one in texts), "--out", out)
+    check = [f"{at.feats}/{name}/{one}" for name in at.other_sets for one in texts]
+    return Step(
+        3,
+        out,
+        (Command((*words, "--type", given.token_type, *size, *plan.nlsyms, "--check", *check), token_log(plan, out)),),
+        {"type": given.token_type, "vocab": size[1] if size else ""},
+        (at.labelled, *plan.nlsyms[1:]),
+        needs=prepared(plan),
+    )
+
+
+def token_log(plan: Plan, tokens: str) -> str:
+    """Where the making of a token list is logged."""
+    return f"{plan.options.dumpdir}/tokens/log/{PurePath(tokens).name}.log"
 
 
 def prepared(plan: Plan) -> tuple[tuple[int, str], ...]:
@@ -157,14 +187,17 @@ def finished_teacher(plan: Plan, stage: int) -> Iterator[Step]:
     )
     if stage == 1:
         with_text = given.test_sets if given.audio_alone else (given.train_set, *at.other_sets)
-        texts = [f"{given.datadir}/{name}/text" for name in with_text]
+        sets = [f"{given.datadir}/{name}" for name in with_text]
     else:
-        texts = [f"{at.labelled}/text"] if at.labelled and has_text(f"{at.labelled}/text") else []
+        sets = [at.labelled] if at.labelled and has_text(f"{at.labelled}/text") else []
     model = at.teacher if packed else given.teacher_dir
-    words = ("kdasr", "tokens", "--model", model, "--out", at.tokens, *plan.nlsyms)
-    words += ("--check", *texts) if texts else ()
     needs = ((1, given.datadir),) if stage == 1 else prepared(plan)
-    yield Step(stage, at.tokens, (Command(words, token_log(plan)),), {}, (source, *plan.nlsyms[1:]), needs=needs)
+    for out, side, text in ((at.tokens, (), "text"), (at.src_tokens, ("--source",), SOURCE)):
+        if out:
+            words = ("kdasr", "tokens", "--model", model, *side, "--out", out, *plan.nlsyms)
+            words += ("--check", *(f"{one}/{text}" for one in sets)) if sets else ()
+            command = Command(words, token_log(plan, out))
+            yield Step(stage, out, (command,), {}, (source, *plan.nlsyms[1:]), needs=needs)
 
 
 def of_ctc_alone(plan: Plan) -> bool:
@@ -213,6 +246,7 @@ def train(
     given, at = plan.options, plan.layout
     valid = at.valid
     words = ["kdasr", "train", "--config", config, "--train", *data, "--valid", valid, "--tokens", at.tokens]
+    words += ["--src_tokens", at.src_tokens] if given.translates else []
     words += ["--out", out, *given.audio_opts, *options, "--seed", seed, "--ngpu", str(given.ngpu)]
     on: On = "train"
     run: list[str] = []
@@ -229,9 +263,9 @@ def train(
         {"seed": seed, "train_opts": " ".join(given.train_opts)}
         | ({"kd": settings} if settings else {})
         | plan.audio_settings,
-        (config, *data, valid, at.tokens, *inputs),
+        (config, *data, valid, *at.token_lists, *inputs),
         f"{out}: training ({label}), log in {out}/log/train.log",
-        needs=(*((2, one) for one in data), (5 if given.audio_alone else 2, valid), (3, at.tokens)),
+        needs=(*((2, one) for one in data), (5 if given.audio_alone else 2, valid), *((3, one) for one in at.token_lists)),
         before_teacher=before_teacher,
     )
 
@@ -255,7 +289,7 @@ def lists(
 ) -> Step:
     """N-best lists of a set, by a model or several together."""
     given = plan.options
-    ctc = "1" if set(models) <= set(plan.teachers) and of_ctc_alone(plan) else given.ctc_weight
+    ctc = "1" if set(models) <= set(plan.teachers) and of_ctc_alone(plan) else plan.ctc_weight
     on, run, more = plan.on_gpu
     words = (
         "kdasr",
@@ -298,7 +332,7 @@ def decode(plan: Plan) -> Iterator[Step]:
     alone = plan.teachers if of_ctc_alone(plan) else []
     for model, tag, name in decodings(plan):
         out, data = f"{model}/decode_{tag}/{name}", f"{at.feats}/{name}"
-        beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), given.ctc_weight)
+        beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), plan.ctc_weight)
         ctc = "1" if model in alone else ctc
         words = ("kdasr", "decode", "--model", model, "--data", data, "--out", out, "--beam", beam, "--ctc_weight", ctc)
         words += (*more, *given.audio_opts, *given.decode_opts)
@@ -330,14 +364,15 @@ def decodings(plan: Plan) -> list[tuple[str, str, str]]:
 def score(plan: Plan) -> Iterator[Step]:
     """Stage 7."""
     for model, tag, name in decodings(plan):
-        for kind in ("wer", "cer"):
+        for kind in plan.score_kinds:
             yield scored(plan, f"{model}/decode_{tag}/{name}", f"{plan.layout.feats}/{name}", kind, 7, 6)
 
 
 def scored(plan: Plan, out: str, data: str, kind: str, stage: int, before: int) -> Step:
     """The score of a decoding, or of a list that was ranked anew."""
     given = plan.options
-    words = ("kdasr", "score", "--ref", f"{data}/text", "--hyp", f"{out}/text", "--utt2spk", f"{data}/utt2spk")
+    words = ("kdasr", "score", "--ref", f"{data}/text", "--hyp", f"{out}/text")
+    words += ("--src", f"{data}/{SOURCE}") if given.translates else ("--utt2spk", f"{data}/utt2spk")
     words += ("--dir", f"{out}/score_{kind}", "--type", kind, *plan.nlsyms, *given.score_opts)
     return Step(
         stage,

@@ -22,7 +22,7 @@ from kdasr.targets.select import UNREFERENCED, Selection
 OWN = "conf/students"  # of the recipe, seen from its directory
 SHARED = Path(__file__).resolve().parents[2] / "utils" / "students"
 EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
-CONFIGS = ("student", "fine_tune", "teacher")
+CONFIGS = ("student", "fine_tune", "teacher", "teacher_fine_tune")
 TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
 TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
@@ -63,7 +63,8 @@ class StudentRecipe:
     starts_from: str = ""  # the recipe whose student of the same seed this one starts from; or teacher
     prune: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr prune, for what it starts from
     shrink: Mapping[str, Any] = field(default_factory=dict)  # options of kdasr shrink, for what it starts from
-    config: str = ""  # whose configuration it trains with: student, fine_tune (the default with starts_from), teacher
+    # whose configuration it trains with: student, fine_tune (the default with starts_from), teacher, teacher_fine_tune
+    config: str = ""
     name: str = ""  # the file's, without .yaml: directories are called after it
     file: str = ""  # where this was read
 
@@ -91,6 +92,11 @@ class StudentRecipe:
     def whose_config(self) -> str:
         """One of CONFIGS."""
         return self.config or ("fine_tune" if self.starts_from else "student")
+
+    @property
+    def of_teachers_network(self) -> bool:
+        """Whether its network is the teacher's."""
+        return self.whose_config in ("teacher", "teacher_fine_tune")
 
 
 def find(name: str, named_by: str = "--students") -> Path:

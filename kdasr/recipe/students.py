@@ -22,6 +22,8 @@ def student(plan: Plan) -> Iterator[Step]:
     for option in ("student_configs", "fine_tune_configs"):
         for config in getattr(given, option):
             need_config(option, config)
+    if given.teacher_fine_tune_config:
+        need_config("teacher_fine_tune_config", given.teacher_fine_tune_config)
     owners = {at.targets(one): one for one in reversed(plan.students) if one.own_targets}
     if given.audio_alone:
         yield valid_labels(plan)
@@ -102,7 +104,7 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
     given, at = plan.options, plan.layout
     out = at.student(recipe, config, seed)
     file = plan.config_file(recipe, config)
-    name = "" if recipe.whose_config == "teacher" else network_label(config, given.teacher_config)
+    name = "" if recipe.of_teachers_network else network_label(config, given.teacher_config)
     label = f"{name}: {recipe.label}" if name else recipe.label
     learnt = at.targets(recipe)
     options = ["--targets", learnt] if learnt else []

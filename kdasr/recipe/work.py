@@ -22,7 +22,7 @@ class Work:
     program: str = "./run.sh"  # for messages
     counted: tuple[int, ...] = ()  # stages of many small steps: only the number of those done already is printed
     early: Callable[[], list[Step]] | None = None  # steps of later stages that are begun beside a long one, ...
-    early_after: str = ""  # ... as soon as this directory is finished; they take one of the processes
+    early_after: tuple[str, ...] = ()  # ... as soon as these directories are finished; they take one of the processes
 
     def name(self, stage: int) -> str:
         """A stage's name."""
