@@ -55,12 +55,16 @@ def keep_features(plan: Plan) -> None:
     for name in (given.train_set, *plan.layout.other_sets, *given.unlabelled_set.split()):
         place = Path(plan.layout.feats) / name
         mine = any((place / name).exists() for name in ("wav.scp", SOURCE))
-        if mine and not (place / DONE).exists() and not not any(
-            log for kind in ("feats.*", "copy.log") for log in place.glob(f"log/{kind}")
-        ):
+        if mine and not (place / DONE).exists() and begun(plan, name):
             raise UserError(
                 f"--dumpdir {given.dumpdir}: stage 2 writes there, and it did not make {place}; name another directory"
             )
+
+
+def begun(plan: Plan, name: str) -> bool:
+    """Whether stage 2 has begun with a set."""
+    place = Path(plan.layout.feats)
+    return (place / f"log/{name}.log").exists() if plan.options.translates else any(place.glob(f"{name}/log/feats.*"))
 
 
 def check_teacher(plan: Plan) -> None:

@@ -72,13 +72,14 @@ def prepare(plan: Plan, name: str, out: str, speed: str = "") -> Step:
 def copied(plan: Plan, name: str, out: str) -> Step:
     """A set of text: a copy, so that what was trained on is kept, and known, whatever becomes of the corpus."""
     source = f"{plan.options.datadir}/{name}"
+    log = f"{plan.layout.feats}/log/{name}.log"  # a data directory with a log in it would be somebody else's
     return Step(
         2,
         out,
-        (Command(("copy_data_dir.py", source, out), f"{out}/log/copy.log"),),
+        (Command(("copy_data_dir.py", source, out), log),),
         {},
         (f"{source}/{SOURCE}", f"{source}/text"),
-        f"{out}: text, log in {out}/log/copy.log",
+        f"{out}: text, log in {log}",
         needs=((1, f"{source}/{SOURCE}"), (1, f"{source}/utt2spk")),
     )
 
