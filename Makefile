@@ -7,6 +7,8 @@
 .PHONY: demo test test-rest test-all mutants nightly lint install clean
 SHELL := /bin/bash
 export OMP_NUM_THREADS := 1
+# a test process takes up to two gigabytes
+PYTEST := tools/venv/bin/python -m pytest --dist loadgroup --numprocesses auto --maxprocesses 4
 LONG := recipe or cluster or kill or browser
 
 install:
@@ -16,10 +18,10 @@ demo: install
 	cd egs/wsj && ./run.sh
 
 test: install
-	tools/venv/bin/python -m pytest -m "not ($(LONG))"
+	$(PYTEST) -m "not ($(LONG))"
 
 test-rest: install
-	tools/venv/bin/python -m pytest -m "$(LONG)"
+	$(PYTEST) -m "$(LONG)"
 
 test-all: test test-rest
 
@@ -27,7 +29,7 @@ mutants: install
 	tools/venv/bin/python tools/mutants.py
 
 nightly: install
-	KDASR_EXAMPLES=30 tools/venv/bin/python -m pytest -m "hypothesis and not ($(LONG))"
+	KDASR_EXAMPLES=30 $(PYTEST) -m "hypothesis and not ($(LONG))"
 
 lint: install
 	tools/venv/bin/ruff check kdasr egs utils tools tests

@@ -54,8 +54,8 @@ def keep_features(plan: Plan) -> None:
     given = plan.options
     for name in (given.train_set, *plan.layout.other_sets, *given.unlabelled_set.split()):
         place = Path(plan.layout.feats) / name
-        mine = any((place / name).exists() for name in ("wav.scp", SOURCE))
-        if mine and not (place / DONE).exists() and begun(plan, name):
+        mine = any((place / table).exists() for table in ("wav.scp", SOURCE))
+        if mine and not (place / DONE).exists() and not begun(plan, name):
             raise UserError(
                 f"--dumpdir {given.dumpdir}: stage 2 writes there, and it did not make {place}; name another directory"
             )

@@ -266,7 +266,11 @@ def train(
         | plan.audio_settings,
         (config, *data, valid, *at.token_lists, *inputs),
         f"{out}: training ({label}), log in {out}/log/train.log",
-        needs=(*((2, one) for one in data), (5 if given.audio_alone else 2, valid), *((3, one) for one in at.token_lists)),
+        needs=(
+            *((2, one) for one in data),
+            (5 if given.audio_alone else 2, valid),
+            *((3, one) for one in at.token_lists),
+        ),
         before_teacher=before_teacher,
     )
 

@@ -110,7 +110,7 @@ def test_a_wide_step_is_alone(stages):
     assert gate.beside["w"] == {"w"}
 
 
-EARLY = {"early_after": "tokens", "early": lambda: [step("e1", stage=3), step("e2", stage=3)]}
+EARLY = {"early_after": ("tokens",), "early": lambda: [step("e1", stage=3), step("e2", stage=3)]}
 
 
 def test_early_steps_take_one_process_once_what_they_need_is_there(stages):
@@ -129,7 +129,7 @@ def test_an_early_failure_ends_the_run_after_the_other_stages(stages):
     assert gate.order[-1] == "failed" and "n" in gate.order and "e2" not in gate.order
 
 
-THREE = {"early_after": "tokens", "early": lambda: [step(f"e{n}", stage=2) for n in (1, 2, 3)]}
+THREE = {"early_after": ("tokens",), "early": lambda: [step(f"e{n}", stage=2) for n in (1, 2, 3)]}
 GO_ON = [*THREE["early"](), step("s1", "e1", stage=2), step("s3", "e3", stage=2)]  # from the first and the last of them
 
 

@@ -146,7 +146,7 @@ def test_options_of_commands_keep_their_quotes_and_lists_do_not():
             {"fine_tune_configs": "a b"},
             "--fine_tune_configs a b: expected one for each of --student_configs conf/student.yaml",
         ),
-        ({"token_type": "word"}, "--token_type word: expected char or unigram or bpe"),
+        ({"token_type": "phone"}, "--token_type phone: expected char or unigram or bpe or word"),
         ({"feats_type": "mfcc"}, "--feats_type mfcc: expected fbank or spectrogram"),
     ],
 )
@@ -202,4 +202,5 @@ def test_when_students_are_trained_beside_the_teacher(given, beside, configs):
     write_model(Path("m"))
     work = kd.work(kd_options(**given), "./run.sh")
     assert (work.early is not None) == beside
-    assert work.early_after.startswith("dump/tokens/") and work.counted == (6, 7) and work.expdir == "exp"
+    assert len(work.early_after) == 1 and work.early_after[0].startswith("dump/tokens/")
+    assert work.counted == (6, 7) and work.expdir == "exp"

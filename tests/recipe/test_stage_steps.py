@@ -3,12 +3,13 @@
 Every option has a value of its own there. Whoever changes what a step does reads the difference, and writes it there.
 """
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 import yaml
-from scripts import ROOT, kd_options, options_of, stage_table, table, write_model
+from scripts import MODEL, ROOT, kd_options, options_of, stage_table, table, write_model
 
 from kdasr.errors import UserError
 from kdasr.recipe import frames, kd, lm_script
@@ -18,6 +19,9 @@ MINE = {
     "label": "mine", "learns_from": "pseudo_labels", "selection": {"select": "best", "k": 57}, "kept": 60,
     "distillation": {"word_weight": 0.58, "ctc_word_weight": 0.59}, "teachers": 2, "starts_from": "refs",
     "prune": {"sparsity": 0.62, "scheme": "uniform"},
+}  # fmt: skip
+FURTHER = {
+    "label": "further", "learns_from": "references", "starts_from": "teacher", "config": "teacher_fine_tune"
 }  # fmt: skip
 KD = {
     "seed": "31", "seeds": "32", "data_opts": "--hours 33", "transcribed": "0.5", "split_seed": "34",
@@ -34,6 +38,13 @@ KD = {
     "figures": "figures.jsonl", "note": "a note", "fine_tune_configs": "conf/fine_tune.yaml",
     "exports": "refs mine", "export_opts": "--int8 --licence 56",
 }  # fmt: skip
+TRANSLATION = {
+    "task": "translation", "token_type": "bpe", "vocab": "111", "src_vocab": "112", "unlabelled_set": "captions",
+    "students": "refs pseudo_word further", "teacher_fine_tune_config": "conf/fine_tune.yaml", "ppl": "true",
+    "nbest_opts": "--x 113", "decode_opts": "--x 114", "score_opts": "--x 115", "ctc_weight": "0.99", "exports": "refs",
+}  # fmt: skip
+JOINT = {"task": "translation", "token_type": "word", "vocab": "116", "joint_tokens": "true", "students": "word"}
+ADOPTED = {"task": "translation", "teacher_dir": "translator", "students": "seq_k1_b5", "stage": "2"}
 LM = {
     "train": "data/a.txt", "valid": "data/b.txt", "tests": "data/c.txt data/d.txt", "vocab": "61", "min_count": "62",
     "finetune": "rate=63", "teacher_seeds": "64 65", "seeds": "66", "objectives": "ce trust", "ce_opts": "drop=0.67",
@@ -62,6 +73,9 @@ BARE |= {"decode_nj": "4", "tag": "x", "feats_type": "spectrogram", "lm_objectiv
 SCRIPTS = {
     "kd": lambda: kd.work(kd_options(**KD), "./run.sh --x"),
     "kd_bare": lambda: kd.work(kd_options(**BARE), "./run.sh"),
+    "translation": lambda: kd.work(kd_options(**TRANSLATION), "./run.sh"),
+    "translation_joint": lambda: kd.work(kd_options(**JOINT, stop_stage="3"), "./run.sh"),
+    "translation_adopted": lambda: kd.work(kd_options(**ADOPTED, stop_stage="5"), "./run.sh"),
     "lm": lambda: lm_script.work(options_of("utils/lm.sh", **LM), "./run.sh"),
     "frames": lambda: frames.work(options_of("utils/frames.sh", **FRAMES), "./frames.sh"),
     "images": lambda: runpy.run_path(str(ROOT / "egs/mnist/local/plan.py"))["work"](
@@ -81,8 +95,10 @@ def place(tmp_path, monkeypatch):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("encoder: conv_rnn\n" if file.endswith(".yaml") else "x\n")
     write_model(tmp_path / "model", encoder="conv_rnn")
+    write_model(tmp_path / "translator", input_size=None, src_token_list=MODEL["token_list"], src_token_type="char")
     (tmp_path / "conf/students").mkdir()
-    (tmp_path / "conf/students/mine.yaml").write_text(yaml.safe_dump(MINE, sort_keys=False))
+    for name, recipe in (("mine", MINE), ("further", FURTHER)):
+        (tmp_path / f"conf/students/{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return tmp_path
 
 
@@ -242,3 +258,38 @@ def test_where_nothing_is_transcribed_the_teachers_labels_show_what_matters(plac
     valid = following(steps["exp/student_less_s32"], "--valid")
     assert following(shrunk, "--data") == valid and valid in steps
     assert valid in shrunk.inputs and shrunk.needs[1] == (5, valid)
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"speed": "0.9,1.1"}, "--speed 0.9,1.1: is for speech, and --task translation reads text; leave it out"),
+        ({"audio_opts": "--channel 2"}, "--audio_opts --channel 2: is for speech"),
+        ({"min_duration": "0.1"}, "--min_duration 0.1: is for speech"),
+        ({"nlsyms": "conf/nlsyms.txt"}, "--nlsyms conf/nlsyms.txt: is for speech"),
+        ({"lm": "true"}, "--lm, stages 8 and 9: rerank what recognisers heard"),
+        ({"src_vocab": "many"}, "--src_vocab many: expected a number of units"),
+        ({"src_vocab": "300", "joint_tokens": "true"}, "one list of both texts has --vocab units"),
+        ({"task": "recognition", "src_vocab": "300"}, "are of text that is translated; leave them out"),
+        ({"task": "recognition", "joint_tokens": "true"}, "are of text that is translated; leave them out"),
+        ({"task": "mt"}, "--task mt: expected recognition or translation"),
+    ],
+)
+def test_what_is_refused_of_translation(given, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        kd_options(**{"task": "translation", **given})
+
+
+def test_what_a_translator_reads_is_told_by_its_configuration_before_anything_runs(place):
+    for task, frontend, said in (
+        ("translation", "default", "conf/teacher.yaml: frontend is default, and source text takes one of embed"),
+        ("recognition", "lookup", "conf/teacher.yaml: frontend lookup reads source text"),
+    ):
+        (place / "conf/teacher.yaml").write_text(f"frontend: {frontend}\n")
+        with pytest.raises(UserError, match=re.escape(said)):
+            kd.work(kd_options(task=task, students="refs", data_opts="--x 1"), "./run.sh")
+
+
+def test_students_of_ctc_frames_are_refused_where_text_is_translated(place):
+    with pytest.raises(UserError, match=r"word_ctc\.yaml: ctc_word_weight: a translator has no CTC branch"):
+        kd.work(kd_options(task="translation", students="word_ctc"), "./run.sh")

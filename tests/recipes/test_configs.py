@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kdasr.asr.task import KDTask
+from kdasr.asr.translation_task import KDTranslationTask
 from kdasr.frames.settings import read_settings as read_frame_settings
 from kdasr.lm.settings import read_settings
 from kdasr.networks.awd import AwdLstm
@@ -15,12 +16,21 @@ EGS = Path(__file__).parents[2] / "egs"
 LMS = {*EGS.glob("ptb/conf/*.yaml"), *EGS.glob("*/conf/*lm_*.yaml")}  # configurations of language models
 IMAGES = {*EGS.glob("mnist/conf/*.yaml")}  # of classifiers of images
 FRAMES = {*EGS.glob("*/conf/frames.yaml")}  # of framewise acoustic models
+TRANSLATION = ("multi30k",)  # recipes of translators
 STUDENTS = {*EGS.glob("*/conf/students/*.yaml")}  # recipes, no configurations
 CONFIGS = sorted({*EGS.glob("*/conf/*.yaml"), *EGS.glob("*/conf/*/*.yaml")} - STUDENTS - LMS - IMAGES - FRAMES)
 
 
 def parameters(config: Path) -> int:
-    """Parameters of the model that a configuration describes, for WSJ's 52 characters and the bins it is made for."""
+    """Parameters of the model that a configuration describes.
+
+    For WSJ's 52 characters and the bins it is made for, or 4,000 tokens of the text that is translated.
+    """
+    if config.parents[1].name in TRANSLATION:
+        tokens = ["<blank>", "<unk>", *(chr(0x1000 + i) for i in range(3997)), "<sos/eos>"]
+        args = KDTranslationTask.get_parser().parse_args(["--config", str(config)])
+        args = argparse.Namespace(**{**vars(args), "token_list": tokens, "src_token_list": tokens})
+        return sum(weight.numel() for weight in KDTranslationTask.build_model(args).parameters())
     tokens = ["<blank>", "<unk>", *(chr(0x100 + i) for i in range(49)), "<sos/eos>"]
     args = KDTask.get_parser().parse_args(["--config", str(config)])  # exits on an option that ESPnet has not
     bins = 161 if config.parent.name == "munim2018" else 80
@@ -64,6 +74,13 @@ def test_framewise_models_are_what_their_configurations_say():
 def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):
     conf = EGS / recipe / "conf"
     assert parameters(conf / f"{teacher}.yaml") > 8 * parameters(conf / f"{student}.yaml")
+
+
+def test_a_student_translates_with_a_sixth_to_a_tenth_of_its_teacher_s_parameters():
+    conf = EGS / "multi30k/conf"
+    assert 6 < parameters(conf / "teacher.yaml") / parameters(conf / "student.yaml") < 10
+    assert parameters(conf / "fine_tune.yaml") == parameters(conf / "student.yaml")
+    assert parameters(conf / "teacher_fine_tune.yaml") == parameters(conf / "teacher.yaml")
 
 
 SIZES = {  # words, and millions of parameters; Shi et al. 2019, sections 3.1 and 4, and our own small ones

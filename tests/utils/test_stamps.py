@@ -52,6 +52,7 @@ class Apart(NamedTuple):
 WHICH = Apart("which stages run")
 SPEED = "how fast it runs, not what comes out"
 TABLE = "a table is made again with it"
+TEXT = Apart("of translators, in tests/recipe/test_translation.py")
 HERE = "a place: what is done elsewhere is not looked at"
 
 KD = {
@@ -65,6 +66,7 @@ KD = {
     "dry_run": Apart("whether anything runs, in tests/recipe"),
     "submit": Apart("who runs the stages, in tests/utils/test_submit.py"),
     "early_students": Same("true", SPEED),
+    "task": TEXT,
     "train_set": Anew("more", "2"),
     "valid_set": Refuses("test", "3 5 8", "dump/fbank/test is new|dump/fbank/dev/text is gone"),
     "test_sets": Anew("dev", "6"),
@@ -79,11 +81,14 @@ KD = {
     "cmvn": Refuses("global", "2", "now 'global'"),
     "token_type": Anew("unigram", "3"),
     "vocab": Anew("302", "3"),
+    "src_vocab": TEXT,
+    "joint_tokens": TEXT,
     "nlsyms": Refuses("conf/more_nlsyms.txt", "3 7 9"),
     "teacher_config": Anew("conf/more_teacher.yaml", "3"),
     "teacher_dir": Anew("model", "3", ("students", "nbest")),
     "teacher_opts": Apart("what a finished teacher is adopted with, in tests/recipe/test_stage_steps.py"),
     "student_configs": Anew("conf/more_student.yaml", "5"),
+    "teacher_fine_tune_config": TEXT,
     "fine_tune_configs": Refuses("conf/more_student.yaml", "5"),
     "students": Anew("nbest", "4"),
     "folds": Anew("3", "2"),
