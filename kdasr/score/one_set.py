@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdasr.files import write_json
+from kdasr.score import bleu
 from kdasr.score.against import against, told
 from kdasr.score.rules import Rules
 from kdasr.score.score import score
@@ -36,6 +37,32 @@ def score_set(
     print(f"95 % interval {low:.2f} to {high:.2f}, bootstrap over utterances")
     print(f"Levenshtein (jiwer) {result['jiwer']:.2f}")
     print(result["signature"])
+    _compare(directory, others)
+
+
+def score_translations(
+    ref: str | Path,
+    hyp: str | Path,
+    src: str | Path | None,
+    directory: str | Path,
+    command: str,
+    others: Sequence[str | Path],
+) -> None:
+    """Score translations, and print BLEU, chrF and TER with the interval and the signatures.
+
+    Args:
+        ref, hyp, src, directory, command: as `kdasr.score.bleu.score` takes them.
+        others: directories of other systems' scores of this set; the comparisons stand in against.json, too.
+
+    Raises:
+        UserError: what `score` and `against` raise.
+    """
+    print(bleu.told(bleu.score(ref, hyp, src, directory, command)), end="")
+    _compare(directory, others)
+
+
+def _compare(directory: str | Path, others: Sequence[str | Path]) -> None:
+    """Print the comparisons with other scores, and write against.json."""
     compared = [against(directory, other) for other in others]
     if compared:
         write_json(Path(directory) / "against.json", {"compared": compared})
