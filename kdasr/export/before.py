@@ -1,4 +1,4 @@
-"""What stands before an encoder, as parts of graphs: ESPnet's waveform front end and its normalisations.
+"""What stands before an encoder, as parts of graphs: ESPnet's waveform front end, its normalisations, and embeddings.
 
 The STFT is a convolution with cosines and sines, which every engine has. Stored, they would be a megabyte, more than a
 student: `unfold_basis` puts nodes in their place that make them, which onnxruntime runs once, when it loads the file.
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from kdasr.errors import UserError
 from kdasr.espnet import name
+from kdasr.export.espnet_encoders import positioned
+from kdasr.networks.text import Lookup
 
 
 class Waveform(nn.Module):
@@ -128,21 +130,35 @@ class Normalised(nn.Module):
         return x / std if self.vars else x
 
 
+class Embedded(nn.Module):
+    """`lookup` and ESPnet's `embed` for one sentence."""
+
+    def __init__(self, frontend: Any) -> None:
+        super().__init__()
+        self.embed, self.place = frontend.embed[0], positioned(frontend.embed[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T,) -> (T, F)."""
+        return self.place(self.embed(x)[None])[0]
+
+
 def before_encoder(model: Any) -> nn.Module:
-    """All that a model does before its encoder: (T, F) or (samples,) -> (T, F).
+    """All that a model does before its encoder: (T, F), (samples,) or (tokens,) -> (T, F).
 
     Raises:
         UserError: it has a front end or another part that no graph is known for; it is named.
     """
     parts: list[nn.Module] = []
-    if model.frontend is not None:
+    if isinstance(model.frontend, (Lookup, name("espnet2.mt.frontend.embedding:Embedding"))):
+        parts.append(Embedded(model.frontend))
+    elif model.frontend is not None:
         if type(model.frontend) is not name("espnet2.asr.frontend.default:DefaultFrontend"):
             raise UserError(
                 f"its front end {type(model.frontend).__name__} cannot be exported; name a model of features or of "
                 "ESPnet's default front end"
             )
         parts.append(Waveform(model.frontend))
-    if model.normalize is not None:
+    if getattr(model, "normalize", None) is not None:  # of a translator there is none
         known = ("espnet2.layers.global_mvn:GlobalMVN", "espnet2.layers.utterance_mvn:UtteranceMVN")
         if not isinstance(model.normalize, tuple(name(one) for one in known)):
             raise UserError(

@@ -12,10 +12,10 @@ import onnxruntime
 import torch
 
 from kdasr.errors import UserError
-from kdasr.export.graphs import Graphs, example, step_inputs
+from kdasr.export.graphs import Graphs, step_inputs
 from kdasr.search.encode import Encoder
 
-SECONDS = (0.6, 1.7, 3.1)  # of the inputs; graphs are traced with another length
+SECONDS = (0.6, 1.7, 3.1)  # of the inputs (of text, ten tokens a second); graphs are traced with another length
 STEPS = (0, 1, 5)  # of the decoder, before the one that is compared
 TOLERANCE = 1e-3  # of log probabilities, float32
 
@@ -25,10 +25,10 @@ def check(graphs: Graphs, model: object, encoder: Path, decoder: Path | None, wh
     encode = session(encoder)
     step = None if decoder is None else session(decoder)
     for n, seconds in enumerate(SECONDS):
-        x = example(graphs.bins, seconds)
+        x = graphs.example(seconds)
         names = list(graphs.outputs)
         found = encode.run(names, {"x": x.numpy()})
-        hs = Encoder(model, "cpu").encode([x])[0]
+        hs = Encoder(model, "cpu").encode([x[1:] if graphs.source else x])[0]  # the model itself puts <sos> in front
         if hs is None:
             continue
         if graphs.has_ctc:
@@ -37,6 +37,11 @@ def check(graphs: Graphs, model: object, encoder: Path, decoder: Path | None, wh
             same(right, found[0], f"{where}: its encoder")
         elif len(hs) != len(found[0]):
             raise UserError(f"{where}: its encoder gives {len(found[0])} frames in ONNX, and {len(hs)} in torch")
+        elif graphs.decoder is not None:  # without CTC, what the decoder gets tells what was encoded
+            with torch.no_grad():
+                memories = graphs.decoder.decoder.remember(hs)
+            for right, value in zip(memories, found[1:], strict=False):
+                same(right.numpy(), value, f"{where}: its encoder")
         if step is not None and graphs.decoder is not None:
             given = step_inputs(graphs, seconds, n + 1, STEPS[n])
             with torch.no_grad():

@@ -67,7 +67,7 @@ class Attentive(nn.Module):
         inner = embed.out if hasattr(embed, "conv") and hasattr(embed, "out") else embed
         self.conv = embed.conv if inner is not embed else None
         layers = [] if inner is None else [*inner] if isinstance(inner, nn.Sequential) else [inner]
-        self.embed = nn.ModuleList(_positions(layer) for layer in layers)
+        self.embed = nn.ModuleList(positioned(layer) for layer in layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, F) -> (S, E)."""
@@ -95,7 +95,7 @@ class Attentive(nn.Module):
         return self.encoder.after_norm(x) if getattr(self.encoder, "normalize_before", True) else x
 
 
-def _positions(layer: nn.Module) -> nn.Module:
+def positioned(layer: nn.Module) -> nn.Module:
     """A layer as it is, or what computes its positions; UserError for positions of another kind."""
     kind = type(layer).__name__
     if kind in (*ABSOLUTE, *RELATIVE):
@@ -103,7 +103,7 @@ def _positions(layer: nn.Module) -> nn.Module:
             return Positions(layer)
     elif "Position" not in kind and "PosEnc" not in kind:
         return layer
-    raise UserError(f"its encoder has positions {kind}, which cannot be exported; use abs_pos or rel_pos")
+    raise UserError(f"it has positions {kind}, which cannot be exported; use abs_pos or rel_pos")
 
 
 class Recurrent(nn.Module):

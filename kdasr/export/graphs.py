@@ -10,7 +10,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Graphs:
         decoder: a step; None for a model of CTC alone.
         outputs: names of the encoder's outputs: ctc (or frames), memory_0, ..., state_0, ...
         memories, states: how many there are of each.
-        bins: F, or None where the input is a waveform.
+        bins: F, or None where the input is a waveform or text.
+        source: tokens that the text has which a translator reads; 0 of a model that takes audio.
     """
 
     encoder: EncoderGraph
@@ -49,6 +50,15 @@ class Graphs:
     memories: int
     states: int
     bins: int | None
+    source: int = 0
+
+    def example(self, seconds: float) -> Tensor:
+        """An input of so many seconds, or of ten tokens for each of them, <sos> in front."""
+        if not self.source:
+            return example(self.bins, seconds)
+        generator = torch.Generator().manual_seed(int(100 * seconds))
+        tokens = torch.randint(0, self.source, (int(10 * seconds),), generator=generator)  # (T - 1,)
+        return torch.cat([torch.tensor([self.source - 1]), tokens])
 
     @property
     def has_ctc(self) -> bool:
@@ -60,30 +70,32 @@ def graphs_of(model: Any, where: str | Path, bins: int | None) -> Graphs:
     """The graphs of a loaded model.
 
     Args:
-        model: an ESPnet ASR model in evaluation mode.
+        model: an ESPnet ASR or MT model in evaluation mode.
         where: its directory, for messages.
-        bins: F, None of a model that takes audio.
+        bins: F, None of a model that takes audio or text.
 
     Raises:
         UserError: a network, front end or option that no graph is known for; it is named.
     """
     try:
         encoder, decoder = encoder_part(model), decoder_part(model)
-        ctc = None if model.ctc is None else model.ctc.ctc_lo
+        branch = getattr(model, "ctc", None)  # a translator has none
+        ctc = None if branch is None else branch.ctc_lo
         if ctc is None and decoder is None:
             raise UserError("it has neither an attention decoder nor CTC")
         whole = EncoderGraph(before_encoder(model), encoder, ctc, decoder).eval()
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     names = ["frames" if ctc is None else "ctc"]
-    memories = states = 0
-    if decoder is not None:
-        with torch.no_grad():
-            hs = encoder(whole.before(example(bins, 1.0)))
-            memories, states = len(decoder.remember(hs)), len(decoder.start(hs))
+    plan = Graphs(whole, None, tuple(names), 0, 0, bins, getattr(model, "src_vocab_size", 0))
+    if decoder is None:
+        return plan
+    with torch.no_grad():
+        hs = encoder(whole.before(plan.example(1.0)))
+        memories, states = len(decoder.remember(hs)), len(decoder.start(hs))
     names += [f"memory_{i}" for i in range(memories)] + [f"state_{i}" for i in range(states)]
-    step = None if decoder is None else DecoderGraph(decoder, memories).eval()
-    return Graphs(whole, step, tuple(names), memories, states, bins)
+    step = DecoderGraph(decoder, memories).eval()
+    return replace(plan, decoder=step, outputs=tuple(names), memories=memories, states=states)
 
 
 def encoder_part(model: Any) -> nn.Module:
@@ -93,9 +105,9 @@ def encoder_part(model: Any) -> nn.Module:
         return own.ENCODERS[kind](model.encoder)
     for path, part in ENCODERS.items():
         if kind is name(path):
-            return part(model.encoder, model.ctc)
+            return part(model.encoder, getattr(model, "ctc", None))
     known = ", ".join(path.partition(":")[2] for path in ENCODERS)
-    raise UserError(f"its encoder {kind.__name__} cannot be exported; known are conv_rnn, munim_rnn, {known}")
+    raise UserError(f"its encoder {kind.__name__} cannot be exported; known are conv_rnn, munim_rnn, text_rnn, {known}")
 
 
 def decoder_part(model: Any) -> nn.Module | None:
@@ -111,7 +123,7 @@ def decoder_part(model: Any) -> nn.Module | None:
         return RnnStep(decoder)
     attention = f" with {type(decoder.att_list[0]).__name__}" if hasattr(decoder, "att_list") else ""
     raise UserError(
-        f"its decoder {type(decoder).__name__}{attention} cannot be exported; known are attention_gru, munim_gru, and "
+        f"its decoder {type(decoder).__name__}{attention} cannot be exported; known are attention_gru, munim_gru, luong, and "
         "ESPnet's transformer and rnn in their usual forms"
     )
 
@@ -124,7 +136,7 @@ def example(bins: int | None, seconds: float) -> Tensor:
 
 
 def run_encoder(graphs: Graphs, x: Tensor) -> tuple[Tensor | None, Tensors, Tensors]:
-    """CTC's log probabilities (None without), memories and the first state, of an input (T, F) or (samples,)."""
+    """CTC's log probabilities (None without), memories and the first state, of an input."""
     with torch.no_grad():
         out = list(graphs.encoder(x))
     ctc = out.pop(0)
@@ -134,7 +146,7 @@ def run_encoder(graphs: Graphs, x: Tensor) -> tuple[Tensor | None, Tensors, Tens
 def step_inputs(graphs: Graphs, seconds: float, hypotheses: int, steps: int) -> Tensors:
     """What the decoder gets after so many steps: tokens (K,), memories, states (K, ...)."""
     assert graphs.decoder is not None
-    _, memory, state = run_encoder(graphs, example(graphs.bins, seconds))
+    _, memory, state = run_encoder(graphs, graphs.example(seconds))
     state = tuple(one.expand(hypotheses, *one.shape[1:]).contiguous() for one in state)
     tokens = torch.arange(1, hypotheses + 1)  # (K,)
     with torch.no_grad():
@@ -146,7 +158,7 @@ def step_inputs(graphs: Graphs, seconds: float, hypotheses: int, steps: int) -> 
 
 def write_encoder(graphs: Graphs, path: Path) -> None:
     """Trace the encoder into a file."""
-    short, long = (example(graphs.bins, seconds) for seconds in (1.0, 2.0))
+    short, long = (graphs.example(seconds) for seconds in (1.0, 2.0))
     with torch.no_grad():
         outputs = [graphs.encoder(x) for x in (short, long)]
     axes = _axes(("x", *graphs.outputs), (short, *outputs[0]), (long, *outputs[1]))

@@ -1,4 +1,4 @@
-"""kdasr's own networks as parts of graphs: `conv_rnn`, `munim_rnn`, `attention_gru`, `munim_gru`.
+"""kdasr's own networks as parts of graphs: `conv_rnn`, `munim_rnn`, `attention_gru`, `munim_gru`, `text_rnn`, `luong`.
 
 An utterance is alone, so that the backward direction needs no reversal by lengths: a bidirectional layer does it. The
 recurrent cells of the decoder are written out in matrix products, which int8 covers (it knows no GRU).
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from kdasr.export.parts import Tensors
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import BidirectionalLayer, ConvRNNEncoder
+from kdasr.networks.luong import LuongDecoder
 from kdasr.networks.munim2018 import MunimDecoder, MunimEncoder
+from kdasr.networks.text import TextEncoder
 
 
 class ConvRNN(nn.Module):
@@ -31,10 +33,28 @@ class ConvRNN(nn.Module):
         for conv, norm in zip(encoder.convs, encoder.norms, strict=True):
             x = torch.relu(norm(conv(x)))  # (1, C, T / stride, F / 2)
         x = encoder.project(x.transpose(1, 2).flatten(2))  # (1, S, E)
-        for rnn, layer in zip(self.layers, encoder.layers, strict=True):
-            ahead, back = rnn(x)[0].chunk(2, -1)  # (1, S, E) each
-            x = layer.norm(x + ahead + back)
-        return x[0]
+        return up(self.layers, encoder.layers, x)[0]
+
+
+class TextRNN(nn.Module):
+    """`text_rnn` for one sentence."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.layers = nn.ModuleList(both_ways(layer) for layer in encoder.layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, F) -> (S, E), S = T."""
+        return up(self.layers, self.encoder.layers, self.encoder.project(x)[None])[0]
+
+
+def up(rnns: nn.ModuleList, layers: nn.ModuleList, x: Tensor) -> Tensor:
+    """Through bidirectional layers, each as `both_ways` made it: (1, S, E) -> (1, S, E)."""
+    for rnn, layer in zip(rnns, layers, strict=True):
+        ahead, back = rnn(x)[0].chunk(2, -1)  # (1, S, E) each
+        x = layer.norm(x + ahead + back)
+    return x
 
 
 def both_ways(layer: BidirectionalLayer) -> nn.LSTM | nn.GRU:
@@ -102,6 +122,46 @@ class AttentionStep(nn.Module):
         return logp, (*layers, context, align)
 
 
+class LuongStep(nn.Module):
+    """`luong`: memories (H, S) and (S, E); states hidden, cell of an LSTM, and the vector that is fed, if it is."""
+
+    def __init__(self, decoder: LuongDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.cells = nn.ModuleList(cell_of(decoder.rnn, layer) for layer in range(decoder.num_layers))
+
+    def remember(self, hs: Tensor) -> Tensors:
+        """(S, E) -> (H, S), (S, E)."""
+        return self.decoder.key(hs).t(), hs
+
+    def start(self, hs: Tensor) -> Tensors:
+        """From the mean of what is read: (1, J, H), (1, J, H) of an LSTM; zeros (1, A) with input feeding."""
+        decoder = self.decoder
+        first = torch.tanh(decoder.begin(hs.mean(0, keepdim=True)))  # (1, G)
+        layers = first.view(decoder.states, 1, decoder.num_layers, decoder.hidden_size)
+        fed = (hs.new_zeros(1, decoder.vector),) if decoder.input_feeding else ()
+        return *layers.unbind(0), *fed
+
+    def step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> tuple[Tensor, Tensors]:
+        """(K,) -> log probabilities (K, V), states (K, ...)."""
+        decoder, (keys, values) = self.decoder, memory
+        hidden, *cells = state[: decoder.states]  # (K, J, H), maybe as many again
+        x = torch.cat([decoder.embed(tokens), *state[decoder.states :]], -1)  # (K, D), or (K, D + A)
+        top, layers = through(self.cells, x, hidden, cells)
+        context = torch.softmax(top @ keys, -1) @ values  # (K, E)
+        vector = torch.tanh(decoder.mix(torch.cat([top, context], -1)))  # (K, A)
+        logp = torch.log_softmax(decoder.output(vector), -1)  # (K, V)
+        return logp, (*layers, vector) if decoder.input_feeding else tuple(layers)
+
+
+def cell_of(rnn: nn.LSTM | nn.GRU, layer: int) -> nn.LSTMCell | nn.GRUCell:
+    """A layer of a one-way LSTM or GRU as a cell with the same weights."""
+    inputs = rnn.input_size if layer == 0 else rnn.hidden_size
+    cell = (nn.LSTMCell if isinstance(rnn, nn.LSTM) else nn.GRUCell)(inputs, rnn.hidden_size)
+    cell.load_state_dict({name: getattr(rnn, f"{name}_l{layer}") for name in cell.state_dict()})
+    return cell
+
+
 def through(layers: nn.ModuleList, x: Tensor, hidden: Tensor, cells: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """A step of stacked GRU or LSTM cells.
 
@@ -142,5 +202,5 @@ def lstm_cell(cell: nn.LSTMCell, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tenso
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-ENCODERS = {ConvRNNEncoder: ConvRNN, MunimEncoder: MunimRNN}
-DECODERS = {AttentionDecoder: AttentionStep, MunimDecoder: AttentionStep}
+ENCODERS = {ConvRNNEncoder: ConvRNN, MunimEncoder: MunimRNN, TextEncoder: TextRNN}
+DECODERS = {AttentionDecoder: AttentionStep, MunimDecoder: AttentionStep, LuongDecoder: LuongStep}

@@ -14,7 +14,7 @@ class Step(Protocol):
     """A decoder as a graph has it: of one utterance, its state in tensors whose first axis are the hypotheses."""
 
     def remember(self, hs: Tensor) -> Tensors:
-        """What each step needs of the audio, from encoder output (S, E)."""
+        """What each step needs of what was encoded, from encoder output (S, E)."""
 
     def start(self, hs: Tensor) -> Tensors:
         """The state (1, ...) of one hypothesis before <sos>."""
@@ -29,7 +29,7 @@ class EncoderGraph(nn.Module):
     Without CTC, zeros (S,) stand in the first place, which say how many frames there are.
 
     Args:
-        before: input (T, F) or (T,) -> what the encoder takes: front end and normalisation.
+        before: input (T, F) or (T,) -> what the encoder takes: front end and normalisation, or embeddings of text.
         encoder: (T, F) -> (S, E).
         ctc: (S, E) -> (S, V) logits; None without a CTC branch.
         decoder: a `Step`; None: without an attention decoder.
