@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kdasr.runtime.recognizer import Recognizer as Recognizer
+    from kdasr.runtime.translator import Translator as Translator
 
 __version__ = "0.1.0"
-__all__ = ["Recognizer", "__version__"]
+__all__ = ["Recognizer", "Translator", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """`kdasr.Recognizer`, loaded when it is asked for: importing kdasr costs nothing."""
-    if name != "Recognizer":
-        raise AttributeError(f"module 'kdasr' has no attribute {name!r}")
-    from kdasr.runtime.recognizer import Recognizer
+    """`kdasr.Recognizer` and `kdasr.Translator`, loaded when they are asked for: importing kdasr costs nothing."""
+    if name == "Recognizer":
+        from kdasr.runtime.recognizer import Recognizer
 
-    return Recognizer
+        return Recognizer
+    if name == "Translator":
+        from kdasr.runtime.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module 'kdasr' has no attribute {name!r}")

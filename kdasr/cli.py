@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "decode": "decode a test set, in ESPnet's output layout",
     "export": "a model -> one file that runs without torch",
     "transcribe": "audio -> text, by an exported model",
+    "translate": "text -> its translation, by an exported model",
     "score": "word and character error rates, as sclite counts them",
     "ppl": "perplexity of a model's decoder on references",
     "lm words": "text -> vocabulary of a language model",

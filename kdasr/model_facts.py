@@ -13,6 +13,7 @@ from kdasr.errors import UserError
 from kdasr.files import read_json
 from kdasr.models import Source
 from kdasr.search.options import SearchOptions
+from kdasr.search.scorers import blank_of
 
 USUAL = {
     "features": "log-mel filterbank, {bins} bins, 25 ms povey window, 10 ms shift",
@@ -70,11 +71,12 @@ def tokens_of(directory: Path, args: Any, model: Any) -> dict[str, Any]:
     if spelled is None:
         raise UserError(f"{directory}: has tokens of type {kind}; a bundle spells characters, sentencepiece and words")
     # kdasr's token lists leave <sos/eos> out of texts, ESPnet's tokenizers only the blank.
-    silent = [model.blank_id, model.eos] if own.is_file() else [model.blank_id]
+    blank = blank_of(model)
+    silent = [blank, model.eos] if own.is_file() else [blank]
     space = SPACE if own.is_file() else getattr(args, "space_symbol", None) or SPACE
     return {
         "kind": spelled,
-        "blank": model.blank_id,
+        "blank": blank,
         "sos": model.sos,
         "eos": model.eos,
         "silent": silent,

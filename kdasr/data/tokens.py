@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
-
 from kdasr.checkpoints import compare
 from kdasr.data.kaldi_dir import refuse_nameless
 from kdasr.errors import UserError
@@ -155,7 +153,11 @@ def read_pieces(path: Path) -> bytes:
 
 
 def processor(model: bytes, path: str | Path) -> Any:
-    """What reads and writes a sentencepiece model's pieces; UserError if it is none."""
+    """What reads and writes a sentencepiece model's pieces; UserError if it is none, or there is no sentencepiece."""
+    try:
+        import sentencepiece  # here: characters and words are read without it
+    except ModuleNotFoundError:
+        raise UserError(f"{path}: sentencepiece is not installed, which reads it; pip install sentencepiece") from None
     try:
         if model:  # of no bytes it would make a reader that reads nothing
             return sentencepiece.SentencePieceProcessor(model_proto=model)

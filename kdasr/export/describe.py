@@ -1,11 +1,13 @@
-"""What bundle.json says of a model: its input, its frames' times, its tokens, the search's defaults."""
+"""What bundle.json says of a model: its input (and its frames' times), its tokens, the search's defaults."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdasr.data.source_text import source_tokens
 from kdasr.errors import UserError
 from kdasr.export.settings import Exporting
 from kdasr.model_facts import features_of, kind_of, tokens_of, usual_weight
@@ -28,17 +30,8 @@ def described(given: Exporting, source: Source, model: Any, args: Any, graphs: G
         UserError: features that one utterance alone does not give, tokens of another kind, or frames of which is not
             known when they are.
     """
-    made = features_of(given.model, source)
-    times = of_model(read_config(given.model), of_features(made))
-    rate = source.sample_rate or int(made["rate"])
-    scale = times.rate or 100  # without a rate, times count frames of 10 ms
     return {
-        "sample_rate": rate,
-        "input": "features" if source.bins is not None else "audio",
-        "features": None if source.bins is None else kind_of(made, source.bins, given.model),
-        "shortest": shortest(model, source.bins),
-        "frame_seconds": times.step / scale,
-        "first_frame_seconds": times.first / scale,
+        **(of_text(given.model, model) if source.reads else of_audio(given.model, source, model)),
         "tokens": tokens_of(given.model, args, model),
         "eos_always": model.decoder is None or is_batched(model.decoder),
         "search": search_of(given, graphs.decoder is not None, graphs.has_ctc).settings(),
@@ -46,6 +39,28 @@ def described(given: Exporting, source: Source, model: Any, args: Any, graphs: G
         "memories": graphs.memories,
         "states": graphs.states,
     }
+
+
+def of_audio(directory: Path, source: Source, model: Any) -> dict[str, Any]:
+    """What a recogniser takes, and when its frames are; errors as `described`."""
+    made = features_of(directory, source)
+    times = of_model(read_config(directory), of_features(made))
+    scale = times.rate or 100  # without a rate, times count frames of 10 ms
+    return {
+        "sample_rate": source.sample_rate or int(made["rate"]),
+        "input": "features" if source.bins is not None else "audio",
+        "features": None if source.bins is None else kind_of(made, source.bins, directory),
+        "shortest": shortest(model, source.bins),
+        "frame_seconds": times.step / scale,
+        "first_frame_seconds": times.first / scale,
+    }
+
+
+def of_text(directory: Path, model: Any) -> dict[str, Any]:
+    """How the text that a translator takes becomes ids."""
+    tokens = source_tokens(directory)
+    kind = "bpe" if tokens.in_pieces else tokens.type
+    return {"input": "text", "source": {"kind": kind, "symbols": tokens.nlsyms, "sos": model.src_sos}}
 
 
 def shortest(model: Any, bins: int | None) -> int:

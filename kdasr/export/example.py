@@ -1,4 +1,4 @@
-"""The line that an export ends with: a command that transcribes a recording by what was just written."""
+"""The line that an export ends with: a command that uses what was just written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from kdasr.data.places import parse_table
 from kdasr.files import read_table
 
-SOME = "recording.wav"  # where no recording is known
+SOME, TEXT = "recording.wav", "sentences.txt"  # where no file is known
 
 
 def try_it(bundle: Path, data: Path | None) -> str:
@@ -19,11 +19,21 @@ def try_it(bundle: Path, data: Path | None) -> str:
         bundle: what was written.
         data: a data directory; its first recording that is a file of its own is taken.
     """
-    program = Path(sys.argv[0])
-    name = str(program.absolute()) if program.name == "kdasr" else "kdasr"
     audio = recording(data) if data else None
-    words = [name, "transcribe", "--model", str(bundle.absolute()), str(audio or SOME)]
+    words = [program(), "transcribe", "--model", str(bundle.absolute()), str(audio or SOME)]
     return f"To transcribe a recording:\n  {shlex.join(words)}"
+
+
+def translate_it(bundle: Path) -> str:
+    """The same for a model that translates."""
+    words = [program(), "translate", "--model", str(bundle.absolute()), TEXT]
+    return f"To translate a text, a sentence a line:\n  {shlex.join(words)}"
+
+
+def program() -> str:
+    """How this program is called."""
+    called = Path(sys.argv[0])
+    return str(called.absolute()) if called.name == "kdasr" else "kdasr"
 
 
 def recording(data: Path) -> Path | None:

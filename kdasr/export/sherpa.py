@@ -27,7 +27,7 @@ from kdasr.export.settings import Exporting
 from kdasr.export.sherpa_graphs import AttentionCaches, AttentionEncoder, CtcAlone, CtcBatch
 from kdasr.export.sherpa_page import page
 from kdasr.files import atomic_dir, atomic_write
-from kdasr.models import find_model
+from kdasr.models import find_model, only_recognisers
 from kdasr.networks.load import load_model
 from kdasr.runtime.spell import MARK
 
@@ -48,6 +48,7 @@ def export(given: Exporting) -> None:
         UserError: a model that none of its slots takes, or other things at `out`.
     """
     refuse_other_things(given.out)
+    only_recognisers(given.model, "kdasr export --format sherpa-onnx")
     source = find_model(given.model, given.model_file)
     network, args = load_model(given.model, str(Path(source.checkpoint).absolute()))
     torch.set_num_threads(1)

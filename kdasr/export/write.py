@@ -13,18 +13,19 @@ from typing import Any
 import torch
 
 from kdasr import __version__
+from kdasr.data.source_text import source_tokens
 from kdasr.errors import UserError
 from kdasr.export import card, graphs, int8
 from kdasr.export.compare import check
 from kdasr.export.describe import described
-from kdasr.export.example import try_it
+from kdasr.export.example import translate_it, try_it
 from kdasr.export.measure import checkpoint, measured
 from kdasr.export.settings import Exporting
 from kdasr.files import atomic_dir, atomic_write, write_json
-from kdasr.models import find_model, only_recognisers
+from kdasr.models import find_model
 from kdasr.networks.load import load_model
 from kdasr.revision import revision
-from kdasr.runtime.bundle import FORMAT, SEAL, SETTINGS, TOKENS, seal
+from kdasr.runtime.bundle import FORMAT, SEAL, SETTINGS, SOURCE_PIECES, SOURCE_TOKENS, TOKENS, seal
 
 
 def export(given: Exporting) -> None:
@@ -36,7 +37,6 @@ def export(given: Exporting) -> None:
     zipped = given.out.suffix == ".zip"
     zip_file = given.out if zipped else given.out.with_name(f"{given.out.name}.zip")
     refuse_other_things(given.out, zipped)
-    only_recognisers(given.model, "kdasr export")
     source = find_model(given.model, given.model_file)
     network, args = load_model(given.model, str(Path(source.checkpoint).absolute()))
     torch.set_num_threads(1)
@@ -57,6 +57,8 @@ def export(given: Exporting) -> None:
             settings["networks"]["int8"] = write_int8(fresh, files)
         with atomic_write(fresh / TOKENS) as stream:
             stream.write("".join(f"{token}\n" for token in source.tokens))
+        if source.reads:
+            write_source(given.model, fresh)
         told = card.facts(given.model, network, given.licence, source.hashes[0])
         sizes = {
             name: sum((fresh / file).stat().st_size for file in each.values())
@@ -75,7 +77,8 @@ def export(given: Exporting) -> None:
         if zipped or given.zip:
             pack(fresh, zip_file)
     print(card.table(settings))
-    print(try_it(zip_file if zipped or given.zip else given.out, given.example or given.data))
+    bundle = zip_file if zipped or given.zip else given.out
+    print(translate_it(bundle) if source.reads else try_it(bundle, given.example or given.data))
 
 
 def write_graphs(parts: graphs.Graphs, directory: Path) -> dict[str, str]:
@@ -86,6 +89,16 @@ def write_graphs(parts: graphs.Graphs, directory: Path) -> dict[str, str]:
         files["decoder"] = "decoder.onnx"
         graphs.write_decoder(parts, directory / files["decoder"])
     return files
+
+
+def write_source(model: Path, directory: Path) -> None:
+    """Write the tokens of the text that a translator reads."""
+    tokens = source_tokens(model)
+    with atomic_write(directory / SOURCE_TOKENS) as stream:
+        stream.write("".join(f"{token}\n" for token in tokens.list))
+    if tokens.in_pieces:
+        with atomic_write(directory / SOURCE_PIECES, "wb") as stream:
+            stream.write(tokens.model)
 
 
 def write_int8(directory: Path, files: dict[str, str]) -> dict[str, str]:

@@ -24,8 +24,11 @@ from kdasr.search.options import SearchOptions
 FORMAT = 1
 SETTINGS = "bundle.json"
 TOKENS = "tokens.txt"
+SOURCE_TOKENS, SOURCE_PIECES = "source_tokens.txt", "source.model"  # of what a translator reads
 SEAL = "sha256"
+OF_AUDIO = ("sample_rate", "shortest", "frame_seconds", "first_frame_seconds")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+TYPES = ("char", "bpe", "word")  # of tokens; bpe is sentencepiece of any algorithm
 LARGEST = 1 << 32  # bytes of a file of a bundle
 AGAIN = "copy it again, or export it again (kdasr export)"
 
@@ -37,9 +40,11 @@ class Bundle:
     Attributes:
         path: the directory or zip.
         name: of the model.
-        rate: of the audio it takes, Hz.
+        rate: of the audio it takes, Hz; 0 of a model that translates, as all that is of audio.
         features: settings of its features (`kind`, one of kdasr.data.feats_settings.KINDS, and `bins`); None if its
             graph takes samples.
+        source: how the text that it reads is cut into tokens (`kind`, one of TYPES, `symbols` that are one token, and
+            `sos`, the id of what stands before it); None of a model that takes audio.
         shortest: input frames (or samples) of the shortest utterance that gives a frame.
         frame_seconds, first_frame_seconds: encoded frame i is at first + i * frame_seconds.
         spelling, vocabulary: its tokens.
@@ -55,6 +60,7 @@ class Bundle:
     name: str
     rate: int
     features: Mapping[str, Any] | None
+    source: Mapping[str, Any] | None
     shortest: int
     frame_seconds: float
     first_frame_seconds: float
@@ -136,17 +142,22 @@ def _bundle(path: Path, settings: dict[str, Any]) -> Bundle:
         raise ValueError(f"features of kind {features['kind']!r}")
     if not networks or any("encoder" not in files for files in networks.values()):
         raise ValueError("no network")
-    if not all(0 <= number < len(listed) for number in ids.values()) or tokens["kind"] not in ("char", "bpe", "word"):
+    if not all(0 <= number < len(listed) for number in ids.values()) or tokens["kind"] not in TYPES:
         raise ValueError("its tokens are others than its list")
+    source = settings["source"] if settings["input"] == "text" else None
+    if source is not None and (source["kind"] not in TYPES or not isinstance(source["symbols"], list)):
+        raise ValueError(f"source text of kind {source['kind']!r}")
+    heard = settings if source is None else dict.fromkeys(OF_AUDIO, 0)
     silent = frozenset(int(number) for number in tokens["silent"])
     return Bundle(
         path=path,
         name=str(settings["name"]),
-        rate=int(settings["sample_rate"]),
+        rate=int(heard["sample_rate"]),
         features=features,
-        shortest=int(settings["shortest"]),
-        frame_seconds=float(settings["frame_seconds"]),
-        first_frame_seconds=float(settings["first_frame_seconds"]),
+        source=source,
+        shortest=int(heard["shortest"]),
+        frame_seconds=float(heard["frame_seconds"]),
+        first_frame_seconds=float(heard["first_frame_seconds"]),
         spelling=Spelling(tokens["kind"], tuple(listed), silent, str(tokens["space"]), str(tokens["unk"])),
         vocabulary=Vocabulary(len(listed), **ids, eos_always=bool(settings["eos_always"])),
         options=SearchOptions(**settings["search"]).check(),

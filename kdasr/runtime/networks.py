@@ -46,19 +46,24 @@ class Networks:
         try:
             return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common class of their own
-            said = " ".join(str(error).split())[:200]
+            version = onnxruntime.__version__
             raise UserError(
-                f"{self.bundle.path}: onnxruntime {onnxruntime.__version__} cannot load {file} ({said}); {AGAIN}"
+                f"{self.bundle.path}: onnxruntime {version} cannot load {file} ({shown(error)}); {AGAIN}"
             ) from None
 
     def encode(self, x: np.ndarray) -> Sound | None:
-        """An input (T, F) or (samples,), float32; None for one that is too short."""
+        """An input (T, F) or (samples,), float32, or tokens (T,), int64; None for one that is too short."""
         if len(x) < self.bundle.shortest:
             return None
         names = ["ctc" if self.bundle.has_ctc else "frames", *self.memories, *self.states]
-        out = dict(zip(names, self.encoder.run(names, {"x": x}), strict=True))
+        try:
+            out = dict(zip(names, self.encoder.run(names, {"x": x}), strict=True))
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise UserError(
+                f"{self.bundle.path}: cannot encode an input of {len(x)} at once ({shown(error)}); give a shorter one"
+            ) from None
         first = out[names[0]]  # (S, V) log probabilities, or (S,)
-        if not np.isfinite(first).all():
+        if not all(np.isfinite(value).all() for value in out.values()):
             raise UserError(
                 f"{self.bundle.path}: gives values that are not numbers; export a model that was trained well"
             )
@@ -71,3 +76,8 @@ class Networks:
 
         logp = first if self.bundle.has_ctc else None
         return Sound(len(first), logp, step if self.decoder else None, [out[name] for name in self.states])
+
+
+def shown(error: Exception) -> str:
+    """What an error of onnxruntime says, in a line."""
+    return " ".join(str(error).split())[:200]

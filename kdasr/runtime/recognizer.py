@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,12 +19,9 @@ from kdasr.data.spectrogram import num_bins, spectrogram
 from kdasr.errors import UserError
 from kdasr.runtime import audio as sound
 from kdasr.runtime import pauses
-from kdasr.runtime.bundle import is_bundle, read_bundle
-from kdasr.runtime.search import Hypothesis, search
-from kdasr.runtime.settings import PRECISIONS
-from kdasr.runtime.spell import Spelling
+from kdasr.runtime.model import Alternative, alternatives, open_model
+from kdasr.runtime.search import Hypothesis
 from kdasr.runtime.times import spans
-from kdasr.search.options import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -42,15 +38,6 @@ class Word:
     start: float | None
     end: float | None
     confidence: float
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One of the N-best: its text, the score it was found by (a log probability, weighted), and its scorers' own."""
-
-    text: str
-    score: float
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -111,51 +98,6 @@ class Transcript:
         return tuple(joined)
 
 
-class Model(Protocol):
-    """What a recogniser needs of a model: a bundle's (Exported), or ESPnet's (kdasr.runtime.espnet_model)."""
-
-    path: str
-    rate: int
-    features: Any  # settings of its features, None if it takes samples
-    frame_seconds: float
-    first_frame_seconds: float
-    spelling: Spelling
-    blank: int
-    options: SearchOptions
-
-    def hypotheses(self, x: np.ndarray, options: SearchOptions) -> tuple[list[Hypothesis], np.ndarray | None]:
-        """The N-best of an input (T, F) or (samples,), and CTC's log probabilities (S, V) if there are any."""
-
-
-class Exported:
-    """A bundle as a `Model`."""
-
-    def __init__(self, path: str | Path, precision: str | None, threads: int) -> None:
-        bundle = read_bundle(path)
-        if precision is None:
-            precision = next(one for one in PRECISIONS if one in bundle.networks)
-        if precision not in bundle.networks:
-            there = ", ".join(bundle.networks)
-            raise UserError(f"{path}: has no {precision} (it has {there}); export it with --int8, or name another")
-        from kdasr.runtime.networks import Networks  # here: a missing onnxruntime is told of, and costs no --help
-
-        self.bundle, self.networks = bundle, Networks(bundle, precision, threads)
-        self.path, self.rate, self.features = str(path), bundle.rate, bundle.features
-        self.frame_seconds, self.first_frame_seconds = bundle.frame_seconds, bundle.first_frame_seconds
-        self.spelling, self.blank, self.options = bundle.spelling, bundle.vocabulary.blank, bundle.options
-
-    def hypotheses(self, x: np.ndarray, options: SearchOptions) -> tuple[list[Hypothesis], np.ndarray | None]:
-        """As `Model`."""
-        heard = self.networks.encode(x)
-        if heard is None:
-            return [], None
-        if heard.step is None and options.ctc_weight < 1.0:
-            raise UserError(f"--ctc_weight {options.ctc_weight}: {self.path} has no attention decoder; give 1")
-        if heard.logp is None and options.ctc_weight > 0.0:
-            raise UserError(f"--ctc_weight {options.ctc_weight}: {self.path} has no CTC branch; give 0")
-        return search(heard, self.bundle.vocabulary, options), heard.logp
-
-
 class Recognizer:
     """Transcribes audio with an exported model; several threads may share one.
 
@@ -186,19 +128,10 @@ class Recognizer:
         longest: float = pauses.LONGEST,
         threads: int = 1,
     ) -> None:
-        if precision not in (None, *PRECISIONS):
-            raise UserError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
         if not 1.0 <= longest <= 3600.0 or threads < 1:
             raise UserError(
                 f"--longest {longest} --threads {threads}: expected 1 to 3600 seconds, and 1 thread or more"
             )
-        self.model: Model
-        if is_bundle(model):
-            self.model = Exported(Path(model), precision, threads)
-        else:
-            from kdasr.runtime.espnet_model import EspnetModel  # here: torch and ESPnet, which a bundle does not need
-
-            self.model = EspnetModel(Path(model), threads)
         wanted = {
             "beam": beam,
             "nbest": nbest,
@@ -208,8 +141,7 @@ class Recognizer:
             "minlenratio": minlenratio,
             "normalize_length": normalize_length,
         }
-        changed: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        self.options = replace(self.model.options, **changed).check()
+        self.model, self.options = open_model(Path(model), precision, threads, wanted, translates=False)
         self.longest = longest
 
     @property
@@ -264,15 +196,8 @@ class Recognizer:
     def _piece(self, x: np.ndarray, start: float, end: float) -> Piece:
         """What is heard in an input (T, F) or (samples,), which lasts from `start` to `end` in its audio."""
         hyps, logp = self.model.hypotheses(x, self.options)
-        spelling, blank = self.model.spelling, self.model.blank
-        nbest: dict[str, Alternative] = {}
-        for hyp in hyps:
-            # ESPnet, too, leaves the blank out, which an attention decoder can emit but no text has.
-            text = spelling.text([token for token in hyp.tokens if token != blank])
-            nbest.setdefault(text, Alternative(text, hyp.score, hyp.scores))
-        if not hyps:
-            return Piece(start, end, (Alternative("", 0.0, {}),), ())
-        return Piece(start, end, tuple(nbest.values()), self._words(hyps[0], logp, start, end))
+        words = self._words(hyps[0], logp, start, end) if hyps else ()
+        return Piece(start, end, alternatives(self.model, hyps), words)
 
     def _words(self, hyp: Hypothesis, logp: np.ndarray | None, start: float, end: float) -> tuple[Word, ...]:
         """The words of a hypothesis, with times in seconds."""
