@@ -32,6 +32,8 @@ class Networks:
         self.decoder = self._session(files["decoder"], threads) if "decoder" in files else None
         self.memories = [f"memory_{i}" for i in range(bundle.memories)]
         self.states = [f"state_{i}" for i in range(bundle.states)]
+        # Of what the encoder gives, the step takes what it computes with: attention by content has no use of the last.
+        self.taken = {one.name for one in self.decoder.get_inputs()} if self.decoder else set()
         self.after = ["logp", *(f"next_{i}" for i in range(bundle.states))]
 
     def _session(self, file: str, threads: int) -> Any:
@@ -71,7 +73,8 @@ class Networks:
 
         def step(tokens: np.ndarray, states: States) -> tuple[np.ndarray, States]:
             given = {"tokens": tokens, **fixed, **dict(zip(self.states, states, strict=True))}
-            logp, *after = self.decoder.run(self.after, given)
+            taken = {name: value for name, value in given.items() if name in self.taken}
+            logp, *after = self.decoder.run(self.after, taken)
             return logp, after
 
         logp = first if self.bundle.has_ctc else None
