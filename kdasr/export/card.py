@@ -26,6 +26,29 @@ TOLD = (
 )
 
 
+# Of a network's row: its score, its speed, and what the table calls them.
+OF_AUDIO = ("wer", "rtf", "WER (%)", "CPU s a second of audio")
+OF_TEXT = ("bleu", "seconds", "BLEU", "CPU s a sentence")
+USE_AUDIO = """A speech recogniser, exported by kdasr {kdasr}. It needs numpy, onnxruntime and soundfile:
+
+    pip install 'kdasr[runtime]'
+    kdasr transcribe --model BUNDLE a.wav
+
+```python
+import kdasr
+print(kdasr.Recognizer("BUNDLE").transcribe("a.wav").text)
+```"""
+USE_TEXT = """A translator, exported by kdasr {kdasr}. It needs numpy, onnxruntime, and sentencepiece if its tokens do:
+
+    pip install 'kdasr[runtime]' sentencepiece
+    kdasr translate --model BUNDLE sentences.txt
+
+```python
+import kdasr
+print(kdasr.Translator("BUNDLE").translate("A sentence.").text)
+```"""
+
+
 def facts(model: Path, network: Any, licence: str, checkpoint: str) -> dict[str, Any]:
     """What is known of a model without measuring it."""
     path = model / checkpoints.RECORD
@@ -35,20 +58,24 @@ def facts(model: Path, network: Any, licence: str, checkpoint: str) -> dict[str,
     return known | {"checkpoint": checkpoint, "licence": licence or "not stated"}
 
 
+def translates(settings: Mapping[str, Any]) -> bool:
+    """Whether bundle.json is of a model that translates."""
+    return settings["input"] == "text"
+
+
 def table(settings: Mapping[str, Any]) -> str:
-    """Size, speed and error rate of each network, as a Markdown table."""
+    """Size, speed and error rate (or BLEU) of each network, as a Markdown table."""
     rows = settings["card"]["networks"]
-    known = any("wer" in row for row in rows.values())
-    head = "| network | bytes |" + (
-        " WER (%) | 95 % interval | CPU s a second of audio | other texts |" if known else ""
-    )
+    score, speed, unit, cost = OF_TEXT if translates(settings) else OF_AUDIO
+    known = any(score in row for row in rows.values())
+    head = "| network | bytes |" + (f" {unit} | 95 % interval | {cost} | other texts |" if known else "")
     lines = [head, "|---|---|" + ("---|---|---|---|" if known else "")]
     for name, row in rows.items():
         line = f"| {name} | {row.get('bytes', '')} |"
-        if known and "wer" in row:
+        if known and score in row:
             low, high = row["interval95"]
             other = row.get("other_than_checkpoint", "")
-            line += f" {row['wer']:.2f} | {low:.2f} to {high:.2f} | {row['rtf']:.4f} | {other} |"
+            line += f" {row[score]:.2f} | {low:.2f} to {high:.2f} | {row[speed]:.4f} | {other} |"
         lines.append(line)
     return "\n".join(lines)
 
@@ -63,27 +90,24 @@ def page(settings: Mapping[str, Any]) -> str:
     rated = ""
     if "set" in card:
         given = card["set"]
+        weight = "" if translates(settings) else f"CTC weight {search['ctc_weight']:g}, "
         rated = (
-            f"\nMeasured on {given['utterances']} utterances ({given['name']}), beam {search['beam']}, CTC weight "
-            f"{search['ctc_weight']:g}, on one core, by the runtime itself; `{given['signature']}`. "
+            f"\nMeasured on {given['utterances']} utterances ({given['name']}), beam {search['beam']}, {weight}"
+            f"on one core, by the runtime itself; `{given['signature']}`. "
             '"Other texts": utterances whose text is not the checkpoint\'s.\n'
         )
+    use = (USE_TEXT if translates(settings) else USE_AUDIO).format(kdasr=settings["kdasr"])
+    takes = "text | a sentence at a time, UTF-8"
+    if not translates(settings):
+        takes = f"audio | {settings['sample_rate']} Hz, one channel (other audio is converted)"
     return f"""# {settings["name"]}
 
-A speech recogniser, exported by kdasr {settings["kdasr"]}. It needs numpy, onnxruntime and soundfile:
-
-    pip install 'kdasr[runtime]'
-    kdasr transcribe --model BUNDLE a.wav
-
-```python
-import kdasr
-print(kdasr.Recognizer("BUNDLE").transcribe("a.wav").text)
-```
+{use}
 
 {table(settings)}
 {rated}
 | | |
 |---|---|
 {told}
-| audio | {settings["sample_rate"]} Hz, one channel (other audio is converted) |
+| {takes} |
 """

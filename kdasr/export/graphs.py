@@ -123,8 +123,8 @@ def decoder_part(model: Any) -> nn.Module | None:
         return RnnStep(decoder)
     attention = f" with {type(decoder.att_list[0]).__name__}" if hasattr(decoder, "att_list") else ""
     raise UserError(
-        f"its decoder {type(decoder).__name__}{attention} cannot be exported; known are attention_gru, munim_gru, luong, "
-        "and ESPnet's transformer and rnn in their usual forms"
+        f"its decoder {type(decoder).__name__}{attention} cannot be exported; known are attention_gru, munim_gru, "
+        "luong, and ESPnet's transformer and rnn in their usual forms"
     )
 
 
