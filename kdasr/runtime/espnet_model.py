@@ -19,6 +19,7 @@ from kdasr.runtime.search import Hypothesis
 from kdasr.runtime.source import Source
 from kdasr.runtime.spell import Spelling
 from kdasr.search.encode import Encoder
+from kdasr.search.engine import out_of_memory
 from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import blank_of, decoder_scorer, scorers_of
 from kdasr.search.stream import search
@@ -62,7 +63,12 @@ class EspnetModel:
         """As `Model`."""
         if x.dtype == np.int64:  # text, before which the model itself puts <sos>
             x = x[1:]
-        hs = self.encoder.encode([torch.from_numpy(np.ascontiguousarray(x))])[0]  # (S, E)
+        try:
+            hs = self.encoder.encode([torch.from_numpy(np.ascontiguousarray(x))])[0]  # (S, E)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise UserError(f"{self.path}: an input of {len(x)} does not fit into memory; give a shorter one") from None
         if hs is None or not len(hs):
             return [], None
         lengths = torch.tensor([len(hs)])

@@ -23,6 +23,7 @@ MODELS = {
     "conformer": ("conformer", None),
     "e_branchformer": ("e_branchformer", None),
     "rnn": ("location_lstm", None),
+    "dot": ("dot", None),  # its step has no use of where it attended before
     "vgg_rnn": ("location_gru", {"encoder": "vgg_rnn", "encoder_conf": {"hidden_size": 8, "num_layers": 1}}),
     "waveform": ("conformer", WAVEFORM),
     "no ctc": ("kdasr", {"model_conf": {"ctc_weight": 0.0}}),

@@ -4,6 +4,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from mt_models import MODELS as TRANSLATORS
+from mt_models import OWN, SOURCE, STOCK, TO_FED, TO_LUONG
+from mt_models import build as build_translator
 from search_models import CONFIGS, build, config
 
 from kdasr.errors import UserError
@@ -100,6 +103,68 @@ def test_graphs_compute_what_the_search_computes(kind, tmp_path):
             tokens = logp[0].argmax(1)[parents] if step % 2 else (tokens + 3) % 17
 
 
+MORE_TRANSLATORS = {
+    "gru": {**OWN, **TO_LUONG, "encoder_conf": {"hidden_size": 6, "num_layers": 2, "rnn_type": "gru"}},  # no projection
+    "tied": {**OWN, **TO_FED, "decoder_conf": {**TO_FED["decoder_conf"], "input_feeding": False, "num_layers": 2}},
+    "fed lstm": {**OWN, **TO_FED,
+                 "decoder_conf": {**TO_LUONG["decoder_conf"], "input_feeding": True, "rnn_type": "lstm"}},
+    "halved": {**STOCK, **TO_LUONG, "encoder": "rnn", "encoder_conf": {"num_layers": 3, "hidden_size": 8}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*TRANSLATORS, *MORE_TRANSLATORS])
+@torch.no_grad()
+def test_graphs_of_translators(kind, tmp_path):
+    """As the search computes, of sentences of one token and of many, <sos> in front."""
+    if kind in MORE_TRANSLATORS:
+        model = build_translator("own_luong", **MORE_TRANSLATORS[kind])
+    else:
+        model = build_translator(kind)
+    made = written(model, tmp_path, None)
+    check(made, model, tmp_path / "e.onnx", tmp_path / "d.onnx", "m")
+    encoder, decoder = session(tmp_path / "e.onnx"), session(tmp_path / "d.onnx")
+    scorer, _ = decoder_scorer(model)
+    there = {one.name for one in decoder.get_inputs()}
+    for length, hypotheses in ((1, 2), (2, 1), (19, 4)):
+        x = torch.randint(0, len(SOURCE), (length,), generator=torch.Generator().manual_seed(length))
+        hs = Encoder(model, "cpu").encode([x])[0]
+        values = encoder.run(list(made.outputs), {"x": np.array([len(SOURCE) - 1, *x.tolist()])})
+        values = dict(zip(made.outputs, values, strict=True))
+        assert values["frames"].shape == (len(hs),)
+        memory = scorer.remember(hs[None], torch.tensor([len(hs)]))
+        state = scorer.start(memory, hypotheses)
+        own = {name: np.repeat(values[name], hypotheses, 0) for name in made.outputs if name.startswith("state")}
+        given = {name: values[name] for name in made.outputs if name.startswith("memory")}
+        tokens = torch.arange(2, 2 + hypotheses)
+        for step in range(5):
+            logp, state = scorer.step(tokens[None], state, memory)
+            feed = {name: value for name, value in (given | own).items() if name in there}
+            found, *after = decoder.run(None, {"tokens": tokens.numpy(), **feed})
+            np.testing.assert_allclose(found, logp[0].numpy(), atol=1e-4, err_msg=f"{length} tokens, step {step}")
+            parents = torch.arange(hypotheses).flip(0)
+            own = {f"state_{i}": value[parents.numpy()] for i, value in enumerate(after)}
+            state = scorer.reorder(state, parents[None])
+            tokens = logp[0].argmax(1)[parents] if step % 2 else (tokens + 3) % 10
+
+
+def test_a_tied_matrix_is_stored_once(tmp_path):
+    words = ["<blank>", "<unk>", *map(str, range(397)), "<sos/eos>"]
+    model = build_translator("own_fed", token_list=words)
+    written(model, tmp_path, None)
+    weights = sum(weight.numel() for weight in model.decoder.parameters())
+    assert (tmp_path / "d.onnx").stat().st_size < 4 * weights + 10_000 < 4 * (weights + model.decoder.embed.weight.numel())
+
+
+@pytest.mark.parametrize("kind", ["own_luong", "rnn_rnn", "transformer_transformer"])
+def test_an_encoder_that_differs_is_refused_without_ctc(kind, tmp_path):
+    model = build_translator(kind)
+    made = written(model, tmp_path, None)
+    with torch.no_grad():
+        model.frontend.embed[0].weight.add_(0.1)
+    with pytest.raises(UserError, match=r"m: its encoder has values .* apart in ONNX"):
+        check(made, model, tmp_path / "e.onnx", tmp_path / "d.onnx", "m")
+
+
 @pytest.mark.parametrize("conf", [{}, {"n_fft": 400, "hop_length": 160, "win_length": 320, "n_mels": 24},
                                   {"center": False, "window": "hamming", "normalized": True, "htk": True}])  # fmt: skip
 @pytest.mark.parametrize("norm", ["utterance_mvn", None])
@@ -169,6 +234,7 @@ def test_the_tests_know_every_exported_network():
     from kdasr.export import espnet_encoders, own
 
     tested = {type(model_of(kind).encoder) for kind in (*KINDS, *CHANGES)}
+    tested |= {type(build_translator(kind).encoder) for kind in TRANSLATORS}
     assert {kind.__name__ for kind in tested} >= {
         *(path.partition(":")[2] for path in espnet_encoders.ENCODERS),
         *(kind.__name__ for kind in own.ENCODERS),

@@ -14,8 +14,12 @@ from kdasr.errors import UserError
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("export --model model --out bundle", "model: is a model that translates, and kdasr export takes recognisers"),
+        (
+            "export --model model --out bundle --format sherpa-onnx",
+            "model: is a model that translates, and kdasr export --format sherpa-onnx takes recognisers",
+        ),
         ("transcribe --model model a.wav", "model: is a model that translates, and kdasr transcribe takes recognisers"),
+        ("export --model model --out bundle --ctc_weight 0.3", "--ctc_weight 0.3: model has no CTC branch; give 0"),
         (
             "frames align --model model --data data --out ali",
             "is a model that translates, and kdasr frames align takes",
