@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "data commonvoice": "a language of Common Voice -> Kaldi data directories",
     "data folder": "a folder of audio files without lists -> a Kaldi data directory without text",
     "data parallel": "parallel text, a sentence a line -> a data directory for translation",
+    "data pairs": "pairs of sentences of a small grammar, for a demo of translation",
     "data segments": "long recordings -> utterances, cut at pauses",
     "data holdout": "set part of a data directory aside as untranscribed",
     "data transcripts": "a data directory with transcripts from elsewhere, such as a teacher's",
