@@ -27,6 +27,7 @@ from pathlib import Path
 from kdasr.data.kaldi_dir import SOURCE, Tables, put_sets
 from kdasr.data.parallel import note
 from kdasr.errors import UserError
+from kdasr.files import read_table
 
 # English: north | south, or one word for both. A noun is its gender and its nominative (/ its other cases), a verb of
 # the north its past tense (+ the prefix that is split off) and of the south its participle.
@@ -43,16 +44,17 @@ THINGS = """
     orange: f Apfelsine | f Orange; roll: n Brötchen | f Semmel; potato: f Kartoffel | m Erdapfel
     carrot: f Mohrrübe | f Karotte; cupboard: m Schrank | m Kasten; chair: m Stuhl | m Sessel; horse: n Pferd | n Ross
     bicycle: n Fahrrad | n Rad; car: m Wagen | n Auto; goat: f Ziege | f Geiß; bag: f Tüte | n Sackerl
-    cap: f Mütze | f Haube; broom: m Besen; pan: f Pfanne; ladder: f Leiter; letter: m Brief; book: n Buch; cheese: m Käse
-    tomato: f Tomate | m Paradeiser; cabbage: m Kohl | n Kraut; cream: f Sahne | m Rahm; dumpling: m Kloß | m Knödel
-    mushroom: m Pilz | n Schwammerl; jacket: f Jacke | m Janker; picture: n Bild; clock: f Uhr; key: m Schlüssel
-    knife: n Messer; lamp: f Lampe; cat: f Katze; dog: m Hund; cow: f Kuh; hat: m Hut; cake: m Kuchen; table: m Tisch
+    cap: f Mütze | f Haube; broom: m Besen; pan: f Pfanne; ladder: f Leiter; letter: m Brief; book: n Buch
+    cheese: m Käse; tomato: f Tomate | m Paradeiser; cabbage: m Kohl | n Kraut; cream: f Sahne | m Rahm
+    dumpling: m Kloß | m Knödel; mushroom: m Pilz | n Schwammerl; jacket: f Jacke | m Janker; picture: n Bild; clock: f Uhr
+    key: m Schlüssel; knife: n Messer; lamp: f Lampe; cat: f Katze; dog: m Hund; cow: f Kuh; hat: m Hut; cake: m Kuchen; table: m Tisch
     pancake: m Pfannkuchen | f Palatschinke; barrel: f Tonne | n Fass; box: m Karton | f Schachtel
 """
 ADJECTIVES = """
-    old: alt; new: neu; small: klein; big: groß; red: rot; green: grün; dirty: schmutzig | dreckig; cheap: billig | günstig
-    clever: klug | gescheit; pretty: hübsch | fesch; huge: riesig | gewaltig; round: rund; heavy: schwer; strange: seltsam
+    old: alt; new: neu; small: klein; big: groß; red: rot; green: grün; dirty: schmutzig | dreckig; round: rund
+    cheap: billig | günstig; clever: klug | gescheit; pretty: hübsch | fesch; huge: riesig | gewaltig; heavy: schwer
     lovely: schön | wunderbar; bad: schlecht | schlimm; quick: schnell | flink; young: jung; light: leicht; good: gut
+    strange: seltsam
 """
 VERBS = """
     bought: kaufte | gekauft; sold: verkaufte | verkauft; found: fand | gefunden; saw: sah | angeschaut
@@ -300,3 +302,27 @@ def write_pairs(out: Path, train: int, valid: int, test: Sequence[int], seed: in
             tables["utt2spk"][key], tables[SOURCE][key], tables["text"][key] = key, source, german(sentence, way)
         sets[name] = (tables, note(tables, []))
     put_sets(out, sets)
+
+
+def count_right(text: Path, source: Path) -> tuple[int, int]:
+    """How many of the translations in `text` are right ones of what is in `source`, and how many there are.
+
+    Args:
+        text: what a model wrote, Kaldi's text form; an empty translation is wrong.
+        source: text.src of a set that `write_pairs` wrote, which has the same sentences.
+
+    Raises:
+        UserError: the files do not have the same sentences, or the source is none of this grammar.
+    """
+    written, read = read_table(text, empty=True), read_table(source)
+    if differing := sorted(written.keys() ^ read.keys()):
+        raise UserError(
+            f"{text}: has other sentences than {source} (first: {differing[0]}); name the source of this very set"
+        )
+    right = 0
+    for key, words in read.items():
+        sentence = parse(words)
+        if sentence is None:
+            raise UserError(f"{source}: {key} is no sentence of kdasr data pairs; only these can be checked")
+        right += written[key] in translations(sentence)
+    return right, len(read)
