@@ -46,9 +46,10 @@ THINGS = """
     bicycle: n Fahrrad | n Rad; car: m Wagen | n Auto; goat: f Ziege | f Geiß; bag: f Tüte | n Sackerl
     cap: f Mütze | f Haube; broom: m Besen; pan: f Pfanne; ladder: f Leiter; letter: m Brief; book: n Buch
     cheese: m Käse; tomato: f Tomate | m Paradeiser; cabbage: m Kohl | n Kraut; cream: f Sahne | m Rahm
-    dumpling: m Kloß | m Knödel; mushroom: m Pilz | n Schwammerl; jacket: f Jacke | m Janker; picture: n Bild; clock: f Uhr
-    key: m Schlüssel; knife: n Messer; lamp: f Lampe; cat: f Katze; dog: m Hund; cow: f Kuh; hat: m Hut; cake: m Kuchen; table: m Tisch
-    pancake: m Pfannkuchen | f Palatschinke; barrel: f Tonne | n Fass; box: m Karton | f Schachtel
+    dumpling: m Kloß | m Knödel; mushroom: m Pilz | n Schwammerl; jacket: f Jacke | m Janker; picture: n Bild
+    clock: f Uhr; key: m Schlüssel; knife: n Messer; lamp: f Lampe; cat: f Katze; dog: m Hund; cow: f Kuh; hat: m Hut
+    cake: m Kuchen; table: m Tisch; pancake: m Pfannkuchen | f Palatschinke; barrel: f Tonne | n Fass
+    box: m Karton | f Schachtel
 """
 ADJECTIVES = """
     old: alt; new: neu; small: klein; big: groß; red: rot; green: grün; dirty: schmutzig | dreckig; round: rund
