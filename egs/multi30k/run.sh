@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 data=""              # directory of plain parallel text, a sentence a line: SET.SRC and SET.TGT for each set, or .gz of them
 src=en               # language that is read: how the names of its files end
 tgt=de               # language that is written
+pairs=6000           # without --data: sentences of the grammar to train on
 # End configuration section.
 help_message="Usage: ./run.sh [options]
 
@@ -28,7 +29,7 @@ if [ -n "${data}" ]; then
     settings=(--data_opts "$(printf '%q ' --data "${data}" --src "${src}" --tgt "${tgt}")")
 else
     conf=pairs name=pairs
-    settings=(--data_opts "--pairs true")
+    settings=(--data_opts "--pairs ${pairs}")
     [[ " ${parse_options_rest[*]-}" == *" --help"* ]] ||
         echo "run.sh: sentences of a grammar: their BLEU says nothing about languages (a real corpus: --data DIR)"
 fi

@@ -22,16 +22,22 @@ class Limits(NamedTuple):
     """What a hypothesis may be like."""
 
     max_repeat: int = 4  # a sequence of words this often in a row is a loop
-    min_frames: float = 4.0  # input frames a token
-    max_frames: float = 0.0  # input frames a token; 0: no limit
+    # input frames a token, or source tokens a token of a translation; None: see `least`
+    min_frames: float | None = None
+    max_frames: float = 0.0  # the same; 0: no limit
     max_wer: float | None = None  # percent; None: no limit
     length_ratio: float = 0.0  # tokens against the reference's; 0: no limit
     min_token_score: float | None = None  # score / (tokens + 1), <eos> being one; None: no limit
     max_ctc_gap: float | None = None  # |decoder - ctc| / (tokens + 1), log probabilities; None: no limit
     max_disagreement: float | None = None  # percent of words, between two systems' best; None: no limit
 
+    def least(self, reads_text: bool) -> float:
+        """The fewest frames a token: as given, or four of audio and a quarter of a token of source text."""
+        usual = 0.25 if reads_text else 4.0
+        return usual if self.min_frames is None else self.min_frames
 
-def check_values(how: Selection, limits: Limits) -> None:
+
+def check_values(how: Selection, limits: Limits, reads_text: bool = False) -> None:
     """UserError for the first value of a selection and its filters that is out of range."""
     for name, word, known in (("select", how.select, SELECTIONS), ("similarity", how.similarity, SIMILARITIES)):
         if word not in known:
@@ -42,7 +48,7 @@ def check_values(how: Selection, limits: Limits) -> None:
         ("min_weight", how.min_weight, 0, 1),
         ("ref_weight", how.ref_weight, 0, 1),
         ("max_repeat", limits.max_repeat, 2, large),
-        ("min_frames", limits.min_frames, 0, large),
+        ("min_frames", limits.min_frames or 0, 0, large),
         ("max_wer", limits.max_wer or 0, 0, large),
         ("max_ctc_gap", limits.max_ctc_gap or 0, 0, large),
         ("max_disagreement", limits.max_disagreement or 0, 0, large),
@@ -55,9 +61,10 @@ def check_values(how: Selection, limits: Limits) -> None:
         raise UserError(f"--beta {how.beta}: expected a number of 0 or more")
     if not -large < (limits.min_token_score or 0) < large:
         raise UserError(f"--min_token_score {limits.min_token_score}: expected a number, as in -0.5")
-    if limits.max_frames and not limits.max_frames > limits.min_frames:
+    least_frames = limits.least(reads_text)
+    if limits.max_frames and not limits.max_frames > least_frames:
         raise UserError(
-            f"--max_frames {limits.max_frames}: expected more than --min_frames {limits.min_frames}, or 0 for off"
+            f"--max_frames {limits.max_frames}: expected more than --min_frames {least_frames}, or 0 for off"
         )
     if limits.length_ratio and not limits.length_ratio >= 1:
         raise UserError(f"--length_ratio {limits.length_ratio}: expected 1 or more, or 0 for off")
@@ -77,26 +84,29 @@ def fault(
     limits: Limits,
     reference: Reference | None = None,
     scores: str = "sum",
+    reads_text: bool = False,
 ) -> str | None:
     """Why a hypothesis should not be trained on, in words that follow "left out 3 ...", or None.
 
     Args:
         hypothesis: of an N-best record; with "errors", its word errors, where there is a reference.
-        frames: input frames of its utterance.
+        frames: input frames of its utterance, or tokens of its source text.
         limits: what is allowed; max_wer and length_ratio hold where there is a reference, max_ctc_gap needs the
             scores "decoder" and "ctc"; `disagreement` is asked about max_disagreement.
         reference: of its utterance.
         scores: what a score is, the "sum" over tokens or their "mean".
+        reads_text: whether it is a translation.
     """
     size, words = len(hypothesis["tokens"]), columns(hypothesis["text"])
     if not size or not words:
         return "empty"
     if hypothesis["score"] < IMPOSSIBLE:
         return "impossible to CTC"
-    if frames < limits.min_frames * size:
-        return "too long for its audio"
+    heard = "source" if reads_text else "audio"
+    if frames < limits.least(reads_text) * size:
+        return f"too long for its {heard}"
     if limits.max_frames and frames > limits.max_frames * size:
-        return "too short for its audio"
+        return f"too short for its {heard}"
     if repeats(words) >= limits.max_repeat:
         return "looping"
     if limits.min_token_score is not None:

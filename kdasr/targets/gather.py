@@ -80,12 +80,17 @@ def run(given: Sources) -> None:
 
 def check(given: Sources) -> None:
     """UserError for a value out of range, or options that do not go together."""
-    check_values(given.how, given.limits)
+    check_values(given.how, given.limits, any(map(reads_text, given.nbest)))
     check_agree(bool(given.agree), given.limits)
     if not given.nbest and not given.refs:
         raise UserError("nothing to make targets of; name an N-best directory (--nbest) or a text file (--refs)")
     if given.nbest and needs_reference(given) and not given.against:
         raise UserError(f"{needs_reference(given)}: needs references to measure against; name their texts (--against)")
+
+
+def reads_text(archive: str) -> bool:
+    """Whether an archive is of a model that translates."""
+    return "source" in read_manifest(archive)
 
 
 def needs_reference(given: Sources) -> str:
@@ -103,6 +108,7 @@ def describe(given: Sources) -> dict[str, Any]:
     """
     own = digest(Path(given.tokens) / "tokens.txt")
     settings: dict[str, Any] = {**given.how._asdict(), **given.limits._asdict()}
+    settings["min_frames"] = given.limits.least(any(map(reads_text, given.nbest)))
     settings["unreferenced"] = given.unreferenced
     settings["nbest"] = {name: read_manifest(name) for name in given.nbest}
     for name, manifest in settings["nbest"].items():
@@ -163,7 +169,7 @@ def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
     refs, seen = set(tally.chosen), set()
     others = read_bests(given.agree)
     for name in given.nbest:
-        scores = read_manifest(name).get("scores", "sum")
+        scores, translated = read_manifest(name).get("scores", "sum"), reads_text(name)
         for record in with_errors(with_disagreement(read_nbest(name), others), references, how.select == "best"):
             key, hyps, reference = record["id"], record["hyps"], references.get(record["id"])
             if key in refs:
@@ -187,7 +193,7 @@ def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
             kept, other = [], others.get(key)
             apart = disagreement(record["disagreement"], len(columns(other or "")), given.limits)
             for hyp in hyps:
-                reason = fault(hyp, record["frames"], given.limits, reference, scores)
+                reason = fault(hyp, record["frames"], given.limits, reference, scores, translated)
                 if reason or apart:
                     tally.leave_out(reason or apart or "", key, hyp["text"], "" if reason else other)
                 else:

@@ -69,6 +69,7 @@ def test_a_translator_and_a_student_of_it(place, capsys):
     given = ["--maxlenratio", "-8", "--minlenratio", "-1", "--nbest", "3"]
     assert main(["nbest", *teacher, "--data", "train", "--out", "nbest", *given]) == 0
     assert main(["targets", "--nbest", "nbest", "--tokens", "target", "--out", "targets"]) == 0
+    assert "for its audio" not in capsys.readouterr().out and len(read_table("targets/text")) > 12  # of 24
     assert main(["soft", *teacher, "--targets", "targets", "--data", "train", "--kept", "4"]) == 0
     learnt = ["--targets", "targets", "--role", "student", "--kd"]
     assert train("exp/stored", *learnt, "word_weight=0.5") == 0

@@ -55,6 +55,16 @@ def judge(limits, reference=None, tokens=(2,) * 10, errors=0, ended="eos"):
     return fault(hyp, 100, limits, reference)
 
 
+def test_translations_are_measured_by_their_source():
+    """Three words of 12 tokens are not too long, and of 13 they are."""
+    for tokens, reason in ((12, None), (13, "too long for its source")):
+        hyp = {"tokens": [2] * tokens, "text": "A B C", "score": -1.0}
+        assert fault(hyp, 3, Limits(), reads_text=True) == reason
+    hyp = {"tokens": [2] * 3, "text": "A B C", "score": -1.0}
+    assert fault(hyp, 3, Limits(min_frames=1.5), reads_text=True) == "too long for its source"
+    assert fault(hyp, 9, Limits(max_frames=2.9), reads_text=True) == "too short for its source"
+
+
 def test_too_short_for_its_audio():
     assert judge(Limits(max_frames=9.9)) == "too short for its audio"
     assert judge(Limits(max_frames=10)) is None
@@ -145,7 +155,8 @@ def test_frames_and_lengths_are_of_tokens_not_words():
 
 
 def test_the_defaults_are_those_that_are_documented():
-    assert Limits() == (4, 4.0, 0.0, None, 0.0, None, None, None)
+    assert Limits() == (4, None, 0.0, None, 0.0, None, None, None)
+    assert (Limits().least(False), Limits().least(True), Limits(min_frames=0.0).least(False)) == (4.0, 0.25, 0.0)
 
 
 def slowly(words, longest=4):

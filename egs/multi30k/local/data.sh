@@ -6,7 +6,7 @@ set -euo pipefail
 data=""              # directory of plain parallel text, SET.SRC and SET.TGT, or .gz of them
 src=en               # how the names of files that are read end
 tgt=de               # how the names of their translations end
-pairs=false          # sentences of a grammar, in place of a corpus
+pairs=0              # in place of a corpus, so many sentences of a grammar to train on
 datadir=data         # where the data directories are written
 # shellcheck disable=SC2034  # run.sh gives it to every data.sh
 nj=2                 # not used: one process is enough
@@ -28,8 +28,8 @@ fail() {
     exit 1
 }
 [ $# -eq 0 ] || fail "$1: options begin with -- and take one value"
-if "${pairs}"; then
-    exec kdasr data pairs --out "${datadir}"
+if [ "${pairs}" != 0 ]; then
+    exec kdasr data pairs --out "${datadir}" --train "${pairs}"
 fi
 [ -n "${data}" ] || fail "the corpus is not named: ./run.sh --data DIR, with SET.${src} and SET.${tgt} in it"
 [ -d "${data}" ] || fail "--data ${data}: no such directory (a relative path is taken from egs/multi30k)"
