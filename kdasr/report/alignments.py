@@ -31,6 +31,11 @@ class Alignment:
         """Substitutions, deletions and insertions."""
         return len(self.operations) - self.operations.count("C")
 
+    @property
+    def packed(self) -> str:
+        """As the page holds it."""
+        return pack(self)
+
 
 def read(scored: Scored) -> dict[str, Alignment]:
     """The alignments of a decoded set by utterance; none where its texts are not there, or its score is not whole.

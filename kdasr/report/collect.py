@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kdasr import shape
 from kdasr.errors import UserError
+from kdasr.score import bleu
+from kdasr.score.bleu_samples import statistics
 from kdasr.score.kaldi import read_counts, read_utterances
+from kdasr.score.measures import BLEU, WER, Measure, Statistics
 from kdasr.shape import AMOUNT, COUNT, FLAG, NUMBER, TEXT, WHOLE, Must
 
 CHECKPOINT = "valid.acc.ave.pth"
@@ -23,7 +27,7 @@ MODEL = {  # kdasr.json, as far as reports read it
 }
 DECODED = {  # decode.json
     **dict.fromkeys(("device", "model", "command"), TEXT),
-    **dict.fromkeys(("audio_seconds", "cpu_seconds", "wall_seconds"), AMOUNT),
+    **dict.fromkeys(("audio_seconds", "source_tokens", "cpu_seconds", "wall_seconds"), AMOUNT),
     "mode_probability": NUMBER,
 }
 COUNTED = "sentences", "wrong_sentences", "words", "cor", "sub", "del", "ins", "errors"
@@ -32,6 +36,14 @@ SCORE = {  # score.json
     **dict.fromkeys(("wer", "cer", "jiwer"), AMOUNT),
     "interval95": (NUMBER, NUMBER),
     "counts": dict.fromkeys(COUNTED, Must(COUNT)),
+}
+TRANSLATED = "sentences", "sys_len", "ref_len"
+BLEU_SCORE = {  # score_bleu/score.json
+    **dict.fromkeys(("signature", "command"), TEXT),
+    **dict.fromkeys(("bleu", "chrf", "ter", "brevity_penalty"), Must(AMOUNT)),
+    "precisions": Must((AMOUNT, AMOUNT, AMOUNT, AMOUNT)),
+    "interval95": (NUMBER, NUMBER),
+    "counts": Must(dict.fromkeys(TRANSLATED, Must(COUNT))),
 }
 PERPLEXITY = {"ppl": AMOUNT}  # ppl/SET.json
 LABELS = ("references", "all_references")  # what a student learned from, where people have written it
@@ -47,8 +59,35 @@ class Scored:
     decode: dict[str, Any]  # decode.json
     wer: dict[str, Any]  # score_wer/score.json
     cer: dict[str, Any]
-    utterances: dict[str, tuple[int, int]]  # words scored: utterance -> (errors, reference words)
+    utterances: dict[str, Statistics]  # of the measure: utterance -> (errors, reference words), or those of BLEU
     path: Path | None = None  # the directory; None where a file of figures is all there is
+    bleu: dict[str, Any] = field(default_factory=dict)  # score_bleu/score.json
+
+    @property
+    def measure(self) -> Measure:
+        """What reports compare it by: BLEU where it was computed."""
+        return BLEU if self.bleu else WER
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """The score.json of that; empty if it was not scored."""
+        return self.bleu or self.wer
+
+    @property
+    def rate(self) -> float | None:
+        """The score of the set."""
+        return self.score.get(self.measure.key)
+
+    @property
+    def words(self) -> int:
+        """Reference words of the set, as the score counts them; 0 where that is not known."""
+        counts = self.score.get("counts") or {}
+        return counts.get("words") or counts.get("ref_len") or 0
+
+    @property
+    def scores(self) -> tuple[dict[str, Any], ...]:
+        """Every score.json, which may be empty."""
+        return self.wer, self.cer, self.bleu
 
     @property
     def on_gpu(self) -> bool:
@@ -191,23 +230,17 @@ def remarks(every: list[System]) -> list[str]:
     return said
 
 
-def real_time_factor(system: System, tag: str, on_gpu: bool = False, name: str | None = None) -> float | None:
-    """Seconds that decoding takes for a second of audio: CPU seconds, or seconds by the clock of what a GPU decoded.
+def measure_of(every: Sequence[System]) -> Measure:
+    """What the systems are scored in, WER where none is.
 
-    Args:
-        system: whose.
-        tag: of the search.
-        on_gpu: which of the two.
-        name: a set; over all sets by default.
+    Raises:
+        UserError: some are scored in WER, others in BLEU.
     """
-    runs = [
-        one.decode
-        for (found, where), one in system.scored.items()
-        if found == tag and one.on_gpu == on_gpu and name in (None, where)
-    ]
-    spent = "wall_seconds" if on_gpu else "cpu_seconds"
-    runs = [one for one in runs if one.get(spent) is not None and one.get("audio_seconds")]
-    return sum(one[spent] for one in runs) / sum(one["audio_seconds"] for one in runs) if runs else None
+    found = {one.measure.key: (system, one) for system in every for one in system.scored.values() if one.score}
+    if len(found) > 1:
+        names = "; ".join(f"{one.measure.name}: {system.name}, {one.set} {one.tag}" for system, one in found.values())
+        raise UserError(f"scores of two kinds, which cannot stand in one report ({names}); score all sets in one")
+    return next((one.measure for _, one in found.values()), WER)
 
 
 def tags(every: list[System]) -> list[str]:
@@ -238,8 +271,9 @@ def _system(directory: Path) -> System:
             _json(path / "decode.json", DECODED),
             _json(path / "score_wer/score.json", SCORE),
             _json(path / "score_cer/score.json", SCORE),
-            _utterances(path / "score_wer"),
+            _sentences(path / BLEU.directory) or _utterances(path / WER.directory),
             path,
+            _json(path / BLEU.directory / "score.json", BLEU_SCORE),
         )
     size = checkpoint.stat().st_size if checkpoint.exists() else None  # of the file behind the link
     ppl = {path.stem: shape.read(path, PERPLEXITY) for path in sorted(directory.glob("ppl/*.json"))}
@@ -247,7 +281,8 @@ def _system(directory: Path) -> System:
 
 
 def _has_results(path: Path) -> bool:
-    return any((path / name).exists() for name in ("decode.json", "score_wer/score.json", "score_cer/score.json"))
+    scores = "score_wer/score.json", "score_cer/score.json", "score_bleu/score.json"
+    return any((path / name).exists() for name in ("decode.json", *scores))
 
 
 def _seed(system: System) -> tuple[bool, int]:
@@ -259,12 +294,19 @@ def _json(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
     return shape.read(path, expected) if path.exists() else {}
 
 
-def _utterances(directory: Path) -> dict[str, tuple[int, int]]:
+def _sentences(directory: Path) -> dict[str, Statistics]:
+    """What each sentence adds to BLEU; nothing unless the score is complete."""
+    if not (directory / "score.json").exists():
+        return {}
+    return {name: statistics(row) for name, row in bleu.read_rows(directory / bleu.SENTENCES).items()}
+
+
+def _utterances(directory: Path) -> dict[str, Statistics]:
     """Errors and words of each utterance, from the `#csid` lines; nothing unless the score is complete."""
     path = directory / "per_utt"
     if not path.exists() or not (directory / "score.json").exists():
         return {}
-    found = {}
+    found: dict[str, Statistics] = {}
     for where, name, rows in read_utterances(path):
         cor, sub, ins, del_ = read_counts(where, name, rows)
         found[name] = sub + ins + del_, cor + sub + del_

@@ -13,40 +13,51 @@ from kdasr.report.collect import (
     groups,
     is_baseline,
     label_of,
+    measure_of,
     sets,
     sets_of_modes,
     tags,
     teacher_of,
 )
-from kdasr.score.intervals import Paired, over_seeds, paired, seeds_apart
+from kdasr.score.intervals import Paired, over_seeds, seeds_apart
+from kdasr.score.measures import WER, Measure
 
 NONE = "-"
-LEAST_GAP = 1.0  # points of WER between the student on references and the teacher
-COMPARISON = (
-    "Differences in points of WER, negative where the system is better; from the student on references of the same "
-    "network, where there are several. The interval is a paired bootstrap over "
-    "utterances (10,000 resamples, errors averaged over seeds); with two seeds or more on each side the difference "
-    "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
-    "said of these very networks, not of the method. Gap closed: (student on references - system) / (student on "
-    "references - teacher), its interval over the students' seeds (with one seed, the bootstrap's): how far teachers "
-    "differ from each other is not in it. Mun'im et al. 2018 report 0.48."
-)
+LEAST_GAP = 1.0  # points of WER or BLEU between the student on references and the teacher
 MODES = (
     "Does it need a beam (Kim and Rush 2016, Table 1)? PPL: perplexity a token of the attention decoder on the "
     "references. p(t = ŷ): the probability in percent that it gives to its own best hypothesis of that search, mean "
     "over utterances. With several seeds: mean ± standard deviation."
-)
-SUMMARY = (
-    "WER in percent, mean ± standard deviation over runs: seeds, and these again where another machine's rounding gave "
-    "another model. Gap closed: see below the comparison with the student on references."
 )
 
 Key = tuple[str, str]  # (tag, set), as in System.scored
 Table = list[list[str]]  # the first row is the header
 
 
+def comparison_note(measure: Measure) -> str:
+    """What stands below the comparison with the student on references."""
+    return (
+        f"Differences in points of {measure.name}, {measure.better} where the system is better; from the student on "
+        "references of the same network, where there are several. The interval is a paired bootstrap over "
+        f"{measure.resampled}; with two seeds or more on each side the difference "
+        "must also exceed the spread over seeds (Welch's 95 % interval) to count as beyond noise. With one seed it is "
+        "said of these very networks, not of the method. Gap closed: (student on references - system) / (student on "
+        "references - teacher), its interval over the students' seeds (with one seed, the bootstrap's): how far "
+        f"teachers differ from each other is not in it.{measure.known}"
+    )
+
+
+def summary_note(measure: Measure) -> str:
+    """What stands below the summary."""
+    return (
+        f"{measure.name}{' in percent' if measure.unit else ''}, mean ± standard deviation over runs: seeds, and "
+        "these again where another machine's rounding gave another model. Gap closed: see below the comparison with "
+        "the student on references."
+    )
+
+
 def summary_table(every: list[System], found: list[Against]) -> Table:
-    """A row a kind: how many runs, how small, the mean WER of each set and tag, and the gap closed by beam search."""
+    """A row a kind: how many runs, how small, the mean score of each set and tag, and the gap closed by beam search."""
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     beams = [key for key in keys if key[0] != "greedy"]
     closed = {(one.kind, one.tag, one.set): share(one.gap) for one in found}
@@ -63,8 +74,9 @@ def summary_table(every: list[System], found: list[Against]) -> Table:
 
 
 def seed_table(every: list[System]) -> Table:
-    """A row for each kind that has several runs and each set and tag: mean, deviation, every run's WER by seed."""
-    table = [["system", "set", "tag", "WER mean ± sd", "95 % interval of the mean", "WER by seed"]]
+    """A row for each kind that has several runs and each set and tag: mean, deviation, every run's score by seed."""
+    score = measure_of(every).name
+    table = [["system", "set", "tag", f"{score} mean ± sd", "95 % interval of the mean", f"{score} by seed"]]
     for members in groups(every).values():
         if sum(bool(one.scored) for one in members) < 2:
             continue
@@ -84,7 +96,7 @@ def seed_table(every: list[System]) -> Table:
 
 @dataclass(frozen=True)
 class Against:
-    """Students of a kind against the baseline, on one set with one tag; rates and differences in points."""
+    """Students of a kind against the baseline, on one set with one tag; scores and differences in points."""
 
     kind: Kind
     label: str
@@ -103,7 +115,7 @@ class Against:
 
 def against_references(every: list[System]) -> list[Against]:
     """Each other kind of student on each set and tag that both it and the baseline have."""
-    found = []
+    measure, found = measure_of(every), []
     for kind, members in groups([one for one in every if not one.is_teacher]).items():
         base, label = base_of(every, members), label_of(members)
         if not base or is_baseline(members[0]):
@@ -118,15 +130,16 @@ def against_references(every: list[System]) -> list[Against]:
                     found.append(Against(kind, label, name, tag, None))
                     continue
                 apart = seeds_apart(*rates)
-                theirs = [_wer(teacher_of(one, every), (tag, name)) for one in members if (tag, name) in one.scored]
-                gap = _gap(result, apart, over_seeds(rates[0]).mean, [rate for rate in theirs if rate is not None])
+                theirs = [_rate(teacher_of(one, every), (tag, name)) for one in members if (tag, name) in one.scored]
+                known = [rate for rate in theirs if rate is not None]
+                gap = _gap(result, apart, over_seeds(rates[0]).mean, known, measure)
                 found.append(Against(kind, label, name, tag, result, apart, gap))
     return found
 
 
 def main_key(every: Sequence[System]) -> Key | None:
     """The search and set that the page begins with: joint beam search before others, test sets before development."""
-    keys = {key for one in every for key, scored in one.scored.items() if scored.wer.get("wer") is not None}
+    keys = {key for one in every for key, scored in one.scored.items() if scored.rate is not None}
 
     def worth(key: Key) -> tuple[bool, bool, bool, str, str]:
         tag, name = key
@@ -148,7 +161,7 @@ def base_of(every: list[System], members: list[System]) -> list[System]:
 
 
 def comparison(found: list[Against]) -> Table:
-    """A row for each other student, set and tag: its WER less that of the student on references."""
+    """A row for each other student, set and tag: its score less that of the student on references."""
     table = [["system", "set", "tag", "difference", "95 % interval", "p", "over seeds", "beyond noise", "gap closed"]]
     for one in found:
         key = [one.label, one.set, one.tag]
@@ -173,7 +186,10 @@ def mode_table(every: list[System]) -> Table:
 
     Empty but for its header if no model says its perplexity or its mode's probability.
     """
-    table = [["system", "set", "tag", "greedy WER", "WER", "greedy - WER", "PPL", "p(t = ŷ)"]]
+    measure = measure_of(every)
+    score = measure.name
+    gain = f"{score} - greedy" if measure.higher_is_better else f"greedy - {score}"
+    table = [["system", "set", "tag", f"greedy {score}", score, gain, "PPL", "p(t = ŷ)"]]
     told = 0
     for members in groups(every).values():
         for name in sets_of_modes(members):
@@ -181,44 +197,45 @@ def mode_table(every: list[System]) -> Table:
                 tag for tag in tags(members) if tag != "greedy" and any((tag, name) in one.scored for one in members)
             ]
             for tag in beams or ["greedy"]:
-                columns = _mode_columns(members, name, tag)
+                columns = _mode_columns(members, name, tag, measure)
                 if any(columns):
                     told += any(columns[3:])
                     table.append([label_of(members), name, tag, *map(_mean, columns)])
     return table if told else table[:1]
 
 
-def _mode_columns(members: list[System], name: str, tag: str) -> list[list[float]]:
-    """Greedy WER, WER, their difference, perplexity and the mode's probability (percent) of those that have them."""
-    wers = [[_wer(one, (kind, name)) for one in members] for kind in ("greedy", tag)]
-    gains = [None if None in pair else pair[0] - pair[1] for pair in zip(*wers, strict=True)]
+def _mode_columns(members: list[System], name: str, tag: str, measure: Measure) -> list[list[float]]:
+    """Scores, greedy and by beam; what the beam gains; perplexity; the mode's probability, percent: of who has them."""
+    rates = [[_rate(one, (kind, name)) for one in members] for kind in ("greedy", tag)]
+    gains = [None if None in pair else measure.gain(pair[1], pair[0]) for pair in zip(*rates, strict=True)]
     ppls = [one.ppl.get(name, {}).get("ppl") for one in members]
     found = [one.scored.get((tag, name)) for one in members]
     modes = [scored.decode.get("mode_probability") if scored else None for scored in found]
     if tag == "greedy":
-        wers[1], gains = [], []  # there is no beam to compare with
-    columns = [*wers, gains, ppls, [None if mode is None else 100 * mode for mode in modes]]
+        rates[1], gains = [], []  # there is no beam to compare with
+    columns = [*rates, gains, ppls, [None if mode is None else 100 * mode for mode in modes]]
     return [[value for value in column if value is not None] for column in columns]
 
 
 def _gap(
-    result: Paired, apart: tuple[float, float] | None, base: float, teachers: list[float]
+    result: Paired, apart: tuple[float, float] | None, base: float, teachers: list[float], measure: Measure = WER
 ) -> tuple[float, float, float] | None:
     """The share of what separates the student on references from the teachers that students make up for.
 
     Its interval is that over seeds, or of the bootstrap where there are none. Of less than LEAST_GAP there is no share.
     """
     teacher = sum(teachers) / len(teachers) if teachers else base
-    if base - teacher < LEAST_GAP:
+    whole = measure.gain(teacher, base)
+    if whole < LEAST_GAP:
         return None
     low, high = apart or (result.low, result.high)
-    middle, *ends = (-change / (base - teacher) for change in (result.difference, high, low))
-    return middle, ends[0], ends[1]
+    middle, *ends = (measure.sign * change / whole for change in (result.difference, low, high))
+    return middle, min(ends), max(ends)
 
 
-def _wer(system: System | None, key: tuple[str, str]) -> float | None:
+def _rate(system: System | None, key: tuple[str, str]) -> float | None:
     scored = system.scored.get(key) if system else None
-    return scored.wer.get("wer") if scored else None
+    return scored.rate if scored else None
 
 
 def _mean(values: list[float]) -> str:
@@ -230,9 +247,9 @@ def _mean(values: list[float]) -> str:
 
 
 def seed_rates(members: list[System], key: tuple[str, str]) -> list[tuple[str, float]]:
-    """(seed, WER) of those that have one."""
-    scored = [(one, one.scored.get(key)) for one in members]
-    return [(one.seed, s.wer["wer"]) for one, s in scored if s and s.wer.get("wer") is not None]
+    """(seed, score) of those that have one."""
+    rates = [(one.seed, _rate(one, key)) for one in members]
+    return [(seed, rate) for seed, rate in rates if rate is not None]
 
 
 def _compared(first: list[System], second: list[System], key: tuple[str, str]) -> Paired | None:
@@ -241,13 +258,13 @@ def _compared(first: list[System], second: list[System], key: tuple[str, str]) -
     if not all(sides):
         return None
     scores: list[Scored] = sides[0] + sides[1]
-    words = {name: count for name, (_, count) in scores[0].utterances.items()}
+    words = {name: count for name, (_, count, *_) in scores[0].utterances.items()}
     for one in scores:
-        same = {name: count for name, (_, count) in one.utterances.items()} == words
-        if not same or one.wer.get("signature") != scores[0].wer.get("signature"):
+        same = {name: count for name, (_, count, *_) in one.utterances.items()} == words
+        if not same or one.score.get("signature") != scores[0].score.get("signature"):
             return None
-    errors = [[sum(one.utterances[name][0] for one in side) / len(side) for name in words] for side in sides]
-    return paired(errors[0], errors[1], list(words.values()))
+    first_runs, second_runs = ([[one.utterances[name] for name in words] for one in side] for side in sides)
+    return scores[0].measure.paired(first_runs, second_runs)
 
 
 def size(system: System) -> str:

@@ -3,7 +3,8 @@
 Each line is one of three (kdasr/report/jsonl.py; lines are only added, never changed):
 
     {"sets": {SET: {UTTERANCE: words}}}   the utterances of sets, and how many reference words each of them has
-    {"name", "model", "info", ...}        a system, with the errors of each utterance in the order of the sets above it
+    {"name", "model", "info", ...}        a system, with the errors of each utterance in the order of the sets above it;
+                                          of translations the tokens, and in "rest" what else adds to BLEU
     {"about": {"title", "notes", ...}}    what stands around the tables: notes, commands, environment
 
 A system is known by the hash of its weights. Measured again, it has another line, and the last one counts. Trained on
@@ -21,13 +22,17 @@ from typing import Any
 
 from kdasr import shape
 from kdasr.report import jsonl
-from kdasr.report.collect import DECODED, MODEL, PERPLEXITY, SCORE, Scored, System, teacher_of
+from kdasr.report.collect import BLEU_SCORE, DECODED, MODEL, PERPLEXITY, SCORE, Scored, System, teacher_of
 from kdasr.shape import COUNT, TEXT, Each, Maybe, Must
 
 LEFT_OUT = ("settings", "command", "sha256")  # of kdasr.json and scores: of no use without the files that they name
+REST = (COUNT,) * 8  # right n-grams (n 1 to 4) and n-grams of a sentence
 SETS = {"sets": Must(Each(Each(COUNT)))}
 ABOUT = {"about": Must({"title": Must(TEXT)} | dict.fromkeys(("notes", "commands", "environment"), Must([TEXT])))}
-OF_SET = {"tag": Must(TEXT), "set": Must(TEXT), "decode": Must(DECODED), "wer": Must(SCORE), "cer": Must(SCORE)}
+OF_SET = {
+    **{"tag": Must(TEXT), "set": Must(TEXT), "decode": Must(DECODED), "wer": Must(SCORE), "cer": Must(SCORE)},
+    **{"bleu": BLEU_SCORE, "rest": [Maybe(REST)]},
+}
 SYSTEM = {
     "name": Must(TEXT),
     "model": Must(TEXT),
@@ -121,7 +126,8 @@ def _named(system: System) -> System:
 def _stored(one: System) -> System:
     """A system as the file gives it back."""
     scored = {
-        key: replace(item, wer=_less(item.wer), cer=_less(item.cer), path=None) for key, item in one.scored.items()
+        key: replace(item, wer=_less(item.wer), cer=_less(item.cer), bleu=_less(item.bleu), path=None)
+        for key, item in one.scored.items()
     }
     return replace(one, info=_less(one.info), scored=scored, path=None)
 
@@ -139,7 +145,7 @@ def _sets_of(every: Sequence[System], known: Sets) -> list[dict[str, Any]]:
     words: Sets = {}
     for one in every:
         for scored in one.scored.values():
-            mine = {key: count for key, (_, count) in scored.utterances.items()}
+            mine = {key: count for key, (_, count, *_) in scored.utterances.items()}
             words.setdefault(scored.set, dict(known.get(scored.set, {}))).update(mine)
     new = {name: dict(sorted(counts.items())) for name, counts in sorted(words.items()) if counts != known.get(name)}
     known |= new
@@ -149,14 +155,19 @@ def _sets_of(every: Sequence[System], known: Sets) -> list[dict[str, Any]]:
 def _packed(one: System, sets: Sets) -> dict[str, Any]:
     scored = []
     for item in one.scored.values():
-        errors = [item.utterances[key][0] if key in item.utterances else None for key in sets[item.set]]
+        there = [item.utterances.get(key) for key in sets[item.set]]
+        errors = [None if one is None else one[0] for one in there]
         told = {
             "tag": item.tag,
             "set": item.set,
             "decode": item.decode,
             "errors": errors if any(item.utterances) else [],
         }
-        scored.append(told | {"wer": item.wer, "cer": item.cer})
+        told |= {"wer": item.wer, "cer": item.cer}
+        if item.bleu:
+            rest = [None if one is None else one[2:] for one in there]
+            told |= {"bleu": item.bleu, "rest": rest if item.utterances else []}
+        scored.append(told)
     line = {"name": one.name, "model": one.model, "info": one.info, "bytes": one.bytes}
     return line | {"ppl": one.ppl, "scored": scored}
 
@@ -164,9 +175,12 @@ def _packed(one: System, sets: Sets) -> dict[str, Any]:
 def _unpacked(value: dict[str, Any], sets: Sets) -> System:
     scored = {}
     for item in value["scored"]:
-        pairs = zip(sets[item["set"]].items(), item["errors"], strict=bool(item["errors"]))
-        utterances = {key: (errors, words) for (key, words), errors in pairs if errors is not None}
-        one = Scored(item["tag"], item["set"], item["decode"], item["wer"], item["cer"], utterances)
+        errors = item["errors"]
+        rest = item.get("rest") or [()] * len(errors)
+        rows = zip(sets[item["set"]].items(), zip(errors, rest, strict=True), strict=bool(errors))
+        utterances = {key: (wrong, words, *more) for (key, words), (wrong, more) in rows if wrong is not None}
+        scores = item["wer"], item["cer"], utterances, None, item.get("bleu") or {}
+        one = Scored(item["tag"], item["set"], item["decode"], *scores)
         scored[one.tag, one.set] = one
     return System(value["name"], value["info"], value.get("bytes"), scored, value["ppl"])
 

@@ -12,13 +12,15 @@ from kdasr.report.collect import (
     is_pruned,
     label_of,
     learned_references,
-    real_time_factor,
+    measure_of,
     sets,
     tags,
     teacher_of,
 )
 from kdasr.report.compare import Against, Key, base_of, main_key, seed_rates, weights
+from kdasr.report.pace import Pace, pace_of
 from kdasr.score.intervals import over_seeds
+from kdasr.score.measures import Measure
 
 FEW_WORDS = 2000  # a set with fewer reference words is said to be small
 
@@ -76,8 +78,9 @@ def candidates(every: Sequence[System], key: Key) -> list[list[System]]:
 
 
 def best_student(every: Sequence[System], key: Key) -> list[System]:
-    """The candidate of least mean WER."""
-    return min(candidates(every, key), key=lambda members: mean(members, key) or 0.0, default=[])
+    """The candidate of the best mean score."""
+    sign = measure_of(every).sign
+    return min(candidates(every, key), key=lambda members: -sign * (mean(members, key) or 0.0), default=[])
 
 
 def headline(every: list[System], found: list[Against]) -> Headline | None:
@@ -98,18 +101,19 @@ def headline(every: list[System], found: list[Against]) -> Headline | None:
         one
         for one in (
             _small(members, teacher),
-            _fast(members, teacher, key),
-            _good(members, teachers, base, against, key),
+            _fast(members, teacher, key, pace_of(every)),
+            _good(members, teachers, base, against, key, measure_of(every)),
         )
         if one
     ]
-    shown = Headline(key, label_of(members), teacher, _sentence(members, teachers, answers, key), answers)
+    sentence = _sentence(members, teachers, answers, key, measure_of(every))
+    shown = Headline(key, label_of(members), teacher, sentence, answers)
     shown.cautions.extend(_cautions(every, members, teachers, base, against, key))
     return shown
 
 
 def mean(members: Sequence[System], key: Key) -> float | None:
-    """Mean WER over seeds, percent."""
+    """Mean score over seeds."""
     rates = [rate for _, rate in seed_rates(list(members), key)]
     return over_seeds(rates).mean if rates else None
 
@@ -134,26 +138,32 @@ def _small(members: Sequence[System], teacher: System | None) -> Answer | None:
     return Answer("How small?", f"{times(whole / mine)} × smaller", told, [Bar("teacher", whole, f"{whole:,}"), *bars])
 
 
-def _fast(members: Sequence[System], teacher: System | None, key: Key) -> Answer | None:
+def _fast(members: Sequence[System], teacher: System | None, key: Key, pace: Pace) -> Answer | None:
     for on_gpu in (False, True):
-        factors = [real_time_factor(one, key[0], on_gpu, key[1]) for one in members]
+        factors = [pace.cost(one, key[0], on_gpu, key[1]) for one in members]
         factors = [one for one in factors if one]
         if not factors:
             continue
         mine = sum(factors) / len(factors)
-        whole = real_time_factor(teacher, key[0], on_gpu, key[1]) if teacher else None
-        told = f"{'seconds by the clock, on a GPU,' if on_gpu else 'CPU seconds'} to decode a second of audio, {key[0]}"
-        bars = [Bar("student", mine, f"{mine:.4f} s")]
+        whole = pace.cost(teacher, key[0], on_gpu, key[1]) if teacher else None
+        told = f"{'seconds by the clock, on a GPU,' if on_gpu else 'CPU seconds'} {pace.per}, {key[0]}"
+        bars = [Bar("student", mine, pace.seconds(mine))]
         if not whole:
-            return Answer("How fast?", f"{times(1 / mine)} × real time", told, bars)
+            alone = f"{pace.figure(mine, 4)} {pace.title}" if pace.inverse else f"{times(1 / mine)} × real time"
+            return Answer("How fast?", alone, told, bars)
         ratio = whole / mine
         answer = f"{times(ratio)} × faster" if ratio >= 1 else f"{times(1 / ratio)} × slower"
-        return Answer("How fast?", answer, told, [Bar("teacher", whole, f"{whole:.4f} s"), *bars])
+        return Answer("How fast?", answer, told, [Bar("teacher", whole, pace.seconds(whole)), *bars])
     return None
 
 
 def _good(
-    members: Sequence[System], teachers: Sequence[System], base: Sequence[System], against: Against | None, key: Key
+    members: Sequence[System],
+    teachers: Sequence[System],
+    base: Sequence[System],
+    against: Against | None,
+    key: Key,
+    measure: Measure,
 ) -> Answer:
     bars = []
     for who, group in (("references", base), ("student", members), ("teacher", teachers)):
@@ -161,32 +171,34 @@ def _good(
         if rate is not None:
             low, high = interval(group, key)
             low = None if low is None else max(low, 0.0)  # two runs that differ say little of their mean
-            bars.append(Bar(who, rate, f"{rate:.2f} %", low, high))
-    told = f"WER on {key[1]}, {key[0]}"
+            bars.append(Bar(who, rate, measure.figure(rate), low, high))
+    told = f"{measure.name} on {key[1]}, {key[0]}"
     if against and against.gap:
         share, low, high = (100 * one for one in against.gap)
         told += f"; the gap between references alone and the teacher, 95 % interval {low:.0f} to {high:.0f} %"
         return Answer("How good?", f"{share:.0f} % of the gap closed", told, bars)
     rate = next(bar.text for bar in bars if bar.who == "student")
-    return Answer("How good?", f"{rate} WER", told, bars)
+    return Answer("How good?", f"{rate} {measure.name}", told, bars)
 
 
 def interval(members: Sequence[System], key: Key) -> tuple[float | None, float | None]:
-    """95 % interval of a kind's WER: over seeds if there are several, else of the bootstrap over utterances."""
+    """95 % interval of a kind's score: over seeds if there are several, else of the bootstrap over utterances."""
     rates = [rate for _, rate in seed_rates(list(members), key)]
     if len(rates) > 1:
         spread = over_seeds(rates)
         return spread.low, spread.high
-    told = [one.scored[key].wer.get("interval95") for one in members if key in one.scored]
+    told = [one.scored[key].score.get("interval95") for one in members if key in one.scored]
     return next(((float(low), float(high)) for low, high in filter(None, told)), (None, None))
 
 
-def _sentence(members: Sequence[System], teachers: Sequence[System], answers: Sequence[Answer], key: Key) -> str:
-    rate = mean(members, key)
+def _sentence(
+    members: Sequence[System], teachers: Sequence[System], answers: Sequence[Answer], key: Key, measure: Measure
+) -> str:
+    told = measure.told(mean(members, key) or 0.0)
     if not teachers:
-        return f"{rate:.2f} % WER on {key[1]}; there is no teacher beside it to compare with."
+        return f"{told} on {key[1]}; there is no teacher beside it to compare with."
     theirs = "the teacher has" if len(teachers) == 1 else f"{len(teachers)} teachers have"
-    ending = f"{rate:.2f} % WER where {theirs} {mean(teachers, key):.2f} %."
+    ending = f"{told} where {theirs} {measure.figure(mean(teachers, key) or 0.0)}."
     # what of the teacher is not known is compared with nothing
     facts = [one.answer for one in answers if one.question != "How good?" and one.bars[0].who == "teacher"]
     return f"{' and '.join(facts)} than its teacher, at {ending}" if facts else ending
@@ -201,7 +213,7 @@ def _cautions(
     key: Key,
 ) -> list[str]:
     """What a reader should know before quoting the headline."""
-    told = []
+    told, measure = [], measure_of(every)
     rivals = len(candidates(every, key))
     if rivals > 1:
         told.append(
@@ -215,23 +227,23 @@ def _cautions(
     elif against and against.gap and teachers:
         rates = [rate for _, rate in seed_rates(list(teachers), key)]
         told.append(
-            f"Its teachers have {min(rates):.2f} to {max(rates):.2f} %: the gap is that to their mean, and how far "
-            "they differ is not in its interval."
+            f"Its teachers have {min(rates):.2f} to {measure.figure(max(rates))}: the gap is that to their mean, and "
+            "how far they differ is not in its interval."
         )
     if against and against.result is None:
         told.append("It was not scored on the same utterances by the same rules as the student on references.")
     elif against and not against.beyond_noise:
         told.append("Its difference from the student on references is not beyond noise.")
-    scores = [one.scored[key].wer for one in members if key in one.scored]
-    words = max((score.get("counts", {}).get("words", 0) for score in scores), default=0)
+    words = max((one.scored[key].words for one in members if key in one.scored), default=0)
     if 0 < words < FEW_WORDS:
-        told.append(f"A small set: {words:,} words, so one error is {100 / words:.2f} points.")
+        each = f", so one error is {100 / words:.2f} points" if measure.of_errors else ""
+        told.append(f"A small set: {words:,} words{each}.")
     for name in sets(list(every)):
         for tag in tags(list(every)):
             signatures = {
-                one.scored[tag, name].wer.get("signature")
+                one.scored[tag, name].score.get("signature")
                 for one in every
-                if (tag, name) in one.scored and one.scored[tag, name].wer
+                if (tag, name) in one.scored and one.scored[tag, name].score
             }
             if len(signatures) > 1:
                 told.append(f"Scores on {name}, {tag} were made by different rules (signatures): do not compare them.")

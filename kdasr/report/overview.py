@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdasr.report.collect import System, groups, label_of, real_time_factor, sets, tags, teacher_of
+from kdasr.report.collect import System, groups, label_of, measure_of, sets, tags, teacher_of
 from kdasr.report.compare import NONE, Against, Key, seed_rates, share, weights
 from kdasr.report.headline import interval, times
+from kdasr.report.pace import Pace, pace_of
 from kdasr.report.table import duration
 from kdasr.score.intervals import over_seeds
 
@@ -47,27 +48,31 @@ def overview(every: list[System], found: Sequence[Against]) -> tuple[list[Column
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     keys = [key for key in keys if any(key in one.scored for one in every)]
     speeds = [(tag, on_gpu) for on_gpu in (False, True) for tag in tags(every)]
-    speeds = [(tag, gpu) for tag, gpu in speeds if any(real_time_factor(one, tag, gpu) is not None for one in every)]
+    measure, pace = measure_of(every), pace_of(every)
+    speeds = [(tag, gpu) for tag, gpu in speeds if any(pace.cost(one, tag, gpu) is not None for one in every)]
     closed = {(one.tag, one.set) for one in found if one.gap}
     columns = [Column("× smaller")]
     for tag, name in keys:
         shown = ((tag, name),)
-        titles = ["WER", *(["gap closed"] if (tag, name) in closed else []), "CER"]
+        titles = [measure.name, *(["gap closed"] if (tag, name) in closed else [])]
+        titles += ["CER"] if measure.of_errors else []
         columns += [Column(title, tag, shown, name) for title in titles]
     for tag, gpu in speeds:
-        columns.append(Column("RTF", f"{tag}, {'GPU' if gpu else 'CPU'}", tuple(key for key in keys if key[0] == tag)))
+        columns.append(
+            Column(pace.title, f"{tag}, {'GPU' if gpu else 'CPU'}", tuple(key for key in keys if key[0] == tag))
+        )
     columns += [Column("parameters"), Column("MB", "on disk"), Column("training", "CPU time")]
 
     def row(number: int, members: list[System], name: str, below: str, seeds: tuple[Row, ...] = ()) -> Row:
         smaller, *size = _size(members[0], every)
         cells = [smaller]
         for key in keys:
-            cells.append(_wer(members, key))
+            cells.append(_score(members, key))
             if key in closed:
                 one = next((a for a in found if (a.kind, a.tag, a.set) == (members[0].kind, *key)), None)
                 cells.append(_gap(one) if one and below != "seed" else Cell())
-            cells.append(_cer(members, key))
-        cells += [_speed(members, tag, gpu) for tag, gpu in speeds]
+            cells += [_cer(members, key)] if measure.of_errors else []
+        cells += [_speed(members, tag, gpu, pace) for tag, gpu in speeds]
         return Row(number, name, below, [*cells, *size, _training(members)], seeds)
 
     rows = []
@@ -99,7 +104,7 @@ def _size(system: System, every: list[System]) -> list[Cell]:
     return [Cell(times(of_teacher / count), on_disk, of_teacher / count), *size]
 
 
-def _wer(members: list[System], key: Key) -> Cell:
+def _score(members: list[System], key: Key) -> Cell:
     rates = [rate for _, rate in seed_rates(members, key)]
     if not rates:
         return Cell()
@@ -124,12 +129,13 @@ def _gap(one: Against) -> Cell:
     return Cell(text, ends if one.beyond_noise else f"{ends} noise", one.gap[0])
 
 
-def _speed(members: list[System], tag: str, on_gpu: bool) -> Cell:
-    factors = [one for one in (real_time_factor(system, tag, on_gpu) for system in members) if one is not None]
-    if not factors:
+def _speed(members: list[System], tag: str, on_gpu: bool, pace: Pace) -> Cell:
+    costs = [one for one in (pace.cost(system, tag, on_gpu) for system in members) if one is not None]
+    if not costs:
         return Cell()
-    mean = sum(factors) / len(factors)
-    return Cell(f"{mean:.4f}", f"{times(1 / mean)} × real time" if mean else "", mean)
+    mean = sum(costs) / len(costs)
+    below = f"{times(1 / mean)} × real time" if mean and not pace.inverse else ""
+    return Cell(pace.figure(mean, 4), below, pace.value(mean))
 
 
 def _training(members: list[System]) -> Cell:

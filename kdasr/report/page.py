@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import __version__
-from kdasr.report import alignments, audio, browser, curves, hypotheses, plots
-from kdasr.report.collect import System, groups, label_of, real_time_factor, tags
+from kdasr.report import alignments, audio, browser, curves, hypotheses, plots, translations
+from kdasr.report.alignments import Alignment
+from kdasr.report.collect import System, groups, label_of, measure_of, tags
 from kdasr.report.compare import (
-    COMPARISON,
     MODES,
     NONE,
     Against,
@@ -21,6 +21,7 @@ from kdasr.report.compare import (
     Table,
     base_of,
     comparison,
+    comparison_note,
     main_key,
     mode_table,
     seed_rates,
@@ -28,8 +29,9 @@ from kdasr.report.compare import (
 )
 from kdasr.report.headline import best_student, headline, mean
 from kdasr.report.overview import overview
+from kdasr.report.pace import pace_of
 from kdasr.report.svg import colour, glyph, themed
-from kdasr.report.table import espnet_table, figures_in
+from kdasr.report.table import figures_in, score_tables
 from kdasr.score.intervals import over_seeds
 from kdasr.score.matched import matched_pairs
 
@@ -54,12 +56,12 @@ class About:
 
 
 def read_texts(every: list[System]) -> browser.Texts:
-    """The alignments of all systems whose texts are there."""
+    """The alignments, or translations, of all systems whose texts are there."""
     return {
         (one.name, key): lines
         for one in every
         for key, scored in one.scored.items()
-        if (lines := alignments.read(scored))
+        if (lines := (alignments if scored.measure.of_errors else translations).read(scored))
     }
 
 
@@ -77,8 +79,10 @@ def render(every: list[System], found: list[Against], texts: browser.Texts, abou
     """
     import jinja2
 
-    main = main_key(every)
-    nbest = _nbest(about.exp)  # before any picture is drawn in vain, as it reads files that may be damaged
+    main, measure, pace = main_key(every), measure_of(every), pace_of(every)
+    nbest = _nbest(
+        about.exp, measure.of_errors
+    )  # before any picture is drawn in vain, as it reads files that may be damaged
     data, told = browser.gather(every, texts)
     keys = sorted({key for one in every for key in one.scored}, key=lambda key: (key[1], key[0] != "greedy", key[0]))
     data["keys"] = [{"tag": tag, "set": name} for tag, name in keys]
@@ -111,7 +115,9 @@ def render(every: list[System], found: list[Against], texts: browser.Texts, abou
         sizes=sizes,
         speeds=speeds,
         against=_with_matched_pairs(every, found, texts),
-        comparison_note=COMPARISON + (MATCHED if texts else ""),
+        comparison_note=comparison_note(measure) + (MATCHED if texts and measure.of_errors else ""),
+        measure=measure,
+        pace=pace,
         modes=mode_table(every),
         modes_note=MODES,
         curves=_curves(every),
@@ -147,48 +153,54 @@ def _clips(every: list[System], data: dict[str, Any], main: Key | None, about: A
     wanted: list[str] = []
     for one in sorted(data["sets"], key=lambda one: one["name"] != main[1]):
         counts = [system.scored.get((main[0], one["name"])) for system in pair]
-        errors = [{key: wrong for key, (wrong, _) in scored.utterances.items()} for scored in counts if scored]
+        errors = [
+            {key: scored.measure.cost(row) for key, row in scored.utterances.items()} for scored in counts if scored
+        ]
         wanted += alignments.most_changed(errors, one["ids"])
     return audio.clips(wanted, audio.sources(about.audio), about.audio_mb * 1e6)
 
 
 def _sizes(every: list[System], keys: Sequence[Key]) -> list[tuple[int, str]]:
-    """(number of the key, picture of size against error rate)."""
-    pictures = []
+    """(number of the key, picture of size against score)."""
+    measure, pictures = measure_of(every), []
     for place, key in enumerate(keys):
         points = []
         for number, members in enumerate(groups(every).values()):
             size, rate = weights(members[0]), mean(members, key)
             if size and rate is not None:
                 sd = over_seeds([one for _, one in seed_rates(members, key)]).sd
-                told = f"{label_of(members)}: {size:,} parameters, WER {rate:.2f} %"
+                told = f"{label_of(members)}: {size:,} parameters, {measure.name} {measure.figure(rate)}"
                 points.append(plots.Point(number, size, rate, told, sd))
         if points:
-            up = f"WER on {key[1]}, {key[0]} (%)"
-            pictures.append((place, plots.costs(points, "parameters", up, f"size{place}-")))
+            up = measure.axis(f"{key[1]}, {key[0]}")
+            high = measure.higher_is_better
+            pictures.append((place, plots.costs(points, "parameters", up, f"size{place}-", high)))
     return pictures
 
 
 def _speeds(every: list[System], keys: Sequence[Key]) -> list[tuple[list[int], str]]:
-    """(numbers of the keys of a set, picture of CPU time, or a GPU's, against error rate on it)."""
-    pictures = []
+    """(numbers of the keys of a set, picture of CPU time, or a GPU's, against score on it)."""
+    measure, pace, pictures = measure_of(every), pace_of(every), []
     for name in sorted({name for _, name in keys}):
         for on_gpu in (False, True):
             points = []
             for number, members in enumerate(groups(every).values()):
                 for tag in tags(members):
-                    factors = [real_time_factor(one, tag, on_gpu, name) for one in members]
+                    factors = [pace.cost(one, tag, on_gpu, name) for one in members]
                     factors = [one for one in factors if one]
                     rate = mean(members, (tag, name))
                     if factors and rate is not None:
                         factor = sum(factors) / len(factors)
-                        told = f"{label_of(members)}, {tag}: RTF {factor:.4f}, WER {rate:.2f} %"
-                        points.append(plots.Point(number, factor, rate, told, None, tag == "greedy", tag))
+                        told = f"{label_of(members)}, {tag}: {pace.title} {pace.figure(factor, 4)}, "
+                        told += f"{measure.name} {measure.figure(rate)}"
+                        x = pace.many * factor
+                        points.append(plots.Point(number, x, rate, told, None, tag == "greedy", tag))
             if points:
-                across = f"seconds {'of a GPU' if on_gpu else 'of CPU'} for a second of audio (RTF)"
+                across = f"seconds {'of a GPU' if on_gpu else 'of CPU'} {pace.per_axis}"
                 prefix = f"speed{len(pictures)}-"
                 places = [place for place, key in enumerate(keys) if key[1] == name]
-                pictures.append((places, plots.costs(points, across, f"WER on {name} (%)", prefix)))
+                up, high = measure.axis(name), measure.higher_is_better
+                pictures.append((places, plots.costs(points, across, up, prefix, high)))
     return pictures
 
 
@@ -211,16 +223,19 @@ def _curves(every: list[System]) -> list[tuple[str, str, str]]:
 def _with_matched_pairs(every: list[System], found: list[Against], texts: browser.Texts) -> Table:
     """The comparison with the student on references, with the matched-pairs test where texts are there."""
     table = comparison(found)
-    if not texts:
+    aligned = {
+        key: {name: line for name, line in lines.items() if isinstance(line, Alignment)} for key, lines in texts.items()
+    }
+    if not any(aligned.values()):
         return table
     kinds = groups([one for one in every if not one.is_teacher])
     table[0].append("matched pairs, p by seed")
     for row, one in zip(table[1:], found, strict=True):
         key = one.tag, one.set
-        mine = {system.info.get("seed"): texts.get((system.name, key)) for system in kinds[one.kind]}
+        mine = {system.info.get("seed"): aligned.get((system.name, key)) for system in kinds[one.kind]}
         values = []
         for system in base_of(every, kinds[one.kind]):
-            theirs, other = texts.get((system.name, key)), mine.get(system.info.get("seed"))
+            theirs, other = aligned.get((system.name, key)), mine.get(system.info.get("seed"))
             if theirs and other and {k: v.ref for k, v in theirs.items()} == {k: v.ref for k, v in other.items()}:
                 result = matched_pairs([v.operations for v in theirs.values()], [other[k].operations for k in theirs])
                 values.append(f"{system.seed}: {result.p:.4f}")
@@ -228,8 +243,8 @@ def _with_matched_pairs(every: list[System], found: list[Against], texts: browse
     return table
 
 
-def _nbest(exp: str | None) -> dict[str, Any]:
-    """Tables of archives and of targets, and the picture of what lists hold."""
+def _nbest(exp: str | None, words: bool = True) -> dict[str, Any]:
+    """Tables of archives and of targets, and the picture of what lists hold; words: with word error rates."""
     archives, targets = (hypotheses.archives(exp), hypotheses.targets(exp)) if exp else ([], [])
     of_archives = [["archive", "teacher", "beam", "utterances", "hypotheses", "merged duplicates", "empty",
                     "WER of the best", "oracle WER", "remark"]]  # fmt: skip
@@ -263,23 +278,29 @@ def _nbest(exp: str | None) -> dict[str, Any]:
         )
         if summary.get("warning"):
             warnings.append(f"{one.name}: {summary['warning']}")
-    picture = (
-        plots.curves(lines, "hypotheses looked at (k)", "WER of the nearest (%)", "oracle-", True) if lines else ""
-    )
+    nearest = "hypotheses looked at (k)", "WER of the nearest (%)", "oracle-", True
+    picture = plots.curves(lines, *nearest) if lines and words else ""
+    if not words:
+        of_archives, of_targets = _without_words(of_archives), _without_words(of_targets)
     return {"archives": of_archives, "targets": of_targets, "picture": picture, "warnings": warnings}
 
 
+def _without_words(table: Table) -> Table:
+    """A table of hypotheses without the columns of word error rates, which say little of translations."""
+    kept = [place for place, title in enumerate(table[0]) if "WER" not in title and title != "of the targets"]
+    return [[row[place] for place in kept] for row in table]
+
+
 def _scores(every: list[System]) -> dict[str, Table]:
-    """ESPnet's tables of all systems in one, with the signature beside each score."""
-    tables = {}
-    for kind in ("wer", "cer"):
-        table: Table = []
-        for one in every:
-            head, *rows = espnet_table(one, kind)
-            table = table or [["system", *head, "jiwer", "signature"]]
-            scores = [getattr(one.scored[key], kind) for key in sorted(one.scored)]
+    """The scores' tables of all systems in one, with the signature beside each score."""
+    measure, tables = measure_of(every), {}
+    for one in every:
+        for kind, (head, *rows) in score_tables(one, measure).items():
+            more = ["jiwer"] if measure.of_errors else []
+            table = tables.setdefault(kind, [["system", *head, *more, "signature"]])
+            scores = [getattr(one.scored[key], kind.lower()) for key in sorted(one.scored)]
             for row, score in zip(rows, (score for score in scores if score.get("counts")), strict=True):
                 jiwer = score.get("jiwer")
-                table.append([one.name, *row, NONE if jiwer is None else f"{jiwer:.1f}", score.get("signature", NONE)])
-        tables[kind.upper()] = table
+                more = [NONE if jiwer is None else f"{jiwer:.1f}"] if measure.of_errors else []
+                table.append([one.name, *row, *more, score.get("signature", NONE)])
     return tables

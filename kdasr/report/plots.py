@@ -36,7 +36,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Point:
-    """A label in a picture of costs: x and y are the smaller the better."""
+    """A label in a picture of costs: x is the smaller the better."""
 
     number: int  # of the label
     x: float
@@ -57,11 +57,12 @@ class Line:
     name: str = ""  # written at its end
 
 
-def costs(points: Sequence[Point], across: str, up: str, prefix: str) -> str:
-    """Points, those of one label joined, with the Pareto front; x is logarithmic."""
+def costs(points: Sequence[Point], across: str, up: str, prefix: str, high: bool = False) -> str:
+    """Points, those of one label joined, with the Pareto front; x is logarithmic. high: a higher y is better."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    kept = [points[k] for k in front([(one.x, one.y) for one in points])]
+    sign = -1 if high else 1
+    kept = [points[k] for k in front([(one.x, sign * one.y) for one in points])]
     with _figure() as (figure, axes):
         axes.set_xscale("log")
         corners = [(one.x, one.y) for one in kept]
@@ -83,21 +84,22 @@ def costs(points: Sequence[Point], across: str, up: str, prefix: str) -> str:
             )  # fmt: skip
             drawn.set_gid(name)
         for one in kept:
-            # below and to the left of the front there is no other point
+            # to the left of the front, and below it (above, where high is better), there is no other point
             axes.annotate(
                 _printable(one.name),
                 (one.x, one.y),
-                (-4, -4),
+                (-4, -4 * sign),
                 textcoords="offset points",
                 ha="right",
-                va="top",
+                va="bottom" if high else "top",
                 fontsize=7,
             )
         xs = [one.x for one in points]
         axes.set_xlim(min(xs) / 1.5, max(xs) * 1.35)
         lowest, highest = min(one.y - (one.sd or 0) for one in points), max(one.y + (one.sd or 0) for one in points)
         room = 0.12 * (highest - lowest or highest or 1)
-        axes.set_ylim(max(0, lowest - 1.5 * room), highest + room)
+        below, above = (1.0, 1.5) if high else (1.5, 1.0)
+        axes.set_ylim(max(0, lowest - below * room), highest + above * room)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))

@@ -37,7 +37,7 @@ def recorded_commands(every: list[System]) -> list[str]:
     found = [one.info.get("command") for one in every]
     for one in every:
         for scored in one.scored.values():
-            found += [scored.decode.get("command"), scored.wer.get("command"), scored.cer.get("command")]
+            found += [scored.decode.get("command"), *(score.get("command") for score in scored.scores)]
     return list(dict.fromkeys(command for command in found if command))
 
 

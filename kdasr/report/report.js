@@ -199,6 +199,7 @@
     }
   }
 
+  // Errors; of a translation what it lacks of 100 points of BLEU.
   function errorsOf(scored, place) {
     if (scored.errors) return scored.errors[place];
     const packed = scored.hyps[place];
@@ -228,11 +229,13 @@
     const sum = key => rows.reduce((total, row) => total + row[key], 0);
     const count = test => rows.filter(test).length;
     byId('balance').textContent = `${rows.length} utterances: B is better on ${count(row => row.b < row.a)}, worse on ` +
-      `${count(row => row.b > row.a)}, equal on ${count(row => row.b === row.a)}. Errors: A ${sum('a')}, B ${sum('b')}.`;
-    frequent(utterances);
+      `${count(row => row.b > row.a)}, equal on ${count(row => row.b === row.a)}. ` + (data.measure
+      ? `Mean ${data.measure} of a sentence: A ${points(sum('a') / rows.length)}, B ${points(sum('b') / rows.length)}.`
+      : `Errors: A ${sum('a')}, B ${sum('b')}.`);
+    if (!data.measure) frequent(utterances);
     const words = choice.find.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (words.length) {
-      const text = row => [row.id, utterances.refs[row.place] || '',
+      const text = row => [row.id, utterances.refs[row.place] || '', utterances.srcs ? utterances.srcs[row.place] : '',
         ...[first, second].map(one => (one.hyps ? one.hyps[row.place] : ''))].join(' ').toLowerCase();
       rows = rows.filter(row => { const said = text(row); return words.every(word => said.includes(word)); });
       byId('balance').textContent += ` With ${words.join(' and ')}: ${rows.length}.`;
@@ -255,6 +258,10 @@
     return document.querySelector(`#table [data-series="${label}"] .glyph`).cloneNode(true);
   }
 
+  function points(lack) {
+    return (100 - lack).toFixed(1);
+  }
+
   function plural(count) {
     return `${count} ${count === 1 ? 'error' : 'errors'}`;
   }
@@ -263,9 +270,11 @@
     const utterances = data.sets[Number(choice.set.value)];
     const way = row.b > row.a ? ['▲', 'up', 'worse'] : row.b < row.a ? ['▼', 'down', 'better'] : ['=', '', 'alike'];
     const words = utterances.words[row.place];
+    const told = data.measure ? `${data.measure} of this sentence: A ${points(row.a)}, B ${points(row.b)}`
+      : `A ${plural(row.a)}, B ${plural(row.b)} in ${words} ${words === 1 ? 'word' : 'words'}`;
     const node = make('article', {class: 'utt', 'data-id': row.id}, make('header', {},
       make('b', {}, row.id),
-      make('span', {}, `A ${plural(row.a)}, B ${plural(row.b)} in ${words} ${words === 1 ? 'word' : 'words'}`),
+      make('span', {}, told),
       make('span', {class: way[1]}, `${way[0]} B ${way[2]}`)));
     if (Object.hasOwn(data.audio, row.id)) {
       node.firstChild.append(make('audio', {controls: '', preload: 'none', src: data.audio[row.id], 'aria-label': `audio of ${row.id}`}));
@@ -276,7 +285,27 @@
       return node;
     }
     const sides = [['A', first], ['B', second]].filter(([, one]) => one.hyps);
-    const steps = sides.map(([, one]) => unpack(reference, one.hyps[row.place]));
+    if (data.measure) node.append(translated(utterances, row.place, sides));
+    else node.append(aligned(reference, row.place, sides));
+    for (const [letter, one] of [['A', first], ['B', second]]) {
+      if (!one.hyps) node.append(make('p', {class: 'note'}, `The texts of ${letter} were not kept: its errors alone are known.`));
+    }
+    return node;
+  }
+
+  // Source, reference and translations, a line each.
+  function translated(utterances, place, sides) {
+    const list = make('dl', {class: 'lines'});
+    const line = (name, text, mark) => list.append(make('dt', {}, ...mark, name), make('dd', {dir: 'auto'}, text));
+    if (utterances.srcs) line('src', utterances.srcs[place], []);
+    line('ref', utterances.refs[place], []);
+    for (const [letter, one] of sides) line(letter, one.hyps[place], [glyph(data.systems[one.system].label)]);
+    return list;
+  }
+
+  // The reference and both sides, word below word.
+  function aligned(reference, place, sides) {
+    const steps = sides.map(([, one]) => unpack(reference, one.hyps[place]));
     const heads = make('div', {class: 'heads', 'aria-hidden': 'true'}, make('span', {}, 'ref'),
       ...sides.map(([letter, one]) => make('span', {}, glyph(data.systems[one.system].label), letter)));
     const text = make('div', {class: 'words', dir: 'auto', 'aria-hidden': 'true'});
@@ -285,11 +314,7 @@
     }
     const spoken = [`reference: ${reference}`, ...sides.map(([letter], k) =>
       `${letter}: ${steps[k].filter(step => step[0] !== 'D').map(step => step[2]).join(' ')}`)].join('. ');
-    node.append(make('div', {class: 'rows'}, make('p', {class: 'vh'}, spoken), heads, text));
-    for (const [letter, one] of [['A', first], ['B', second]]) {
-      if (!one.hyps) node.append(make('p', {class: 'note'}, `The texts of ${letter} were not kept: its errors alone are known.`));
-    }
-    return node;
+    return make('div', {class: 'rows'}, make('p', {class: 'vh'}, spoken), heads, text);
   }
 
   // Pairs of words that A and B confuse, words that they leave out or put in, the most frequent first.
@@ -320,5 +345,5 @@
   for (const id of ['a-tag', 'b-tag', 'order']) choice[id].addEventListener('change', choose);
   choice.find.addEventListener('input', choose);
   byId('more').addEventListener('click', showMore);
-  byId('frequent').addEventListener('toggle', () => frequent(data.sets[Number(choice.set.value)]));
+  if (!data.measure) byId('frequent').addEventListener('toggle', () => frequent(data.sets[Number(choice.set.value)]));
 })();

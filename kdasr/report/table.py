@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kdasr.report.collect import System, is_pruned, real_time_factor, sets, tags
+from kdasr.report.collect import System, is_pruned, measure_of, sets, tags
 from kdasr.report.compare import (
-    COMPARISON,
     MODES,
     NONE,
-    SUMMARY,
     Against,
     Table,
     comparison,
+    comparison_note,
     main_key,
     mode_table,
     ratio,
     seed_table,
+    summary_note,
     summary_table,
 )
 from kdasr.report.markdown import block, cell, code, inert, paragraph, visible
+from kdasr.report.pace import pace_of
+from kdasr.score.measures import Measure
 from kdasr.score.sclite import percent, rounded
 
 LONGEST = 150  # lines of the file, about; what finds no room stands on the page and in the CSV beside it
@@ -47,7 +49,7 @@ def render(
     parts = [f"# {inert(title)}", *map(paragraph, notes)]
     summary = summary_table(every, found)
     if len(summary) > 1:
-        parts += ["## Summary", markdown(summary), SUMMARY]
+        parts += ["## Summary", markdown(summary), summary_note(measure_of(every))]
     ending = ["## Environment", "\n".join(f"- {line}" for line in environment), "## Commands", block(commands)]
     signed, left = legend(every), []
     for name, *forms in details(every, found):
@@ -71,7 +73,7 @@ def details(every: list[System], found: list[Against]) -> list[tuple[str, *tuple
     if len(seeds) > 1:
         sections.append(("seeds", ["## Seeds", markdown(seeds)]))
     for title, table, what in (
-        ("Against the student on references", comparison(found), COMPARISON),
+        ("Against the student on references", comparison(found), comparison_note(measure_of(every))),
         ("Beam, perplexity, mode", mode_table(every), MODES),
     ):
         if len(table) > 1:
@@ -80,11 +82,11 @@ def details(every: list[System], found: list[Against]) -> list[tuple[str, *tuple
             sections.append((title[0].lower() + title[1:], *forms))
     scores: list[str] = []
     for one in every:
-        for kind in ("wer", "cer"):
-            table = espnet_table(one, kind)
+        for kind, table in score_tables(one, measure_of(every)).items():
             if len(table) > 1:
-                scores += [f"## {inert(one.name)}: {kind.upper()}", markdown(table)]
-    return [*sections, ("each system's table of ESPnet", scores)] if scores else sections
+                scores += [f"## {inert(one.name)}: {kind}", markdown(table)]
+    whose = "of ESPnet" if measure_of(every).of_errors else "of scores"
+    return [*sections, (f"each system's table {whose}", scores)] if scores else sections
 
 
 def _lines(*parts: str) -> int:
@@ -93,16 +95,17 @@ def _lines(*parts: str) -> int:
 
 
 def main_table(every: list[System]) -> Table:
-    """A row a model: size (and weights that are not zero, if any were pruned), error rates, speed, training time."""
+    """A row a model: size (and weights that are not zero, if any were pruned), scores, speed, training time."""
+    measure, pace = measure_of(every), pace_of(every)
     keys = [(tag, name) for name in sets(every) for tag in tags(every)]
     pruned = any(map(is_pruned, every))
     head = ["system", "seed", "parameters", *(["non-zero"] if pruned else []), "of teacher", "MB"]
     for tag, name in keys:
-        head += [f"{name} {tag} WER", f"{name} {tag} CER"]
+        head += [f"{name} {tag} {measure.name}", *([f"{name} {tag} CER"] if measure.of_errors else [])]
     speeds = [(tag, False) for tag in tags(every)]
     on_gpus = {tag for one in every for (tag, _), scored in one.scored.items() if scored.on_gpu}
     speeds += [(tag, True) for tag in tags(every) if tag in on_gpus]
-    table = [head + [f"RTF {tag}" + (" GPU" if on_gpu else "") for tag, on_gpu in speeds] + ["training"]]
+    table = [head + [f"{pace.title} {tag}" + (" GPU" if on_gpu else "") for tag, on_gpu in speeds] + ["training"]]
     for one in every:
         row = [one.label, _text(one.info.get("seed")), _text(one.info.get("parameters"), ",")]
         row += [_text(one.info.get("non_zero"), ",")] if pruned else []
@@ -110,8 +113,10 @@ def main_table(every: list[System]) -> Table:
         row.append(NONE if one.bytes is None else f"{one.bytes / 1e6:.1f}")
         for key in keys:
             scored = one.scored.get(key)
-            row += [_rate(scored.wer if scored else {}, "wer"), _plain_rate(scored.cer if scored else {}, "cer")]
-        row += [_text(real_time_factor(one, tag, on_gpu), ".3f") for tag, on_gpu in speeds]
+            row.append(_rate(scored.score if scored else {}, measure.key))
+            row += [_plain_rate(scored.cer if scored else {}, "cer")] if measure.of_errors else []
+        costs = [pace.cost(one, tag, on_gpu) for tag, on_gpu in speeds]
+        row += [NONE if cost is None else pace.figure(cost, 3) for cost in costs]
         table.append([*row, duration(one.info.get("train_seconds"))])
     return table
 
@@ -119,16 +124,37 @@ def main_table(every: list[System]) -> Table:
 def legend(every: list[System]) -> str:
     """What the columns mean, and the scores' signatures."""
     gpu = any(scored.on_gpu for one in every for scored in one.scored.values())
+    measure, pace = measure_of(every), pace_of(every)
     texts = [
-        "WER and CER in percent, sclite's alignment; in brackets the 95 % interval of a bootstrap over utterances. "
-        "RTF: CPU seconds of decoding / seconds of audio"
-        f"{' (on a GPU: seconds by the clock)' if gpu else ''}. MB: 10^6 bytes of the averaged checkpoint on disk. "
+        f"{measure.legend}; in brackets the 95 % interval of a bootstrap over utterances. "
+        f"{pace.legend}{f' ({pace.on_gpu})' if gpu else ''}. MB: 10^6 bytes of the averaged checkpoint on disk. "
         "Of teacher: parameters"
         f"{' that are not zero' if any(map(is_pruned, every)) else ''} / the teacher's."
     ]
-    scores = [score for one in every for scored in one.scored.values() for score in (scored.wer, scored.cer)]
+    scores = [score for one in every for scored in one.scored.values() for score in scored.scores]
     texts += [f"Signature: {code(text)}" for text in sorted({s["signature"] for s in scores if s.get("signature")})]
     return "\n\n".join(texts)
+
+
+def score_tables(system: System, measure: Measure) -> dict[str, Table]:
+    """All that scores say of one system, by kind of score."""
+    if measure.of_errors:
+        return {kind.upper(): espnet_table(system, kind) for kind in ("wer", "cer")}
+    return {measure.name: translation_table(system)}
+
+
+def translation_table(system: System) -> Table:
+    """What sacrebleu says of one system: precisions of n-grams in percent, brevity penalty, ratio of lengths."""
+    table = [["dataset", "sentences", "BLEU", "1", "2", "3", "4", "penalty", "ratio", "chrF2", "TER"]]
+    for tag, name in sorted(system.scored):
+        score = system.scored[tag, name].bleu
+        if score:
+            counts = score["counts"]
+            row = [f"decode_{tag}/{name}", str(counts["sentences"]), f"{score['bleu']:.2f}"]
+            row += [f"{one:.1f}" for one in score["precisions"]]
+            row += [f"{score['brevity_penalty']:.3f}", f"{counts['sys_len'] / max(1, counts['ref_len']):.3f}"]
+            table.append([*row, f"{score['chrf']:.2f}", f"{score['ter']:.2f}"])
+    return table
 
 
 def espnet_table(system: System, kind: str) -> Table:

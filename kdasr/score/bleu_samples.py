@@ -32,6 +32,14 @@ def bleu(sums: Sequence[float]) -> float:
     return float(BLEU.compute_bleu(counts[2:6], counts[6:], counts[0], counts[1], smooth_method="exp").score)
 
 
+def cost(sentence: Statistics) -> float:
+    """What a sentence lacks of 100 points of its own BLEU, smoothed, over the n-grams that it has room for."""
+    score = BLEU.compute_bleu(
+        list(sentence[2:6]), list(sentence[6:]), *sentence[:2], smooth_method="exp", effective_order=True
+    )
+    return round(100 - float(score.score), 1)
+
+
 def interval(sentences: Sequence[Statistics]) -> tuple[float, float]:
     """Bootstrap interval (95 %) of BLEU over sentences: half its width is what sacrebleu prints behind ±."""
     return _ends(resampled(sentences))

@@ -10,7 +10,8 @@ from test_compare import scored, system, teachers
 from test_report_table import REFERENCES, write_decode, write_model, write_score
 
 from kdasr.report import collect
-from kdasr.report.collect import Scored, System, real_time_factor
+from kdasr.report.collect import Scored, System
+from kdasr.report.pace import AUDIO
 from kdasr.score.kaldi import per_utterance
 
 
@@ -63,11 +64,11 @@ def test_a_real_time_factor_is_of_all_seconds_of_what_was_asked_for():
         decoded("greedy", "b", cpu_seconds=50.0, wall_seconds=2.0, audio_seconds=20.0, device="cuda:0"),
         decoded("greedy", "c", cpu_seconds=50.0, wall_seconds=6.0, audio_seconds=60.0, device="cuda"),
     )
-    assert real_time_factor(one, "beam") == 0.5  # 60 / 120: not the mean of 0.3 and 1.5
-    assert [real_time_factor(one, "beam", name=name) for name in "abcd"] == [0.3, 1.5, None, None]
-    assert (real_time_factor(one, "greedy"), real_time_factor(one, "greedy", True)) == (0.05, 0.1)
-    assert [real_time_factor(one, "greedy", True, name) for name in "abc"] == [None, 0.1, 0.1]
-    assert real_time_factor(one, "other") is None and real_time_factor(one, "beam", True) is None
+    assert AUDIO.cost(one, "beam") == 0.5  # 60 / 120: not the mean of 0.3 and 1.5
+    assert [AUDIO.cost(one, "beam", name=name) for name in "abcd"] == [0.3, 1.5, None, None]
+    assert (AUDIO.cost(one, "greedy"), AUDIO.cost(one, "greedy", True)) == (0.05, 0.1)
+    assert [AUDIO.cost(one, "greedy", True, name) for name in "abc"] == [None, 0.1, 0.1]
+    assert AUDIO.cost(one, "other") is None and AUDIO.cost(one, "beam", True) is None
 
 
 @examples(100)

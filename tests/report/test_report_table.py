@@ -6,6 +6,7 @@ from kinds import facts
 
 from kdasr.cli import main
 from kdasr.report import collect, compare, provenance, table
+from kdasr.score.measures import WER
 from kdasr.score.rules import Rules
 from kdasr.score.score import score
 
@@ -129,8 +130,10 @@ def test_the_report_of_a_small_exp(exp):
     text = table.render(
         every, compare.against_references(every), "T", ["a note"], ["date: `today`", "CPU: `one`"], ["./run.sh"]
     )
-    golden = GOLDEN.replace("COMPARISON", compare.COMPARISON).replace("LEGEND", table.legend(every).split("\n\n")[0])
-    golden = golden.replace("SUMMARY", compare.SUMMARY)
+    golden = GOLDEN.replace("COMPARISON", compare.comparison_note(WER)).replace(
+        "LEGEND", table.legend(every).split("\n\n")[0]
+    )
+    golden = golden.replace("SUMMARY", compare.summary_note(WER))
     assert text[: len(golden)] == golden
     end = "## Environment\n\n- date: `today`\n- CPU: `one`\n\n## Commands\n\n```\n"
     assert text.endswith(end + "./run.sh\n```\n")
