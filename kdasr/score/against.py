@@ -95,7 +95,7 @@ def told(result: dict[str, Any]) -> str:
     bootstrap = result["bootstrap"]
     if "sacrebleu" in result:
         test = result["sacrebleu"]
-        better = "better" if BLEU.gain(bootstrap["difference"]) > 0 else "worse"
+        better = "better" if BLEU.sign * bootstrap["difference"] > 0 else "worse"
         verdict = f"significantly {better}" if test["p"] < 0.05 else "no significant difference"
         how = f"sacrebleu's paired bootstrap, {test['samples']} samples, seed {test['seed']}: p {_p(test['p'])}: "
         return _difference(result, "") + f"{how}{verdict} at the 5 % level\n"
