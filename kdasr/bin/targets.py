@@ -73,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=limits.max_repeat,
         help="drop a hypothesis with a word sequence repeated this often in a row (default 4)",
     )
-    add("--min_frames", type=float, default=limits.min_frames, help="drop those of fewer input frames a token (4; 0.25 tokens of source text)")
+    fewest = "drop those of fewer input frames a token (4), or source tokens a token (0.25)"
+    add("--min_frames", type=float, default=limits.min_frames, help=fewest)
     add("--max_frames", type=float, default=limits.max_frames, help="drop those of more input frames a token (off)")
     add("--max_wer", type=float, default=limits.max_wer, metavar="PERCENT", help="drop those of a larger WER (off)")
     add(

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -101,7 +102,7 @@ def test_a_trained_translator_leaves_the_lab(kind, tmp_path, monkeypatch, capsys
     shown = capsys.readouterr().out
     shutil.rmtree("exp")
     shutil.rmtree("source")
-    right = {key: text for key, _, text in (line.partition(" ") for line in open("dec/text").read().splitlines())}
+    right = {key: text for key, _, text in (line.partition(" ") for line in Path("dec/text").read_text().splitlines())}
     assert kdasr("translate", "--model", "b.zip", "--data", "test") == 0
     assert capsys.readouterr().out == "".join(f"{key}\t{text}\n" for key, text in right.items())
     (tmp_path / "t").write_text("".join(f"{spaced[key[1:]][0]}\n" for key in right))
