@@ -47,7 +47,7 @@ COMMANDS: dict[str, str] = {
     "export": "a model -> one file that runs without torch",
     "transcribe": "audio -> text, by an exported model",
     "translate": "text -> its translation, by an exported model",
-    "score": "word and character error rates, as sclite counts them",
+    "score": "word and character error rates as sclite counts them; BLEU of translations",
     "ppl": "perplexity of a model's decoder on references",
     "lm words": "text -> vocabulary of a language model",
     "lm train": "train a language model, from text alone or from teachers, too",
