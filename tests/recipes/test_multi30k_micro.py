@@ -12,6 +12,7 @@ import sacrebleu
 from micro import ROOT, copy_of_recipe
 
 from kdasr.files import read_json, read_table
+from kdasr.nbest.archive import read_nbest
 
 pytestmark = pytest.mark.recipe
 OWN = """
@@ -36,7 +37,7 @@ use_matplotlib: false
 use_tensorboard: false
 """
 TINY = ["--teacher_config", "conf/tiny_teacher.yaml", "--student_configs", "conf/tiny_student.yaml"]
-TINY += ["--teacher_fine_tune_config", "conf/tiny_student.yaml", "--vocab", "120", "--beam", "3", "--nbest", "3"]
+TINY += ["--teacher_fine_tune_config", "conf/tiny_student.yaml", "--vocab", "120", "--beam", "5", "--nbest", "5"]
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +73,11 @@ def test_the_embedded_default_from_nothing_to_its_table(recipe):
     refs, hyps = (read_table(path, empty=True) for path in (recipe / "data/pairs/test_1/text", place / "text"))
     assert refs.keys() == hyps.keys()
     bleu = sacrebleu.corpus_bleu([hyps[key] for key in refs], [list(refs.values())]).score
-    assert read_json(place / "score_bleu/result.json")["bleu"] == pytest.approx(bleu, abs=1e-6)
+    assert read_json(place / "score_bleu/score.json")["bleu"] == pytest.approx(bleu, abs=1e-4)
     # the student's targets are the teacher's best hypotheses
-    best = (exp / "teacher_tiny_s1/nbest_train/text").read_text()
-    targets = read_table(exp / "teacher_tiny_s1/targets_seq_k1_b5/text", empty=True)
-    assert all(f"{key} {text}".strip() in best for key, text in list(targets.items())[:50])
+    texts = {one["id"]: [hyp["text"] for hyp in one["hyps"]] for one in read_nbest(exp / "teacher_tiny_s1/nbest_train")}
+    targets = read_table(exp / "teacher_tiny_s1/targets_seq_k1_b5/text")
+    assert len(targets) > 100 and all(text in texts[key] for key, text in targets.items())
     again = run(recipe, "--pairs", "300", *students)
     assert "training (" not in again and "decoding" not in again
     # the exported student translates as it did in the laboratory

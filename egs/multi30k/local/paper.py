@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Kim and Rush (2016) beside what was measured here: their Tables 1 to 3, of a file of figures, as Markdown.
+
+    local/paper.py --figures figures.jsonl --set test_2016_flickr --out RESULTS.md
+
+Their figures are of WMT14, English to German: a teacher of 4 x 1000 LSTM cells, a student of 2 x 500. A row here is the
+mean over seeds, with the standard deviation where there are several.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kdasr.errors import script_status
+from kdasr.files import atomic_write
+from kdasr.report import figures
+from kdasr.report.collect import System
+
+TEACHER = "teacher"
+
+
+class Theirs(NamedTuple):
+    """A row of their Table 1."""
+
+    greedy: float
+    beam: float
+    ppl: float
+    mode: float  # percent
+
+
+# recipe here -> what they call it, and their row; in the order of their table
+TABLE_1 = {
+    TEACHER: ("teacher, base", Theirs(17.7, 19.5, 6.7, 1.3)),
+    "teacher_inter": ("teacher, base + Seq-Inter", Theirs(19.6, 19.8, 10.4, 8.2)),
+    "refs": ("student, base", Theirs(14.7, 17.6, 8.2, 0.9)),
+    "word": ("Word-KD", Theirs(15.4, 17.7, 8.0, 1.0)),
+    "seq_k1_b5": ("Seq-KD", Theirs(18.9, 19.0, 22.7, 16.9)),
+    "refs_inter": ("base + Seq-Inter", Theirs(18.5, 18.7, 11.3, 5.7)),
+    "word_inter": ("Word-KD + Seq-Inter", Theirs(18.3, 18.5, 11.8, 6.3)),
+    "seq_inter": ("Seq-KD + Seq-Inter", Theirs(18.9, 19.3, 15.8, 7.6)),
+    "word_seq": ("Seq-KD + Word-KD", Theirs(18.7, 18.9, 10.9, 4.1)),
+    "all_three": ("Seq-KD + Seq-Inter + Word-KD", Theirs(18.8, 19.2, 14.8, 7.1)),
+    "refs_fine_tune": ("control: base, trained further", None),
+}
+# Table 2, words a second on a CPU: greedy, beam of 5
+TABLE_2 = {TEACHER: (15.0, 7.9), "refs": (63.6, 22.1), "seq_k1_b5": None}
+# Table 3: percent of the weights that are zero -> BLEU with a beam, and how many times smaller than the teacher
+TABLE_3 = {0: (19.3, 3), 50: (19.3, 5), 80: (19.1, 13), 85: (18.8, 18), 90: (18.5, 26)}
+
+
+def main() -> None:
+    """Read the figures and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figures", type=Path, required=True, metavar="FILE", help="written by kdasr report")
+    parser.add_argument("--set", required=True, metavar="SET", help="the test set")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page")
+    args = parser.parse_args()
+    found = figures.read(args.figures)
+    text = page(list(found.systems.values()), args.set, sum(found.sets.get(args.set, {}).values()))
+    with atomic_write(args.out) as stream:
+        stream.write(text)
+
+
+def page(systems: Sequence[System], name: str, words: int) -> str:
+    """The three tables.
+
+    Args:
+        systems: all that were measured.
+        name: the test set.
+        words: of its references.
+    """
+    groups: dict[tuple[str, str], list[System]] = {}  # network, recipe
+    for one in systems:
+        groups.setdefault((one.network, TEACHER if one.is_teacher else one.recipe), []).append(one)
+    networks = list(dict.fromkeys(network for network, _ in groups))
+    of = {network: {recipe: many for (here, recipe), many in groups.items() if here == network} for network in networks}
+    for network in networks:
+        of[network].setdefault(TEACHER, groups.get(("", TEACHER), []))
+    parts = ["# Translation: Kim and Rush (2016) beside ours\n"]
+    for network in networks:
+        title = f", network {network}" if network else ""
+        parts += [table_1(of[network], name, title), table_2(of[network], name, words, title)]
+        parts += [table_3(of[network], name, title)] if any("prune" in recipe for recipe in of[network]) else []
+    parts.append(f"Written by `local/paper.py --figures {'figures.jsonl'} --set {name} --out RESULTS.md`.\n")
+    return "\n".join(parts)
+
+
+def table_1(rows: dict[str, list[System]], name: str, title: str) -> str:
+    """BLEU, perplexity, and the probability of the best translation."""
+    lines = [f"## Table 1{title}: {name}\n"]
+    lines += ["|system|seeds|parameters|greedy|theirs|beam 5|theirs|PPL|theirs|p(t = ŷ) %|theirs|"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for recipe, (label, theirs) in TABLE_1.items():
+        if many := rows.get(recipe):
+            cells = [
+                bleu(many, "greedy", name),
+                bleu(many, "beam", name),
+                spread([one.ppl[name]["ppl"] for one in many if name in one.ppl], 1),
+                spread(values(many, "beam", name, lambda one: 100 * one.decode["mode_probability"]), 1),
+            ]
+            beside = [f"{figure:g}" for figure in theirs] if theirs else ["-"] * 4
+            size = f"{many[0].info['parameters']:,}"
+            both = [cell for pair in zip(cells, beside, strict=True) for cell in pair]
+            lines.append("|".join(["", label, str(len(many)), size, *both, ""]))
+    return "\n".join([*lines, ""])
+
+
+def table_2(rows: dict[str, list[System]], name: str, words: int, title: str) -> str:
+    """Reference words translated in a CPU second."""
+    lines = [f"## Table 2{title}: words of the reference a CPU second, one core\n"]
+    lines += ["|system|greedy|theirs|beam 5|theirs|", "|---|---:|---:|---:|---:|"]
+    for recipe, theirs in TABLE_2.items():
+        if many := rows.get(recipe):
+            tags = ("greedy", "beam")
+            pace = [values(many, tag, name, lambda one: words / one.decode["cpu_seconds"]) for tag in tags]
+            beside = [f"{figure:g}" for figure in theirs] if theirs else ["-", "-"]
+            both = [cell for pair in zip([spread(one, 0) for one in pace], beside, strict=True) for cell in pair]
+            lines.append("|".join(["", TABLE_1[recipe][0], *both, ""]))
+    return "\n".join([*lines, ""])
+
+
+def table_3(rows: dict[str, list[System]], name: str, title: str) -> str:
+    """Pruned students: `pruneN` of utils/students, and the students that they began as."""
+    lines = [f"## Table 3{title}: {name}, beam 5\n"]
+    lines += ["|weights that are zero|seeds|weights left|of the teacher's|BLEU|theirs|their teacher / student|"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    teacher = rows[TEACHER][0].info["parameters"] if rows.get(TEACHER) else 0
+    for percent, (theirs, smaller) in TABLE_3.items():
+        if many := rows.get(f"prune{percent}" if percent else "seq_inter"):
+            left = many[0].info.get("non_zero") or many[0].info["parameters"]
+            share = f"1/{teacher / left:.0f}" if teacher else "-"
+            cells = [f"{percent} %", str(len(many)), f"{left:,}", share, bleu(many, "beam", name), f"{theirs:g}"]
+            lines.append("|".join(["", *cells, f"{smaller}", ""]))
+    return "\n".join([*lines, ""])
+
+
+def values(many: Sequence[System], tag: str, name: str, of: Callable[..., float]) -> list[float]:
+    """Something of each system that was decoded so."""
+    return [of(one.scored[tag, name]) for one in many if (tag, name) in one.scored]
+
+
+def bleu(many: Sequence[System], tag: str, name: str) -> str:
+    """BLEU over seeds."""
+    return spread(values(many, tag, name, lambda one: one.rate), 1)
+
+
+def spread(numbers: Sequence[float], digits: int) -> str:
+    """The mean, and the standard deviation of several."""
+    if not numbers:
+        return "-"
+    mean = f"{statistics.fmean(numbers):,.{digits}f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):,.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(script_status(main, Path(__file__).name))
