@@ -22,7 +22,7 @@ setup(
     # 3.12): tools/install.sh installs a pair that works, and all of these.
     install_requires=["numpy>=2", "soundfile"],
     extras_require={
-        "runtime": ["onnxruntime>=1.20", "soxr"],  # kdasr transcribe, kdasr.Recognizer
+        "runtime": ["onnxruntime>=1.20", "soxr"],  # kdasr transcribe, kdasr translate
         "export": ["onnx>=1.17", "onnxruntime>=1.20"],  # kdasr export, beside `recipes` and `espnet`
         "recipes": [
             "scipy",

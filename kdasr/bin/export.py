@@ -16,6 +16,8 @@ EXAMPLES = """examples:
   kdasr export --model exp/student --out student_sherpa --format sherpa-onnx
   # then, on any machine: pip install 'kdasr[runtime]'
   kdasr transcribe --model student.zip a.wav
+  # of a model that translates
+  kdasr translate --model student.zip sentences.txt
 """
 
 
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, type=Path, metavar="DIR", help="directory of a trained ESPnet2 model")
     add("--out", required=True, type=Path, metavar="BUNDLE", help="directory to write, or a zip if its name ends so")
-    add("--format", choices=FORMATS, default="bundle", help="files for kdasr transcribe (default), or for sherpa-onnx")
+    add("--format", choices=FORMATS, default="bundle", help="for kdasr itself (default), or for sherpa-onnx")
     add("--model_file", metavar="NAME", help="checkpoint in --model (default valid.acc.ave.pth)")
     add("--int8", action="store_true", help="write a network of int8 weights, too")
     add("--zip", action="store_true", help="write a zip beside the directory, too")
@@ -33,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search that the bundle does where nothing else is asked for")
     group.add_argument("--beam", type=int, default=5, help="hypotheses kept a step (default 5)")
     group.add_argument("--ctc_weight", type=float, help="weight of CTC prefix scores (default 0.3; what the model has)")
-    group = parser.add_argument_group("measuring: size, speed and error rates on the card")
-    group.add_argument("--data", type=Path, metavar="DIR", help="a set with references, features or audio, and text")
+    group = parser.add_argument_group("measuring: size, speed and error rates (of a translator BLEU) on the card")
+    group.add_argument("--data", type=Path, metavar="DIR", help="a set with references, features or audio or text.src")
     group.add_argument("--nlsyms", type=Path, help="symbols removed before scoring, as for kdasr score")
     group.add_argument("--wsj_filter", action="store_true", help="as for kdasr score")
 

@@ -24,7 +24,7 @@ class Exporting:
     model_file: str | None = None  # checkpoint; None: the averaged best
     int8: bool = False  # a second, smaller network beside the first
     zip: bool = False  # a zip beside the directory, too
-    data: Path | None = None  # a set with text, on which the card's rates are measured
+    data: Path | None = None  # a set with text, on which the card's rates (or BLEU) are measured
     licence: str = ""  # under which the model may be used, for the card
     beam: int = 5
     ctc_weight: float | None = None  # None: 0.3, or what a model without CTC or decoder can do

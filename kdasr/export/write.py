@@ -38,6 +38,8 @@ def export(given: Exporting) -> None:
     zip_file = given.out if zipped else given.out.with_name(f"{given.out.name}.zip")
     refuse_other_things(given.out, zipped)
     source = find_model(given.model, given.model_file)
+    if source.reads and (given.nlsyms is not None or given.wsj_filter):
+        raise UserError(f"--nlsyms, --wsj_filter: are for word errors, and {given.model} translates; leave them out")
     network, args = load_model(given.model, str(Path(source.checkpoint).absolute()))
     torch.set_num_threads(1)
     parts = graphs.graphs_of(network, given.model, source.bins)

@@ -21,6 +21,10 @@ from kdasr.errors import UserError
         ("transcribe --model model a.wav", "model: is a model that translates, and kdasr transcribe takes recognisers"),
         ("export --model model --out bundle --ctc_weight 0.3", "--ctc_weight 0.3: model has no CTC branch; give 0"),
         (
+            "export --model model --out bundle --data data --wsj_filter",
+            "--nlsyms, --wsj_filter: are for word errors, and model translates; leave them out",
+        ),
+        (
             "frames align --model model --data data --out ali",
             "is a model that translates, and kdasr frames align takes",
         ),
