@@ -88,4 +88,12 @@ def search_of(given: Exporting, has_decoder: bool, has_ctc: bool) -> SearchOptio
         raise UserError(f"--ctc_weight {weight}: {given.model} has no CTC branch; give 0, or leave it out")
     if weight < 1.0 and not has_decoder:
         raise UserError(f"--ctc_weight {weight}: {given.model} has no attention decoder; give 1, or leave it out")
-    return SearchOptions(beam=given.beam, nbest=1, ctc_weight=weight).check()
+    return SearchOptions(
+        beam=given.beam,
+        nbest=1,
+        ctc_weight=weight,
+        penalty=given.penalty,
+        maxlenratio=given.maxlenratio,
+        minlenratio=given.minlenratio,
+        normalize_length=given.normalize_length,
+    ).check()

@@ -8,6 +8,7 @@ from pathlib import Path
 from kdasr.errors import UserError
 
 FORMATS = ("bundle", "sherpa-onnx")
+SEARCH = ("ctc_weight", "penalty", "maxlenratio", "minlenratio", "normalize_length")  # beside the beam
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Exporting:
     licence: str = ""  # under which the model may be used, for the card
     beam: int = 5
     ctc_weight: float | None = None  # None: 0.3, or what a model without CTC or decoder can do
+    penalty: float = 0.0
+    maxlenratio: float = 0.0
+    minlenratio: float = 0.0
+    normalize_length: bool = False
     example: Path | None = None  # a set whose first recording the last line transcribes; None: data
     nlsyms: Path | None = None  # of the score, as for kdasr score
     wsj_filter: bool = False
@@ -39,8 +44,8 @@ class Exporting:
                     "--format sherpa-onnx: writes a directory, and measures nothing; leave --zip and --data out "
                     "(tools/check_sherpa.py compares its texts with those of kdasr decode)"
                 )
-            if self.ctc_weight is not None:
-                raise UserError("--format sherpa-onnx: has searches of its own, greedy; leave --ctc_weight out")
+            if asked := [name for name in SEARCH if getattr(self, name) != getattr(Exporting, name)]:
+                raise UserError(f"--format sherpa-onnx: has searches of its own, greedy; leave --{asked[0]} out")
         if self.zip and self.out.suffix == ".zip":
             raise UserError(f"--zip: {self.out} is a zip already; leave --zip out, or name a directory")
         if self.data is None and (self.nlsyms is not None or self.wsj_filter):

@@ -5,7 +5,7 @@ import yaml
 from scripts import kd_plan
 
 from kdasr.errors import UserError
-from kdasr.recipe.exports import export, exported
+from kdasr.recipe.exports import export, exported, searched
 
 RECIPES = {
     "base": {"baseline": True},
@@ -64,3 +64,9 @@ def test_the_step(tmp_path):
     (tmp_path / "data/one/wav.scp").write_text("u a.wav\n")
     (step,) = export(kd_plan(**given))
     assert f"{line} --example data/one --wsj_filter" in " ".join(step.commands[0].words)
+
+
+def test_a_bundle_searches_as_the_recipe_decodes():
+    opts = ("--x", "7", "--normalize_length", "--lm", "dir", "--maxlenratio", "2", "--penalty", "0.5", "--replace_unk")
+    assert searched(opts) == ("--normalize_length", "--maxlenratio", "2", "--penalty", "0.5")
+    assert searched(()) == ()
