@@ -38,6 +38,11 @@ class Source(NamedTuple):
     s2t: S2T | None = None  # how it is used if it is an S2T model
     reads: tuple[str, ...] = ()  # id -> token of the source text that it takes, if it translates
 
+    @property
+    def unit(self) -> str:
+        """What a bar counts of what it takes."""
+        return "thousand source tokens" if self.reads else "h of audio"
+
 
 class Models(NamedTuple):
     """The models of a search: one or an ensemble, whose first one sets limits, and perhaps a language model."""

@@ -1,4 +1,4 @@
-"""Shards of work shared by processes of this machine, with a bar over the hours of audio."""
+"""Shards of work shared by processes of this machine, with a bar over the hours of audio, or what else they read."""
 
 from __future__ import annotations
 
@@ -25,31 +25,38 @@ _LIBC = ctypes.CDLL(None)  # loaded before any fork
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Row]]], nj: int, label: str) -> float:
-    """Call make(shard, rows) for all of `work` in up to `nj` processes, with a bar over the hours of audio.
+def run_shards(
+    make: Callable[..., float],
+    work: Sequence[tuple[int, Sequence[Row]]],
+    nj: int,
+    label: str,
+    unit: str = "h of audio",
+) -> float:
+    """Call make(shard, rows) for all of `work` in up to `nj` processes, with a bar over how much of `unit` is done.
 
     Returns:
-        The hours done.
+        How much that is: the sum of what `make` returns.
 
     Raises:
         UserError: from a worker, or because one was killed; the shards that are finished stay.
     """
     if not work:
         return 0.0
-    total, hours, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
-    form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} h of audio [{elapsed}<{remaining}]{postfix}"
+    total, done, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
+    form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} UNIT [{elapsed}<{remaining}]{postfix}"
+    form = form.replace("UNIT", unit)
     with tqdm(desc=label, total=0.0, bar_format=form, mininterval=1.0, disable=total < 20, file=sys.stderr) as bar:
 
         def advance(more: float, rows: int = 1) -> None:
-            nonlocal hours, rows_done
-            hours, rows_done = hours + more, rows_done + rows
-            bar.total = hours / rows_done * total  # the length of the rest is known only after reading it
+            nonlocal done, rows_done
+            done, rows_done = done + more, rows_done + rows
+            bar.total = done / rows_done * total  # the length of the rest is known only after reading it
             bar.update(more)
 
         if min(nj, len(work)) == 1:
             for shard, rows in work:
                 make(shard, rows, progress=advance)
-            return hours
+            return done
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(nj, len(work)), mp_context=context, initializer=_start_worker) as pool:
             futures = {pool.submit(make, shard, rows): len(rows) for shard, rows in work}
@@ -60,7 +67,7 @@ def run_shards(make: Callable[..., float], work: Sequence[tuple[int, Sequence[Ro
                 raise UserError(KILLED) from None
             finally:
                 pool.shutdown(cancel_futures=True)
-    return hours
+    return done
 
 
 def run_in_order(make: Callable[[Row], Result], items: Sequence[Row], nj: int, label: str) -> list[Result]:

@@ -136,6 +136,7 @@ def make_archive(given: Decoding, out: Path, quiet: bool = False) -> bool:
             [(shard, shards[shard]) for shard in todo],
             1 if processes.job else processes.nj,
             f"{Path(given.out).name}: decoding",
+            models.first.unit,
         )
     if processes.job:
         print(f"{out}: job {processes.job} has done its share of {len(shards)} shards")
@@ -184,7 +185,7 @@ def make_shard(
     rows: Sequence[Row],
     progress: Callable[[float], None] = lambda _: None,
 ) -> float:
-    """Decode one shard and write it; returns its hours of audio. The process keeps the model for the next."""
+    """Decode one shard and write it; returns its `amount`. The process keeps the model for the next."""
     decoder = load()
     watch = decoder.watched()
     begun, cpu, wall = time.time(), time.process_time(), time.perf_counter()
@@ -202,4 +203,4 @@ def make_shard(
         "peak_bytes": watch.peak_bytes(),
     }
     archive.write_shard(out, shard, [records[row.name] for row in rows], stats)
-    return seconds / 3600
+    return sum(decoder.amount(row, records[row.name]["frames"]) for row in rows)

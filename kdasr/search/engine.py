@@ -91,7 +91,7 @@ class Engine:
 
         Args:
             rows: what to decode, all of it read before the first is decoded.
-            progress: called with the hours of audio of each utterance that is done.
+            progress: called with the `amount` of each utterance that is done.
 
         Raises:
             UserError: an input is missing, or is not what the model takes; the utterance is named.
@@ -103,7 +103,7 @@ class Engine:
             for number, found in self._search({number: inputs[number] for number in bucket}, names):
                 made = record(names[number], lengths[number], found, self.spell, self.text)
                 yield self._without_unknown(made, rows[number], inputs[number]) if self.replace_unk else made
-                progress(self.seconds(rows[number], lengths[number]) / 3600)
+                progress(self.amount(rows[number], lengths[number]))
 
     def _check_unknown(self) -> None:
         """UserError unless unknown words of these models can be replaced."""
@@ -137,6 +137,10 @@ class Engine:
         if isinstance(row.place, Sentence):
             return 0.0
         return row.seconds if row.seconds is not None else frames / FRAMES_A_SECOND
+
+    def amount(self, row: Row, frames: int) -> float:
+        """How much of the source's `unit` a row is, with so many input frames or source tokens."""
+        return frames / 1000 if self.source.reads else self.seconds(row, frames) / 3600
 
     def frames(self, x: np.ndarray) -> int:
         """Input frames of features (T, F), or of samples (T,); the number of source tokens (T,)."""

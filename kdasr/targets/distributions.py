@@ -46,25 +46,25 @@ def make_part(
     progress: Callable[[float], None] = lambda _: None,
     words: bool = True,
 ) -> float:
-    """Soft targets of one part, written whole, those of its steps only with `words`; returns its hours of audio."""
+    """Soft targets of one part, written whole, those of its steps only with `words`; returns its `amount`."""
     loaded = engine.loaded(models, SearchOptions(ctc_weight=0.0 if words else 1.0), batch_frames, device)
     inputs = [loaded.read(row) for row, _ in work]
     lengths = [loaded.frames(x) for x in inputs]
     computed = [loaded.computed(x) for x in inputs]
     steps: dict[str, np.ndarray] = {}
     frames: dict[str, np.ndarray] = {}
-    hours = 0.0
+    done = 0.0
     for batch in batches(computed, [len(hyps) for _, hyps in work], loaded.batch_frames):
         names = [work[n][0].name for n in batch]
         made = soften(loaded, [inputs[n] for n in batch], [work[n][1] for n in batch], names, how, words)
         steps |= dict(zip(names, made[0], strict=False))
         frames |= dict(zip(names, made[1], strict=False))
         for n in batch:
-            hours += (spent := loaded.seconds(work[n][0], lengths[n]) / 3600)
-            progress(spent)
+            done += (more := loaded.amount(work[n][0], lengths[n]))
+            progress(more)
     with atomic_write(parts / f"{shard}.npz", "wb") as stream:
         np.savez(stream, *steps.values(), *frames.values(), keys=np.array(list(steps or frames)))
-    return hours
+    return done
 
 
 def batches(lengths: Sequence[int], hyps: Sequence[int], most: int) -> list[list[int]]:

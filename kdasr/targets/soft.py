@@ -100,7 +100,7 @@ def run(given: Softening) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         device = "cuda" if given.ngpu else "cpu"
         make = functools.partial(make_part, parts, models, given.batch_frames, device, how, words=not alone)
-        run_shards(make, todo, given.nj, f"{out.name}: soft targets")
+        run_shards(make, todo, given.nj, f"{out.name}: soft targets", models.first.unit)
         if how.ctc:
             write_soft_table(out, out, merged(parts, len(shards), second=not alone), "ctc")
         if not alone:
