@@ -112,7 +112,7 @@ def test_what_is_no_json(bundle, text):
     refused(bundle, "bundle.json", "copy it again")
 
 
-@pytest.mark.parametrize("old, new", [('"beam": 5', '"beam": 4'), ('"bins": 24', '"bins": 25'), ('0.04', '0.05')])
+@pytest.mark.parametrize("old, new", [('"beam": 5', '"beam": 4'), ('"bins": 24', '"bins": 25'), ("0.04", "0.05")])
 def test_settings_that_were_edited(bundle, old, new):
     text = (bundle / "bundle.json").read_text()
     assert old in text

@@ -11,7 +11,7 @@ import pytest
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.score import bleu, bleu_samples
-from kdasr.score.against import against
+from kdasr.score.against import against, told
 from kdasr.score.measures import BLEU, WER
 
 LINE = "Ein Mann, zwei Männer und eine Frau spielen Fußball im Park . (heute) um 9:30 Uhr bei 3,5 °C !"
@@ -202,3 +202,12 @@ def test_a_measure_says_which_way_is_better():
     assert (BLEU.better, WER.better) == ("positive", "negative") and (BLEU.sign, WER.sign) == (1, -1)
     assert (BLEU.told(27.5), WER.told(7.5)) == ("27.50 BLEU", "7.50 % WER")
     assert (BLEU.axis("test"), WER.axis("test")) == ("BLEU on test", "WER on test (%)")
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [(1.5, "better"), (-1.5, "worse")])
+def test_what_is_significant_is_told_with_its_direction(difference, verdict):
+    bootstrap = {"difference": difference, "low": difference - 1, "high": difference + 1, "p": 0.01}
+    result = {"against": "d", "type": "bleu", "rate": [30.0 + difference, 30.0], "bootstrap": bootstrap}
+    text = told(result | {"sacrebleu": {"p": 0.01, "samples": 1000, "seed": "12345"}})
+    assert f"BLEU {30 + difference:.2f} here, 30.00 there\ndifference {difference:+.2f} points" in text
+    assert text.endswith(f"1000 samples, seed 12345: p 0.010: significantly {verdict} at the 5 % level\n")
