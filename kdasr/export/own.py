@@ -52,7 +52,7 @@ class TextRNN(nn.Module):
 def up(rnns: nn.ModuleList, layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Through bidirectional layers, each as `both_ways` made it: (1, S, E) -> (1, S, E)."""
     for rnn, layer in zip(rnns, layers, strict=True):
-        ahead, back = rnn(x)[0].chunk(2, -1)  # (1, S, E) each
+        ahead, back = rnn(layer.reduce(x))[0].chunk(2, -1)  # (1, S, E) each
         x = layer.norm(x + ahead + back)
     return x
 

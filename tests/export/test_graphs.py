@@ -23,6 +23,8 @@ ATTENTIVE = {"output_size": 16, "attention_heads": 2, "linear_units": 20, "num_b
 CHANGES = {
     "lstm student": {"encoder_conf": {"hidden_size": 12, "num_layers": 2, "conv_channels": 3, "rnn_type": "gru"},
                      "decoder_conf": {"cell_type": "lstm", "num_layers": 2, "hidden_size": 10, "attention_size": 6}},
+    "low rank": {"encoder_conf": {"hidden_size": 12, "num_layers": 2, "conv_channels": 3, "input_rank": 4,
+                                  "project_rank": 5}},
     "three strides": {"encoder_conf": {"hidden_size": 8, "num_layers": 1, "conv_channels": 2, "time_strides": [1, 3]}},
     "munim": {"encoder": "munim_rnn", "encoder_conf": {"hidden_size": 10, "num_layers": 2},
               "decoder": "munim_gru", "decoder_conf": {"hidden_size": 10}},
