@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import yaml
+from mt_models import write_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import fuzz_inputs
@@ -173,6 +174,9 @@ def build_shop(shop: Path) -> None:
         Path("conf/tiny.yaml").write_text(yaml.safe_dump(CONFIG))
         waveform_model()
         run("export --model model/m --out bundles/m")
+        write_model(Path("translator/m"), "own_luong")
+        Path("translator/sentences").write_text("ab\ncd\n")
+        run("export --model translator/m --out translator/b")
         begin_trainings()
         begin_data()
         audio_of_the_report()

@@ -50,6 +50,7 @@ CUT = "frames data --feats feats --alignment frames/ali --out out --left 2 --rig
 FRAMES_DECODE = "frames decode --predictions frames/p --data frames/f --train frames/f --out out"
 EXPORT = "export --model model/m --out out"
 HEARD = "transcribe --model bundles/m --data feats"
+TRANSLATED = "translate --model translator/b translator/sentences"
 FEATS = "feats --data data/whole --out out --nj 1 --bins 8"
 OWN = "data own --train data/whole --valid data/whole --test data/whole --out out"
 SHRINK = "shrink --model model/m --params 1k --out out"
@@ -69,6 +70,8 @@ PICKLES = [
     Vector(f"{EXPORT} --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     Vector("transcribe --model model/m --data feats", ASR, CHECKPOINT),
     *(Vector(HEARD, f"bundles/m/{name}.onnx", CHECKPOINT) for name in ("encoder", "decoder")),
+    *(Vector(TRANSLATED, f"translator/b/{name}.onnx", CHECKPOINT) for name in ("encoder", "decoder")),
+    Vector("translate --model translator/m translator/sentences", "translator/m/valid.acc.ave.pth", CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out", ASR, CHECKPOINT),
     Vector("prune --model model/m --sparsity 0.5 --out out --model_file other.pth", "model/m/other.pth", CHECKPOINT),
     *(Vector(line, ASR, CHECKPOINT) for line in (SHRINK, SHRINK_ON, SHRINK_LIKE)),
@@ -134,6 +137,7 @@ TEXTS = [
                    "prune --model model/m --sparsity 0.5 --out out", SHRINK, SHRINK_ON,
                    "tokens --model model/m --out out", "adopt model/m --out out", EXPORT)),
     *(Vector(HEARD, f"bundles/m/{name}", TEXT) for name in ("bundle.json", "tokens.txt")),
+    *(Vector(TRANSLATED, f"translator/{name}", TEXT) for name in ("b/bundle.json", "b/source_tokens.txt", "sentences")),
     Vector(TRAIN, "conf/tiny.yaml", YAML),
     Vector(SHRINK_LIKE, "conf/tiny.yaml", YAML),
     Vector(f"{SHRINK} --train_config conf/tiny.yaml", "conf/tiny.yaml", YAML),
