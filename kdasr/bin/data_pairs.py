@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--check", type=Path, metavar="TEXT", help="write nothing, count the right ones of translations")
     add("--of", type=Path, metavar="TEXT", help="with --check: what was translated, text.src of a set")
     add("--train", type=int, default=6000, metavar="N", help="pairs of the training set (default %(default)s)")
-    add("--valid", type=int, default=300, metavar="N", help="pairs of dev (default %(default)s)")
-    add("--test", type=int, nargs="+", default=[500], metavar="N", help="pairs of each test set (default 500)")
+    add("--valid", type=int, default=500, metavar="N", help="pairs of dev (default %(default)s)")
+    add("--test", type=int, nargs="+", default=[1000], metavar="N", help="pairs of each test set (default 1000)")
     add("--seed", type=int, default=0, help="of all that is drawn (default %(default)s)")
 
 
