@@ -120,7 +120,7 @@ def test_a_model_of_another_kind_takes_a_mask_and_no_distillation(tmp_path, monk
     torch.save({"part.weight": kept}, tmp_path / "mask.pth")
     value = {"ctc_hyps": "best", "soft_k": 2, "mask": str(tmp_path / "mask.pth")}.get(name)
     value = (0.5 if "weight" in name else "x") if value is None else value
-    args = argparse.Namespace(kd_conf={name: value})
+    args = argparse.Namespace(kd_conf={name: value}, cpu_bf16=False)
     if name in ("mask", "targets", "teacher"):
         model = KDTask.build_model(args)
         assert type(model) is Other
