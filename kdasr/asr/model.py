@@ -11,16 +11,18 @@ the same class trains teachers and students of every kind.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kdasr.asr.own_beam import Judged, OwnBeam
 from kdasr.asr.settings import TEACHERS_INPUT, Distillation
 from kdasr.asr.soft_targets import OnlineTargets, SoftTargets, StoredTargets, matched, places
 from kdasr.errors import UserError
 from kdasr.espnet import name
+from kdasr.losses.risk import risk_loss, whole_scores
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
 from kdasr.losses.word import mixed, word_loss
 from kdasr.networks.encoder import padding
@@ -39,6 +41,8 @@ class Distilling:
 
     kd: Distillation
     teachers: tuple[Teachers, ...]  # none or one; a tuple hides it from torch, so that it is no part of the student
+    own_beam: tuple[OwnBeam, ...]  # none or one, hidden likewise: its search, where it learns from its own hypotheses
+    spell: Callable[[Sequence[int]], str]  # token ids -> text, where it does
     src_token_list: tuple[str, ...] = ()  # of a translation model: what it reads
     cpu_bf16 = False  # whether it trains in bfloat16 on a CPU (kdasr.asr.task)
 
@@ -93,6 +97,7 @@ class Distilling:
         soft = self.soft_targets(
             tables.get(TEACHERS_INPUT, inputs), tables.get(f"{TEACHERS_INPUT}_lengths", lengths), tables, lens
         )
+        own = self.own_hypotheses(inputs, lengths, targets, weights) if self.kd.risk_weight else None
         encoded, frames = encode(self, inputs, lengths)  # (B, S, E), (B,)
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
@@ -121,8 +126,31 @@ class Distilling:
             loss = loss + (1 - self.ctc_weight) * loss_att
             stats["loss_att"] = loss_att.detach()
             stats["acc"] = accuracy(student_logprobs.detach(), path, ys_out, weights)
+        if own is not None:
+            loss_risk = self.risk(own, encoded, frames)
+            loss = mixed(loss, loss_risk, self.kd.risk_weight)
+            stats["loss_risk"] = loss_risk.detach()
+            stats["own_cost"] = own.costs[:, 0].mean()  # of its best hypotheses: what the risk is to lower
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, inputs.size(0)), loss.device)
+
+    def own_hypotheses(self, inputs: Tensor, lengths: Tensor, targets: Tensor, weights: Tensor) -> Judged:
+        """What the student's own search finds, as `OwnBeam.judged`."""
+        if not self.own_beam:  # made with the first batch, when the model is where it is trained
+            self.own_beam = (OwnBeam(self, self.kd, self.spell),)
+        return self.own_beam[0].judged(inputs, lengths, targets, weights)
+
+    def risk(self, own: Judged, encoded: Tensor, frames: Tensor) -> Tensor:
+        """The risk of the student's own hypotheses, a number.
+
+        Args:
+            own: the hypotheses.
+            encoded, frames: (B, S, E), (B,).
+        """
+        ys_in, ys_out = with_sos_eos(own.targets, self.sos, self.eos)  # (B, K, L + 1) both
+        logits, path, _ = decode_prefixes(self.decoder, encoded, frames, ys_in, own.used)
+        scores = whole_scores(torch.log_softmax(logits.float(), -1), path, ys_out)  # (B, K)
+        return risk_loss(scores, own.costs, own.used, self.kd.risk_alpha)
 
     def soft_targets(
         self, inputs: Tensor, lengths: Tensor, tables: Mapping[str, Tensor], lens: Tensor
@@ -198,7 +226,7 @@ class KDModel(Distilling, ESPnetASRModel):
 def distilling(model: Any, kind: type, settings: Distillation) -> Any:
     """A stock model as one of `kind`, a class that mixes Distilling into its own: it trains as the settings say."""
     model.__class__ = kind
-    model.kd, model.teachers = settings, ()
+    model.kd, model.teachers, model.own_beam = settings, (), ()
     return model
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from kdasr.errors import UserError
-from kdasr.losses import DIVERGENCES, MEANS
+from kdasr.losses import COSTS, DIVERGENCES, MEANS
 from kdasr.targets import frame_times
 
 # what `kdasr targets` and `kdasr soft` write, as training reads it
@@ -39,6 +40,12 @@ class Distillation:
     # teacher's frame that is nearest in time
     ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
+    # (1 - risk_weight) x the loss of both branches + risk_weight x the risk of the student's own N-best
+    risk_weight: float = 0.0
+    risk_beam: int = 4  # hypotheses of its own search, by attention alone
+    risk_cost: str = "words"  # of a hypothesis: words, its word errors; bleu, 1 - its smoothed sentence BLEU
+    risk_alpha: float = 1.0  # how sharp the distribution over its hypotheses is
+    risk_maxlenratio: float = 0.0  # of its search, as --maxlenratio of kdasr nbest
     # pruning
     mask: str = ""  # file of kdasr prune: weights that stay zero
     # when encoded frames are: first, step and rate of kdasr.targets.frame_times.FrameTimes, which `kdasr train` finds
@@ -57,7 +64,7 @@ class Distillation:
     @property
     def own_loss(self) -> bool:
         """Whether a student on references needs KDModel's loss, and not ESPnet's: every term of ours is named here."""
-        return self.soft
+        return self.soft or self.risk_weight > 0
 
 
 def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
@@ -87,6 +94,11 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
         ("divergence", settings.divergence in DIVERGENCES, f"one of {', '.join(DIVERGENCES)}"),
         ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),
         ("ensemble", settings.ensemble in MEANS, " or ".join(MEANS)),
+        ("risk_weight", 0 <= settings.risk_weight <= 1, "a share from 0 to 1"),
+        ("risk_beam", settings.risk_beam >= 2, "2 hypotheses or more"),
+        ("risk_cost", settings.risk_cost in COSTS, " or ".join(COSTS)),
+        ("risk_alpha", 0 < settings.risk_alpha < math.inf, "a number above 0"),
+        ("risk_maxlenratio", right_ratio(settings.risk_maxlenratio), "0, a ratio, or from -1 down a number of tokens"),
         ("ctc_hyps", settings.ctc_hyps in ("all", "best"), "all or best"),
         *(
             (name, not getattr(settings, name) or frame_times.right(getattr(settings, name)), "first, step and rate")
@@ -104,6 +116,11 @@ def number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UserError(f"kd_conf: {key} is {value!r}, expected a number")
     return float(value)
+
+
+def right_ratio(ratio: float) -> bool:
+    """Whether a search takes this as its longest output."""
+    return math.isfinite(ratio) and not -1 < ratio < 0
 
 
 def right_weights(settings: Distillation) -> bool:

@@ -15,6 +15,7 @@ from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.networks.load import register
 from kdasr.prune.mask import hold
+from kdasr.search.engine import speller
 
 ESPnetASRModel = name("espnet2.asr.espnet_model:ESPnetASRModel")
 str2bool = name("espnet2.utils.types:str2bool")
@@ -58,6 +59,10 @@ class DistillingTask:
             raise UserError(f"kd_conf: a {type(model).__name__} cannot be distilled so; use `model: {cls.choice}`")
         if settings.mask:
             hold(model, settings.mask)
+        if settings.risk_weight:
+            if model.decoder is None:
+                raise UserError("kd_conf: risk_weight: a model of CTC alone has no hypotheses of its own; leave it out")
+            model.spell = speller(args.output_dir or "", args, model.token_list)
         if args.cpu_bf16 and not args.ngpu and isinstance(model, cls.student):
             model.cpu_bf16 = has_bf16()
         return model

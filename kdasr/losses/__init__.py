@@ -11,4 +11,5 @@ Axes, in the comments of this package:
 # What options may name, here so that a command's --help need not import torch.
 DIVERGENCES = ("kl", "reverse_kl", "js", "tv")  # kdasr.losses.divergences
 MEANS = ("arithmetic", "geometric")  # kdasr.losses.ensemble
+COSTS = ("words", "bleu")  # kdasr.losses.risk, of kdasr.asr.own_beam
 OBJECTIVES = ("ce", "kl", "fixed", "constant", "trust", "adaptive", "conditional")  # kdasr.losses.trust

@@ -74,10 +74,7 @@ class Engine:
         self.scorers = scorers_of([network for network, _ in networks], options, lm, s2t)
         self.spell = speller(self.source.directory, self.args, self.source.tokens)
         self.encoders = [Encoder(network, device, s2t.samples if s2t else 0) for network, _ in networks]
-        # Its tokens that are text -> those of the records. ESPnet, too, leaves the blank out, which an attention
-        # decoder can emit but no text has.
-        every = range(len(self.model.token_list))
-        self.text = s2t.text if s2t else {token: token for token in every if token != blank_of(self.model)}
+        self.text = s2t.text if s2t else text_tokens(self.model)  # its tokens that are text -> those of the records
         self.watch = Watch(device)
         self.recordings = Recordings()
         self.replace_unk = replace_unk
@@ -237,6 +234,14 @@ def buckets(lengths: Sequence[int]) -> Iterator[list[int]]:
         bucket.append(number)
     if bucket:
         yield bucket
+
+
+def text_tokens(model: Any) -> dict[int, int]:
+    """A model's tokens that are text, each as it is.
+
+    ESPnet, too, leaves the blank out, which an attention decoder can emit but no text has.
+    """
+    return {token: token for token in range(len(model.token_list)) if token != blank_of(model)}
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -17,10 +17,15 @@ from kdasr.asr.settings import Distillation
 from kdasr.asr.soft_targets import matched, unpack_rows
 from kdasr.asr.task import KDTask
 from kdasr.errors import UserError
-from kdasr.losses import DIVERGENCES, MEANS
+from kdasr.losses import COSTS, DIVERGENCES, MEANS
 from kdasr.networks.load import load_model
 from kdasr.networks.teachers import Teachers, encode
 from kdasr.networks.teachers import names as names_of
+from kdasr.score.count import count_errors
+from kdasr.search.options import SearchOptions
+from kdasr.search.scorers import scorers_of
+from kdasr.search.stream import search
+from kdasr.targets.select import sentence_bleu
 
 OWN = {
     "encoder": "conv_rnn",
@@ -379,7 +384,13 @@ def taught(tmp_path_factory):
     students = {kind: build(networks).eval() for kind, networks in DECODERS.items()}
     for student in students.values():
         student.training = True  # only what asks for it: batch norm and dropout stay as they are
+        student.spell = words_of_tokens
     return directories, [load_model(directory)[0] for directory in directories], students
+
+
+def words_of_tokens(ids):
+    """Each token of the students a word."""
+    return " ".join("_?abcd"[number] for number in ids)
 
 
 def divergences(name, q, p):
@@ -412,6 +423,24 @@ def word_level(kd, logits, q):
     q = q ** (1 / kd.temperature)
     p = (logits / kd.temperature).softmax(-1)
     return kd.temperature**2 * divergences(kd.divergence, q / q.sum(1, keepdim=True), p)
+
+
+def risk(student, encoded, frames, wanted):
+    """Of one utterance: its hypotheses one by one, the costs in words, the definition of the expectation."""
+    kd, alike = student.kd, {}
+    options = SearchOptions(beam=kd.risk_beam, nbest=kd.risk_beam, ctc_weight=0.0, maxlenratio=kd.risk_maxlenratio)
+    for hyp in search(encoded.detach(), frames, scorers_of(student, options), options)[0].hyps:
+        tokens = [token for token in hyp.tokens if token]
+        ys = torch.tensor([[student.sos, *tokens]])
+        logp = student.decoder(encoded, frames, ys, torch.tensor([ys.size(1)]))[0][0].log_softmax(-1)
+        alike.setdefault(words_of_tokens(tokens), logp[range(ys.size(1)), [*tokens, student.eos]].sum())
+    if kd.risk_cost == "words":
+        costs = count_errors([(wanted, list(alike))])[0]
+    else:
+        costs = [1 - sentence_bleu(text, wanted) / 100 for text in alike]
+    masses = [(kd.risk_alpha * score).exp() for score in alike.values()]
+    expected = sum(mass * cost for mass, cost in zip(masses, costs, strict=True)) / sum(masses)
+    return expected - sum(costs) / len(costs), costs[0]
 
 
 def written_out(student, teachers, utterance):
@@ -448,6 +477,10 @@ def written_out(student, teachers, utterance):
     connectionist = (1 - kd.ctc_word_weight) * ctc + kd.ctc_word_weight * of_frames
     loss = student.ctc_weight * connectionist + (1 - student.ctc_weight) * attention
     parts = {"loss_ctc": connectionist, "loss_att": attention, "loss_word": word, "loss_frames": of_frames}
+    if kd.risk_weight:
+        target = words_of_tokens(hypotheses[weights.index(max(weights))])
+        parts["loss_risk"], parts["own_cost"] = risk(student, *encoded[student], target)
+        loss = (1 - kd.risk_weight) * loss + kd.risk_weight * parts["loss_risk"]
     return loss, parts, torch.cat(told), heard
 
 
@@ -469,6 +502,11 @@ def drawn(random):
         "ensemble": some(MEANS),
         "ensemble_weights": some([(), (0.25, 0.75)]),
         "ctc_hyps": some(["all", "best"]),
+        "risk_weight": some([0.0, 0.0, 0.4, 1.0]),
+        "risk_beam": some([2, 3]),
+        "risk_cost": some(COSTS),
+        "risk_alpha": some([0.5, 1.0]),
+        "risk_maxlenratio": some([0.0, 0.5]),
     }
     # whom it learns from, and records
     fixed = {"teachers", "mask", "targets", "teacher", "teacher_frames", "student_frames"}
@@ -501,7 +539,7 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(taught, seed):
     if kd["divergence"] == "reverse_kl":
         kd["soft_k"] = 0
     student.kd = Distillation(**kd, teachers=tuple(map(str, directories[:asked])))
-    student.teachers = ()
+    student.teachers = student.own_beam = ()
     student.ctc_weight = ctc_weight
     student.criterion_att.smoothing, student.criterion_att.confidence = smoothing, 1 - smoothing
     generator = torch.Generator().manual_seed(sum(frames for frames, _ in batch))
@@ -537,10 +575,11 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(taught, seed):
     assert weight == len(batch)
     expected = sum(one for one, _, _, _ in alone) / len(batch)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
-    for name in ("loss_ctc", "loss_att", "loss_word", "loss_frames"):
+    assert ("loss_risk" in stats) == (kd["risk_weight"] > 0)
+    for name in ("loss_ctc", "loss_att", "loss_word", "loss_frames", "loss_risk", "own_cost"):
         if stats.get(name) is not None:
-            part = sum(parts[name] for _, parts, _, _ in alone) / len(batch)
-            assert float(stats[name]) == pytest.approx(part.item(), rel=1e-4, abs=1e-5), name
+            part = sum(torch.as_tensor(parts[name]).item() for _, parts, _, _ in alone) / len(batch)
+            assert float(stats[name]) == pytest.approx(part, rel=1e-4, abs=1e-5), name
     leaves = [student.encoder.project.weight, student.encoder.layers[0].norm.bias]
     for one, other in zip(*(torch.autograd.grad(x, leaves) for x in (loss, expected)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)

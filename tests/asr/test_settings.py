@@ -53,6 +53,7 @@ def test_the_defaults():
         "word_weight": 0.0, "temperature": 1.0, "divergence": "kl", "soft_k": 0, "teachers": (),
         "ensemble": "arithmetic", "ensemble_weights": (), "ctc_word_weight": 0.0, "ctc_hyps": "all", "mask": "",
         "targets": "", "teacher": "", "teacher_frames": (), "student_frames": (),
+        "risk_weight": 0.0, "risk_beam": 4, "risk_cost": "words", "risk_alpha": 1.0, "risk_maxlenratio": 0.0,
     }  # fmt: skip
 
 
@@ -61,6 +62,13 @@ TEACHERS = {"teachers": ["a", "b"]}
 EDGES = {
     "word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
     "ctc_word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "risk_weight": {0: True, 1: True, 0.99: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "risk_beam": {2: True, 35: True, 1: False, 0: False, 4.0: False},
+    "risk_cost": {"words": True, "bleu": True, "errors": False, "": False},
+    "risk_alpha": {1e-9: True, 5: True, 0: False, -1: False, math.inf: False, math.nan: False},
+    "risk_maxlenratio": {
+        0: True, 0.5: True, 2: True, -1: True, -50: True, -0.5: False, math.inf: False, math.nan: False,
+    },
     "temperature": {1e-9: True, 100: True, 0: False, -1: False, math.nan: False},
     "divergence": {**dict.fromkeys(("kl", "reverse_kl", "js", "tv"), True), "KL": False, "": False},
     "soft_k": {0: True, 1: True, 10**6: True, -1: False, 2.0: False, "3": False},
@@ -98,6 +106,12 @@ def test_either_weight_looks_at_distributions():
     assert [Distillation(**one).soft for one in ({"word_weight": 0.1}, {"ctc_word_weight": 0.1}, {"soft_k": 3})] == [
         True, True, False,
     ]  # fmt: skip
+
+
+def test_terms_of_ours_need_our_loss():
+    given = ({"word_weight": 0.1}, {"ctc_word_weight": 0.1}, {"risk_weight": 0.1}, {"risk_beam": 2}, {})
+    assert [Distillation(**one).own_loss for one in given] == [True, True, True, False, False]
+    assert not Distillation(risk_weight=1.0).soft  # it looks at no distribution of a teacher
 
 
 class Other(ESPnetASRModel):

@@ -243,7 +243,8 @@ OTHER_KD = {
     "word_weight": 0.25, "temperature": 3.0, "divergence": "js", "soft_k": 3, "teachers": "[teachers/1]",
     "ensemble": "geometric", "ensemble_weights": "[1.0]", "ctc_word_weight": 0.125, "ctc_hyps": "best",
     "mask": "other_mask.pth", "targets": "t", "teacher": "u", "teacher_frames": "[480.0, 640, 16000]",
-    "student_frames": "[680.0, 640, 16000]",
+    "student_frames": "[680.0, 640, 16000]", "risk_weight": 0.5, "risk_beam": 3, "risk_cost": "bleu", "risk_alpha": 2.0,
+    "risk_maxlenratio": 1.5,
 }  # fmt: skip
 
 
