@@ -2,10 +2,15 @@
 
 import pytest
 import torch
-from mt_models import SOURCE, TARGET, build, write_model
+import yaml
+from mt_models import SOURCE, TARGET, build, options, write_data, write_model
 
+from kdasr.asr.settings import Distillation
 from kdasr.asr.translation_task import KDTranslationTask
+from kdasr.cli import main
 from kdasr.errors import UserError
+from kdasr.nbest.archive import read_nbest
+from kdasr.targets.select import sentence_bleu
 
 KINDS = ["rnn_rnn", "transformer_transformer", "own_luong", "own_fed"]
 SRC, SRC_LENS = torch.tensor([[2, 3, 4, 5, 6], [7, 8, 9, -1, -1]]), torch.tensor([5, 3])
@@ -107,6 +112,48 @@ def test_teachers_beside_the_student(kind, tmp_path):
     loss, _, _ = model(TEXT, TEXT_LENS, SRC, SRC_LENS)
     references, one = [[[2, 3, 4]], [[5, 2]]], [[1.0], [1.0]]
     assert loss.item() == pytest.approx(by_hand_with_words(model, teacher, references, one, 0.4).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["own_luong", "own_fed", "rnn_rnn", "transformer_transformer"])
+def test_the_risk_of_what_nbest_finds(kind, tmp_path):
+    """1 - BLEU, expected over the hypotheses of `kdasr nbest` with the same weights, and a tenth of the usual loss."""
+    model = student(kind, risk_weight=0.9, risk_cost="bleu", risk_beam=3, risk_alpha=0.5, risk_maxlenratio=1.6)
+    spelt = lambda ids: "".join(TARGET[number] for number in ids)  # noqa: E731
+    model.spell = lambda ids: " ".join(spelt(ids))  # each letter a word
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.yaml").write_text(yaml.safe_dump(vars(options(kind))))
+    torch.save(model.state_dict(), tmp_path / "m/valid.acc.ave.pth")
+    write_data(tmp_path / "data", {"u0": ("abcde", "S"), "u1": ("fgh", "S")})  # SRC
+    given = ["--model", tmp_path / "m", "--data", tmp_path / "data", "--out", tmp_path / "nbest"]
+    search = ["--beam", "3", "--nbest", "3", "--maxlenratio", "1.6"]
+    assert main([*map(str, ["nbest", *given]), *search]) == 0
+    found = {record["id"]: record["hyps"] for record in read_nbest(tmp_path / "nbest")}
+    loss, stats, _ = model(TEXT, TEXT_LENS, SRC, SRC_LENS)
+    risk, first = 0.0, 0.0
+    for b, wanted in enumerate([[2, 3, 4], [5, 2]]):
+        hyps = [hyp["tokens"] for hyp in found[f"u{b}"]]
+        costs = [1 - sentence_bleu(" ".join(spelt(hyp)), " ".join(spelt(wanted))) / 100 for hyp in hyps]
+        steps = [logprobs(model, b, hyp)[range(len(hyp) + 1), [*hyp, model.eos]].sum() for hyp in hyps]
+        masses = torch.stack(steps).exp().sqrt()
+        risk = risk + (masses * (torch.tensor(costs) - sum(costs) / len(costs))).sum() / masses.sum() / 2
+        first += costs[0] / 2
+    assert len(found["u0"]) == 3 and stats["own_cost"].item() == pytest.approx(first, rel=1e-5)
+    assert stats["loss_risk"].item() == pytest.approx(risk.item(), rel=1e-3, abs=1e-6)
+    assert loss.item() == pytest.approx((0.1 * stats["loss_att"] + 0.9 * risk).item(), rel=1e-4)
+    for one, other in zip(*gradients(model, stats, loss, risk), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def gradients(model, stats, loss, risk):
+    """Of the decoder's weights: of the loss, and of the usual loss computed by itself and the risk."""
+    model.kd = Distillation()
+    usual, _, _ = model(TEXT, TEXT_LENS, SRC, SRC_LENS)
+    assert usual.item() == pytest.approx(stats["loss_att"].item(), rel=1e-5)
+    leaves = list(model.decoder.parameters())
+    return (
+        torch.autograd.grad(loss, leaves),
+        torch.autograd.grad(0.1 * usual + 0.9 * risk, leaves),
+    )
 
 
 def test_stored_soft_targets():
