@@ -20,8 +20,10 @@ from kdasr.errors import script_status
 from kdasr.files import atomic_write
 from kdasr.report import figures
 from kdasr.report.collect import System
+from kdasr.score.intervals import seeds_apart
 
 TEACHER = "teacher"
+GREEDY, BEAM, PPL, MODE = "greedy", "beam", "ppl", "mode"
 
 
 class Theirs(NamedTuple):
@@ -47,6 +49,28 @@ TABLE_1 = {
     "all_three": ("Seq-KD + Seq-Inter + Word-KD", Theirs(18.8, 19.2, 14.8, 7.1)),
     "refs_fine_tune": ("control: base, trained further", None),
 }
+class Claim(NamedTuple):
+    """Something that the paper says: one figure is above another."""
+
+    said: str
+    above: tuple[str, str]  # recipe, and which of its figures
+    below: tuple[str, str]
+    theirs: float  # the difference in the paper
+
+
+CLAIMS = (
+    Claim("Word-KD is better than the base student, greedy", ("word", GREEDY), ("refs", GREEDY), 0.7),
+    Claim("Seq-KD is better than the base student, greedy", ("seq_k1_b5", GREEDY), ("refs", GREEDY), 4.2),
+    Claim("... and with a beam", ("seq_k1_b5", BEAM), ("refs", BEAM), 1.4),
+    Claim("Seq-KD is better than Word-KD, greedy", ("seq_k1_b5", GREEDY), ("word", GREEDY), 3.5),
+    Claim("Seq-KD greedy is better than the base student with a beam", ("seq_k1_b5", GREEDY), ("refs", BEAM), 1.3),
+    Claim("Seq-Inter helps the base student, greedy", ("inter", GREEDY), ("refs_fine_tune", GREEDY), 3.8),
+    Claim("Seq-Inter helps the teacher, greedy", ("teacher_inter", GREEDY), (TEACHER, GREEDY), 1.9),
+    Claim("Seq-Inter helps Seq-KD, beam", ("seq_inter", BEAM), ("seq_k1_b5", BEAM), 0.3),
+    Claim("Word-KD helps Seq-KD, beam", ("word_seq", BEAM), ("seq_k1_b5", BEAM), -0.1),
+    Claim("Seq-KD has more probability in its best translation", ("seq_k1_b5", MODE), ("refs", MODE), 16.0),
+    Claim("... and a larger perplexity", ("seq_k1_b5", PPL), ("refs", PPL), 14.5),
+)
 # Table 2, words a second on a CPU: greedy, beam of 5
 TABLE_2 = {TEACHER: (15.0, 7.9), "refs": (63.6, 22.1), "seq_k1_b5": None}
 # Table 3: percent of the weights that are zero -> BLEU with a beam, and how many times smaller than the teacher
@@ -84,7 +108,8 @@ def page(systems: Sequence[System], name: str, words: int) -> str:
     parts = ["# Translation: Kim and Rush (2016) beside ours\n"]
     for network in networks:
         title = f", network {network}" if network else ""
-        parts += [table_1(of[network], name, title), table_2(of[network], name, words, title)]
+        parts += [table_1(of[network], name, title), claims(of[network], name, title)]
+        parts += [table_2(of[network], name, words, title)]
         parts += [table_3(of[network], name, title)] if any("prune" in recipe for recipe in of[network]) else []
     parts.append(f"Written by `local/paper.py --figures {'figures.jsonl'} --set {name} --out RESULTS.md`.\n")
     return "\n".join(parts)
@@ -97,12 +122,7 @@ def table_1(rows: dict[str, list[System]], name: str, title: str) -> str:
     lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for recipe, (label, theirs) in TABLE_1.items():
         if many := rows.get(recipe):
-            cells = [
-                bleu(many, "greedy", name),
-                bleu(many, "beam", name),
-                spread([one.ppl[name]["ppl"] for one in many if name in one.ppl], 1),
-                spread(values(many, "beam", name, lambda one: 100 * one.decode["mode_probability"]), 1),
-            ]
+            cells = [spread(measured(many, name, which), 1) for which in (GREEDY, BEAM, PPL, MODE)]
             beside = [f"{figure:g}" for figure in theirs] if theirs else ["-"] * 4
             size = f"{many[0].info['parameters']:,}"
             both = [cell for pair in zip(cells, beside, strict=True) for cell in pair]
@@ -110,13 +130,31 @@ def table_1(rows: dict[str, list[System]], name: str, title: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def claims(rows: dict[str, list[System]], name: str, title: str) -> str:
+    """What the paper says, and whether it is so here: by Welch's interval of the difference of means over seeds."""
+    lines = [f"## Claims{title}: {name}\n"]
+    lines += ["|the paper says|theirs|ours|95 % interval|here|", "|---|---:|---:|---|---|"]
+    for one in CLAIMS:
+        above, below = (measured(rows.get(recipe, []), name, which) for recipe, which in (one.above, one.below))
+        if not above or not below:
+            continue
+        difference = statistics.fmean(above) - statistics.fmean(below)
+        interval = seeds_apart(below, above)
+        verdict = "one seed" if interval is None else "not seen"
+        if interval and (interval[0] > 0 or interval[1] < 0):
+            verdict = "confirmed" if interval[0] > 0 else "refuted"
+        span = f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else "-"
+        lines.append(f"|{one.said}|{one.theirs:+.1f}|{difference:+.1f}|{span}|{verdict}|")
+    return "\n".join([*lines, ""])
+
+
 def table_2(rows: dict[str, list[System]], name: str, words: int, title: str) -> str:
     """Reference words translated in a CPU second."""
-    lines = [f"## Table 2{title}: words of the reference a CPU second, one core\n"]
+    lines = [f"## Table 2{title}: words of the reference, and signs, a CPU second, one core\n"]
     lines += ["|system|greedy|theirs|beam 5|theirs|", "|---|---:|---:|---:|---:|"]
     for recipe, theirs in TABLE_2.items():
         if many := rows.get(recipe):
-            tags = ("greedy", "beam")
+            tags = (GREEDY, BEAM)
             pace = [values(many, tag, name, lambda one: words / one.decode["cpu_seconds"]) for tag in tags]
             beside = [f"{figure:g}" for figure in theirs] if theirs else ["-", "-"]
             both = [cell for pair in zip([spread(one, 0) for one in pace], beside, strict=True) for cell in pair]
@@ -134,8 +172,8 @@ def table_3(rows: dict[str, list[System]], name: str, title: str) -> str:
         if many := rows.get(f"prune{percent}" if percent else "seq_inter"):
             left = many[0].info.get("non_zero") or many[0].info["parameters"]
             share = f"1/{teacher / left:.0f}" if teacher else "-"
-            cells = [f"{percent} %", str(len(many)), f"{left:,}", share, bleu(many, "beam", name), f"{theirs:g}"]
-            lines.append("|".join(["", *cells, f"{smaller}", ""]))
+            cells = [f"{percent} %", str(len(many)), f"{left:,}", share, spread(measured(many, name, BEAM), 1)]
+            lines.append("|".join(["", *cells, f"{theirs:g}", f"{smaller}", ""]))
     return "\n".join([*lines, ""])
 
 
@@ -144,9 +182,13 @@ def values(many: Sequence[System], tag: str, name: str, of: Callable[..., float]
     return [of(one.scored[tag, name]) for one in many if (tag, name) in one.scored]
 
 
-def bleu(many: Sequence[System], tag: str, name: str) -> str:
-    """BLEU over seeds."""
-    return spread(values(many, tag, name, lambda one: one.rate), 1)
+def measured(many: Sequence[System], name: str, which: str) -> list[float]:
+    """A figure of each system: BLEU of a search, perplexity, or the probability of its best translation in percent."""
+    if which == PPL:
+        return [one.ppl[name]["ppl"] for one in many if name in one.ppl]
+    if which == MODE:
+        return values(many, BEAM, name, lambda one: 100 * one.decode["mode_probability"])
+    return values(many, which, name, lambda one: one.rate)
 
 
 def spread(numbers: Sequence[float], digits: int) -> str:
