@@ -134,6 +134,14 @@ def test_test_sets_stay_as_training_grows(tmp_path):
         assert text("a", name) == text("more", name)
 
 
+def test_a_sentence_that_is_drawn_again_is_left_out(tmp_path, monkeypatch):
+    few = [pairs.parse(f"the {noun} saw the dog") for noun in pairs._PEOPLE]
+    monkeypatch.setattr(pairs, "draw", lambda rng: rng.choice(few))
+    pairs.write_pairs(tmp_path, train=10, valid=5, test=[5, 4], seed=0)
+    tables = [read_table(tmp_path / name / "text.src") for name in ("train", "dev", "test_1", "test_2")]
+    assert sorted(words for table in tables for words in table.values()) == sorted(map(pairs.english, few))
+
+
 def test_how_many_are_right(tmp_path, capsys):
     assert write(tmp_path) == 0
     source, target = tmp_path / "test_1/text.src", tmp_path / "test_1/text"
