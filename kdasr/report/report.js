@@ -268,7 +268,8 @@
 
   function card(row) {
     const utterances = data.sets[Number(choice.set.value)];
-    const way = row.b > row.a ? ['▲', 'up', 'worse'] : row.b < row.a ? ['▼', 'down', 'better'] : ['=', '', 'alike'];
+    const [more, less] = data.measure ? ['▼', '▲'] : ['▲', '▼']; // of errors, or of what BLEU lacks
+    const way = row.b > row.a ? [more, 'up', 'worse'] : row.b < row.a ? [less, 'down', 'better'] : ['=', '', 'alike'];
     const words = utterances.words[row.place];
     const told = data.measure ? `${data.measure} of this sentence: A ${points(row.a)}, B ${points(row.b)}`
       : `A ${plural(row.a)}, B ${plural(row.b)} in ${words} ${words === 1 ? 'word' : 'words'}`;

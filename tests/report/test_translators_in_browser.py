@@ -64,6 +64,9 @@ def test_sentences_stand_below_each_other_and_in_order(chromium, inputs):
     assert balance.startswith(f"40 utterances: B is better on {better}, worse on {worse}, equal on")
     means = [100 - sum(one.values()) / len(one) for one in lacks]
     assert balance.endswith(f"Mean BLEU of a sentence: A {means[0]:.1f}, B {means[1]:.1f}.") and means[0] > means[1]
+    verdict = {"B worse": "▼", "B better": "▲", "B alike": "="}  # the arrow is that of BLEU
+    told = texts(chromium, ".utt header span:last-child")
+    assert told and all(one[0] == verdict[one[2:]] for one in told)
     change(chromium, "find", "source s07", "input")  # a word of the source
     assert texts(chromium, ".utt b") == ["s07"]
     assert [one for one in chromium.get_log("browser") if one["level"] == "SEVERE"] == []
