@@ -178,6 +178,7 @@ TEXTS = [
     Vector("data librispeech --in librispeech --out out", "librispeech/SPEAKERS.TXT", TEXT),
     Vector("data commonvoice --in commonvoice --out out --sets train", "commonvoice/train.tsv", TEXT),
     Vector("data folder --in librispeech --out out", f"librispeech/{CHAPTER}/84-1-0000.flac", TEXT),
+    *(Vector("data pairs --check scores/hyp --of scores/ref", f"scores/{name}", TEXT) for name in ("hyp", "ref")),
     *(Vector("data parallel --src scores/ref --tgt scores/hyp --out out", f"scores/{name}", TEXT)
       for name in ("ref", "hyp")),
     Vector("data wsj --out out discs/11-13.1", "discs/11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx", TEXT),

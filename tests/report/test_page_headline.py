@@ -137,7 +137,7 @@ def test_the_headline_warns(exp):  # noqa: F811
     ],
 )
 def test_the_page_begins_with_a_test_set_and_a_beam(keys, wanted):
-    scored = {key: SimpleNamespace(wer={"wer": 1.0}) for key in keys}
+    scored = {key: SimpleNamespace(rate=1.0) for key in keys}
     assert headline.main_key([SimpleNamespace(scored=scored)]) == wanted
 
 
