@@ -120,7 +120,8 @@ def test_plain_parallel_text_with_untranslated_text(recipe, plain):
     table = (recipe / f"exp/{name}/RESULTS.md").read_text()
     assert "|student on references and pseudo-labels|" in table
     targets = read_table(recipe / f"exp/{name}/teacher_tiny_s1/targets_pseudo/text", empty=True)
-    assert {key for key in targets if key.startswith("more-")} == set(more)
+    labelled = {key for key in targets if key.startswith("more-")}
+    assert labelled <= set(more) and len(labelled) > 25  # such a teacher babbles: what loops is left out
 
 
 @pytest.mark.parametrize(
