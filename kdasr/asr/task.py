@@ -57,6 +57,11 @@ class DistillingTask:
             model = distilling(model, cls.student, settings)
         elif settings != Distillation(targets=settings.targets, teacher=settings.teacher, mask=settings.mask):
             raise UserError(f"kd_conf: a {type(model).__name__} cannot be distilled so; use `model: {cls.choice}`")
+        if (settings.targets or settings.own_loss) and normalizes_length(model):
+            raise UserError(
+                "model_conf: length_normalized_loss: hypotheses and distributions are learnt by a loss that sums over "
+                "tokens; remove it"
+            )
         if settings.mask:
             hold(model, settings.mask)
         if settings.risk_weight:
@@ -66,6 +71,11 @@ class DistillingTask:
         if args.cpu_bf16 and not args.ngpu and isinstance(model, cls.student):
             model.cpu_bf16 = has_bf16()
         return model
+
+
+def normalizes_length(model: Any) -> bool:
+    """Whether ESPnet's loss of a model's decoder is a mean over tokens."""
+    return bool(getattr(getattr(model, "criterion_att", None), "normalize_length", False))
 
 
 def has_bf16() -> bool:

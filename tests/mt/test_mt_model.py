@@ -188,3 +188,24 @@ def test_a_teacher_of_other_tokens_is_refused(tmp_path):
 def test_the_checkpoint_is_a_stock_one():
     assert student("rnn_rnn").state_dict().keys() == build("rnn_rnn").state_dict().keys()
     assert student("rnn_rnn").src_token_list == tuple(SOURCE)
+
+
+@pytest.mark.parametrize("kd", [{}, {"word_weight": 0.5}])
+def test_bfloat16_is_near_float32_in_training_and_not_used_elsewhere(kd):
+    tables = batch_of(HYPS, WEIGHTS) if kd else {}
+    if kd:
+        steps = max(sum(len(hyp) + 1 for hyp in one) for one in HYPS)
+        soft = torch.zeros(2, steps, 4)
+        soft[:, :, :2], soft[:, :, 2:] = torch.tensor([2.0, 3.0]), torch.tensor([0.7, 0.3]).log()
+        tables["kd_soft"] = soft
+    model = student("own_luong", **kd)
+    exact = model(TEXT, TEXT_LENS, SRC, SRC_LENS, **tables)[0]
+    model.cpu_bf16 = True
+    near = model(TEXT, TEXT_LENS, SRC, SRC_LENS, **tables)[0]
+    assert near.dtype == torch.float32 and near.item() != exact.item()
+    assert near.item() == pytest.approx(exact.item(), rel=0.02)
+    near.backward()
+    assert all(one.grad.dtype == torch.float32 for one in model.parameters())
+    validated = model.eval()(TEXT, TEXT_LENS, SRC, SRC_LENS)[0].item()
+    model.cpu_bf16 = False
+    assert validated == model(TEXT, TEXT_LENS, SRC, SRC_LENS)[0].item()

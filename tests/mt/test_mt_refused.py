@@ -4,6 +4,7 @@ import pytest
 import yaml
 from mt_models import SOURCE, draw, options, write_data, write_model
 
+from kdasr.asr.translation_task import KDTranslationTask
 from kdasr.cli import main
 from kdasr.data.make_tokens import train_pieces
 from kdasr.data.source_text import source_tokens
@@ -67,3 +68,24 @@ def test_the_targets_pieces_are_not_taken_for_the_sources(tmp_path):
     (model / "bpe.model").write_bytes(pieces["b"])
     with pytest.raises(UserError, match="src_bpemodel has no piece 'a', as src_token_list has"):
         source_tokens(model)
+
+
+@pytest.mark.parametrize("kd", [{"word_weight": 0.5, "teachers": ["t"]}, {"targets": "t"}, {}])
+def test_a_mean_over_tokens_is_espnets_alone(kd):
+    """Ours sum over tokens: a student of hypotheses or distributions would not learn as its configuration says."""
+    conf = {"report_bleu": False, "length_normalized_loss": True}
+    args = options("own_luong", KDTranslationTask, model_conf=conf, kd_conf=kd, ngpu=0, cpu_bf16=False)
+    if kd:
+        with pytest.raises(UserError, match="model_conf: length_normalized_loss: hypotheses and distributions are"):
+            KDTranslationTask.build_model(args)
+    else:
+        assert not KDTranslationTask.build_model(args).own_references
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_is_for_processors_that_have_it(monkeypatch, caplog, there):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: there)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    args = options("own_luong", KDTranslationTask, kd_conf={}, ngpu=0, cpu_bf16=True)
+    assert KDTranslationTask.build_model(args).cpu_bf16 is there
+    assert ("training goes on in float32" in caplog.text) is not there
