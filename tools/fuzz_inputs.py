@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("nbest", "search", "report"))]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("mt", "nbest", "search", "report"))]
 sys.path.append(str(ROOT / "egs/mnist/local"))
 
 from kdasr.cli import COMMANDS, main, run_program
@@ -336,6 +336,18 @@ def part_conf() -> None:
     Path("conf/student.yaml").write_text(text + "kd_conf:\n    word_weight: 0.5\n    temperature: 2.0\n")
 
 
+def part_translator() -> None:
+    """Parallel text, a data directory of it, a translator, and its bundle."""
+    import mt_models
+
+    drawn = mt_models.draw(6, longest=5)
+    for side, texts in zip(("src", "tgt"), zip(*drawn.values(), strict=True), strict=True):
+        Path(f"translator/{side}").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    mt_models.write_data(Path("translator/data"), drawn)
+    mt_models.write_model(Path("translator/m"), "own_luong")
+    run("export --model translator/m --out translator/bundle")
+
+
 def part_an4() -> None:
     """The lists and audio of a small AN4."""
     for part, speakers in (("train", ("mabc", "fdef", "mghi")), ("test", ("mxyz",))):
@@ -613,6 +625,17 @@ def readers() -> list[Reader]:
             f"score --ref scores/{ref} --hyp scores/{hyp} {more} --dir out", "out/score.json", "out/per_utt"
         )
         add(score, "scores", *(f"scores/{name}" for name in targets_.split()))
+    parallel = command("data parallel --src translator/src --tgt translator/tgt --out out/set", "out/set/*")
+    add(parallel, "translator", "translator/src", "translator/tgt")
+    decoded = command("decode --model translator/m --data translator/data --out out --beam 2 --nj 1", "out/text")
+    add(decoded, "translator", "translator/data/text.src", "translator/m/config.yaml", label="translated:")
+    translated = command("translate --model translator/bundle translator/src")
+    add(translated, "translator", "translator/src", label="translate:")
+    parts = ("bundle.json", "encoder.onnx", "decoder.onnx", "tokens.txt", "source_tokens.txt")
+    add(translated, "translator", *(f"translator/bundle/{name}" for name in parts), checked=OWN_SUM)
+    same = "--ref translator/data/text --hyp translator/data/text"
+    bleu = command(f"score {same} --type bleu --dir out", "out/score.json")
+    add(bleu, "translator", "translator/data/text", label="bleu:")
     scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
     add(results, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
     stage = "jobs/exp/jobs/q/1_data.log.20260101-000000.1"

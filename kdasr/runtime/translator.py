@@ -15,6 +15,9 @@ from kdasr.errors import UserError
 from kdasr.runtime.model import Alternative, alternatives, open_model
 
 
+LONGEST = 2000  # tokens of a sentence; a beam over more is an hour, of what somebody has not cut into sentences
+
+
 @dataclass(frozen=True)
 class Translation:
     """What a sentence became.
@@ -77,8 +80,10 @@ class Translator:
         """Translate a sentence; white space of any kind in it is a blank.
 
         Raises:
-            UserError: it is longer than fits into memory.
+            UserError: it is longer than any sentence, or than fits into memory.
         """
         ids = self.source.read(text)  # (T,)
+        if ids is not None and len(ids) > LONGEST:
+            raise UserError(f"has {len(ids)} tokens, and a sentence has at most {LONGEST}; cut the text into sentences")
         hyps = [] if ids is None else self.model.hypotheses(ids, self.options)[0]
         return Translation(text, alternatives(self.model, hyps))

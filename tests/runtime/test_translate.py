@@ -135,6 +135,14 @@ def test_a_sentence_that_does_not_fit_is_named(place, model, tmp_path, monkeypat
     assert "; give a shorter one" in said.err and said.err.count("\n") == 1
 
 
+def test_what_is_no_sentence_is_named(place, tmp_path, capsys):
+    """A text that nobody has cut: <sos> and 1,999 letters are the longest sentence."""
+    text = write(tmp_path / "t", ["ab", "a" * 2000])
+    assert translate(place, "--beam", 1, "--maxlenratio", -3, text) == 1
+    assert f"{text}:2: has 2001 tokens, and a sentence has at most 2000; cut the" in capsys.readouterr().err
+    assert translate(place, "--beam", 1, "--maxlenratio", -3, write(tmp_path / "t", ["a" * 1999])) == 0
+
+
 @pytest.mark.parametrize("kind", ["bundle", "directory"])
 def test_each_command_refuses_the_other_kind(place, kind, tmp_path, capsys):
     translator, recogniser = ("b.zip", "r.zip") if kind == "bundle" else ("m", "recogniser")
