@@ -8,7 +8,7 @@ seeds="1 2 3"        # of the main rows
 # rows that a claim may be made of
 main="refs oracle pseudo pseudo_soft word word_ctc nbest seq_k1_b5 seq_k5_b5 refs_fine_tune pseudo_soft_fine_tune inter word_seq all_three prune91_teacher prune91_refs"
 # rows that show a direction, of the first seed
-others="pseudo_word seq_k1_b10 seq_k5_b10 seq_k10_b10 crossfit crossfit_k5 mix wer ensemble prune50 prune80 prune90"
+others="pseudo_word seq_k1_b10 seq_k5_b10 seq_k10_b10 crossfit crossfit_k5 mix wer ensemble prune50 prune80 prune85 prune90 risk"
 # End configuration section.
 
 help_message="Usage: ../../utils/grid.sh [options] [options of run.sh]        (in egs/wsj, egs/an4, ...)

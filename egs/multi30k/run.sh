@@ -26,6 +26,7 @@ if [ -n "${data}" ]; then
     [ -d "${data}" ] || { echo "run.sh: ERROR: --data ${data}: no such directory (a relative path is taken from egs/multi30k)" >&2; exit 1; }
     data="$(cd "${data}" && pwd)" # one name for one directory, however it was written
     conf=multi30k name="${data##*/}_${src}-${tgt}"
+    name="${name// /_}"
     settings=(--data_opts "$(printf '%q ' --data "${data}" --src "${src}" --tgt "${tgt}")")
 else
     conf=pairs name=pairs

@@ -23,7 +23,7 @@ def call(tmp_path):
         path.write_text(SHOW if name != "run.py" else "#!/bin/sh\n")
         path.chmod(0o755)
     (tmp_path / "utils/parse_options.sh").symlink_to(UTILS / "parse_options.sh")
-    for name in ("wsj", "an4", "ptb", "librispeech", "own"):
+    for name in ("wsj", "an4", "ptb", "librispeech", "own", "multi30k"):
         (tmp_path / "egs" / name).mkdir(parents=True)
         for file in (EGS / name).glob("*.sh"):
             shutil.copy(file, tmp_path / "egs" / name)
@@ -153,6 +153,25 @@ def test_the_two_forms_of_librispeech(call):
     assert mini["--test_sets"] == "dev_clean_2" and not {"--data_opts", "--expdir", "--transcribed"} & set(mini)
     assert [full[f"--{name}"] for name in ("train_set", "expdir", "transcribed")] == ["train_960", "exp_full", "0.1"]
     assert full["--data_opts"] == r"--librispeech x\ y --corpus full "
+
+
+def test_translation_of_a_grammar_or_of_a_corpus(call, tmp_path):
+    made = call("multi30k", "run.sh", "--pairs", "70", "--nj", "3")
+    assert [made[f"--{name}"] for name in ("task", "data_opts", "datadir", "dumpdir", "expdir", "nj")] == [
+        "translation", "--pairs 70", "data/pairs", "dump/pairs", "exp/pairs", "3",
+    ]  # fmt: skip
+    assert made["--teacher_config"] == "conf/pairs_teacher.yaml" and "say nothing" in made["--corpus_note"].replace(
+        "says", "say"
+    )
+    corpus = tmp_path / "a corpus"
+    corpus.mkdir()
+    made = call("multi30k", "run.sh", "--data", str(corpus), "--src", "de", "--tgt", "fr")
+    assert made["--data_opts"].replace("\\ ", " ") == f"--data {corpus} --src de --tgt fr "
+    assert made["--expdir"] == "exp/a_corpus_de-fr" and made["--student_configs"] == "conf/student.yaml"
+    assert made["--fine_tune_configs"] == "conf/fine_tune.yaml"
+    made = call("multi30k", "run.sh", "--data", str(corpus), "--student_configs", "conf/pairs_student.yaml")
+    assert made["--fine_tune_configs"] == ""
+    assert "no such directory" in call("multi30k", "run.sh", "--data", "absent", status=1)
 
 
 def test_the_text_of_language_models(call):
