@@ -8,7 +8,8 @@
 SHELL := /bin/bash
 export OMP_NUM_THREADS := 1
 # a test process takes up to two gigabytes
-PYTEST := tools/venv/bin/python -m pytest --dist loadgroup --numprocesses auto --maxprocesses 4
+PYTEST := tools/venv/bin/python -m pytest
+BESIDE := --numprocesses auto --maxprocesses 4
 LONG := recipe or cluster or kill or browser
 
 install:
@@ -18,10 +19,11 @@ demo: install
 	cd egs/wsj && ./run.sh
 
 test: install
-	$(PYTEST) -m "not ($(LONG))"
+	$(PYTEST) $(BESIDE) -m "not ($(LONG))"
 
 test-rest: install
-	$(PYTEST) -m "$(LONG)"
+	$(PYTEST) $(BESIDE) --dist loadfile -m "($(LONG)) and not cluster"  # tests of a file share what they run
+	$(PYTEST) -m cluster
 
 test-all: test test-rest
 
@@ -29,7 +31,7 @@ mutants: install
 	tools/venv/bin/python tools/mutants.py
 
 nightly: install
-	KDASR_EXAMPLES=30 $(PYTEST) -m "hypothesis and not ($(LONG))"
+	KDASR_EXAMPLES=30 $(PYTEST) $(BESIDE) -m "hypothesis and not ($(LONG))"
 
 lint: install
 	tools/venv/bin/ruff check kdasr egs utils tools tests

@@ -28,12 +28,8 @@ def pytest_configure() -> None:
     needs.required()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` leaves out what is marked as `cluster`, so what starts a cluster has to be.
-
-    Long tests of one file share what they run, and there is one cluster: each of these groups stays in one process.
-    """
+    """`make test` leaves out what is marked as `cluster`, so what starts a cluster has to be."""
     unmarked = [
         item.nodeid
         for item in items
@@ -41,11 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
     if unmarked:
         raise pytest.UsageError(f"these use a cluster; mark them as `cluster`: {' '.join(unmarked)}")
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-        elif any(item.get_closest_marker(kind) for kind in ("recipe", "kill", "browser")):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(tryfirst=True)
