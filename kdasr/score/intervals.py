@@ -86,7 +86,7 @@ def over_seeds(values: Sequence[float]) -> Spread:
     if len(values) < 2:
         return Spread(mean, None, None, None)
     sd = float(np.std(values, ddof=1))
-    half = _student(len(values) - 1) * sd / len(values) ** 0.5
+    half = student(len(values) - 1) * sd / len(values) ** 0.5
     return Spread(mean, sd, mean - half, mean + half)
 
 
@@ -99,11 +99,12 @@ def seeds_apart(first: Sequence[float], second: Sequence[float]) -> tuple[float,
     if sum(parts) == 0:
         return difference, difference
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(second) - 1))
-    half = _student(freedom) * sum(parts) ** 0.5
+    half = student(freedom) * sum(parts) ** 0.5
     return difference - half, difference + half
 
 
-def _student(freedom: float) -> float:
+def student(freedom: float) -> float:
+    """The 97.5 % point of Student's distribution."""
     from scipy.special import stdtrit  # here: scipy takes a second to load, and only a report of several seeds needs it
 
     return float(stdtrit(freedom, 0.975))
