@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import BLEU
 
+from kdasr.score.crossed import Linearised
 from kdasr.score.intervals import Paired
 
 SAMPLES = 1000
@@ -66,6 +67,29 @@ def paired(first: Sequence[Sequence[Statistics]], second: Sequence[Sequence[Stat
     beyond = int(np.sum(sizes - sizes.mean() > abs(difference)))
     low, high = _ends(changes)
     return Paired(difference, low, high, (beyond + 1) / (SAMPLES + 1))
+
+
+def linear(runs: Sequence[Sequence[Statistics]]) -> Linearised:
+    """BLEU of each run, and by how much each sentence moves it: BLEU's derivative at the run's sums.
+
+    With c right of t n-grams (n 1 to 4), h tokens and r reference tokens, BLEU is
+    exp(min(0, 1 - r / h) + mean log(c / t)) where all counts are above 0. Where sacrebleu smooths a count of 0, BLEU is taken not to depend on it.
+
+    Args:
+        runs: of each run, the statistics of the U sentences.
+    """
+    rows = np.asarray(runs, dtype=np.float64)  # (S, U, 10)
+    sums = rows.sum(axis=1)  # (S, 10)
+    scores = np.array([bleu(one) for one in sums])
+    slopes = np.zeros_like(sums)  # of log BLEU
+    np.divide(1 / 4, sums[:, 2:6], out=slopes[:, 2:6], where=sums[:, 2:6] > 0)
+    np.divide(-1 / 4, sums[:, 6:], out=slopes[:, 6:], where=sums[:, 6:] > 0)
+    tokens, wanted = sums[:, 0], sums[:, 1]
+    short = (tokens > 0) & (tokens < wanted)  # the brevity penalty is below 1
+    slopes[short, 0] = wanted[short] / tokens[short] ** 2
+    slopes[short, 1] = -1 / tokens[short]
+    moved = np.einsum("suk,sk->su", rows, slopes) * scores[:, None]  # (S, U)
+    return Linearised(scores, rows.shape[1] * (moved - moved.mean(axis=1, keepdims=True)))
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kdasr.score import bleu_samples
+from kdasr.score import bleu_samples, crossed
+from kdasr.score.crossed import Linearised
 from kdasr.score.intervals import Paired, paired
 
 Statistics = tuple[int, ...]
@@ -30,6 +31,7 @@ class Measure:
     known: str  # what others report of the gap
     paired: Callable[[Runs, Runs], Paired]  # second less first
     cost: Callable[[Statistics], float]  # of one utterance by itself: the smaller the better
+    linear: Callable[[Runs], Linearised]  # scores of runs, and by how much each utterance moves them
 
     @property
     def directory(self) -> str:
@@ -69,6 +71,11 @@ def _paired_errors(first: Runs, second: Runs) -> Paired:
     return paired(errors[0], errors[1], [words for _, words in first[0]])
 
 
+def _linear_errors(runs: Runs) -> Linearised:
+    """Error rates of runs, whose utterances are the same, and their linear parts."""
+    return crossed.of_errors([[errors for errors, _ in run] for run in runs], [words for _, words in runs[0]])
+
+
 WER = Measure(
     key="wer",
     name="WER",
@@ -80,6 +87,7 @@ WER = Measure(
     known=" Mun'im et al. 2018 report 0.48.",
     paired=_paired_errors,
     cost=lambda statistics: statistics[0],
+    linear=_linear_errors,
 )
 BLEU = Measure(
     key="bleu",
@@ -94,4 +102,5 @@ BLEU = Measure(
     known="",
     paired=bleu_samples.paired,
     cost=bleu_samples.cost,
+    linear=bleu_samples.linear,
 )

@@ -136,6 +136,35 @@ def test_runs_of_two_systems_are_compared_by_their_means(files):
     assert bleu_samples.paired([bad], [bad]).p == pytest.approx(1 / 1001)  # sacrebleu: no difference is not by chance
 
 
+def test_by_how_much_a_sentence_moves_bleu_is_its_derivative(files):
+    """By counting each sentence a little more or less; the deviation over sentences is that of the bootstrap."""
+    for name in ("bad", "good"):
+        assert score(files, name) == 0
+    runs = [
+        [bleu_samples.statistics(row) for row in bleu.read_rows(files / f"out_{name}/per_sentence.jsonl").values()]
+        for name in ("bad", "good")
+    ]
+    longer = [(tokens + 3, *rest) for tokens, *rest in runs[1]]  # no brevity penalty
+    found = BLEU.linear([*runs, longer])
+    assert found.scores[:2] == pytest.approx([scored(files, name)["bleu"] for name in ("bad", "good")], abs=1e-4)
+    many = 10**6  # whole numbers, as sacrebleu counts
+    for row, run in zip(found.influence, [*runs, longer], strict=True):
+        sums = np.sum(run, axis=0)
+        for place in (0, 5, 17):
+            up, down = (bleu_samples.bleu(many * sums + way * 1000 * np.array(run[place])) for way in (1, -1))
+            assert row[place] / SENTENCES == pytest.approx((up - down) / 0.002, rel=1e-3, abs=1e-4)
+        assert row.sum() == pytest.approx(0, abs=1e-6)
+    deviation = found.influence[1].std(ddof=1) / SENTENCES**0.5
+    assert deviation == pytest.approx(bleu_samples.resampled(runs[1]).std(), rel=0.15)
+
+
+def test_bleu_without_a_right_sentence_has_no_derivative_by_what_is_not_there():
+    found = BLEU.linear([[(4, 4, 2, 1, 0, 0, 4, 3, 2, 1), (4, 5, 0, 0, 0, 0, 4, 3, 2, 1)]])
+    assert np.isfinite(found.influence).all() and found.influence[0, 0] > 0
+    nothing = BLEU.linear([[(0, 4, 0, 0, 0, 0, 0, 0, 0, 0)]])
+    assert nothing.scores == 0 and nothing.influence.tolist() == [[0]]
+
+
 def test_a_missing_translation_is_an_empty_one_and_is_told(files, capsys):
     lines = (files / "good").read_text().splitlines(keepends=True)
     (files / "less").write_text("".join(lines[:-3]))
