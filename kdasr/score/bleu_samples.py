@@ -73,7 +73,8 @@ def linear(runs: Sequence[Sequence[Statistics]]) -> Linearised:
     """BLEU of each run, and by how much each sentence moves it: BLEU's derivative at the run's sums.
 
     With c right of t n-grams (n 1 to 4), h tokens and r reference tokens, BLEU is
-    exp(min(0, 1 - r / h) + mean log(c / t)) where all counts are above 0. Where sacrebleu smooths a count of 0, BLEU is taken not to depend on it.
+    exp(min(0, 1 - r / h) + mean log(c / t)) where all counts are above 0. Where sacrebleu smooths a count of 0, BLEU is
+    taken not to depend on it.
 
     Args:
         runs: of each run, the statistics of the U sentences.
