@@ -66,6 +66,7 @@ COMMANDS: dict[str, str] = {
     "jobs cancel": "end the stages that wait or run on a cluster",
     "jobs logs": "the end of a submitted stage's log",
     "report": "exp directories -> RESULTS.md, report.html",
+    "claims": "claims and figures -> what is confirmed, with intervals over seeds and utterances",
     "label": "call a model otherwise in tables",
 }
 
