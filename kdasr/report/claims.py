@@ -1,14 +1,7 @@
 """Claims of a file, each held against the figures in git: docs/protocol.md says how a claim is made and judged.
 
-claims:
-  - claim: The taught student is better than ...      a sentence
-    figures: ../egs/wsj/figures_aug.jsonl             from the directory of this file
-    sets: [test_eval92]                               several are one set
-    tag: beam
-    system: {recipe: pseudo_soft, network: long}      as figures have them; network: of the recipe's usual one ""
-    control: {recipe: refs, network: long}
-    goal: {role: teacher}                             of the gap; may be left out
-    expected: better                                  or worse: the system beside its control
+docs/claims.yaml is one such file. A claim is a sentence, where its figures are, sets and search, the system and its
+control as figures have them (role, network, recipe), the goal of the gap if there is one, and which way it should be.
 """
 
 from __future__ import annotations
@@ -45,7 +38,7 @@ CLAIM = {
 FILE = {"title": TEXT, "claims": Must([CLAIM])}
 EXPECTED = "better", "worse"
 CONFIRMED, NOT_SEEN, REFUTED, ONE_SEED = "confirmed", "not seen", "refuted", "one seed: no interval"
-REMEDY = "see the head of kdasr/report/claims.py"
+REMEDY = "docs/claims.yaml is an example"
 NOTE = (
     "Differences are system less control, in points of the score. Intervals are of 95 %, over seeds and utterances "
     "together (crossed random effects; Fieller's of the gap closed): docs/protocol.md has the model. Seeds' part: how "
@@ -193,10 +186,10 @@ def _members(named: dict[str, Any], every: list[System], sets: Sequence[str], ta
     kind = named.get("role") or "student", named.get("network") or "", named.get("recipe") or ""
     runs = [one for one in every if one.kind == kind]
     if not runs:
-        others = sorted({" ".join(filter(None, one.kind)) for one in every})
+        others = ", ".join(sorted({" ".join(filter(None, one.kind)) for one in every}))
         raise UserError(
-            f"{where}: no run of role {kind[0]}, network {kind[1]!r}, recipe {kind[2]!r} there; name one of these (role, "
-            f"network, recipe): {', '.join(others)}"
+            f"{where}: no run of role {kind[0]}, network {kind[1]!r}, recipe {kind[2]!r} there; "
+            f"name one of these (role, network, recipe): {others}"
         )
     found = [one for one in runs if all((tag, name) in one.scored for name in sets)]
     if not found:

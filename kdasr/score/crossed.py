@@ -19,7 +19,7 @@ A comparison is a sum over systems c_g score_g. With n_g seeds, U utterances and
 the variance is paired + sum_g c_g^2 max(0, welch_g - rest_g), where paired is at least its part of rest, so that no
 component is negative. It is never below that over utterances alone (paired) nor below that over seeds alone (Welch).
 The interval is Student's, with Satterthwaite's degrees of freedom of these mean squares; of seeds max(welch_g, rest_g)
-counts there, so that seeds that happen to agree do not feign certainty.
+counts there, so that seeds that happen to agree do not feign certainty, and there are no fewer than the least of them.
 
 Sources: Searle, Casella and McCulloch, Variance Components, 1992 (crossed classification, Satterthwaite); Owen, "The
 pigeonhole bootstrap", Annals of Applied Statistics 2007 (resampling rows or columns alone underestimates the variance
@@ -160,7 +160,8 @@ def _weighted(parts: _Components, weights: Sequence[float]) -> Joint:
     if variance == 0:
         return Joint(value, value, value, np.inf, 0.0)
     squares = within**2 / (parts.utterances - 1) + float(np.sum(np.maximum(welch, rest) ** 2 / parts.freedom))
-    freedom = variance**2 / squares
+    least = min(parts.utterances - 1, *parts.freedom[each != 0])
+    freedom = max(float(least), variance**2 / squares)
     half = student(freedom) * variance**0.5
     return Joint(value, value - half, value + half, freedom, (seeds + float(rest.sum())) / variance)
 
