@@ -14,7 +14,6 @@ from pathlib import Path
 from kdasr.errors import UserError
 from kdasr.runtime.model import Alternative, alternatives, open_model
 
-
 LONGEST = 2000  # tokens of a sentence; a beam over more is an hour, of what somebody has not cut into sentences
 
 
