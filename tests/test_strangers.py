@@ -165,6 +165,8 @@ TEXTS = [
     Vector(f"{RESCORE} --weights lm/weights.json", "lm/weights.json", TEXT),
     Vector(f"{FRAMES_DECODE} --weights lm/weights.json", "lm/weights.json", TEXT),
     Vector("report report/exp -o out.md --figures report/figures.jsonl", "report/figures.jsonl", TEXT),
+    Vector("claims report/claims.yaml -o out.md", "report/claims.yaml", YAML),
+    Vector("claims report/claims.yaml -o out.md", "report/figures.jsonl", TEXT),
     Vector("tokens --text tokens/text --out out", "tokens/text", TEXT),
     Vector("tokens --text tokens/text --nlsyms tokens/symbols --out out", "tokens/symbols", TEXT),
     Vector("lm words --text lm/train.txt --out out", "lm/train.txt", TEXT),

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("mt", "nbest", "search", "report"))]
@@ -32,6 +33,7 @@ sys.path.append(str(ROOT / "egs/mnist/local"))
 from kdasr.cli import COMMANDS, main, run_program
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
+from kdasr.report import figures
 
 RATE = 16000
 SHA256, OWN_SUM = "sha256", "own sum"
@@ -312,11 +314,16 @@ def part_scores() -> None:
 
 
 def part_report() -> None:
-    """Scored models with training logs, and their figures."""
+    """Scored models with training logs, their figures, and a claim about them."""
     import report_inputs
 
     report_inputs.make_exp(Path("report"), 6)
     run("report report/exp -o report/RESULTS.md --figures report/figures.jsonl")
+    systems = figures.read("report/figures.jsonl").systems.values()
+    sides = [dict(zip(("role", "network", "recipe"), one.kind, strict=True)) for one in systems if one.has_facts]
+    told = {"claim": "one is better", "figures": "figures.jsonl", "sets": ["test"], "tag": "beam", "expected": "better"}
+    claim = told | dict(zip(("system", "control"), sides, strict=False))
+    Path("report/claims.yaml").write_text(yaml.safe_dump({"claims": [claim]}), encoding="utf-8")
 
 
 def part_jobs() -> None:
@@ -638,6 +645,8 @@ def readers() -> list[Reader]:
     add(bleu, "translator", "translator/data/text", label="bleu:")
     scored = [f"decode_beam/test/{name}" for name in ("decode.json", "score_wer/score.json", "score_wer/per_utt")]
     add(results, "report", *(f"report/exp/teacher/{name}" for name in ("kdasr.json", "log/train.log", *scored)))
+    claims = command("claims report/claims.yaml -o out.md", "out.md")
+    add(claims, "report", "report/claims.yaml", "report/figures.jsonl", label="claims:")
     stage = "jobs/exp/jobs/q/1_data.log.20260101-000000.1"
     add(stages, "jobs", *(f"{stage}/{name}" for name in ("spec.json", "id", "exit.1")))
     conf = argparse.Namespace(config="conf/student.yaml", kd=[])
