@@ -43,8 +43,7 @@ def run_shards(
     if not work:
         return 0.0
     total, done, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
-    form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} UNIT [{elapsed}<{remaining}]{postfix}"
-    form = form.replace("UNIT", unit)
+    form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} " + unit + " [{elapsed}<{remaining}]{postfix}"
     with tqdm(desc=label, total=0.0, bar_format=form, mininterval=1.0, disable=total < 20, file=sys.stderr) as bar:
 
         def advance(more: float, rows: int = 1) -> None:

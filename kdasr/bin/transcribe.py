@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from kdasr.runtime.settings import FORMATS, PRECISIONS, Transcribing
+from kdasr.bin.bundle_arguments import add_bundle_arguments, add_search_arguments
+from kdasr.runtime.settings import FORMATS, Transcribing
 
 EXAMPLES = """examples:
   # a line for each file: its path, a tab, its text
@@ -25,12 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `kdasr transcribe`."""
     add = parser.add_argument
     add("audio", nargs="*", metavar="FILE", help="audio files, or folders of them")
-    add(
-        "--model",
-        required=True,
-        metavar="BUNDLE",
-        help="directory or zip of kdasr export, or an ESPnet model directory",
-    )
+    add_bundle_arguments(parser)
     add("--data", metavar="DIR", help="Kaldi data directory instead of files: its features, or else its audio")
     add("--format", choices=FORMATS, default="text", help="what is written of each (default text)")
     add(
@@ -38,21 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="directory for a file of each instead of one stream (needed by srt and vtt of several)",
     )
-    add("--precision", choices=PRECISIONS, help="network of a bundle that has both (default fp32)")
     add("--longest", type=float, default=20.0, metavar="S", help="seconds; longer files are cut at pauses (default 20)")
-    add("--threads", type=int, default=1, help="of onnxruntime (default 1)")
-    group = parser.add_argument_group("search, as for kdasr decode (default: as the bundle says)")
-    group.add_argument("--beam", type=int, help="hypotheses kept a step")
-    group.add_argument("--nbest", type=int, help="hypotheses of each, in JSON")
+    group = add_search_arguments(parser, "hypotheses", "encoder frames")
     group.add_argument("--ctc_weight", type=float, help="weight of CTC prefix scores, 0 to 1")
-    group.add_argument("--penalty", type=float, help="added for each token")
-    group.add_argument(
-        "--maxlenratio", type=float, help="longest output: 0 = encoder frames; R = R x frames; -N = N tokens"
-    )
-    group.add_argument("--minlenratio", type=float, help="shortest output, likewise")
-    group.add_argument(
-        "--normalize_length", action="store_true", default=None, help="order hypotheses by score a token"
-    )
 
 
 def run(args: argparse.Namespace) -> None:

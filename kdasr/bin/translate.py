@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from kdasr.runtime.settings import PRECISIONS, TEXT_FORMATS, Translating
+from kdasr.bin.bundle_arguments import add_bundle_arguments, add_search_arguments
+from kdasr.runtime.settings import TEXT_FORMATS, Translating
 
 EXAMPLES = """examples:
   # a sentence a line in, its translation in the same line out
@@ -23,27 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `kdasr translate`."""
     add = parser.add_argument
     add("texts", nargs="*", metavar="FILE", help="text files, a sentence a line, UTF-8; - for standard input")
-    add(
-        "--model",
-        required=True,
-        metavar="BUNDLE",
-        help="directory or zip of kdasr export, or an ESPnet model directory",
-    )
+    add_bundle_arguments(parser)
     add("--data", metavar="DIR", help="data directory instead of files: its text.src (kdasr data parallel)")
     add("--format", choices=TEXT_FORMATS, default="text", help="what is written of each (default text)")
-    add("--precision", choices=PRECISIONS, help="network of a bundle that has both (default fp32)")
-    add("--threads", type=int, default=1, help="of onnxruntime (default 1)")
-    group = parser.add_argument_group("search, as for kdasr decode (default: as the bundle says)")
-    group.add_argument("--beam", type=int, help="hypotheses kept a step")
-    group.add_argument("--nbest", type=int, help="translations of each, in JSON")
-    group.add_argument("--penalty", type=float, help="added for each token")
-    group.add_argument(
-        "--maxlenratio", type=float, help="longest output: 0 = source tokens; R = R x source tokens; -N = N tokens"
-    )
-    group.add_argument("--minlenratio", type=float, help="shortest output, likewise")
-    group.add_argument(
-        "--normalize_length", action="store_true", default=None, help="order hypotheses by score a token"
-    )
+    add_search_arguments(parser, "translations", "source tokens")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -111,7 +111,7 @@ def page(systems: Sequence[System], name: str, words: int) -> str:
         parts += [table_1(of[network], name, title), claims(of[network], name, title)]
         parts += [table_2(of[network], name, words, title)]
         parts += [table_3(of[network], name, title)] if any("prune" in recipe for recipe in of[network]) else []
-    parts.append(f"Written by `local/paper.py --figures {'figures.jsonl'} --set {name} --out RESULTS.md`.\n")
+    parts.append(f"Written by `local/paper.py --figures figures.jsonl --set {name} --out RESULTS.md`.\n")
     return "\n".join(parts)
 
 
