@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "mt"))
 
 import check_inference
+from mt_models import draw, write_data, write_model
 
 from kdasr.files import read_table, write_table
 
@@ -91,6 +93,39 @@ def test_both_programs_search_alike(tmp_path, monkeypatch):
         given["asr_model_file"] == str(tmp_path / "valid.acc.ave.pth")
         or Path(given["asr_model_file"]).name[:5] == "valid"
     )
+
+
+def test_a_translator_of_kdasrs_networks_is_read_by_mt_inference(tmp_path, monkeypatch, capsys):
+    """Both programs really run: kdasr's front end, encoder and decoder for text are known to ESPnet's own."""
+    sentences = draw(3)
+    write_data(tmp_path / "data", sentences)
+    write_model(tmp_path / "model", "own_luong")
+    words = [str(tmp_path / "model"), "--data", str(tmp_path / "data"), "--beam", "3"]
+    words += ["--maxlenratio", "2", "--normalize_length"]
+    monkeypatch.setattr(sys, "argv", ["check_inference.py", *words])
+    assert check_inference.main() == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["3", "3", "0", str(tmp_path / "model")]
+
+
+def test_what_a_translator_is_given(tmp_path, monkeypatch):
+    """The same search without CTC, and text.src for audio."""
+    write_model(tmp_path / "model", "own_luong")
+    lines = []
+
+    def noted(module, *words, **options):
+        lines.append((module, words, options))
+        write_table(tmp_path / "1best_recog/text", {"u1": "a"})
+
+    (tmp_path / "1best_recog").mkdir()
+    monkeypatch.setattr(check_inference, "_run", noted)
+    check_inference.stock_decode(tmp_path / "model", tmp_path / "data", tmp_path, beam=4, maxlenratio=2.0)
+    [(module, words, given)] = lines
+    assert (module, words) == ("kdasr.networks", ("espnet2.bin.mt_inference",))
+    assert given["data_path_and_name_and_type"] == f"{tmp_path}/data/text.src,src_text,text"
+    assert (given["beam_size"], given["maxlenratio"]) == (4, 2.0)
+    assert given["mt_train_config"] == tmp_path / "model/config.yaml"
+    assert "ctc_weight" not in given and "asr_model_file" not in given
 
 
 def test_a_program_that_fails_ends_it():

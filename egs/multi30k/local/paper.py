@@ -49,6 +49,8 @@ TABLE_1 = {
     "all_three": ("Seq-KD + Seq-Inter + Word-KD", Theirs(18.8, 19.2, 14.8, 7.1)),
     "refs_fine_tune": ("control: base, trained further", None),
 }
+
+
 class Claim(NamedTuple):
     """Something that the paper says: one figure is above another."""
 
