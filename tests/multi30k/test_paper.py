@@ -40,6 +40,7 @@ SYSTEMS = [
     *(system("word", seed, 30.0 + seed, 31.0, 9.0, 3.0) for seed in (1, 2, 3)),
     system("seq_inter", 1, 32.0, 33.0, 60.0, 16.0),
     system("prune80", 1, 20.0, 30.5, 60.0, 16.0, non_zero=280),
+    system("prune50_teacher", 1, 33.0, 34.0, 60.0, 16.0, parameters=7000, non_zero=3500),
 ]
 
 
@@ -75,6 +76,7 @@ def test_words_a_second_and_pruned_weights(page):
     assert row(page, "student, base", "Table 2")[1:] == ["10 ± 0", "63.6", "5 ± 0", "22.1"]
     assert row(page, "80 %", "Table 3") == ["80 %", "1", "280", "1/25", "30.5", "19.1", "13"]
     assert row(page, "0 %", "Table 3")[2:5] == ["1,000", "1/7", "33.0"]
+    assert row(page, "the teacher, 50 %", "Table 3")[1:6] == ["1", "3,500", "1/2", "34.0", "-"]
 
 
 def test_a_file_of_figures_is_all_that_it_needs(tmp_path):

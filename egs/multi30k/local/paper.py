@@ -165,18 +165,26 @@ def table_2(rows: dict[str, list[System]], name: str, words: int, title: str) ->
 
 
 def table_3(rows: dict[str, list[System]], name: str, title: str) -> str:
-    """Pruned students: `pruneN` of utils/students, and the students that they began as."""
+    """Pruned students: `pruneN` of utils/students, and the students that they began as. Then pruned teachers."""
     lines = [f"## Table 3{title}: {name}, beam 5\n"]
     lines += ["|weights that are zero|seeds|weights left|of the teacher's|BLEU|theirs|their teacher / student|"]
     lines += ["|---|---:|---:|---:|---:|---:|---:|"]
     teacher = rows[TEACHER][0].info["parameters"] if rows.get(TEACHER) else 0
     for percent, (theirs, smaller) in TABLE_3.items():
         if many := rows.get(f"prune{percent}" if percent else "seq_inter"):
-            left = many[0].info.get("non_zero") or many[0].info["parameters"]
-            share = f"1/{teacher / left:.0f}" if teacher else "-"
-            cells = [f"{percent} %", str(len(many)), f"{left:,}", share, spread(measured(many, name, BEAM), 1)]
+            cells = [f"{percent} %", *pruned(many, teacher, name)]
             lines.append("|".join(["", *cells, f"{theirs:g}", f"{smaller}", ""]))
+    for percent in TABLE_3:
+        if many := rows.get(f"prune{percent}_teacher"):
+            lines.append("|".join(["", f"the teacher, {percent} %", *pruned(many, teacher, name), "-", "-", ""]))
     return "\n".join([*lines, ""])
+
+
+def pruned(many: Sequence[System], teacher: int, name: str) -> list[str]:
+    """How many seeds, the weights that are left, their share of the teacher's, BLEU with a beam."""
+    left = many[0].info.get("non_zero") or many[0].info["parameters"]
+    share = f"1/{teacher / left:.0f}" if teacher else "-"
+    return [str(len(many)), f"{left:,}", share, spread(measured(many, name, BEAM), 1)]
 
 
 def values(many: Sequence[System], tag: str, name: str, of: Callable[..., float]) -> list[float]:
