@@ -104,7 +104,7 @@ scores, and writes a table. Stages, by number or name:
                 nbest    the teacher's N-best of the transcribed audio, weighted by posterior
                 pseudo_soft  references, the teacher's N-best of the untranscribed audio, and its distributions
                 oracle   references of all audio, as if the rest had been transcribed by hand
-                word, seq_k5_b5, crossfit, inter, all_three, ensemble, prune80, ...: see docs/students.md
+                word, seq_k5_b5, crossfit, inter, all_three, ensemble, prune80, ...: see docs/student-recipes.md
    6 decode   models, test sets -> exp/MODEL/decode_TAG/SET
    7 score    -> exp/MODEL/decode_TAG/SET/score_wer, score_cer
    8 lm       text, or transcripts -> exp/lm/teacher_s*, exp/lm/student_OBJECTIVE_s*, and their perplexities

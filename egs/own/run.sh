@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Your own corpus, and your own ESPnet model as the teacher if you have one. The settings are in conf/own.conf, the
-# stages in utils/kd.sh; docs/own.md is the page to follow.
+# stages in utils/kd.sh; docs/your-model-and-corpus.md is the page to follow.
 set -euo pipefail
 KDASR_COMMAND="./run.sh${*:+$(printf ' %q' "$@")}"
 export KDASR_COMMAND

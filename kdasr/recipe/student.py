@@ -1,4 +1,4 @@
-"""Student recipes: what a student learns from and how, one YAML file each (docs/students.md).
+"""Student recipes: what a student learns from and how, one YAML file each (docs/student-recipes.md).
 
 utils/students/NAME.yaml are those of kdasr; a recipe's own are conf/students/NAME.yaml, or a file named by its path.
 """
@@ -145,7 +145,7 @@ def read(name: str, named_by: str = "--students") -> StudentRecipe:
 def read_file(path: Path) -> StudentRecipe:
     """What one file says. Raises UserError as `read`."""
     if path.suffix == ".conf":
-        raise UserError(f"{path}: student recipes are YAML now; write it as in {EXAMPLES} (docs/students.md)")
+        raise UserError(f"{path}: student recipes are YAML now; write it as in {EXAMPLES} (docs/student-recipes.md)")
     given = read_yaml(path, f"see {EXAMPLES}")
     known = {one.name: one for one in dataclasses.fields(StudentRecipe) if one.name not in ("name", "file")}
     for key, value in given.items():

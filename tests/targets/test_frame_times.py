@@ -277,8 +277,8 @@ def test_what_networks_leave_at_the_end_is_not_taken_for_other_audio():
 
 
 def test_the_table_of_the_page():
-    """docs/students.md, by the defaults of each."""
-    page = (Path(__file__).parents[2] / "docs" / "students.md").read_text()
+    """docs/student-recipes.md, by the defaults of each."""
+    page = (Path(__file__).parents[2] / "docs" / "student-recipes.md").read_text()
     told = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (every [^|]*) \|$", page, re.M))
     layers = {name: attentive(name) for name in INPUT_LAYERS if name not in (None, "linear")}
     configs = layers | {name: {"encoder": name} for name in ("conv_rnn", "munim_rnn", "vgg_rnn", "rnn")}
