@@ -2,6 +2,7 @@
 
 docs/claims.yaml is one such file. A claim is a sentence, where its figures are, sets and search, the system and its
 control as figures have them (role, network, recipe), the goal of the gap if there is one, and which way it should be.
+A claim with a name may be shown on a page, one with `front` on the front page (kdasr/report/claim_pages.py).
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ from kdasr.score.measures import Measure
 from kdasr.shape import TEXT, Must
 
 NAMED = dict.fromkeys(("role", "recipe", "network"), TEXT)
+FRONT = {"row": Must(TEXT), "panel": TEXT}
 CLAIM = {
     **dict.fromkeys(("claim", "figures", "tag", "expected"), Must(TEXT)),
     "sets": Must([TEXT]),
     "system": Must(NAMED),
     "control": Must(NAMED),
     "goal": NAMED,
+    "teacher": NAMED,
+    "name": TEXT,
+    "front": FRONT,
 }
 FILE = {"title": TEXT, "claims": Must([CLAIM])}
 EXPECTED = "better", "worse"
@@ -56,6 +61,8 @@ class Side:
     label: str
     seeds: list[str]  # of each run
     linear: Linearised
+    parameters: int | None = None
+    updates: int | None = None  # of each run; None where they differ, or are not known
 
     @property
     def runs(self) -> str:
@@ -68,6 +75,14 @@ class Side:
         """Mean and standard deviation over runs."""
         spread = over_seeds(self.linear.scores.tolist())
         return f"{spread.mean:.2f}" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
+
+
+@dataclass(frozen=True)
+class Front:
+    """How the front page shows a claim."""
+
+    row: str  # what is compared, and on which data
+    panel: str  # the title of its panel of the picture; empty: it has none
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,9 @@ class Judged:
     goal: Side | None
     difference: Joint | None  # None: a side has one seed
     gap: Joint | None
+    teacher: Side | None = None  # of the students; shown, and part of no figure
+    name: str = ""  # by which pages ask for it
+    front: Front | None = None
 
     @property
     def verdict(self) -> str:
@@ -126,6 +144,8 @@ def judged(path: str | Path) -> tuple[str, list[Judged]]:
         if source not in read:
             read[source] = list(figures.read(source).systems.values())
         found.append(_judge(claim, read[source], f"{where}: {source}"))
+        if found[-1].name and found[-1].name in [one.name for one in found[:-1]]:
+            raise UserError(f"{where}: another claim has the name {found[-1].name!r}; give it one of its own")
     return told.get("title") or "Claims", found
 
 
@@ -154,18 +174,17 @@ def _judge(claim: dict[str, Any], every: list[System], where: str) -> Judged:
     sets, tag = tuple(claim["sets"]), claim["tag"]
     if not sets:
         raise UserError(f"{where}: no set is named; name one behind `sets:`")
-    names = [name for name in ("system", "control", "goal") if claim.get(name) is not None]
+    names = [name for name in ("system", "control", "goal", "teacher") if claim.get(name) is not None]
     members = {name: _members(claim[name], every, sets, tag, f"{where}: {name}") for name in names}
     together = [one for runs in members.values() for one in runs]
     measure = measure_of(together)
     _same(together, sets, tag, where)
-    sides = {
-        name: Side(
-            label_of(runs), [one.seed for one in runs], measure.linear([_utterances(one, sets, tag) for one in runs])
-        )
-        for name, runs in members.items()
-    }
+    sides = {name: _side(runs, measure, sets, tag) for name, runs in members.items()}
     system, control, goal = sides["system"].linear, sides["control"].linear, sides.get("goal")
+    goal_teaches = goal is not None and members["goal"][0].is_teacher
+    front = claim.get("front")
+    if front is not None:
+        _known(front, FRONT, f"{where}: front")
     return Judged(
         claim["claim"],
         sets,
@@ -177,7 +196,17 @@ def _judge(claim: dict[str, Any], every: list[System], where: str) -> Judged:
         goal,
         crossed.difference(control, system),
         crossed.gap_closed(control, system, goal.linear) if goal else None,
+        sides.get("teacher") or (goal if goal_teaches else None),
+        claim.get("name") or "",
+        None if front is None else Front(front["row"], front.get("panel") or ""),
     )
+
+
+def _side(runs: list[System], measure: Measure, sets: Sequence[str], tag: str) -> Side:
+    linear = measure.linear([_utterances(one, sets, tag) for one in runs])
+    facts = [{one.info.get(key) for one in runs} for key in ("parameters", "updates")]
+    same = [found.pop() if len(found) == 1 else None for found in facts]
+    return Side(label_of(runs), [one.seed for one in runs], linear, *same)
 
 
 def _members(named: dict[str, Any], every: list[System], sets: Sequence[str], tag: str, where: str) -> list[System]:

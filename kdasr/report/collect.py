@@ -21,7 +21,7 @@ MODEL = {  # kdasr.json, as far as reports read it
     **dict.fromkeys(("recipe", "learned_from", "network", "teacher_model"), TEXT),
     **dict.fromkeys(("baseline", "oracle", "soft_targets"), FLAG),
     "marks": [TEXT],
-    **dict.fromkeys(("parameters", "non_zero"), COUNT),
+    **dict.fromkeys(("parameters", "non_zero", "updates"), COUNT),
     **dict.fromkeys(("train_seconds", "cpu_seconds"), AMOUNT),
     "seed": WHOLE,
 }
