@@ -56,8 +56,9 @@ def gap(one: Judged) -> str:
 
 def answer(one: Judged) -> str:
     """Whether the system is seen to be better: the front page's last word."""
-    better = CONFIRMED if one.expected == "better" else REFUTED
-    return {better: "yes", CONFIRMED: "no, worse", REFUTED: "no, worse"}.get(one.verdict, one.verdict)
+    if one.verdict not in (CONFIRMED, REFUTED):
+        return one.verdict
+    return "yes" if (one.verdict == CONFIRMED) == (one.expected == "better") else "no, worse"
 
 
 def smaller(one: Judged) -> str:
