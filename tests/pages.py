@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = r"(?:kdasr|make|cd|pip|python3?|git|apt-get|export|eval|ids=|for|mkdir|\.|\S*/\S+\.(?:sh|py)|\S+/bin/\S+|zcat|cat)"
+PROGRAMS = r"(?:kdasr|make|cd|pip|python3?|git|apt-get|eval|for|mkdir|\.|\S*/\S+\.(?:sh|py)|\S+/bin/\S+|zcat|cat)"
 COMMAND = re.compile(rf"(?:\w+=\S+ )*{PROGRAMS}(?= |$)|ids=")
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
 FENCE = re.compile(r"( *)(`{3,})(\w*)")

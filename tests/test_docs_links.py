@@ -1,7 +1,6 @@
 """The pages: every link and anchor leads somewhere, every page says for whom it is, and what is named is there."""
 
 import re
-from pathlib import Path
 
 import pages
 import pytest
@@ -43,7 +42,8 @@ def test_a_link_is_found_and_one_in_code_is_none(tmp_path):
 
 def test_blocks_of_code_and_the_commands_in_them(tmp_path):
     page = tmp_path / "docs/page.md"
-    text = "A\n\n    kdasr x --a \\\n        b   # why\n    # all\n\n    make y\n\nB\n\n<!-- not run: slow -->\n\n    make z\n"
+    text = "A\n\n    kdasr x --a \\\n        b   # why\n    # all\n\n    make y\n\n"
+    text += "B\n\n<!-- not run: slow -->\n\n    make z\n"
     page.parent.mkdir()
     page.write_text(text + "\n```python\nmake = 1\n```\n- a\n\n      cd d && ./run.sh\n\n    label: x\n")
     found = pages.blocks(page)
