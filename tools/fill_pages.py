@@ -75,6 +75,8 @@ def _claims(page: Path, told: dict[str, Any], where: str) -> str:
         if len(rows) - 1 > MOST:
             raise UserError(f"{where}: {len(rows) - 1} claims have `front`; a visitor reads {MOST}")
         return markdown(rows)
+    if "names" not in told:
+        raise UserError(f"{where}: say `front: true`, or the claims' `names:`")
     try:
         return markdown(short_table(found, told["names"]))
     except KeyError as error:
