@@ -21,7 +21,7 @@ from kdasr.cli import COMMANDS, main, underscored
 
 ROOT = pages.ROOT
 RECIPES = re.compile(r"(\S*/)?(run|grid|frames|lm)\.sh$")
-ELSEWHERE = re.compile(r"pip install|make |git |python3? -m (pip|venv)|\. \S+path\.sh|tools/venv|\S+\.sh( |$)")
+ELSEWHERE = re.compile(r"pip install|make |git |python3? -m (pip|venv)|\. |tools/venv|\S+\.sh( |$)")
 ABSOLUTE = re.compile(r"/(models|corpora|ldc)/[\w-]+")  # of the reader's machine
 SMALLER = {"200k": "20k", "6000": "60", "1000": "4"}  # as models and sets are here
 LONG = {"deploy.md", "findings.md", "frames.md", "student-recipes.md", "translation.md"}  # ten seconds or more
