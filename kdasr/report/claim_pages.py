@@ -13,7 +13,7 @@ MOST = 6  # rows that a visitor reads
 
 def front_table(found: Sequence[Judged]) -> Table:
     """A row of each claim that has `front`: size, updates, teacher, the network with and without it, what is seen."""
-    rows = [["", "size", "updates", "teacher", "references alone", "taught", "difference", "gap closed", "better?"]]
+    rows = [["data", "size", "updates", "teacher", "references alone", "taught", "difference", "gap closed", "better?"]]
     for one in found:
         if one.front is None:
             continue

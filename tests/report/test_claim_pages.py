@@ -37,7 +37,7 @@ def test_a_row_of_the_front_page(front):
     header, row = claim_pages.front_table([front, ask(name="two")])
     assert len(header) == len(row)
     told = dict(zip(header, row, strict=True))
-    assert (told[""], told["size"], told["updates"]) == ("Speech | data (WER)", "1/4.0", "1,500")
+    assert (told["data"], told["size"], told["updates"]) == ("Speech | data (WER)", "1/4.0", "1,500")
     assert (told["teacher"], told["references alone"]) == ("5.00 (1)", "31.67 ± 0.00 (3)")
     assert told["taught"] == "14.44 ± 0.96 (3)"
     change, share = front.difference, front.gap
