@@ -18,18 +18,18 @@ from kdasr.report.claims import Judged, Side, judged
 from kdasr.report.markdown import visible
 from kdasr.report.plots import short
 
-PANEL, HEIGHT = 250, 248  # pixels
-TOP, BOTTOM, LEFT, RIGHT = 64, 44, 96, 50  # around the points of a panel
-APART = 15  # pixels between two labels
+PANEL, HEIGHT = 240, 252  # pixels
+TOP, BOTTOM, LEFT, RIGHT = 68, 48, 100, 52  # around the points of a panel
+APART = 16  # pixels between two labels
 STYLE = """
     svg { --paper: #ffffff; --ink: #24292f; --faint: #8c959f; --taught: #0072b2; }
     @media (prefers-color-scheme: dark) {
       svg { --paper: #0d1117; --ink: #e6edf3; --faint: #8b949e; --taught: #56b4e9; }
     }
-    text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+    text { fill: var(--ink); font: 14px system-ui, sans-serif; }
     .paper { fill: var(--paper); }
     .head { font-weight: 600; text-anchor: middle; }
-    .faint { fill: var(--faint); font-size: 11px; }
+    .faint { fill: var(--faint); font-size: 13px; }
     .middle { text-anchor: middle; }
     .end { text-anchor: end; }
     .taught { fill: var(--taught); stroke: none; }
@@ -107,13 +107,13 @@ def _panel(one: Judged) -> list[str]:
     """The lines of a panel."""
     teacher, alone, taught = marks(one)
     foot = HEIGHT - BOTTOM + 16
-    lines = [f'<text class="head" x="{PANEL / 2:.0f}" y="20">{_text(one.front.panel if one.front else "")}</text>']
-    lines += [f'<text class="faint middle" x="{PANEL / 2:.0f}" y="34">{one.measure.name}, better upwards</text>']
+    lines = [f'<text class="head" x="{PANEL / 2:.0f}" y="22">{_text(one.front.panel if one.front else "")}</text>']
+    lines += [f'<text class="faint middle" x="{PANEL / 2:.0f}" y="39">{one.measure.name}, better upwards</text>']
     lines += [_line("rule", 20, foot - 8, PANEL - 12, foot - 8)]
     for mark in (taught, teacher):
         size = short(float(f"{mark.side.parameters or 0:.2g}"))
-        lines.append(f'<text class="faint middle" x="{mark.x:.1f}" y="{foot + 8}">{size}</text>')
-    lines.append(f'<text class="faint middle" x="{(taught.x + teacher.x) / 2:.1f}" y="{foot + 20}">parameters</text>')
+        lines.append(f'<text class="faint middle" x="{mark.x:.1f}" y="{foot + 9}">{size}</text>')
+    lines.append(f'<text class="faint middle" x="{(taught.x + teacher.x) / 2:.1f}" y="{foot + 24}">parameters</text>')
     for mark in (teacher, alone, taught):
         if mark.spread:
             lines.append(_line("rule", mark.x, mark.y - mark.spread, mark.x, mark.y + mark.spread))
