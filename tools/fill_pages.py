@@ -18,6 +18,7 @@ beginning, without the first bar; rows and columns stand in the order in which t
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def table(page: Path, mark: str) -> str:
 
 
 def _claims(page: Path, told: dict[str, Any], where: str) -> str:
-    _, found = judged(page.parent / told["claims"])
+    _, found = _judged(page.parent / told["claims"])
     if told.get("front"):
         rows = front_table(found)
         if len(rows) - 1 > MOST:
@@ -81,6 +82,9 @@ def _claims(page: Path, told: dict[str, Any], where: str) -> str:
         return markdown(short_table(found, told["names"]))
     except KeyError as error:
         raise UserError(f"{where}: no claim has the name {error}; give it one in {told['claims']}") from None
+
+
+_judged = functools.cache(judged)  # a page asks for the same file again and again
 
 
 def _rows(source: Path, told: dict[str, Any], where: str) -> str:
