@@ -1,6 +1,7 @@
 """The pages: every link and anchor leads somewhere, every page says for whom it is, and what is named is there."""
 
 import re
+import subprocess
 
 import pages
 import pytest
@@ -81,3 +82,16 @@ def test_files_that_are_named_are_there(page):
             assert (ROOT / name).exists() or (page.parent / name).exists(), name
     for what, name in re.findall(r"`(\w+)`[^`|.;:\n]* in `(kdasr/[\w/]+\.py)`", text):
         assert re.search(rf"^\s*(def |class )?{what}\b", (ROOT / name).read_text(), re.MULTILINE), (what, name)
+
+
+def test_pages_that_code_names_are_there():
+    """In comments, messages and help of all but tests; and `docs/PAGE.md#HEADING` is a heading."""
+    words = ["git", "-C", str(ROOT), "grep", "-hoIE", r"docs/[A-Za-z0-9_-]+\.(md|yaml|svg)(#[a-z0-9_-]+)?", "--", "."]
+    found = subprocess.run([*words, ":!tests"], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip("no git repository")
+    named = {name.partition("#")[::2] for name in found.stdout.split()}
+    assert len(named) > 10
+    for name, anchor in named:
+        assert (ROOT / name).exists(), name
+        assert not anchor or anchor in pages.anchors(ROOT / name), f"{name}#{anchor}"
