@@ -12,7 +12,7 @@ from pathlib import Path
 import mt_models
 import numpy as np
 import soundfile
-from bundles import RATE, add_bias, kdasr, speech
+from bundles import RATE, add_bias, kdasr, speech, write_model
 from micro import OWN, TINY
 from pages import ROOT
 
@@ -67,18 +67,32 @@ def make(top: Path) -> Path:
     return top
 
 
+def repository(top: Path) -> Path:
+    """The recipes alone, and what they look for before they plan: a model to be the teacher, and corpora."""
+    top.mkdir()
+    _repository(top)
+    write_model(top / "models/asr", bins=80)
+    for recipe in ("an4", "ptb", "mnist", "wsj"):
+        (top / "egs" / recipe / "DIR").mkdir()
+    for part in ("train", "valid", "test"):
+        (top / f"egs/ptb/DIR/ptb.{part}.txt").write_text("a b\n")
+    for where in (top.parent / "shared/data/multi30k", top / "corpora/asr"):
+        where.mkdir(parents=True)
+    return top
+
+
 def _repository(top: Path) -> None:
     for name in ("kdasr", "tools", "utils", "setup.py"):
         (top / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "egs", top / "egs", ignore=shutil.ignore_patterns("data", "dump", "exp", "discs"))
     shutil.copytree(ROOT / "docs", top / "docs")
     shutil.copy(ROOT / "README.md", top)
-    Path("conf").mkdir()
+    (top / "conf").mkdir()
     config = TINY.format(**OWN)
     for name in ("teacher", "student", "mini_student"):
-        Path(f"conf/{name}.yaml").write_text(config.replace("num_iters_per_epoch: 12", "num_iters_per_epoch: 6"))
+        (top / f"conf/{name}.yaml").write_text(config.replace("num_iters_per_epoch: 12", "num_iters_per_epoch: 6"))
     # a teacher has to end its hypotheses
-    Path("conf/long.yaml").write_text(config.replace("num_iters_per_epoch: 12", "num_iters_per_epoch: 50"))
+    (top / "conf/long.yaml").write_text(config.replace("num_iters_per_epoch: 12", "num_iters_per_epoch: 50"))
 
 
 def _audio() -> None:

@@ -34,6 +34,11 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
+def marked(every, long):
+    """Pages, of which those that take long are among the tests that run recipes."""
+    return [pytest.param(page, marks=[pytest.mark.recipe] if long(page) else []) for page in every]
+
+
 def single(block):
     """(directory that `cd` has led to, command) of each command of a block."""
     here = block.page.parent.relative_to(ROOT) if "egs" in block.page.parts else Path()
@@ -96,10 +101,17 @@ def shell(command, where):
     return subprocess.run(words, cwd=where, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("page", BY_PAGE, ids=name)
-def test_recipes_would_run(page, place):
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """The recipes, where nothing has run yet."""
+    return docs_world.repository(tmp_path_factory.mktemp("recipes") / "kdasr")
+
+
+@pytest.mark.parametrize("page", marked(BY_PAGE, lambda page: "egs" in page.parts), ids=list(map(name, BY_PAGE)))
+def test_recipes_would_run(page, recipes, monkeypatch):
     """`--dry_run true` reads every option, configuration and student recipe, and prints the plan."""
-    corpora(place)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     asked = set()
     for block in BY_PAGE[page]:
         for here, command in single(block):
@@ -107,26 +119,12 @@ def test_recipes_would_run(page, place):
             if not RECIPES.match(words[0]) or {"--help", "--submit"} & set(words) or (here, command) in asked:
                 continue
             asked.add((here, command))
-            there = ABSOLUTE.sub(lambda found: f"{place}/{found[1]}/asr", command)
-            done = shell(f"{there} --dry_run true", place / here)
+            there = ABSOLUTE.sub(lambda found: f"{recipes}/{found[1]}/asr", command)
+            done = shell(f"{there} --dry_run true", recipes / here)
             assert done.returncode == 0, f"{block.where}: {command}\n{done.stderr}"
 
 
-def corpora(place):
-    """Where pages name a corpus by DIR, or where it may be."""
-    for recipe in ("an4", "ptb", "mnist", "wsj"):
-        (place / "egs" / recipe / "DIR").mkdir(parents=True)
-    for part in ("train", "valid", "test"):
-        (place / f"egs/ptb/DIR/ptb.{part}.txt").write_text("a b\n")
-    for where in (place.parent / "shared/data/multi30k", place / "corpora/asr"):
-        where.mkdir(parents=True)
-
-
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=[pytest.mark.recipe] if page.name in LONG else []) for page in DOCS],
-    ids=list(map(name, DOCS)),
-)
+@pytest.mark.parametrize("page", marked(DOCS, lambda page: page.name in LONG), ids=list(map(name, DOCS)))
 def test_blocks_run(page, place, capfd):
     """One after the other, in one place."""
     docs_world.for_page(page.name)
