@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from kdasr.announce import Pace
 from kdasr.errors import UserError
 
 Row = TypeVar("Row")
@@ -43,6 +44,7 @@ def run_shards(
     if not work:
         return 0.0
     total, done, rows_done = sum(len(rows) for _, rows in work), 0.0, 0
+    pace = Pace(label, "utterance", total)
     form = "{desc}: {percentage:3.0f}% |{bar}| {n:.2f}/{total:.2f} " + unit + " [{elapsed}<{remaining}]{postfix}"
     with tqdm(desc=label, total=0.0, bar_format=form, mininterval=1.0, disable=total < 20, file=sys.stderr) as bar:
 
@@ -51,6 +53,7 @@ def run_shards(
             done, rows_done = done + more, rows_done + rows
             bar.total = done / rows_done * total  # the length of the rest is known only after reading it
             bar.update(more)
+            pace.done(rows_done)
 
         if min(nj, len(work)) == 1:
             for shard, rows in work:

@@ -1,19 +1,17 @@
 """A progress bar over epochs for ESPnet's trainer, which itself only logs.
 
-Under a recipe the bar goes to a job's log, so that the user does not see it. Therefore one line an epoch is
-also printed to the terminal, whose name the recipe gives in KDASR_PROGRESS. On another machine there is no
-such terminal, and nothing is printed.
+Under a recipe the bar goes to a job's log, so that the user does not see it. Therefore the recipe is told, too.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 from types import TracebackType
 
 from tqdm import tqdm
+
+from kdasr.announce import announce
 
 STARTED = re.compile(r"(\d+)/(\d+)epoch started")
 RESULTS = re.compile(r"(\d+)epoch results: (.*)")
@@ -61,14 +59,6 @@ class EpochBar(logging.Handler):
         logging.getLogger().removeHandler(self)
         if self.bar is not None:
             self.bar.close()
-
-
-def announce(line: str) -> None:
-    """Print a line to the terminal of the recipe."""
-    terminal = os.environ.get("KDASR_PROGRESS")
-    if terminal and os.path.exists(terminal):  # noqa: PTH110 - a link of /proc, not a file
-        with contextlib.suppress(OSError), open(terminal, "a", encoding="utf-8") as stream:
-            stream.write(f"  {line}\n")
 
 
 def figure(results: str, key: str) -> str:

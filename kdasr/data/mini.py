@@ -26,6 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kdasr.announce import Pace
 from kdasr.data.mini_plan import EVAL93_SPEAKERS, Utterance, describe, plan, write_tables
 from kdasr.data.voices import RATE, VOICES, Espeak, Settings
 from kdasr.errors import UserError
@@ -102,6 +103,8 @@ def speak_all(
     bar = tqdm(
         total=len(utterances), initial=len(samples), desc="speaking", unit="utt", mininterval=1, dynamic_ncols=True
     )
+    found = len(samples)
+    pace = Pace("data: speaking", "utterance", len(missing))
     try:
         for job in range(min(nj, len(missing))):
             receiving, sending = context.Pipe(duplex=False)
@@ -122,6 +125,7 @@ def speak_all(
                     raise UserError(count)
                 samples[name] = count
                 bar.update()
+                pace.done(len(samples) - found)
     finally:
         bar.close()
         for worker in workers.values():

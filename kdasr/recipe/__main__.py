@@ -16,7 +16,8 @@ import sys
 from collections.abc import Sequence
 
 from kdasr.errors import UserError
-from kdasr.recipe.execute import Stopped, execute, refuse, written
+from kdasr.recipe.execute import Stopped, execute, written
+from kdasr.recipe.screen import refuse
 from kdasr.recipe.step import On
 from kdasr.recipe.submit import submit
 from kdasr.recipe.work import Work

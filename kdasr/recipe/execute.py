@@ -8,7 +8,6 @@ import queue
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,8 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from kdasr.announce import lasting
 from kdasr.errors import UserError
 from kdasr.files import atomic_write
+from kdasr.recipe.screen import Screen, listening, log
 from kdasr.recipe.step import Command, On, Step, finished, full, is_done, mark_done, pasted, record
 from kdasr.recipe.work import Work
 
@@ -32,16 +33,6 @@ class Failed(Exception):
 
 class Stopped(Exception):
     """A signal has come; its argument is the exit status."""
-
-
-def log(said: str, about: str = "") -> None:
-    """A line with the time, as Kaldi's scripts write it."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({about or 'run'}) {said}", flush=True)
-
-
-def refuse(said: str, about: str = "") -> None:
-    """The line of an error."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({about or 'run'}) ERROR: {said}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -92,8 +83,8 @@ def locked(lock: int) -> bool:
 class Processes:
     """The commands that run, so that a signal ends them."""
 
-    def __init__(self, programs: Mapping[On, tuple[str, ...]], lock: int) -> None:
-        self.programs, self.lock = programs, lock
+    def __init__(self, programs: Mapping[On, tuple[str, ...]], lock: int, screen: Screen | None = None) -> None:
+        self.programs, self.lock, self.screen = programs, lock, screen or Screen()
         self.running: set[subprocess.Popen[bytes]] = set()
         self.guard = threading.Lock()
         self.ending = False
@@ -105,9 +96,13 @@ class Processes:
         with self.guard:
             if self.ending:
                 return 143
-            process = subprocess.Popen(full(command, self.programs), stdout=stream, pass_fds=(self.lock,))
+            heard = subprocess.PIPE if self.screen.terminal else None  # else it would run into the line that is redrawn
+            words = full(command, self.programs)
+            process = subprocess.Popen(words, stdout=stream, stderr=heard, pass_fds=(self.lock,))
             self.running.add(process)
         try:
+            for line in process.stderr or ():
+                self.screen.passed_on(line.decode("utf-8", "replace"))
             status = process.wait()
         finally:
             with self.guard:
@@ -132,8 +127,8 @@ class Processes:
 class Run:
     """A run of some stages."""
 
-    def __init__(self, work: Work, processes: Processes) -> None:
-        self.of, self.processes = work, processes
+    def __init__(self, work: Work, processes: Processes, screen: Screen | None = None) -> None:
+        self.of, self.processes, self.screen = work, processes, screen or Screen()
         self.stage = work.stages[0]
         self.ended: queue.Queue[tuple[Step, bool]] = queue.Queue()
         self.under_way: list[Step] = []
@@ -154,7 +149,7 @@ class Run:
     def one_stage(self) -> None:
         """Run one: what it needs first, then its steps."""
         name = self.of.name(self.stage)
-        log(f"stage {self.stage} ({name}): {self.of.about(self.stage)}", name)
+        self.screen.stage(self.stage, name, self.of.purpose(self.stage), self.of.about(self.stage))
         todo = self.of.steps(self.stage)
         every = todo
         outs = {out for step in todo for out in (step.out, *step.also)}
@@ -163,6 +158,10 @@ class Run:
             for number, path in step.needs:
                 if path not in outs:
                     need(self.of, number, path)
+        alike = self.stage in self.of.counted
+        if alike:
+            todo = [step for step in todo if not is_done(step)]
+        self.screen.steps(len(every), len(every) - len(todo), alike)
         if self.of.early and outs.issuperset(self.of.early_after):
             first = [step for step in todo if step.out in self.of.early_after]
             self.pool(first)
@@ -172,10 +171,8 @@ class Run:
                 self.next_early()
         begun = {step.out for step in (*self.early, *([self.lane] if self.lane else []))}
         todo = [step for step in todo if step.out not in begun]
-        if self.stage in self.of.counted:
-            before = len(todo)
-            todo = [step for step in todo if not is_done(step)]
-            log(f"{before - len(todo)} of {before} were done already", name)
+        if self.lane and self.lane.out in outs:
+            self.screen.joins(self.lane.out, self.lane.says)
         self.pool(todo)
         if begun & outs:  # they belong to this stage
             self.finish_early()
@@ -183,7 +180,8 @@ class Run:
             raise Failed
         for step in every:
             if step.shows:
-                print(Path(step.shows).read_text(), end="", flush=True)
+                self.screen.text(Path(step.shows).read_text())
+        self.screen.stage_ends()
 
     def pool(self, todo: Sequence[Step]) -> None:
         """Run steps side by side, each when those that it depends on are done; after a failure none is begun."""
@@ -217,15 +215,14 @@ class Run:
         try:
             done = is_done(step)
         except UserError as error:
-            refuse(str(error), name)
+            self.screen.refuse(str(error), name)
             self.failed = True
             return
         if done:
-            if not step.quiet:
-                log(f"{', '.join((step.out, *step.also)) if len(step.also) == 1 else step.out}: done already", name)
+            outs = ", ".join((step.out, *step.also)) if len(step.also) == 1 else step.out
+            self.screen.done_already("" if step.quiet else outs, name)
             return
-        if step.says:
-            log(step.says, name)
+        self.screen.begins(step.out, step.says, name, step.stage == self.stage)
         self.under_way.append(step)
         threading.Thread(target=self.work, args=(step,), daemon=True).start()
 
@@ -236,12 +233,12 @@ class Run:
             for command in step.commands:
                 if self.processes.run(command) != 0:
                     return
-                tell(command)
+                self.screen.text(told(command))
             if not step.always:
                 mark_done(step)
             well = True
         except OSError as error:
-            refuse(f"{step.out}: {error.strerror} ({error.filename})", self.of.name(step.stage))
+            self.screen.refuse(f"{step.out}: {error.strerror} ({error.filename})", self.of.name(step.stage))
         finally:
             self.ended.put((step, well))
 
@@ -255,9 +252,10 @@ class Run:
         """Wait until a step has ended."""
         # Not one wait without an end: a signal that comes just before it would be seen only after it.
         while (one := self.ended_soon()) is None:
-            pass
+            self.screen.tick()
         step, well = one
         self.under_way.remove(step)
+        self.screen.ends(step.out)
         if step is self.lane:
             self.lane = None
             if well:
@@ -280,7 +278,7 @@ class Run:
     def finish_early(self) -> None:
         """Wait for them."""
         if self.lane:
-            log(f"waiting for steps that were begun beside another stage: {self.lane.out}")
+            self.screen.say(f"waiting for steps that were begun beside another stage: {self.lane.out}")
         while self.lane:
             self.wait()
         if self.early_failed:
@@ -302,13 +300,12 @@ def need(work: Work, number: int, path: str) -> None:
         raise UserError(f"{path}: not finished; {remedy} (or touch {path}/.done if it was made in another way)")
 
 
-def tell(command: Command) -> None:
-    """Print the end of a command's log, where the command asks for it."""
+def told(command: Command) -> str:
+    """Lines of a command's log, where the command asks for it that they are shown."""
     if not command.tell:
-        return
+        return ""
     lines = [line for line in Path(command.log).read_text(errors="replace").splitlines() if not line.startswith("#")]
-    for line in lines if command.tell == "all" else lines[-1:]:
-        print(f"  {line}", flush=True)
+    return "".join(f"  {line}\n" for line in (lines if command.tell == "all" else lines[-1:]))
 
 
 def written(work: Work, programs: Mapping[On, tuple[str, ...]]) -> str:
@@ -364,16 +361,13 @@ def signals() -> Iterator[None]:
 
 def execute(work: Work, programs: Mapping[On, tuple[str, ...]]) -> int:
     """Run the stages; the exit status."""
-    began = time.monotonic()
-    with signals(), only_run(work.expdir) as lock:
+    began, screen = time.monotonic(), Screen()
+    with signals(), only_run(work.expdir) as lock, listening(screen):
         os.environ |= {"KDASR_RECIPE_PID": str(os.getpid()), "KDASR_LOCK_FD": str(lock)}
-        if sys.stdout.isatty() or Path("/dev/stdout").is_fifo():
-            # trainings print their progress here; if it were a file, lines would be written twice
-            os.environ["KDASR_PROGRESS"] = f"/proc/{os.getpid()}/fd/{os.dup(1)}"
-        log(work.command)
+        screen.say(work.command)
         write_plan(work, programs)
-        processes = Processes(programs, lock)
-        run = Run(work, processes)
+        processes = Processes(programs, lock, screen)
+        run = Run(work, processes, screen)
         status, said = 0, False
         try:
             run.stages()
@@ -381,19 +375,21 @@ def execute(work: Work, programs: Mapping[On, tuple[str, ...]]) -> int:
             status = 1
         except UserError as error:
             status, said = 1, True
-            refuse(str(error), work.name(run.stage))
+            screen.refuse(str(error), work.name(run.stage))
         except Stopped as stopped:
             status = stopped.args[0]
         finally:
             processes.end()
         if status and not said:
             name = work.name(run.stage)
-            refuse(
+            screen.refuse(
                 f"stopped in stage {run.stage} ({name}), status {status}; what is finished stays, and "
                 f"{work.program} --stage {run.stage} with the same options goes on",
                 name,
             )
         if not status:
             write_plan(work, programs)  # where everything is done now
-            log(f"finished, {time.monotonic() - began:.0f} s")
+            spent = time.monotonic() - began
+            screen.say(f"finished, {lasting(spent) if screen.terminal else f'{spent:.0f} s'}")
+            screen.text("".join(f"{line}\n" for line in work.closing()) if work.closing else "")
         return status

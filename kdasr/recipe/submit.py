@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdasr.errors import UserError
-from kdasr.recipe.execute import log
+from kdasr.recipe.screen import log
 from kdasr.recipe.work import Work
 
 

@@ -24,6 +24,13 @@ class Work:
     early: Callable[[], list[Step]] | None = None  # steps of later stages that are begun beside a long one, ...
     early_after: tuple[str, ...] = ()  # ... as soon as these directories are finished; they take one of the processes
 
+    purposes: tuple[str, ...] = ()  # what each of all stages is for, in a few words
+    closing: Callable[[], list[str]] | None = None  # what is shown when all went well: what came of it, what to do next
+
     def name(self, stage: int) -> str:
         """A stage's name."""
         return self.names[stage - 1]
+
+    def purpose(self, stage: int) -> str:
+        """What a stage is for; empty where that is not said."""
+        return self.purposes[stage - 1] if self.purposes else ""

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from kdasr.asr.progress import EpochBar, announce, figure
+from kdasr.announce import announce
+from kdasr.asr.progress import EpochBar, figure
 
 RESULTS = "3epoch results: [train] acc=0.5, loss=80.1, time=9 s, [valid] loss_ctc=1.5, acc=0.875, loss=23.25, time=1 s"
 

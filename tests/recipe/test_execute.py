@@ -290,11 +290,10 @@ def test_what_is_said_of_a_step(stages, capsys):
     assert "(a) a, b: done already\n" in told and "(a) c: done already\n" in told and "q: done" not in told
 
 
-def test_lines_of_a_log_are_told(tmp_path, capsys):
+def test_lines_of_a_log_are_told(tmp_path):
     (tmp_path / "log").write_text("# run by x\none\ntwo\n# ended\n")
     for tell, told in (("", ""), ("last", "  two\n"), ("all", "  one\n  two\n")):
-        execute.tell(Command(("x",), str(tmp_path / "log"), tell=tell))
-        assert capsys.readouterr().out == told
+        assert execute.told(Command(("x",), str(tmp_path / "log"), tell=tell)) == told
 
 
 def test_a_second_run_is_refused_and_jobs_of_a_killed_one_are_waited_for(tmp_path, monkeypatch):
