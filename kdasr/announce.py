@@ -10,6 +10,7 @@ import os
 import time
 
 GAP = 1.0  # seconds between two lines of one command
+WARM = 3.0  # seconds until the first: the beginning is slow, and a time that is left by it would be wrong
 LONGEST = 1000  # characters of a line: what is longer might be cut by another command's
 
 
@@ -35,7 +36,8 @@ class Pace:
 
     def __init__(self, title: str, unit: str, total: int) -> None:
         self.title, self.unit, self.total = title, unit, total
-        self.began = self.told = time.monotonic()
+        self.began = time.monotonic()
+        self.told = self.began + WARM - GAP
 
     def done(self, number: int) -> None:
         """Tell that so many are done, unless something was told just now."""

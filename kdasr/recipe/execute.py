@@ -180,7 +180,8 @@ class Run:
             raise Failed
         for step in every:
             if step.shows:
-                self.screen.text(Path(step.shows).read_text())
+                table, _, _ = Path(step.shows).read_text().partition("\n\n")  # what follows is for the end of the run
+                self.screen.text(f"{table.rstrip()}\n")
         self.screen.stage_ends()
 
     def pool(self, todo: Sequence[Step]) -> None:
@@ -233,7 +234,7 @@ class Run:
             for command in step.commands:
                 if self.processes.run(command) != 0:
                     return
-                self.screen.text(told(command))
+                self.screen.lines(told(command))
             if not step.always:
                 mark_done(step)
             well = True

@@ -63,8 +63,7 @@ def export(plan: Plan) -> Iterator[Step]:
             f"{out}: export, measured on {data}",
             needs=((5, model), (2, data)),
             remade=True,
-            makes=(f"{out}.zip", f"{model}/bundle.txt"),
-            shows=f"{model}/bundle.txt",
+            makes=(f"{out}.zip", f"{model}/bundle.txt"),  # the latter is shown when the run ends
         )
 
 

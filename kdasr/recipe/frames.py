@@ -12,6 +12,16 @@ from kdasr.recipe.step import Command, Step, finished
 from kdasr.recipe.work import Work
 
 STAGES = ("align", "baseline", "ensemble", "distil", "few", "specialist", "score", "report")
+PURPOSES = (
+    "which state of which character each frame is of",
+    "large networks, each trained by itself",
+    "their mean predictions, which others learn from",
+    "small networks that learn from them, or longer from labels",
+    "networks that see a small part of the frames",
+    "specialists for states that the networks confuse",
+    "every network's words, and their errors",
+    "a table",
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,8 @@ def work(words: Sequence[str], command: str) -> Work:
         f"reads {at.expdir}/*, writes {at.results}",
     )
     numbers = [number for number in asked if number not in left_out]
-    return Work(STAGES, numbers, steps, lambda n: about[n - 1], at.expdir, at.nj, command, "./frames.sh")
+    program = "./frames.sh"
+    return Work(STAGES, numbers, steps, lambda n: about[n - 1], at.expdir, at.nj, command, program, purposes=PURPOSES)
 
 
 def align(given: Options) -> Iterator[Step]:

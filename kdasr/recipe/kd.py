@@ -17,11 +17,30 @@
 
 from __future__ import annotations
 
-from kdasr.recipe import exports, lm, preflight, stages, students
+from kdasr.recipe import closing, exports, lm, preflight, stages, students
 from kdasr.recipe.kd_options import STAGES, Options
 from kdasr.recipe.plan import Plan, make_plan
 from kdasr.recipe.work import Work
 
+PURPOSES = (
+    "the corpus, as data directories",
+    "features of the audio; part of it is set aside as not transcribed",
+    "the large model that students learn from",
+    "its best hypotheses of the audio that students learn from",
+    "small models that learn from it, and others to compare with",
+    "every model transcribes the test sets",
+    "errors are counted as sclite counts them",
+    "language models, large and small",
+    "hypotheses are ranked anew by each language model",
+    "a table, and a page to look at",
+    "a student as one file, which runs without torch",
+)
+OF_TRANSLATION = {
+    2: "text as models read it; part of it is set aside as not translated",
+    4: "its best hypotheses of the text that students learn from",
+    6: "every model translates the test sets",
+    7: "BLEU, chrF and TER, by sacrebleu",
+}
 FUNCTIONS = (
     *(stages.data, stages.feats, stages.teacher, stages.nbest, students.student, stages.decode, stages.score),
     *(lm.models, lm.rescore, stages.report, exports.export),
@@ -43,6 +62,9 @@ def work(options: Options, command: str) -> Work:
     beside = options.early_students and not options.ngpu and options.nj >= 2 and not options.teacher_dir
     return Work(
         names=STAGES,
+        purposes=tuple(
+            OF_TRANSLATION.get(number, said) if options.translates else said for number, said in enumerate(PURPOSES, 1)
+        ),
         stages=options.stages,
         steps=lambda stage: list(FUNCTIONS[stage - 1](plan)),
         about=lambda stage: about(plan, stage),
@@ -53,6 +75,7 @@ def work(options: Options, command: str) -> Work:
         # students that need no teacher are trained beside it, when there are tokens
         early=(lambda: [step for step in students.student(plan) if step.before_teacher]) if beside else None,
         early_after=plan.layout.token_lists,
+        closing=lambda: closing.closing(plan),
     )
 
 

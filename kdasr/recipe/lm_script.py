@@ -14,6 +14,13 @@ from kdasr.recipe.step import Step
 from kdasr.recipe.work import Work
 
 STAGES = ("words", "teacher", "student", "ppl", "report")
+PURPOSES = (
+    "the vocabulary",
+    "large language models that students learn from",
+    "small ones that learn from them",
+    "every model's perplexity",
+    "a table",
+)
 
 
 @dataclass(frozen=True)
@@ -92,4 +99,6 @@ def work(words: Sequence[str], command: str) -> Work:
         f"reads {given.valid} {' '.join(given.tests)} {given.expdir}/*, writes {given.expdir}/*/ppl",
         f"reads {given.expdir}/*/ppl, writes {given.results}",
     )
-    return Work(STAGES, list(asked), steps, lambda stage: about[stage - 1], given.expdir, given.nj, command)
+    return Work(
+        STAGES, list(asked), steps, lambda stage: about[stage - 1], given.expdir, given.nj, command, purposes=PURPOSES
+    )

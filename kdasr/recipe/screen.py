@@ -64,7 +64,7 @@ class Screen:
         self.drawn = ""  # the line that is redrawn, as it is on the terminal now
         self.drawn_at = 0.0
         self.heard: dict[str, Heard] = {}
-        self.stage_began = self.began
+        self.stage_began = self.last_end = self.began
         self.title = ""  # of the stage; empty between two
         self.total = self.before = self.after = 0  # steps of the stage; done before, and done now
         self.alike = False  # whether they take about as long
@@ -84,6 +84,10 @@ class Screen:
             if text:
                 self.erase()
                 print(text, end="", file=self.stream, flush=True)
+
+    def lines(self, text: str) -> None:
+        """Lines of a log."""
+        self.text(text if not self.terminal else "".join(f"{INDENT}{line.strip()}\n" for line in text.splitlines()))
 
     def refuse(self, said: str, about: str = "") -> None:
         """An error."""
@@ -105,6 +109,7 @@ class Screen:
             else:
                 log(f"stage {number} ({name}){', ' if purpose else ''}{purpose}: {about}", name)
             self.title, self.stage_began = name, time.monotonic()
+            self.last_end = self.stage_began
             self.total = self.before = self.after = 0
             self.running = []
 
@@ -134,6 +139,7 @@ class Screen:
             ours = [one for one in self.running if one[0] == out]
             self.running = [one for one in self.running if one[0] != out]
             self.after += len(ours)
+            self.last_end = time.monotonic()
             if ours and self.alike and not self.terminal and (self.after + self.before == self.total or self.due()):
                 log(f"{self.after + self.before} of {self.total} done{self.left()}", self.title)
 
@@ -175,7 +181,8 @@ class Screen:
         rest = self.total - self.before - self.after
         if not (self.alike and self.after and rest):
             return ""
-        return f", about {lasting((time.monotonic() - self.stage_began) / self.after * rest)} left"
+        each = (self.last_end - self.stage_began) / self.after
+        return f", about {lasting(max(1.0, each * rest - (time.monotonic() - self.last_end)))} left"
 
     def tick(self) -> None:
         """Redraw the line, if there is one and it is time."""
@@ -197,8 +204,11 @@ class Screen:
         parts = [f"{done} of {self.total} done"] if self.total > 1 else []
         if self.alike or least is None:
             left = self.left()
-            parts.append(left.removeprefix(", ") or lasting(time.monotonic() - self.stage_began))
-            says = self.running[-1][1].partition(", log in ")[0] if self.running else ""
+            parts.append(left.removeprefix(", ") or f"{lasting(time.monotonic() - self.stage_began)} so far")
+            out, says = self.running[-1] if self.running else ("", "")
+            says = says.partition(", log in ")[0]
+            if not self.alike:
+                says = says.replace(f"{out}:", f"{PurePath(out).name}:", 1)
         else:
             share = least.share
             parts += [f"about {least.left} left"] if least.left else []

@@ -52,7 +52,7 @@ class Step:
     always: bool = False  # run each time, without a record
     makes: tuple[str, ...] = ()  # further files; where one is missing, the step is not done
     taken: bool = False  # existing results are taken, however they were made
-    shows: str = ""  # a file that is printed in the end, also when the step was done already
+    shows: str = ""  # a file whose first paragraph is printed in the end, also when the step was done already
     wide: bool = False  # its jobs take all processes of the run
 
 

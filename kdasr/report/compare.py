@@ -73,6 +73,19 @@ def summary_table(every: list[System], found: list[Against]) -> Table:
     return table
 
 
+def brief_table(every: list[System], found: list[Against]) -> Table:
+    """Of the summary what a terminal has room for: how small, the main set's scores, and the gap closed."""
+    table = summary_table(every, found)
+    main = main_key(every)
+    if main is None:
+        return table[:1]
+    kept = {"system": f"{measure_of(every).name}, {main[1]}", "of teacher": "of teacher"}
+    kept |= {f"{main[1]} {tag}": tag for tag in tags(every)} | {f"gap closed, {main[1]} {main[0]}": "gap closed"}
+    columns = [number for number, name in enumerate(table[0]) if name in kept]
+    rows = [[row[column] for column in columns] for row in table]
+    return [[kept[name] for name in rows[0]], *rows[1:]]
+
+
 def seed_table(every: list[System]) -> Table:
     """A row for each kind that has several runs and each set and tag: mean, deviation, every run's score by seed."""
     score = measure_of(every).name

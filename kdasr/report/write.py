@@ -12,8 +12,9 @@ from kdasr.errors import UserError
 from kdasr.files import atomic_write
 from kdasr.report import figures
 from kdasr.report.collect import System, in_order, remarks, systems
-from kdasr.report.compare import against_references, summary_table
+from kdasr.report.compare import against_references, brief_table
 from kdasr.report.details import as_csv
+from kdasr.report.headline import headline
 from kdasr.report.markdown import visible
 from kdasr.report.provenance import environment, recorded_commands
 from kdasr.report.table import main_table, plain, render
@@ -36,7 +37,7 @@ class Report:
 
 
 def write_report(asked: Report) -> None:
-    """Write the files and print the first table.
+    """Write the files, and print a table of the main set and the headline.
 
     Raises:
         UserError: nothing to report, a file of another kind, or what cannot be read.
@@ -70,8 +71,10 @@ def write_report(asked: Report) -> None:
             data = page.render(every, found, page.read_texts(every), shown)
         with atomic_write(out, "wb") as stream:
             stream.write(data)
-    summary = summary_table(every, found)
-    print(plain(summary if len(summary) > 1 else main_table(every)))
+    brief = brief_table(every, found)
+    print(plain(brief if len(brief) > 1 else main_table(every)))
+    if first := headline(every, found):
+        print(f"\n{visible(first.sentence)}")
     for line in [*said, *(f"{out}: written" for out in asked.out)]:
         print(visible(line), file=sys.stderr)
 

@@ -81,7 +81,8 @@ def test_stages_by_number_and_by_name(recipe, first, last):
     kd(recipe, "--stop_stage", "data")
     output, calls = kd(recipe, "--stage", first, "--stop-stage", last)
     assert set(commands(calls)) == {"feats", "tokens", "train"}
-    assert "stage 2 (feats): reads data, writes dump/fbank" in output
+    feats = "features of the audio; part of it is set aside as not transcribed"
+    assert f"stage 2 (feats), {feats}: reads data, writes dump/fbank" in output
 
 
 ODD = {  # student recipes with something wrong in them
@@ -167,7 +168,7 @@ def test_lm_stages_run_only_when_asked_for(recipe):
     assert "rescore" not in output
     for words in (["--stage", "lm", "--stop_stage", "rescore"], ["--stop_stage", "8"], ["--lm", "true"]):
         output, calls = kd(recipe, *words, status=1)
-        assert "stage 8 (lm): reads" in output and calls == []
+        assert "stage 8 (lm), language models, large and small: reads" in output and calls == []
         assert "--lm_teacher_config conf/lm_teacher.yaml: no such file" in output
     output, _ = kd(recipe, "--stage", "9", status=1)
     assert "exp/lm/teacher_s1: missing; run stage 8 (lm) first: ./run.sh --stage 8" in output

@@ -12,6 +12,14 @@ from kdasr.recipe.step import Command, Step
 from kdasr.recipe.work import Work
 
 STAGES = ("data", "teacher", "student", "omit", "specialist", "report")
+PURPOSES = (
+    "images and their labels",
+    "large networks that students learn from",
+    "small networks, from labels and from a teacher's predictions",
+    "students that never see some of the digits",
+    "specialists for digits that a network confuses",
+    "a table",
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def work(words: Sequence[str], command: str) -> Work:
         f"reads {exp}/hard_{given.widths[-1]}_s*, writes {exp}/specialists_s*",
         f"reads {exp}/*, writes {given.results}",
     )
-    return Work(STAGES, numbers, steps, lambda number: about[number - 1], exp, given.nj, command)
+    return Work(STAGES, numbers, steps, lambda number: about[number - 1], exp, given.nj, command, purposes=PURPOSES)
 
 
 def data(given: Options) -> Iterator[Step]:
