@@ -2,7 +2,8 @@
 """What of kdasr's surroundings is installed, as a list of [x] and [ ], and what each missing thing would give.
 
 Examples:
-  tools/venv/bin/python tools/check_install.py     # of this environment; tools/install.sh ends with it
+  tools/venv/bin/python tools/check_install.py     # of this environment
+  tools/venv/bin/python tools/check_install.py --brief   # what is missing alone; tools/install.sh ends with it
   python3 tools/check_install.py                   # of another Python
 
 Exit status: 1 when something is missing that kdasr cannot do without, else 0. It reads the packages'
@@ -56,6 +57,7 @@ PACKAGES: dict[str, tuple[str, bool]] = {
     "pytest": ("the tests", False),
     "hypothesis": ("the tests", False),
 }
+MAIN = ("torch", "espnet")  # named where the list is brief
 OLDEST_PYTHON = (3, 11)
 SCTK = Path("/usr/lib/sctk/bin")  # Debian's and Ubuntu's
 
@@ -134,17 +136,23 @@ def items(environment: Mapping[str, str]) -> Iterator[Item]:
 
 def main() -> int:
     """Print the list and return the exit status."""
-    if len(sys.argv) > 1:
+    brief = sys.argv[1:] == ["--brief"]
+    if len(sys.argv) > 1 and not brief:
         print(__doc__)
         return 0 if sys.argv[1] in ("-h", "--help") else 2
-    missing = []
+    missing, found = [], []
     for item in items(os.environ):
         if item.found:
-            print(f"[x] {item.name}: {item.found}")
+            found.append(item)
+            if not brief:
+                print(f"[x] {item.name}: {item.found}")
             continue
         print(f"[ ] {item.name}: {'required: ' if item.required else 'it would give '}{item.gives} ({item.remedy})")
         if item.required:
             missing.append(item.name)
+    if brief:
+        first = ", ".join(f"{item.name} {item.found.split(' (')[0]}" for item in found if item.name in MAIN)
+        print(f"[x] {first}, and {len(found) - sum(item.name in MAIN for item in found)} more")
     if missing:
         print(f"kdasr cannot run without {', '.join(missing)}", file=sys.stderr)
     return 1 if missing else 0

@@ -42,6 +42,15 @@ if [ $# -lt 2 ] || [ $# -gt 3 ]; then
     exit 1
 fi
 bundle=$1 site=$2 port=${3-}
+if [ -n "$port" ]; then
+    # as http.server would, and at once
+    why=$("$PYTHON" -c 'import socket, sys
+try:
+    socket.create_server(("localhost", int(sys.argv[1])))
+except (OSError, ValueError, OverflowError) as error:
+    sys.exit(getattr(error, "strerror", "") or "a number from 1 to 65535 is needed")' "$port" 2>&1) ||
+        fail "port $port cannot be used ($why); name another one, as 8001"
+fi
 [ -e "$bundle" ] || fail "$bundle: no such bundle; make one: kdasr export --model DIR --out $bundle"
 if [ -e "$site" ] && [ ! -f "$site/recogniser.js" ]; then
     fail "$site: holds other things than such a page, which would be lost; name another one"

@@ -130,6 +130,22 @@ def test_only_what_is_required_fails(monkeypatch, capsys):
     assert status == 1 and err == "kdasr cannot run without Python 9.9 or newer\n"
 
 
+def test_the_brief_list_is_of_what_is_missing(monkeypatch, capsys):
+    packages = {"torch": ("networks", True), "a": ("x", False), "b": ("y", False), "c": ("the tests", False)}
+    monkeypatch.setattr(check_install, "PACKAGES", packages)
+    monkeypatch.setattr(check_install, "version", lambda name: "" if name == "c" else "1.2")
+    monkeypatch.setattr(check_install, "find_sclite", lambda _: "/usr/bin/sclite")
+    monkeypatch.setattr(check_install.os, "environ", {"PATH": "/nowhere"})
+    monkeypatch.setattr(sys, "argv", ["check_install.py", "--brief"])
+    assert check_install.main() == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "CUDA" not in line]
+    assert lines == [
+        "[ ] c: it would give the tests (pip install c)",
+        "[ ] SLURM: it would give jobs on a cluster (cmd.sh) (run on a machine that has sbatch)",
+        "[x] torch 1.2, and 4 more",  # Python, a, b, sclite
+    ]
+
+
 def test_a_cluster_is_looked_for_where_programs_are(monkeypatch, capsys, tmp_path):
     path = program(tmp_path / "bin/sbatch")
     for folder, line in (
