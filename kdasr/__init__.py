@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kdasr.runtime.recognizer import Recognizer as Recognizer
     from kdasr.runtime.translator import Translator as Translator
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Recognizer", "Translator", "__version__"]
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdasr import __version__
 from kdasr.errors import UserError
 from kdasr.files import read_lines
 from kdasr.score import trn
 from kdasr.score.align import DELETION, INSERTION, SUBSTITUTION
+
+# of kdasr when these rules last changed: scores of later versions that count in the same way compare with older ones
+COUNTS_AS = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Rules:
                 f"nlsyms:{'rm' if self.nlsyms else 'keep'}",
                 f"filter:{'+'.join(filters) or 'none'}",
                 f"tok:{'sclite-c' if self.chars else 'char' if self.type == 'cer' else 'word'}",
-                f"kdasr:{__version__}",
+                f"kdasr:{COUNTS_AS}",
             ]
         )
 

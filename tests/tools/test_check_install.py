@@ -135,6 +135,7 @@ def test_the_brief_list_is_of_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(check_install, "PACKAGES", packages)
     monkeypatch.setattr(check_install, "version", lambda name: "" if name == "c" else "1.2")
     monkeypatch.setattr(check_install, "find_sclite", lambda _: "/usr/bin/sclite")
+    monkeypatch.setattr(check_install, "cuda", lambda: ("", "none"))
     monkeypatch.setattr(check_install.os, "environ", {"PATH": "/nowhere"})
     monkeypatch.setattr(sys, "argv", ["check_install.py", "--brief"])
     assert check_install.main() == 0
