@@ -39,11 +39,11 @@ lint: install  ## ruff and shellcheck, as CI runs them
 	shellcheck -x egs/*/*.sh egs/*/local/*.sh utils/*.sh tools/*.sh .ci/run
 
 docs: $(DOCS)/.made  ## the pages of docs/ as a site: site/index.html
-	$(DOCS)/bin/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
 	@echo "site/index.html: written"
 
 docs-serve: $(DOCS)/.made  ## the same at http://localhost:8000, made anew when a page is saved
-	$(DOCS)/bin/python -m mkdocs serve --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs serve --strict
 
 $(DOCS)/.made: tools/requirements-docs.txt
 	python3 -m venv $(DOCS)

@@ -15,6 +15,7 @@ from kdasr.score import sclite
 
 SLURM = ("munged", "slurmctld", "slurmd", "sbatch")
 BROWSER = ("/usr/bin/chromium", "/usr/bin/chromedriver")
+SITE_MAKER = Path(__file__).parents[1] / "tools/docs-venv/bin"
 ORT_WEB = Path(os.environ.get("ORT_WEB", Path(__file__).parents[1] / "tools/venv/onnxruntime-web"))
 
 
@@ -48,6 +49,10 @@ NEEDS = {
     "web": (
         lambda: (ORT_WEB / "ort.wasm.min.mjs").exists(),
         "no onnxruntime-web, which runs models in a browser (tools/web_page.sh --fetch)",
+    ),
+    "site": (
+        lambda: (SITE_MAKER / "mkdocs").exists(),
+        "no mkdocs, which makes the documentation's site (make docs)",
     ),
     "sox": (lambda: program("sox"), "no sox (Debian: apt-get install sox)"),
 }

@@ -42,9 +42,9 @@ def test_a_misspelt_requirement_is_told_before_anything_runs(monkeypatch):
 
 def test_ci_requires_every_program_that_it_installs():
     text = (ROOT / ".ci/run").read_text()
-    assert "export KDASR_REQUIRE=sclite,slurm,chromium,espeak,sherpa\n" in text
+    assert "export KDASR_REQUIRE=sclite,slurm,chromium,espeak,sherpa,site\n" in text and "\nmake docs\n" in text
     assert "if tools/web_page.sh --fetch; then KDASR_REQUIRE+=,web;" in text
-    assert set(needs.NEEDS) - {"sox"} == {"sclite", "slurm", "chromium", "espeak", "sherpa", "web"}
+    assert set(needs.NEEDS) - {"sox"} == {"sclite", "slurm", "chromium", "espeak", "sherpa", "site", "web"}
 
 
 def test_marked_tests_fail_where_what_they_need_is_required_and_missing():
