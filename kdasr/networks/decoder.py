@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kdasr.losses.sequence import PADDING
 from kdasr.networks.encoder import padding
-from kdasr.networks.prefixes import Prefixes, prefixes_of
+from kdasr.networks.prefixes import Prefixes, chains, prefixes_of
 from kdasr.networks.recurrence import AttentionGRU, spans
 from kdasr.networks.scored import Scored
 
@@ -139,19 +139,15 @@ class AttentionDecoder(Scored):
         """The same result as `_stepped`, as one function with a gradient of its own: (N, embed) -> (N, H + E)."""
         cell = self.cells[0]
         from_token, from_context = cell.weight_ih.split([embedded.size(-1), memory.values.size(-1)], 1)  # (3H, .)
-        return AttentionGRU.apply(
-            nn.functional.linear(embedded, from_token, cell.bias_ih),  # (N, 3H)
-            prefixes.parent,
-            prefixes.owner,
-            prefixes.sizes,
-            *memory,
-            from_context,
-            cell.weight_hh,
-            cell.bias_hh,
-            self.query.weight,
-            self.location.weight,
-            self.energy.weight,
-        )
+        x = nn.functional.linear(embedded, from_token, cell.bias_ih)  # (N, 3H)
+        weights = (from_context, cell.weight_hh, cell.bias_hh, self.query.weight, self.location.weight)
+        weights = (*weights, self.energy.weight)
+        if prefixes.path.size(1) > 1:
+            return AttentionGRU.apply(x, prefixes.parent, prefixes.owner, prefixes.sizes, *memory, *weights)
+        order, utterances, rank = chains(prefixes)
+        memory = Memory(*(part.index_select(0, utterances) for part in memory))
+        features = AttentionGRU.apply(x.index_select(0, order), None, rank, prefixes.sizes, *memory, *weights)
+        return features.index_select(0, order.argsort())  # (N, H + E)
 
     def _stepped(self, embedded: Tensor, prefixes: Prefixes, memory: Memory, sampling: bool = False) -> Tensor:
         """State and context (N, H + E) after each prefix, those of one length (n) together."""

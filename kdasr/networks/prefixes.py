@@ -83,6 +83,21 @@ def prefixes_of(ys_in: Tensor, used: Tensor, share: bool = True) -> Prefixes:
     )
 
 
+def chains(prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
+    """An order of prefixes, one hypothesis an utterance, in which those of a length continue the first ones before.
+
+    Returns:
+        order: (N,) prefixes: shorter ones first, those of a length by utterance, longer utterances first.
+        utterances: (B,) which come first, second and so on.
+        rank: (N,) of each prefix in that order, its utterance's place in `utterances`.
+    """
+    path = prefixes.path[:, 0]  # (B, L)
+    utterances = (path >= 0).sum(1).argsort(descending=True, stable=True)  # (B,)
+    by_length = path[utterances].t().flatten()  # (L * B,)
+    place = (by_length < 0).to(torch.uint8).argsort(stable=True)[: len(prefixes.tokens)]  # (N,) of those that are there
+    return by_length[place], utterances, place % len(path)
+
+
 def decode_prefixes(decoder: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor, used: Tensor) -> Decoded:
     """Logits of any ESPnet decoder after every prefix of hypotheses; equal prefixes once where the decoder allows it.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_model import OWN, RNN, STOCK, build
 
-from kdasr.networks.prefixes import PADDING, decode_prefixes, prefixes_of, with_sos_eos
+from kdasr.networks.prefixes import PADDING, chains, decode_prefixes, prefixes_of, with_sos_eos
 from kdasr.targets.files import distinct_prefixes
 
 
@@ -72,6 +72,17 @@ def test_every_prefix_is_there_once(batch, data):
             else:
                 assert set(nodes) == {-1}
     assert torch.equal(tree.path.flatten()[tree.place], torch.arange(len(spelled)))
+
+
+def test_chains_by_hand():
+    """One token, three, one; an utterance that does not count comes last."""
+    ys_in = torch.tensor([[[9, 2, -1, -1]], [[9, 3, -1, -1]], [[9, 4, 5, 6]], [[9, 7, -1, -1]]])
+    prefixes = prefixes_of(ys_in, torch.tensor([[True], [False], [True], [True]]))
+    assert prefixes.tokens.tolist() == [9, 9, 9, 2, 4, 7, 5, 6]
+    order, utterances, rank = chains(prefixes)
+    assert utterances.tolist() == [2, 0, 3, 1]
+    assert prefixes.tokens[order].tolist() == [9, 9, 9, 4, 2, 7, 5, 6]
+    assert rank.tolist() == [0, 1, 2, 0, 1, 2, 0, 0]
 
 
 @pytest.mark.parametrize("networks", [OWN, STOCK, {**STOCK, **RNN}], ids=["own", "transformer", "rnn"])

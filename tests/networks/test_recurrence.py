@@ -32,6 +32,29 @@ def test_values_and_gradients_equal_autograds(kernel_size, lens, share):
         assert autograds.abs().max() > 0 or kernel_size == 1 or min(lens) == 1
 
 
+@pytest.mark.parametrize("lens", [(4, 9, 7), (9, 2, 5)])
+def test_updates_on_one_hypothesis_each_are_those_of_autograd(lens):
+    """Rows of a step follow each other then. Shorter texts may come first, and one utterance has none that counts."""
+    hypotheses = torch.tensor([[[9, 1, -1, -1, -1]], [[9, 1, 2, 5, 3]], [[9, 4, 4, -1, -1]], [[9, 2, -1, -1, -1]]])
+    prefixes = prefixes_of(hypotheses, torch.tensor([[True], [True], [True], [False]]))
+    ends = []
+    for name in ("_all_steps", "_stepped"):
+        torch.manual_seed(2)
+        decoder = AttentionDecoder(11, 6, hidden_size=8, embed_size=5, attention_size=7, kernel_size=3).double()
+        optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
+        hs = torch.randn(4, max(lens), 6, dtype=torch.double, requires_grad=True)
+        weights = torch.randn(len(prefixes.tokens), 14, dtype=torch.double)
+        for _ in range(5):
+            memory = decoder.remember(hs, torch.tensor([*lens, 3]))
+            features = getattr(decoder, name)(decoder.embed(prefixes.tokens), prefixes, memory)
+            optimizer.zero_grad()
+            (features * weights).sum().backward()
+            optimizer.step()
+        ends.append([features.detach(), hs.grad, *(p.detach() for p in decoder.parameters())])
+    for ours, autograds in zip(*ends, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=1e-8, atol=1e-9)
+
+
 def test_gradcheck():
     """Against finite differences, which know nothing of autograd."""
     torch.manual_seed(4)
