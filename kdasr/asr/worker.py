@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from kdasr import checkpoints, torch_files
+from kdasr.asr.memory import keep_memory
 from kdasr.asr.progress import EpochBar
 from kdasr.asr.tasks import task_of
 from kdasr.errors import UserError
@@ -38,6 +39,7 @@ def train(out: str | Path, options: Sequence[str]) -> None:
     before = torch.save, torch.load
     torch.save, torch.load = whole(torch.save), ours(torch.load)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    keep_memory()
     torch.set_flush_denormal(True)  # LSTM states decay into denormals, which cost a hundredfold on a CPU
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

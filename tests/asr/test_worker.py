@@ -1,4 +1,4 @@
-"""How processes that train together are started."""
+"""How processes that train together are started, and what is set around ESPnet's trainer."""
 
 import subprocess
 import sys
@@ -81,3 +81,26 @@ def test_what_each_process_is_told(tmp_path, monkeypatch, gpus, more):
         *["-m", "kdasr.asr.worker", "exp/m", "--seed", "3", "--ngpu", more[0]],
         *["--multiprocessing_distributed", "false", "--dist_backend", more[1]],
     ]
+
+
+ALLOCATE = """
+import resource
+from kdasr.asr.memory import keep_memory
+%s
+for number in range(12):
+    if number == 2:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [bytearray(b"x") * (8 << 20) for _ in range(6)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_memory_is_not_asked_for_again():
+    """Ten times 48 MiB, in pages of 4 KiB."""
+    anew, kept = (
+        int(subprocess.run([sys.executable, "-c", ALLOCATE % call], capture_output=True, text=True, check=True).stdout)
+        for call in ("", "assert keep_memory()")
+    )
+    assert anew > 10000 and kept < 1000
