@@ -17,6 +17,9 @@
 What an RNN decoder attends to depends on the hypothesis without its last token, so that children of one
 parent attend alike. The state remembers the parent of each hypothesis, and on a CPU the attention, nearly all of a
 step's work, is computed once for each family (on a GPU not, as reading their number would make it wait).
+
+Additive attention's tanh is taken as tanh(x) = 2 sigmoid(2 x) - 1, whose constants go into the weights and out of the
+softmax: torch's sigmoid is six times as fast as its tanh on an AMD EPYC, and no slower elsewhere.
 """
 
 from __future__ import annotations
@@ -42,18 +45,19 @@ class Head:
     query: torch.nn.Linear  # H -> A
     keys: torch.nn.Linear  # E -> A
     values: torch.nn.Linear | None  # E -> A; None: the encoder output itself
-    energy: Tensor | None  # (A,) of additive attention; None: the scalar product of query and keys
+    energy: Tensor | None  # (A,) of additive attention, doubled; None: the scalar product of query and keys
     sharpening: float
     tiles: Tensor | None = None  # (TILE + 2 reach, TILE * (C + 1)) the convolution, see tiles_of
-    mix: Tensor | None = None  # (C, A) from its channels
+    mix: Tensor | None = None  # (C, A) from its channels, doubled
 
 
 class RnnMemory(NamedTuple):
     """An RNN decoder's view of a batch of utterances."""
 
     hs: Tensor  # (B, S, E)
-    keys: tuple[Tensor, ...]  # G times (B, S, A), projected once; none for noatt
+    keys: tuple[Tensor, ...]  # G times (B, S, A), projected once, and doubled or tanh taken; none for noatt
     values: tuple[Tensor, ...]  # G times (B, S, A) for multi-head attention, else none
+    lengths: Tensor  # (B,) frames
     padding: Tensor  # (B, S) true behind the end
     uniform: Tensor  # (B, S) 1 / length, 0 in padding
 
@@ -105,9 +109,9 @@ class RnnDecoderScorer:
         padding = torch.arange(hs.shape[1], device=hs.device) >= hlens.unsqueeze(1)  # (B, S)
         uniform = (~padding).to(hs.dtype) / hlens.to(hs.dtype).unsqueeze(1)  # (B, S)
         keys = [head.keys(hs) for head in self.heads]  # (B, S, A) each
-        keys = [k.tanh() if head.energy is None else k for head, k in zip(self.heads, keys, strict=True)]
+        keys = [k.tanh() if head.energy is None else 2 * k for head, k in zip(self.heads, keys, strict=True)]
         values = [head.values(hs) for head in self.heads if head.values is not None]  # (B, S, A) each
-        return RnnMemory(hs, tuple(keys), tuple(values), padding, uniform)
+        return RnnMemory(hs, tuple(keys), tuple(values), hlens, padding, uniform)
 
     def start(self, memory: RnnMemory, hypotheses: int) -> RnnState:
         """Zero states, and attention spread over all frames."""
@@ -184,7 +188,7 @@ class RnnDecoderScorer:
             if head.energy is None:
                 energy = query.tanh() @ keys.transpose(1, 2)  # (B, R, S)
             else:
-                energy = _additive(head, query, keys, attended[:, :, g], families)  # (B, R, S)
+                energy = _additive(head, 2 * query, keys, memory.lengths, attended[:, :, g], families)
             energy = energy.masked_fill(memory.padding.unsqueeze(1), -float("inf"))  # (B, R, S)
             weights.append((head.sharpening * energy).softmax(2))
         return torch.stack(weights, 2)
@@ -216,19 +220,22 @@ def _cell(unit: torch.nn.RNNCellBase, x: Tensor, hidden: Tensor, cell: Tensor) -
     return unit(flat, before).view(hidden.shape), cell
 
 
-def _additive(head: Head, query: Tensor, keys: Tensor, attended: Tensor, families: Families | None) -> Tensor:
-    """Energies (B, R, S) up to a constant: energy . tanh(keys + query + location features).
+def _additive(
+    head: Head, query: Tensor, keys: Tensor, lengths: Tensor, attended: Tensor, families: Families | None
+) -> Tensor:
+    """Energies (B, R, S) up to a constant: energy . tanh(keys + query + location features); 0 for other families.
 
     Args:
         head: of additive or location attention.
-        query: (B, R, A).
-        keys: (B, S, A).
+        query: (B, R, A), doubled.
+        keys: (B, S, A), doubled.
+        lengths: (B,) frames of the utterances.
         attended: (B, R, S) weights of the step before.
         families: how many of the R of each utterance count; None for all.
 
-    The (B, R, S, A) elements in the middle are most of a step's work. On a CPU they never exist at once,
-    but block by block in one buffer that stays in the cache; and the query joins the location features in
-    one product, as the weight of a channel that is always 1.
+    The (B, R, S, A) elements in the middle are most of a step's work. On a CPU they never exist at once, but block
+    by block in one buffer that stays in the cache, and for each utterance's own frames alone; and the query joins the
+    location features in one product, as the weight of a channel that is always 1.
     """
     batch, rows, size = query.shape
     frames = keys.shape[1]
@@ -243,20 +250,21 @@ def _additive(head: Head, query: Tensor, keys: Tensor, attended: Tensor, familie
             mixed += keys.unsqueeze(1)
         else:
             mixed = keys.unsqueeze(1) + query.unsqueeze(2)  # (B, R, S, A)
-        return mixed.tanh_() @ head.energy
+        return mixed.sigmoid_() @ head.energy
     energy = query.new_zeros(batch, rows, frames)  # (B, R, S)
-    at_once = max(1, min(rows, BLOCK // (frames * size)))
-    buffer = query.new_empty(at_once, frames, size)  # (R', S, A)
-    for b, count in enumerate(families.counts):
+    buffer = query.new_empty(max(BLOCK, frames * size))
+    for b, (count, length) in enumerate(zip(families.counts, lengths.tolist(), strict=True)):
+        at_once = max(1, BLOCK // (length * size))
         for first in range(0, count, at_once):
-            here = slice(first, min(first + at_once, count))  # M' of the R
-            mixed = buffer[: here.stop - first]  # (R', S, A)
+            here = slice(first, min(first + at_once, count))  # R' of the R
+            shape = (here.stop - first, length, size)
+            mixed = buffer[: shape[0] * length * size].view(shape)  # (R', S', A)
             if seen is not None and mix is not None:
-                torch.bmm(seen[b, here], mix[b, here], out=mixed)
-                mixed += keys[b]
+                torch.bmm(seen[b, here, :length], mix[b, here], out=mixed)
+                mixed += keys[b, :length]
             else:
-                torch.add(keys[b], query[b, here].unsqueeze(1), out=mixed)
-            torch.mv(mixed.tanh_().view(-1, size), head.energy, out=energy[b, here].view(-1))
+                torch.add(keys[b, :length], query[b, here].unsqueeze(1), out=mixed)
+            energy[b, here, :length] = torch.mv(mixed.sigmoid_().view(-1, size), head.energy).view(shape[:2])
     return energy
 
 
@@ -288,7 +296,7 @@ def heads_of(attention: Any) -> list[Head]:
 
 
 def _single(attention: Any) -> list[Head]:
-    energy = attention.gvec.weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
+    energy = 2 * attention.gvec.weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
     location = _location(attention.loc_conv, attention.mlp_att) if hasattr(attention, "loc_conv") else (None, None)
     return [Head(attention.mlp_dec, attention.mlp_enc, None, energy, SHARPENING, *location)]
 
@@ -296,7 +304,7 @@ def _single(attention: Any) -> list[Head]:
 def _several(attention: Any, sharpening: float) -> list[Head]:
     heads = []
     for g in range(attention.aheads):
-        energy = attention.gvec[g].weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
+        energy = 2 * attention.gvec[g].weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
         location = (None, None)
         if hasattr(attention, "loc_conv"):
             location = _location(attention.loc_conv[g], attention.mlp_att[g])
@@ -306,7 +314,7 @@ def _several(attention: Any, sharpening: float) -> list[Head]:
 
 
 def _location(conv: torch.nn.Conv2d, mix: torch.nn.Linear) -> tuple[Tensor, Tensor]:
-    return tiles_of(conv.weight.detach()[:, 0, 0]), mix.weight.detach().t()  # (C, A)
+    return tiles_of(conv.weight.detach()[:, 0, 0]), 2 * mix.weight.detach().t()  # (C, A)
 
 
 # Only attentions that need no more than the weights of the step before; one_by_one.py runs the others.
