@@ -349,8 +349,8 @@ def main(words: Sequence[str] | None = None) -> None:
         "--batch_frames",
         type=int,
         nargs="+",
-        default=[40000],
-        help="kdasr's grid: input frames x beam (default 40000, as `kdasr nbest`); several: kdasr alone with each",
+        default=[160000],
+        help="kdasr's grid: input frames x beam (default 160000, as `kdasr nbest`); several: kdasr alone with each",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--model", help="a trained model instead of random ones; nothing is forced then")

@@ -76,7 +76,7 @@ def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
     group.add_argument(
         "--batch_frames",
         type=int,
-        default=40000,
+        default=160000,
         help="padded input frames (10 ms) x beam in a batch, at most; memory and speed (default %(default)s)",
     )
     group.add_argument("--nj", type=int, default=1, help="processes on this machine (default %(default)s)")

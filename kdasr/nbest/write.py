@@ -39,7 +39,7 @@ class Processes:
     job: str | None = None  # J/N: this is process J of N that share the work
     merge: bool = False  # check what the jobs wrote, and finish it
     shard_size: int = 256  # utterances
-    batch_frames: int = 40000  # padded input frames x beam in a batch, at most
+    batch_frames: int = 160000  # padded input frames x beam in a batch, at most
     ngpu: int = 0  # 0: the CPU; else jobs take the GPUs in turn
 
     def check(self) -> None:

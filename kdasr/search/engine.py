@@ -36,8 +36,12 @@ from kdasr.search.stream import Utterance, stream
 from kdasr.search.watch import Watch
 
 FRAMES_A_SECOND = 100  # of input features, and of the budget for audio
+ENCODED = 16_000  # input frames encoded at once on a CPU, at least: RNN layers read their weights once a batch and frame
 OTHER_RATE = "has {found} Hz, the model takes {rate}; resample it (--resample)"
-SPREAD = 0.8  # shortest to longest utterance of a grid: more is lost to padding, less would end the queue early
+SPREAD = 0.8  # shortest to longest utterance of a batch: less would cost more in padding
+# The same of a grid's queue. Rows are refilled from it, longest first, so that neighbours in length are in the grid at
+# any time; what is padded is cheap beside a grid that runs empty at the end of each queue.
+QUEUE_SPREAD = 0.5
 
 
 class Engine:
@@ -96,7 +100,7 @@ class Engine:
         inputs = [self.read(row) for row in rows]
         lengths = [self.frames(x) for x in inputs]
         names = [row.name for row in rows]
-        for bucket in buckets([self.computed(x) for x in inputs]):
+        for bucket in buckets([self.computed(x) for x in inputs], QUEUE_SPREAD):
             for number, found in self._search({number: inputs[number] for number in bucket}, names):
                 made = record(names[number], lengths[number], found, self.spell, self.text)
                 yield self._without_unknown(made, rows[number], inputs[number]) if self.replace_unk else made
@@ -198,9 +202,11 @@ class Engine:
                     torch.cuda.empty_cache()
 
     def encoded(self, inputs: dict[int, np.ndarray], slots: int, names: Sequence[str]) -> Iterator[Utterance]:
-        """Encode inputs when they are needed, `slots` at a time where they fit in one batch."""
+        """Encode inputs when they are needed, `slots` or more at a time where they fit in one batch."""
         numbers = list(inputs)
         size = slots if any(encoder.batches for encoder in self.encoders) else 1
+        if size > 1 and self.device == "cpu":
+            size = max(slots, ENCODED // max(1, *(self.computed(x) for x in inputs.values())))
         for first in range(0, len(numbers), size):
             chunk = numbers[first : first + size]
             with self.watch.clock("encoder"):
@@ -224,11 +230,11 @@ def loaded(models: Models, options: SearchOptions, batch_frames: int, device: st
     return Engine(models, options, batch_frames, device, replace_unk)
 
 
-def buckets(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of utterances of similar length (within SPREAD) together, longest first."""
+def buckets(lengths: Sequence[int], spread: float = SPREAD) -> Iterator[list[int]]:
+    """Numbers of utterances of similar length (the shortest at least `spread` of the longest), longest first."""
     bucket: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        if bucket and lengths[number] < SPREAD * lengths[bucket[0]]:
+        if bucket and lengths[number] < spread * lengths[bucket[0]]:
             yield bucket
             bucket = []
         bucket.append(number)
