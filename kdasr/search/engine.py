@@ -30,13 +30,14 @@ from kdasr.search import unknown
 from kdasr.search.encode import Encoder
 from kdasr.search.grid import Found
 from kdasr.search.options import SearchOptions
+from kdasr.search.packed import pack
 from kdasr.search.rows import Row
 from kdasr.search.scorers import blank_of, scorers_of
 from kdasr.search.stream import Utterance, stream
 from kdasr.search.watch import Watch
 
 FRAMES_A_SECOND = 100  # of input features, and of the budget for audio
-ENCODED = 16_000  # input frames encoded at once on a CPU, at least: RNN layers read their weights once a batch and frame
+ENCODED = 16_000  # input frames encoded at once on a CPU: RNN layers read their weights once a batch and frame
 OTHER_RATE = "has {found} Hz, the model takes {rate}; resample it (--resample)"
 SPREAD = 0.8  # shortest to longest utterance of a batch: less would cost more in padding
 # The same of a grid's queue. Rows are refilled from it, longest first, so that neighbours in length are in the grid at
@@ -70,6 +71,8 @@ class Engine:
         networks = [
             load_model(one.directory, str(Path(one.checkpoint).absolute()), device, s2t=True) for one in models.sources
         ]
+        for network, _ in networks:
+            pack(network)
         self.model, self.args = networks[0]
         lm = None
         if models.lm is not None and options.lm_weight != 0.0:
@@ -201,14 +204,20 @@ class Engine:
                 if self.device != "cpu":
                     torch.cuda.empty_cache()
 
+    def _chunks(self, lengths: dict[int, int], slots: int) -> Iterator[list[int]]:
+        """Utterances of these frames, longest first, in the batches in which they are encoded."""
+        together = any(encoder.batches for encoder in self.encoders)
+        numbers = list(lengths)
+        for bucket in buckets(list(lengths.values())):
+            size = slots if together else 1
+            if together and self.device == "cpu":
+                size = max(1, ENCODED // max(1, lengths[numbers[bucket[0]]]))
+            for first in range(0, len(bucket), size):
+                yield [numbers[n] for n in bucket[first : first + size]]
+
     def encoded(self, inputs: dict[int, np.ndarray], slots: int, names: Sequence[str]) -> Iterator[Utterance]:
-        """Encode inputs when they are needed, `slots` or more at a time where they fit in one batch."""
-        numbers = list(inputs)
-        size = slots if any(encoder.batches for encoder in self.encoders) else 1
-        if size > 1 and self.device == "cpu":
-            size = max(slots, ENCODED // max(1, *(self.computed(x) for x in inputs.values())))
-        for first in range(0, len(numbers), size):
-            chunk = numbers[first : first + size]
+        """Encode inputs, longest first, when they are needed; those of similar length together where that is exact."""
+        for chunk in self._chunks({number: self.computed(x) for number, x in inputs.items()}, slots):
             with self.watch.clock("encoder"):
                 given = [torch.from_numpy(inputs[number]).to(self.device) for number in chunk]
                 encoded = [encoder.encode(given) for encoder in self.encoders]  # of each model, of each input
