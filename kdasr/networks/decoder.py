@@ -217,7 +217,8 @@ class AttentionDecoder(Scored):
         at_once = len(keys) if keys.is_cuda else max(1, BLOCK // max(1, size))
         blocks = []
         for q, t, k in zip(query.split(at_once), taps.split(at_once), keys.split(at_once), strict=True):
-            mixed = t @ weights  # (B', K, S, A)
+            # In two dimensions: torch multiplies what `unfold` gives matrix by matrix, and copies each.
+            mixed = (t.reshape(-1, t.size(3)) @ weights).view(*t.shape[:3], -1)  # (B', K, S, A)
             mixed = mixed.add_(k[:, None], alpha=2).add_(q[:, :, None], alpha=2).sigmoid_()  # (B', K, S, A)
             blocks.append(mixed @ energy)  # (B', K, S)
         return torch.cat(blocks)

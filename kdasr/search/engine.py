@@ -37,7 +37,7 @@ from kdasr.search.stream import Utterance, stream
 from kdasr.search.watch import Watch
 
 FRAMES_A_SECOND = 100  # of input features, and of the budget for audio
-ENCODED = 16_000  # input frames encoded at once on a CPU: RNN layers read their weights once a batch and frame
+ENCODED = 8_000  # input frames encoded at once on a CPU: RNN layers read their weights once a batch and frame
 OTHER_RATE = "has {found} Hz, the model takes {rate}; resample it (--resample)"
 SPREAD = 0.8  # shortest to longest utterance of a batch: less would cost more in padding
 # The same of a grid's queue. Rows are refilled from it, longest first, so that neighbours in length are in the grid at

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from kdasr.networks import decoder as networks
 from kdasr.networks.decoder import AttentionDecoder, State
 from kdasr.networks.prefixes import prefixes_of
 
@@ -124,6 +125,26 @@ def test_espnet_interface_equals_steps(decoder):
         score, one = decoder.score(ys[1, : i + 1], one, hs[0])
     torch.testing.assert_close(score, scores[1], rtol=1e-5, atol=1e-5)
     assert isinstance(one, State)
+
+
+@pytest.mark.parametrize("block", [1, 400, 10**9])
+def test_a_search_attends_as_training_does(decoder, block, monkeypatch):
+    """Without gradients: a sigmoid in place of the tanh, some utterances at once."""
+    monkeypatch.setattr(networks, "BLOCK", block)
+    torch.manual_seed(8)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(0.0, 0.7)
+    hs, lens = torch.randn(3, 9, 6), torch.tensor([9, 4, 7])
+    found = []
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            memory = decoder.remember(hs, lens)
+            state = decoder.start(memory, 2)
+            for tokens in torch.tensor([[[10, 10]], [[3, 4]], [[1, 1]], [[7, 2]]]).expand(-1, 3, -1):
+                logp, state = decoder.step(tokens, state, memory)
+            found.append((logp.detach(), state.align.detach()))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_by_hand():
