@@ -14,6 +14,7 @@ from kdasr import checkpoints, torch_files
 from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import LM_CHECKPOINTS, find_checkpoint, look_beside, read_config
+from kdasr.networks import alone
 from kdasr.networks.awd import AwdLstm
 from kdasr.networks.decoder import AttentionDecoder
 from kdasr.networks.encoder import ConvRNNEncoder
@@ -104,7 +105,8 @@ def load_model(
             f"{config}: is of an S2T model, which teaches by what kdasr nbest, decode and soft write of it alone; make "
             "hypotheses or soft targets first"
         )
-    task = of_espnet("espnet2.tasks.s2t:S2TTask") if prompted else register_mt() if is_mt(vars(args)) else register()
+    task = of_espnet("espnet2.tasks.s2t:S2TTask") if prompted else register_mt() if is_mt(vars(args)) else None
+    task = task or (alone.Alone if alone.known(args) else register())
     # The statistics of GlobalMVN are part of the checkpoint, but its constructor reads the file.
     stats = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     if stats:
