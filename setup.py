@@ -32,7 +32,7 @@ setup(
             "sentencepiece",
             "tqdm",
             "PyYAML",
-            "jiwer",
+            "rapidfuzz>=3",
             "sacrebleu>=2.4",
             "jinja2>=3.1",
             "matplotlib>=3.9",
@@ -40,7 +40,7 @@ setup(
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the synthetic demo corpus needs it
         "digits": ["scikit-learn"],  # the embedded default of egs/mnist
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium", "kaldi-native-fbank", "sherpa-onnx"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "jiwer", "ruff", "selenium", "kaldi-native-fbank", "sherpa-onnx"],
     },
     entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},
 )

@@ -13,6 +13,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,6 +82,38 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def fresh_files(directory: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a fresh place for files that are to be put into `directory` (by `put_files`); it is gone after the block.
+
+    The place is in the directory, or where that is not there yet, in what will hold it.
+    """
+    directory = Path(directory)
+    near = next((place for place in (directory, *directory.absolute().parents) if place.is_dir()), Path("/"))
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", suffix=".tmp", dir=near) as fresh:
+            yield Path(fresh)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            raise UserError(
+                f"{directory}: cannot be written ({error.strerror}); free some room and run again"
+            ) from error
+        raise
+
+
+def put_files(fresh: Path, directory: str | os.PathLike[str]) -> None:
+    """Move the files of `fresh_files` to `directory`, where each replaces what is called so."""
+    paths = sorted(fresh.iterdir())
+    for path in paths:
+        there = Path(directory) / path.name
+        if there.exists() and not there.is_file():
+            raise UserError(f"{there}: is no ordinary file; name another place")
+        with open(path, "rb") as stream:
+            os.fsync(stream.fileno())
+    for path in paths:
+        path.replace(Path(directory) / path.name)
 
 
 @contextlib.contextmanager
@@ -190,11 +223,19 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         UserError: it is absent, cannot be read, or is not UTF-8; the line is named.
     """
+    with opened(path) as stream:
+        data = stream.read()
+    return lines_of(data, path)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file of text for reading; UserError if it is absent, too large, or cannot be read."""
     try:
         with open_now(path) as stream:
             if (size := os.fstat(stream.fileno()).st_size) > LONGEST:
                 raise UserError(f"{path}: has {size >> 30} GiB, more than any text here; is it the right file?")
-            data = stream.read()
+            yield stream
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except IsADirectoryError:
@@ -203,7 +244,38 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
         raise UserError(f"{path}: does not fit into memory; is it the right file?") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
         raise UserError(f"{path}: cannot be read ({error}); check the name and its permissions") from None
-    return lines_of(data, path)
+
+
+def text_lines(
+    stream: IO[bytes], path: str | os.PathLike[str], first: int = 1, most: int | None = None
+) -> Iterator[tuple[int, str]]:
+    """The lines of an open UTF-8 text, one at a time, each with the place (bytes) where it begins.
+
+    Args:
+        stream: at the beginning of a line.
+        path: its name, for messages.
+        first: the number of that line.
+        most: no more lines than so many; None for all.
+
+    Raises:
+        UserError: as `read_lines`, for what is no UTF-8 text.
+    """
+    start = stream.tell() if first == 1 else 0
+    for number, data in enumerate(islice(stream, most), first):
+        try:
+            line = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}:{number}: not UTF-8; convert the file (iconv -t utf-8)") from None
+        if "\0" in line:
+            raise UserError(
+                f"{path}:{number}: holds a NUL byte, which no text does; the file is damaged, copy it again"
+            )
+        line = line.removesuffix("\n").removesuffix("\r")
+        if number > 1 or not line.startswith(MARK):
+            yield start, line
+        elif data != MARK.encode():
+            yield start, line.removeprefix(MARK)
+        start += len(data)
 
 
 def lines_of(data: bytes, path: str | os.PathLike[str]) -> list[str]:

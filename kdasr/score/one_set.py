@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdasr.files import write_json
-from kdasr.score import bleu
-from kdasr.score.against import against, told
 from kdasr.score.rules import Rules
 from kdasr.score.score import score
 
@@ -57,13 +55,18 @@ def score_translations(
     Raises:
         UserError: what `score` and `against` raise.
     """
+    from kdasr.score import bleu  # here: scores of recognisers start without sacrebleu
+
     print(bleu.told(bleu.score(ref, hyp, src, directory, command)), end="")
     _compare(directory, others)
 
 
 def _compare(directory: str | Path, others: Sequence[str | Path]) -> None:
     """Print the comparisons with other scores, and write against.json."""
+    if not others:
+        return
+    from kdasr.score.against import against, told  # here, for the same reason
+
     compared = [against(directory, other) for other in others]
-    if compared:
-        write_json(Path(directory) / "against.json", {"compared": compared})
-        print("".join(told(one) for one in compared), end="")
+    write_json(Path(directory) / "against.json", {"compared": compared})
+    print("".join(told(one) for one in compared), end="")

@@ -37,6 +37,9 @@ NO_REFERENCE = (
     "# No Reference words for this/these speaker(s).  NCE not computable.\n"
     "+ Speaker(s) with no reference data is ignored\n"
 )
+PRA = b"\n\n\t\tDUMP OF SYSTEM ALIGNMENT STRUCTURE\n\nSystem name:   " + TITLE.encode() + b"\n\n"
+SENTENCES = b"Speaker sentences%4d:  %s   #utts: %d\n"
+SENSITIVE = b"Attributes: Case_sensitve \n"  # sic
 HEAD = b"id: (%s)\n%sScores: (#C #S #D #I) %d %d %d %d\n%s"
 BLOCK = b"REF:  %s\nHYP:  %s\nEval: %s\n"
 MORE = b"\n>> REF:  %s\n>> HYP:  %s\n>> Eval: %s\n"
@@ -221,12 +224,11 @@ def alignments(
     `steps`, here and in other reports, are `collect(utterances, case_sensitive)` where these are at hand.
     """
     groups = group(utterances, case_sensitive, id_form)
-    text = [b"\n\n\t\tDUMP OF SYSTEM ALIGNMENT STRUCTURE\n\nSystem name:   " + TITLE.encode() + b"\n\n"]
-    text += [*list_speakers(groups), b"\n"]
-    attributes = b"Attributes: Case_sensitve \n" if case_sensitive else b""  # sic
+    text = [PRA, *list_speakers(groups), b"\n"]
+    attributes = SENSITIVE if case_sensitive else b""
     drawn = drawings(utterances, steps or collect(utterances, case_sensitive), case_sensitive, attributes)
     for place, (name, members) in enumerate(groups.items()):
-        text.append(b"Speaker sentences%4d:  %s   #utts: %d\n" % (place, name, len(members)))
+        text.append(SENTENCES % (place, name, len(members)))
         text += [drawn[member] for member in members]
     return b"".join(text) + b"\n"
 

@@ -93,11 +93,16 @@ def same_utterances(
     for table, other, path, other_path in ((hyp, ref, hyp_path, ref_path), (ref, hyp, ref_path, hyp_path)):
         missing = [key for key in other if key not in table]
         if missing:
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise UserError(
-                f"{path}: lacks {len(missing)} of the {len(other)} {what} of {other_path} ({shown}); "
-                "score the set that was decoded, or decode all of it"
-            )
+            raise UserError(lacking(path, other_path, missing, len(missing), len(other), what))
+
+
+def lacking(path: object, other_path: object, names: Sequence[str], count: int, size: int, what: str) -> str:
+    """What is said of `count` utterances, `names` and on, that the file `path` lacks of the `size` of another."""
+    shown = ", ".join(names[:5]) + (", ..." if count > 5 else "")
+    return (
+        f"{path}: lacks {count} of the {size} {what} of {other_path} ({shown}); "
+        "score the set that was decoded, or decode all of it"
+    )
 
 
 def wsj_filter(words: Iterable[str]) -> list[str]:
@@ -199,8 +204,12 @@ def odd_id(name: str) -> str:
 def write_trn(path: str | Path, lines: Iterable[Line]) -> None:
     """Write `WORD... (speaker-utterance)` lines, whole or not at all."""
     with atomic_write(path) as stream:
-        for line in lines:
-            stream.write(" ".join([*map(str, line.words), f"({line.id})"]) + "\n")
+        stream.writelines(map(written, lines))
+
+
+def written(line: Line) -> str:
+    """A line as it stands in a trn file."""
+    return " ".join([*map(str, line.words), f"({line.id})"]) + "\n"
 
 
 def read_trn(path: str | Path, id_form: str = "rm", case_sensitive: bool = False) -> list[Line]:
@@ -221,7 +230,7 @@ def read_trn(path: str | Path, id_form: str = "rm", case_sensitive: bool = False
             raise UserError(f"{where}: sclite copies this line to its .sgml, kdasr does not; remove it")
         if text.startswith(";;") or not text.strip(BLANKS):
             continue
-        line = _line(text, where, id_form)
+        line = line_of(text, where, id_form)
         key = same_id(line.id, case_sensitive)
         if key in lines:
             raise UserError(f"{where}: ({line.id}) is here a second time; remove one of its lines")
@@ -239,7 +248,16 @@ def numbered(path: str | Path) -> Iterator[tuple[str, str]]:
         yield f"{path}:{number}", text
 
 
-def _line(text: str, where: str, id_form: str) -> Line:
+def line_of(text: str, where: str, id_form: str) -> Line:
+    """An utterance's line of a trn file; `where` is the file and line, for messages."""
+    match = id_of(text, where, id_form)
+    if match[1].lstrip(BLANKS).startswith("**"):
+        raise UserError(f"{where}: sclite skips a line that begins with '**'; take the asterisks out")
+    return Line(match[2], parse(match[1], where))
+
+
+def id_of(text: str, where: str, id_form: str) -> re.Match[str]:
+    """The text and the id of a line, checked."""
     match = UTTERANCE.fullmatch(text)
     if not match:
         raise UserError(f"{where}: expected 'WORD... (ID)', found {shown(text)}; correct the line")
@@ -248,9 +266,7 @@ def _line(text: str, where: str, id_form: str) -> Line:
         raise UserError(f"{where}: the id {why}; rename the utterance")
     if why := unusual_id(name, id_form):
         raise UserError(f"{where}: {why}; rename the utterance, or name another id form")
-    if match[1].lstrip(BLANKS).startswith("**"):
-        raise UserError(f"{where}: sclite skips a line that begins with '**'; take the asterisks out")
-    return Line(name, parse(match[1], where))
+    return match
 
 
 def parse(text: str, where: str, depth: int = 0) -> tuple[Word, ...]:

@@ -157,14 +157,14 @@ def test_characters_are_those_of_the_words_without_blanks_and_final_asterisks():
 def test_long_words_are_reported_but_not_trusted_to_sclite(tmp_path):
     words = {length: "w" * length for length in (40, 41, 999, 1000)}
     found = {
-        length: detail.trusted(aligned([Line("s-1", ("a",))], [Line("s-1", (word,))]), KINDS)
+        length: detail.trusted(detail.longest_word(aligned([Line("s-1", ("a",))], [Line("s-1", (word,))])), KINDS)
         for length, word in words.items()
     }
     assert found[40] == list(KINDS)
     assert found[41] == found[999] == ["sys", "raw", "dtl", "sgml"]
     assert found[1000] == ["sys", "raw", "dtl"]
     chars = aligned([Line("s-1", ("a",))], [Line("s-1", (words[1000],))], chars=True)
-    assert detail.trusted(chars, KINDS) == list(KINDS)
+    assert detail.trusted(detail.longest_word(chars), KINDS) == list(KINDS)
     if PROGRAM:
         for length, kinds in found.items():
             sides = [[Line("s-1", ("a", "b"))], [Line("s-1", (words[length], "b", "b"))]]
