@@ -18,7 +18,8 @@ from typing import IO
 
 import numpy as np
 
-from kdasr.files import opened, text_lines
+from kdasr.errors import UserError
+from kdasr.files import opened, split_key, text_lines
 
 HASH = 16  # bytes: keys of one hash are one key
 SOME = 10_000  # lines looked for at a time
@@ -30,6 +31,7 @@ class Keyed:
     Args:
         path: the file, UTF-8; a pipe is copied first.
         key_of: a line's number (from 1) and text -> its key, None for a line that is to be passed over; it may raise.
+        name: what messages call a line.
 
     Attributes:
         hashes: (U,) of the keys.
@@ -38,8 +40,13 @@ class Keyed:
         rising: whether keys rise as LC_ALL=C sorts them, which leaves no key for a second line.
     """
 
-    def __init__(self, path: str | os.PathLike[str], key_of: Callable[[int, str], str | None]) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        key_of: Callable[[int, str], str | None],
+        name: Callable[[str], str] = lambda line: split_key(line)[0],
+    ) -> None:
+        self.path, self._name = path, name
         with contextlib.ExitStack() as stack:
             self._stream = again_and_again(stack.enter_context(opened(path)), stack)
             hashes, starts, numbers, before = bytearray(), array("q"), array("i"), b""
@@ -78,6 +85,22 @@ class Keyed:
         """The first line in the file whose key an earlier line has: (its place, the earlier one's); None without."""
         return None if self.rising else first_twice(self.hashes)
 
+    def once(self) -> Keyed:
+        """Itself; UserError if a key is there twice."""
+        if two := self.twice():
+            with self:
+                number, line = self.numbers[two[0]], next(self.read(np.array(two[:1])))
+            raise UserError(f"{self.path}:{number}: {self._name(line)} is here a second time; remove one of its lines")
+        return self
+
+    def in_order(self, key: Callable[[str], str]) -> np.ndarray:
+        """The places of the lines in the order that LC_ALL=C gives their keys, (U,); `key` is a line's."""
+        everywhere = np.arange(len(self), dtype=np.int32)
+        if self.rising:
+            return everywhere
+        keys = [key(line).encode() for line in self.read(everywhere)]
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int32)
+
     def find(self, hashes: np.ndarray) -> np.ndarray:
         """The places, (N,), of the keys of these hashes (N,); -1 for one that no line has."""
         if len(hashes) == len(self) and bool((hashes == self.hashes).all()):
@@ -104,6 +127,18 @@ class Keyed:
                 if number in wanted:
                     yield line
                 number += 1
+
+
+def table(path: str | os.PathLike[str], empty: bool = False) -> Keyed:
+    """As `kdasr.files.read_table`, its lines left on disk."""
+
+    def key_of(number: int, line: str) -> str:
+        key, value = split_key(line)
+        if not key or (not value and not empty):
+            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; correct or remove the line")
+        return key
+
+    return Keyed(path, key_of).once()
 
 
 def hash_of(key: str) -> bytes:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdasr.data.holdout import shuffled
-from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
+from kdasr.data.kaldi_dir import CMVN
+from kdasr.data.parts import LongDir
 from kdasr.errors import UserError
 
 
@@ -27,30 +27,30 @@ def write_folds(source: Path, folds: int, seed: int, out: Path) -> None:
     Raises:
         UserError: more parts than utterances, or `out` is a place that would lose something.
     """
-    tables = read_dir(source)
-    groups = shuffled(tables["utt2spk"], seed, tables.get("utt2uniq", {}))
-    if not 2 <= folds <= len(groups):
-        raise UserError(
-            f"--folds {folds}: {source} has {len(groups)} utterances (copies at other speeds aside); "
-            "give 2 or more, up to that number"
-        )
-    places = {f"{kind}{n}": out / f"{kind}{n}" for kind in ("fold", "rest") for n in range(1, folds + 1)}
-    if source.resolve() in {place.resolve() for place in places.values()}:
-        raise UserError(f"{source}: would be replaced by a part of itself; name another --out")
-    others = sorted({path.name for kind in ("fold", "rest") for path in out.glob(f"{kind}[0-9]*")} - places.keys())
-    if others:
-        raise UserError(
-            f"{out}: holds {others[0]} of a cut into more parts than {folds}; remove the directory, "
-            "or name another --out"
-        )
-    # As in holdout: statistics of the whole come from the audio alone, so a teacher of the rest may use them.
-    cmvn = (source / CMVN).read_bytes() if (source / CMVN).is_file() else None
-    for n in range(1, folds + 1):
-        part = {utterance for group in groups[n - 1 :: folds] for utterance in group}
-        rest = tables["utt2spk"].keys() - part
-        made = put_dir(places[f"fold{n}"], keep_utterances(tables, part))
-        made |= put_dir(places[f"rest{n}"], keep_utterances(tables, rest), cmvn)
-        print(
-            f"{places[f'fold{n}']}: {len(part)} utterances; {places[f'rest{n}']}: the other {len(rest)}"
-            + ("" if made else " (there already)")
-        )
+    with LongDir(source) as whole:
+        shuffled = whole.shuffled(seed)
+        groups = int(shuffled.max(initial=-1)) + 1
+        if not 2 <= folds <= groups:
+            raise UserError(
+                f"--folds {folds}: {source} has {groups} utterances (copies at other speeds aside); "
+                "give 2 or more, up to that number"
+            )
+        places = {f"{kind}{n}": out / f"{kind}{n}" for kind in ("fold", "rest") for n in range(1, folds + 1)}
+        if source.resolve() in {place.resolve() for place in places.values()}:
+            raise UserError(f"{source}: would be replaced by a part of itself; name another --out")
+        others = {path.name for kind in ("fold", "rest") for path in out.glob(f"{kind}[0-9]*")} - places.keys()
+        if others:
+            raise UserError(
+                f"{out}: holds {min(others)} of a cut into more parts than {folds}; remove the directory, "
+                "or name another --out"
+            )
+        # As in holdout: statistics of the whole come from the audio alone, so a teacher of the rest may use them.
+        cmvn = (source / CMVN).read_bytes() if (source / CMVN).is_file() else None
+        for n in range(1, folds + 1):
+            part = shuffled % folds == n - 1
+            made = whole.put(places[f"fold{n}"], part)
+            made |= whole.put(places[f"rest{n}"], ~part, cmvn=cmvn)
+            print(
+                f"{places[f'fold{n}']}: {part.sum()} utterances; {places[f'rest{n}']}: the other {(~part).sum()}"
+                + ("" if made else " (there already)")
+            )

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
+from kdasr.data.kaldi_dir import CMVN
+from kdasr.data.parts import LongDir
 from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
 
@@ -31,21 +32,18 @@ def hold_out(source: Path, labelled: Path, unlabelled: Path, share: float, seed:
     places = {path.resolve() for path in (source, labelled, unlabelled)}
     if len(places) < 3:
         raise UserError(f"{source}, {labelled}, {unlabelled}: name three different directories")
-    tables = read_dir(source)
-    if "text" not in tables:
-        raise UserError(f"{source}/text: no such file; a directory without transcripts has nothing to set aside")
-    kept = draw(tables["utt2spk"], share, seed, tables.get("utt2uniq", {}))
-    away = tables["utt2spk"].keys() - kept
-    transcribed = keep_utterances(tables, kept)
-    untranscribed = keep_utterances(tables, away)
-    del untranscribed["text"]
-    # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
-    # untranscribed audio may be used. manifest.json tells of the features' making, not of the parts'.
-    cmvn = source / CMVN
-    put_dir(labelled, transcribed, cmvn.read_bytes() if cmvn.is_file() else None)
-    put_dir(unlabelled, untranscribed)
-    print(f"{labelled}: {len(kept)} utterances, transcribed")
-    print(f"{unlabelled}: {len(away)} utterances, without text")
+    with LongDir(source) as whole:
+        if "text" not in whole.tables:
+            raise UserError(f"{source}/text: no such file; a directory without transcripts has nothing to set aside")
+        places = whole.shuffled(seed)
+        kept = places < wanted(share, int(places.max(initial=-1)) + 1)
+        # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
+        # untranscribed audio may be used. manifest.json tells of the features' making, not of the parts'.
+        cmvn = source / CMVN
+        whole.put(labelled, kept, cmvn=cmvn.read_bytes() if cmvn.is_file() else None)
+        whole.put(unlabelled, ~kept, without="text")
+    print(f"{labelled}: {kept.sum()} utterances, transcribed")
+    print(f"{unlabelled}: {(~kept).sum()} utterances, without text")
 
 
 def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[str, str]) -> set[str]:
@@ -58,12 +56,17 @@ def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[
         UserError: one of the two parts would be empty.
     """
     groups = shuffled(utterances, seed, originals)
-    count = round(share * len(groups)) if 0 < share < 1 else 0
-    if not 0 < count < len(groups):
+    return {utterance for group in groups[: wanted(share, len(groups))] for utterance in group}
+
+
+def wanted(share: float, groups: int) -> int:
+    """How many of so many groups are this share of them; UserError where that leaves one of the two parts empty."""
+    count = round(share * groups) if 0 < share < 1 else 0
+    if not 0 < count < groups:
         raise UserError(
-            f"--transcribed {share}: leaves one part of {len(groups)} utterances empty; give one between 0 and 1"
+            f"--transcribed {share}: leaves one part of {groups} utterances empty; give one between 0 and 1"
         )
-    return {utterance for group in groups[:count] for utterance in group}
+    return count
 
 
 def shuffled(utterances: Iterable[str], seed: int, originals: Mapping[str, str]) -> list[list[str]]:

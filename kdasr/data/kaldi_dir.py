@@ -59,6 +59,19 @@ def refuse_nameless(directory: Path) -> None:
         raise UserError(f"{directory}: is no name that a new directory can get; give the whole path")
 
 
+def check_place(directory: Path, utterances: int) -> None:
+    """UserError if a data directory of so many utterances cannot be put there, or not in place of what is there."""
+    refuse_nameless(directory)
+    if not utterances:
+        raise UserError(f"{directory}: no utterance is left for it; nothing was written")
+    if directory.is_file() or (
+        directory.is_dir()
+        and not (directory / "utt2spk").is_file()
+        and any(not path.name.startswith(".") for path in directory.iterdir())
+    ):
+        raise UserError(f"{directory}: is there and no data directory, so it is not replaced; name another place")
+
+
 def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: bytes | None = None) -> bool:
     """Write the tables, spk2utt and cmvn.npz as a directory, whole or not at all, in place of one that may be there.
 
@@ -71,18 +84,10 @@ def put_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], cmvn: byte
         UserError: no utterances, an id or path that UTF-8 cannot write, or something else than a data directory is in
             the way.
     """
-    refuse_nameless(directory)
-    if not tables["utt2spk"]:
-        raise UserError(f"{directory}: no utterance is left for it; nothing was written")
+    check_place(directory, len(tables["utt2spk"]))
     contents = {name: _format_table(table) for name, table in tables.items()}
     contents["spk2utt"] = _format_table(spk2utt_of(dict(_sorted(tables["utt2spk"]))))
     files = {name: _encode(directory / name, text) for name, text in contents.items()} | ({CMVN: cmvn} if cmvn else {})
-    if directory.is_file() or (
-        directory.is_dir()
-        and not (directory / "utt2spk").is_file()
-        and any(not path.name.startswith(".") for path in directory.iterdir())
-    ):
-        raise UserError(f"{directory}: is there and no data directory, so it is not replaced; name another place")
     there = {name for name in [*ALL_TABLES, "spk2utt", CMVN] if (directory / name).exists()}
     if there == set(files) and all((directory / name).read_bytes() == data for name, data in files.items()):
         return False

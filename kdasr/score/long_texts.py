@@ -23,19 +23,10 @@ def keyed_text(path: str | Path) -> Keyed:
             )
         return words[0]
 
-    table = once(Keyed(path, key_of), path, lambda line: trn.split(line)[0])
+    table = Keyed(path, key_of, lambda line: trn.split(line)[0]).once()
     if not len(table):
         table.close()
         raise UserError(f"{path}: is empty, expected 'UTTERANCE WORD...' lines; run the stage that writes it")
-    return table
-
-
-def once(table: Keyed, path: object, name: Callable[[str], str]) -> Keyed:
-    """A table itself; UserError if a key is there twice. `name` of a line is what the message calls it."""
-    if two := table.twice():
-        with table:
-            number, line = table.numbers[two[0]], next(table.read(np.array(two[:1])))
-        raise UserError(f"{path}:{number}: {name(line)} is here a second time; remove one of its lines")
     return table
 
 
@@ -63,7 +54,7 @@ def keyed(path: str | Path, id_form: str = "rm", case_sensitive: bool = False) -
             return None
         return trn.same_id(trn.id_of(text, where, id_form)[2], case_sensitive)
 
-    table = once(Keyed(path, key_of), path, lambda line: f"({trn.UTTERANCE.fullmatch(line)[2]})")
+    table = Keyed(path, key_of, lambda line: f"({trn.UTTERANCE.fullmatch(line)[2]})").once()
     if len(table) and table.ended:
         return table
     table.close()

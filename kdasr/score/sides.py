@@ -13,7 +13,7 @@ import numpy as np
 
 from kdasr.errors import UserError
 from kdasr.files import split_key
-from kdasr.keyed import Keyed, first_twice, hash_of
+from kdasr.keyed import Keyed, first_twice, hash_of, table
 from kdasr.score import long_texts, sclite, stm, trn
 from kdasr.score.rules import Rules
 
@@ -68,7 +68,7 @@ def read(ref: str | Path, hyp: str | Path, utt2spk: str | Path | None, rules: Ru
             return
         left, right = (stack.enter_context(long_texts.keyed_text(path)) for path in (ref, hyp))
         long_texts.same_keys(left, right, ref, hyp, lambda line: trn.split(line)[0])
-        speakers = None if utt2spk is None else stack.enter_context(_speakers(utt2spk))
+        speakers = None if utt2spk is None else stack.enter_context(table(utt2spk))
         if speakers is None and rules.id_form != "wsj":
             raise UserError(f"--utt2spk: needed for Kaldi texts such as {ref}, unless --id_form wsj finds the speakers")
         yield Sides(_together(_text_rows(left, right, speakers, rules)), rules)
@@ -104,7 +104,7 @@ def _text_rows(
     left: Keyed, right: Keyed, speakers: Keyed | None, rules: Rules
 ) -> Iterator[tuple[str, trn.Line, trn.Line]]:
     """The utterances of Kaldi texts in the order of LC_ALL=C, and both sides as trn lines, checked."""
-    order = in_order(left)
+    order = left.in_order(lambda line: trn.split(line)[0])
     places = order, right.find(left.hashes[order])
     texts = (side.read(these) for side, these in zip((left, right), places, strict=True))
     ids = bytearray()
@@ -144,27 +144,6 @@ def _named(left: Keyed, order: np.ndarray, speakers: Keyed) -> Iterator[tuple[st
         utterance = trn.split(next(left.read(order[missing[:1]])))[0]
         raise UserError(f"{speakers.path}: no speaker for utterance {utterance}; add its line 'UTTERANCE SPEAKER'")
     yield from map(split_key, speakers.read(places))
-
-
-def _speakers(path: str | Path) -> Keyed:
-    """The speakers of utterances."""
-
-    def key_of(number: int, line: str) -> str:
-        key, value = split_key(line)
-        if not key or not value:
-            raise UserError(f"{path}:{number}: expected 'KEY VALUE', found {line!r}; correct or remove the line")
-        return key
-
-    return long_texts.once(Keyed(path, key_of), path, lambda line: split_key(line)[0])
-
-
-def in_order(table: Keyed) -> np.ndarray:
-    """The places of a text's utterances in the order of LC_ALL=C, (U,)."""
-    everywhere = np.arange(len(table), dtype=np.int32)
-    if table.rising:
-        return everywhere
-    keys = [trn.split(line)[0].encode() for line in table.read(everywhere)]
-    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int32)
 
 
 def _numbers(left: Keyed, right: Keyed, places: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
