@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from itertools import pairwise
 from typing import IO
@@ -63,10 +63,10 @@ class Keyed:
             self._stream.seek(-1 if self._stream.tell() else 0, os.SEEK_END)
             self.ended = self._stream.read() == b"\n"
             self._close = stack.pop_all()
-        self.hashes = np.array(hashes).view(f"S{HASH}")
+        self.hashes = as_hashes(hashes)
         self.starts = np.array(starts, dtype=np.int64)
         self.numbers = np.array(numbers, dtype=np.int32)
-        self._order: np.ndarray | None = None
+        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
 
     def __enter__(self) -> Keyed:
         return self
@@ -107,14 +107,15 @@ class Keyed:
             return np.arange(len(self), dtype=np.int32)  # as nearly always: two lists in one order
         if not len(self):
             return np.full(len(hashes), -1, dtype=np.int32)
-        if self._order is None:
-            self._order = np.argsort(self.hashes, kind="stable").astype(np.int32)
+        if self._sorted is None:
+            order = np.argsort(self.hashes, kind="stable").astype(np.int32)
+            self._sorted = order, self.hashes[order]
+        order, ordered = self._sorted
         found = np.empty(len(hashes), dtype=np.int32)
-        ordered = self.hashes[self._order]
         for first in range(0, len(hashes), SOME):
             some = hashes[first : first + SOME]
             place = np.minimum(np.searchsorted(ordered, some), len(self) - 1)
-            found[first : first + SOME] = np.where(ordered[place] == some, self._order[place], -1)
+            found[first : first + SOME] = np.where(ordered[place] == some, order[place], -1)
         return found
 
     def read(self, places: np.ndarray) -> Iterator[str]:
@@ -144,6 +145,21 @@ def table(path: str | os.PathLike[str], empty: bool = False) -> Keyed:
 def hash_of(key: str) -> bytes:
     """A key as `Keyed.hashes` has it."""
     return blake2b(key.encode(), digest_size=HASH).digest()
+
+
+def hashes_of(names: Iterable[str]) -> np.ndarray:
+    """Those of some keys, as `Keyed.hashes` has them."""
+    return as_hashes(b"".join(map(hash_of, names)))
+
+
+def as_hashes(data: bytes | bytearray) -> np.ndarray:
+    """Hashes in a row as an array."""
+    return np.frombuffer(bytes(data), dtype=np.uint8).view(f"S{HASH}")
+
+
+def rows(whole: Keyed, places: np.ndarray | None = None) -> Iterator[tuple[str, str]]:
+    """(key, value) of these lines, by default of all of them."""
+    return map(split_key, whole.read(np.arange(len(whole), dtype=np.int32) if places is None else places))
 
 
 def first_twice(hashes: np.ndarray) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from kdasr.data.kaldi_dir import ALL_TABLES, CMVN, RECORDING_TABLES, SPEAKER_TAB
 from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, split_key
-from kdasr.keyed import HASH, Keyed, hash_of, table
+from kdasr.keyed import Keyed, hashes_of, rows, table
 
 SOME = 10_000  # lines at a time
 
@@ -108,7 +108,7 @@ class LongDir:
     def _speakers_of(self, kept: np.ndarray) -> np.ndarray:
         """Hashes of the speakers of these utterances."""
         names = list(self.speakers)
-        return hashes(names[number] for number in np.unique(self.speaker[kept]).tolist())
+        return hashes_of(names[number] for number in np.unique(self.speaker[kept]).tolist())
 
     def _recordings_of(self, kept: np.ndarray) -> np.ndarray:
         """Hashes of the recordings of these utterances: themselves, or what `segments` says."""
@@ -116,7 +116,7 @@ class LongDir:
             return self.utt2spk.hashes[kept]
         segments = self.tables["segments"]
         places = np.flatnonzero(np.isin(segments.hashes, self.utt2spk.hashes[kept]))
-        return np.unique(hashes(split_key(line)[0] for _, line in rows(segments, places)))
+        return np.unique(hashes_of(split_key(line)[0] for _, line in rows(segments, places)))
 
     def _spk2utt(self, kept: np.ndarray) -> Iterator[str]:
         """The lines of spk2utt, speakers and each one's utterances in the order of LC_ALL=C."""
@@ -134,16 +134,6 @@ class LongDir:
                 yield line.rstrip() + "\n"
 
 
-def rows(whole: Keyed, places: np.ndarray | None = None) -> Iterator[tuple[str, str]]:
-    """(key, value) of these lines, by default of all of them."""
-    return map(split_key, whole.read(np.arange(len(whole), dtype=np.int32) if places is None else places))
-
-
 def in_order(whole: Keyed) -> np.ndarray:
     """The places of a table's lines in the order of LC_ALL=C."""
     return whole.in_order(lambda line: split_key(line)[0])
-
-
-def hashes(names: Iterable[str]) -> np.ndarray:
-    """Hashes of some names, as `Keyed.hashes` are."""
-    return np.array(bytearray(b"".join(map(hash_of, names)))).view(f"S{HASH}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from kdasr.errors import UserError
 from kdasr.files import split_key
-from kdasr.keyed import Keyed, first_twice, hash_of, table
+from kdasr.keyed import Keyed, as_hashes, first_twice, hash_of, table
 from kdasr.score import long_texts, sclite, stm, trn
 from kdasr.score.rules import Rules
 
@@ -128,10 +128,10 @@ def _text_rows(
                 )
             lines.append(line)
         yield name, lines[0], lines[1]
-    if speakers and (two := first_twice(np.array(ids).view(left.hashes.dtype))):
+    if speakers and (two := first_twice(as_hashes(ids))):
         later, earlier = (next(left.read(order[place : place + 1])) for place in two)
         one, other = trn.split(later)[0], trn.split(earlier)[0]
-        speaker = split_key(next(speakers.read(speakers.find(np.array([hash_of(one)], dtype=left.hashes.dtype)))))[1]
+        speaker = split_key(next(speakers.read(speakers.find(as_hashes(hash_of(one))))))[1]
         key = trn.same_id(f"{speaker}-{one}", rules.case_sensitive)
         raise UserError(f"{speakers.path}: {one} and {other} both become '{key}' for sclite; rename one of them")
 

@@ -6,6 +6,7 @@ J  soft targets a row, most probable first
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 
 from kdasr.checkpoints import checksums
 from kdasr.data.matrices import write_ark
-from kdasr.files import atomic_dir, write_json, write_table
+from kdasr.files import atomic_dir, atomic_write, split_key, write_json, write_table
+from kdasr.keyed import table
 from kdasr.targets.select import Target
 
 TABLES = ("hyps", "hyp_lens", "weights", "text")
@@ -28,16 +30,51 @@ def write_targets(out: Path, chosen: Mapping[str, Sequence[Target]], record: Map
         chosen: targets by utterance.
         record: of targets.json.
     """
-    with atomic_dir(out) as fresh:
-        ids = {key: " ".join(str(i) for t in targets for i in t.tokens) for key, targets in chosen.items()}
-        write_table(fresh / "hyps", ids)
-        lens = {key: " ".join(str(len(t.tokens)) for t in targets) for key, targets in chosen.items()}
-        write_table(fresh / "hyp_lens", lens)
-        # nine digits, the precision of float32, so that they sum to one
-        weights = {key: " ".join(f"{t.weight:.9g}" for t in targets) for key, targets in chosen.items()}
-        write_table(fresh / "weights", weights)
-        write_table(fresh / "text", {key: max(targets, key=lambda t: t.weight).text for key, targets in chosen.items()})
-        write_json(fresh / "targets.json", {**record, "sha256": checksums(fresh, TABLES)})
+    with atomic_dir(out) as fresh, Tables(fresh) as tables:
+        for key, targets in chosen.items():
+            tables.add(key, targets)
+        tables.finish(record)
+
+
+class Tables:
+    """The tables of a targets directory while they are written; the files are open within the block."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._rising, self._last = directory, True, b""
+
+    def __enter__(self) -> Tables:
+        with contextlib.ExitStack() as stack:
+            paths = [self._directory / name for name in TABLES]
+            self._files = [stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")) for path in paths]
+            self._close = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close.close()
+
+    def add(self, key: str, targets: Sequence[Target]) -> None:
+        """Write the targets of an utterance; utterances come in any order, each once."""
+        data = key.encode()
+        self._rising, self._last = self._rising and data > self._last, data
+        values = (
+            " ".join(str(i) for t in targets for i in t.tokens),
+            " ".join(str(len(t.tokens)) for t in targets),
+            # nine digits, the precision of float32, so that they sum to one
+            " ".join(f"{t.weight:.9g}" for t in targets),
+            max(targets, key=lambda t: t.weight).text,
+        )
+        for file, value in zip(self._files, values, strict=True):
+            file.write(f"{key} {value}".rstrip() + "\n")
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Sort the tables as LC_ALL=C does, and write targets.json."""
+        self._close.close()
+        for name in () if self._rising else TABLES:
+            with table(self._directory / name, empty=True) as unsorted:
+                order = unsorted.in_order(lambda line: split_key(line)[0])
+                with atomic_write(self._directory / name) as stream:
+                    stream.writelines(f"{line}\n" for line in unsorted.read(order))
+        write_json(self._directory / "targets.json", {**record, "sha256": checksums(self._directory, TABLES)})
 
 
 def write_soft_table(

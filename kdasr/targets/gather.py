@@ -22,14 +22,16 @@ from typing import Any
 
 from kdasr.data.tokens import Tokens, load_tokens
 from kdasr.errors import UserError
-from kdasr.files import columns, only_writer, read_json, read_table
+from kdasr.files import atomic_dir, columns, only_writer, read_json
+from kdasr.keyed import as_hashes, first_twice, hash_of
 from kdasr.nbest.archive import read_manifest, read_nbest
 from kdasr.score.count import characters_of, count_errors, words_of
 from kdasr.shards import digest
-from kdasr.targets.files import write_targets
+from kdasr.targets.files import Tables
 from kdasr.targets.filters import Limits, check_agree, check_values, disagreement, fault
 from kdasr.targets.report import Tally, lines
 from kdasr.targets.select import LIGHTENED, MEASURED, Reference, Selection, Target, choose
+from kdasr.targets.texts import Texts
 
 CHUNK = 1000  # records whose errors are counted together
 
@@ -62,19 +64,11 @@ def run(given: Sources) -> None:
         if (out / "targets.json").is_file() and read_json(out / "targets.json").get("settings") == settings:
             print(f"{out}: made already; to make it again: rm -r {out}")
             return
-        chosen = {
-            key: [Target(tokens.encode(text), text, 1.0)] for key, text in read_texts(given.refs, "--refs").items()
-        }
-        tally = Tally(chosen)
-        gather(given, tokens, tally)
-        if not chosen:
-            left_out = ", ".join(f"{reason}, as {example}" for reason, example in tally.examples.items())
-            raise UserError(
-                f"{' '.join(given.nbest)}: no hypothesis is left to train on "
-                f"({left_out or f'none has a reference, as {tally.unreferenced[0]}'}); loosen the filters"
-            )
-        summary = tally.summary(how, bool(given.against))
-        write_targets(out, chosen, {"settings": settings, "summary": summary})
+        tally = Tally()
+        with atomic_dir(out) as fresh, Tables(fresh) as tables:
+            gather(given, tokens, tally, tables)
+            summary = tally.summary(how, bool(given.against))
+            tables.finish({"settings": settings, "summary": summary})
     print("\n".join(lines(out, summary, how, given.unreferenced)))
 
 
@@ -141,72 +135,105 @@ def check_branches(name: str, record: Mapping[str, Any]) -> None:
         )
 
 
-def read_texts(names: Sequence[str], option: str) -> dict[str, str]:
-    """The utterances of several texts; UserError where two of them differ on one."""
-    texts: dict[str, str] = {}
-    for name in names:
-        for key, text in read_table(name).items():
-            if texts.setdefault(key, text) != text:
-                raise UserError(
-                    f"{name}: {key} has another text in another file of {option}; leave one of the files out"
-                )
-    return texts
-
-
-def gather(given: Sources, tokens: Tokens, tally: Tally) -> None:
-    """Read the archives and choose each utterance's targets.
+def gather(given: Sources, tokens: Tokens, tally: Tally, tables: Tables) -> None:
+    """Read texts and archives, and write each utterance's targets.
 
     Raises:
-        UserError: an utterance lacks the reference that it needs, or is in two archives.
+        UserError: an utterance lacks the reference that it needs, or is in two archives; or nothing is left.
     """
-    how = given.how
-    references = {
-        key: Reference(text, tokens.encode(text), len(columns(text)))
-        for key, text in read_texts(given.against, "--against").items()
-    }
+    with Texts(given.refs, "--refs") as refs, Texts(given.against, "--against") as against:
+        for key, text in refs.items():
+            target = Target(tokens.encode(text), text, 1.0)
+            tally.choose([target])
+            tables.add(key, [target])
+        others, seen = read_bests(given.agree), bytearray()
+        for name in given.nbest:
+            seen += from_archive(name, given, tokens, tally, tables, refs, against, others)
+    if first_twice(as_hashes(seen)):
+        refuse_twice(given)
+    if not tally.utterances:
+        left_out = ", ".join(f"{reason}, as {example}" for reason, example in tally.examples.items())
+        raise UserError(
+            f"{' '.join(given.nbest)}: no hypothesis is left to train on "
+            f"({left_out or f'none has a reference, as {tally.unreferenced[0]}'}); loosen the filters"
+        )
+
+
+def from_archive(
+    name: str,
+    given: Sources,
+    tokens: Tokens,
+    tally: Tally,
+    tables: Tables,
+    refs: Texts,
+    against: Texts,
+    others: Mapping[str, str],
+) -> bytes:
+    """Choose the targets of an archive's utterances that `refs` has not; returns the hashes of their names."""
+    how, seen = given.how, bytearray()
     needed = needs_reference(given)
     blind = how if how.select == "topk" else how._replace(select="posterior")  # where there is no reference
-    refs, seen = set(tally.chosen), set()
-    others = read_bests(given.agree)
-    for name in given.nbest:
-        scores, translated = read_manifest(name).get("scores", "sum"), reads_text(name)
-        for record in with_errors(with_disagreement(read_nbest(name), others), references, how.select == "best"):
-            key, hyps, reference = record["id"], record["hyps"], references.get(record["id"])
-            if key in refs:
+    scores, translated = read_manifest(name).get("scores", "sum"), reads_text(name)
+    for record, reference in measured_records(name, tokens, refs, against, others, how.select == "best"):
+        key, hyps = record["id"], record["hyps"]
+        seen += hash_of(key)
+        if needed and reference is None:
+            if given.unreferenced == "refuse":
+                raise UserError(
+                    f"{name}: {key} has no reference in {' '.join(given.against)}, which {needed} needs; "
+                    "add it, or choose what to do with such utterances (--unreferenced posterior or drop)"
+                )
+            tally.unreferenced.append(key)
+            if given.unreferenced == "drop":
                 continue
-            if key in seen:
-                raise UserError(f"{name}: {key} is in another of the archives, too; leave out one of them")
-            seen.add(key)
-            if needed and reference is None:
-                if given.unreferenced == "refuse":
-                    raise UserError(
-                        f"{name}: {key} has no reference in {' '.join(given.against)}, which {needed} needs; "
-                        "add it, or choose what to do with such utterances (--unreferenced posterior or drop)"
-                    )
-                tally.unreferenced.append(key)
-                if given.unreferenced == "drop":
-                    continue
-            own = how if reference is not None else blind
-            tally.hypotheses += len(hyps)
-            if given.limits.max_ctc_gap is not None:
-                check_branches(name, record)
-            kept, other = [], others.get(key)
-            apart = disagreement(record["disagreement"], len(columns(other or "")), given.limits)
-            for hyp in hyps:
-                reason = fault(hyp, record["frames"], given.limits, reference, scores, translated)
-                if reason or apart:
-                    tally.leave_out(reason or apart or "", key, hyp["text"], "" if reason else other)
-                else:
-                    kept.append(hyp)
-            targets = choose(kept, own, reference) if kept or own.select == "mix" else []
-            if targets:
-                tally.chosen[key] = targets
-            if not kept:
-                (tally.alone if targets else tally.without).append(key)
-            if own.select in LIGHTENED:
-                tally.light += len(kept[: own.k]) - sum(target.place >= 0 for target in targets)
-            if reference is not None:
-                tally.add_errors(hyps, targets, reference, how.k)
+        own = how if reference is not None else blind
+        tally.hypotheses += len(hyps)
+        if given.limits.max_ctc_gap is not None:
+            check_branches(name, record)
+        kept, other = [], others.get(key)
+        apart = disagreement(record["disagreement"], len(columns(other or "")), given.limits)
+        for hyp in hyps:
+            reason = fault(hyp, record["frames"], given.limits, reference, scores, translated)
+            if reason or apart:
+                tally.leave_out(reason or apart or "", key, hyp["text"], "" if reason else other)
+            else:
+                kept.append(hyp)
+        targets = choose(kept, own, reference) if kept or own.select == "mix" else []
+        if targets:
+            tally.choose(targets)
+            tables.add(key, targets)
+        if not kept:
+            (tally.alone if targets else tally.without).append(key)
+        if own.select in LIGHTENED:
+            tally.light += len(kept[: own.k]) - sum(target.place >= 0 for target in targets)
+        if reference is not None:
+            tally.add_errors(hyps, targets, reference, how.k)
+    return bytes(seen)
+
+
+def measured_records(
+    name: str, tokens: Tokens, refs: Texts, against: Texts, others: Mapping[str, str], characters: bool
+) -> Iterator[tuple[dict[str, Any], Reference | None]]:
+    """The records of an archive whose utterances `refs` has not, measured, each with its reference if there is one."""
+    records = with_disagreement(read_nbest(name), others)
+    while chunk := list(islice(records, CHUNK)):
+        keys = [record["id"] for record in chunk]
+        texts, left_out = against.of(keys), refs.of(keys)
+        references = {key: Reference(text, tokens.encode(text), len(columns(text))) for key, text in texts.items()}
+        for record in with_errors(iter(chunk), references, characters):
+            if record["id"] not in left_out:
+                yield record, references.get(record["id"])
+
+
+def refuse_twice(given: Sources) -> None:
+    """UserError that names the first utterance of the archives that is there a second time."""
+    with Texts(given.refs, "--refs") as refs:
+        seen: set[str] = set()
+        for name in given.nbest:
+            for record in read_nbest(name):
+                if record["id"] in seen and not refs.of([record["id"]]):
+                    raise UserError(f"{name}: {record['id']} is in another of the archives, too; leave out one of them")
+                seen.add(record["id"])
 
 
 def read_bests(names: Sequence[str]) -> dict[str, str]:

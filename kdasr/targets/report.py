@@ -13,9 +13,11 @@ from kdasr.targets.select import Reference, Selection, Target
 
 @dataclass
 class Tally:
-    """Targets by utterance, and what became of the hypotheses that were read."""
+    """How many targets there are, and what became of the hypotheses that were read."""
 
-    chosen: dict[str, list[Target]]
+    utterances: int = 0  # with targets
+    targets: int = 0
+    best: float = 0.0  # sum of the weights of each utterance's best target
     hypotheses: int = 0
     light: int = 0  # passed the filters, and had too little weight
     dropped: Counter[str] = field(default_factory=Counter)  # reason: hypotheses
@@ -24,6 +26,12 @@ class Tally:
     alone: list[str] = field(default_factory=list)  # mix: utterances that train on the reference alone
     unreferenced: list[str] = field(default_factory=list)  # utterances that lack the reference they need
     errors: dict[str, float] = field(default_factory=lambda: defaultdict(int))  # sums, made by `add_errors`
+
+    def choose(self, targets: Sequence[Target]) -> None:
+        """Count the targets of an utterance."""
+        self.utterances += 1
+        self.targets += len(targets)
+        self.best += max(target.weight for target in targets)
 
     def leave_out(self, reason: str, key: str, text: str, other: str | None = None) -> None:
         """Note a hypothesis that is not trained on; `other` is what another system has instead."""
@@ -53,12 +61,11 @@ class Tally:
 
     def summary(self, how: Selection, against: bool) -> dict[str, Any]:
         """What targets.json holds and `lines` prints; `against`: whether there were texts to measure against."""
-        best = sum(max(target.weight for target in targets) for targets in self.chosen.values())
         summary: dict[str, Any] = {
-            "utterances": len(self.chosen),
+            "utterances": self.utterances,
             "hypotheses_read": self.hypotheses,
-            "targets": sum(map(len, self.chosen.values())),
-            "mean_best_weight": round(best / len(self.chosen), 4),
+            "targets": self.targets,
+            "mean_best_weight": round(self.best / self.utterances, 4),
             "dropped": dict(self.dropped),
             "of_low_weight": self.light,
             "examples": self.examples,

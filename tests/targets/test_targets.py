@@ -488,8 +488,10 @@ def test_texts_are_of_the_first_of_the_heaviest(tmp_path):
 def test_the_report_by_hand():
     """Three utterances: two targets, none, and a reference that is not in the list."""
     hyps = [{"errors": 3}, {"errors": 1}, {"errors": 0}]
-    tally = Tally({"a": [Target([3], "A", 0.25, 0), Target([4], "B", 0.75, 1)], "c": [Target([5], "C", 0.5, -1)] * 2})
-    tally.add_errors(hyps, tally.chosen["a"], Reference("x", [3], 4), 2)
+    tally, targets = Tally(), [Target([3], "A", 0.25, 0), Target([4], "B", 0.75, 1)]
+    tally.choose(targets)
+    tally.choose([Target([5], "C", 0.5, -1)] * 2)
+    tally.add_errors(hyps, targets, Reference("x", [3], 4), 2)
     tally.add_errors(hyps, [], Reference("x", [3], 10), 3)
     tally.add_errors(hyps, [Target([5], "C", 0.75, -1), Target([4], "B", 0.25, 0)], Reference("x", [3], 6), 1)
     found = measured(tally.errors)
@@ -498,7 +500,7 @@ def test_the_report_by_hand():
         "utterances": 3, "words": 20, "wer_1best": 45.0, "wer_oracle": 20.0, "with_targets": 2, "wer_targets": 22.5
     }  # fmt: skip
     assert tally.summary(Selection(), False)["mean_best_weight"] == 0.625
-    assert measured(Tally({}).errors)["wer_1best"] == 0.0
+    assert measured(Tally().errors)["wer_1best"] == 0.0
 
 
 @pytest.mark.parametrize(
