@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SPEAKER = 200  # utterances of a speaker
 SHARD = 500  # records of a shard of the archive
 NBEST = 3
+NEEDS = {  # what has to be there before
+    **dict.fromkeys(("kdasr targets", "kdasr targets --select best"), "kdasr tokens --check"),
+    "combine_data.py": "copy_data_dir.py",
+}
 SYLLABLES = "the in e to er con ly ness un a is ver ing per mo ta li ro shi ka pre dis ma ber zo"
 # the tool itself stays small: what a process had before it became another program counts as that one's peak
 
@@ -46,12 +50,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
             directory = Path(scratch)
             write_lists(directory, size, args.words, args.shuffled)
-            for name, words in commands(size).items():
-                if args.only and not any(word in name for word in args.only):
+            given = commands(size)
+            asked = [name for name in given if not args.only or any(word in name for word in args.only)]
+            for name, words in given.items():
+                if name not in asked and not any(name in NEEDS.get(one, "") for one in asked):
                     continue
                 if args.shuffled and name == "validate_data_dir.py":  # which is there to refuse that
                     continue
                 seconds, peak = measured(words, directory)
+                if name not in asked:
+                    continue
                 print(f"{name:34} {size:10,} {seconds:8.2f} {1e6 * seconds / size:8.1f} {peak / 1e6:8.0f}", flush=True)
 
 

@@ -42,7 +42,7 @@ def same_keys(
 
 
 def keyed(path: str | Path, id_form: str = "rm", case_sensitive: bool = False) -> Keyed:
-    """As `trn.read_trn`, for a long file: its lines, for `trn.line_of`; their words are not looked at yet."""
+    """As `trn.read_trn`, for a long file: its lines, for `trn.spoken`; their words are not looked at yet."""
     last = 0
 
     def key_of(number: int, text: str) -> str | None:

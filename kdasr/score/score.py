@@ -208,15 +208,25 @@ def levenshtein(aligned: Sequence[Aligned], case_sensitive: bool = False, exact:
         exact: whether words that count as correct are alike.
     """
     errors = words = 0
-    letters: dict[bytes, str] = {}
-    names = {"": ""}  # what an optional word that was left out stands beside
+    names = Letters(case_sensitive)
     for one in aligned:
         wrong = len(one.operations) - one.operations.count("C")
         if exact and wrong <= 1:
             errors, words = errors + wrong, words + len(one.ref)
             continue
-        for word in {*one.ref, *one.hyp} - names.keys():
-            names[word] = letters.setdefault(normal(word, case_sensitive), chr(FIRST_LETTER + len(letters)))
         ref, hyp = ("".join(map(names.__getitem__, side)) for side in (one.ref, one.hyp))
         errors, words = errors + distance(ref, hyp), words + len(ref)
     return errors, words
+
+
+class Letters(dict[str, str]):
+    """A letter for each word, the same for words that are alike; none for "", beside which an optional word stands."""
+
+    def __init__(self, case_sensitive: bool) -> None:
+        super().__init__({"": ""})
+        self._case_sensitive, self._known = case_sensitive, dict[bytes, str]()
+
+    def __missing__(self, word: str) -> str:
+        form = normal(word, self._case_sensitive)
+        self[word] = letter = self._known.setdefault(form, chr(FIRST_LETTER + len(self._known)))
+        return letter

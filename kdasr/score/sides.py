@@ -87,7 +87,7 @@ def _trn_rows(left: Keyed, right: Keyed, rules: Rules) -> Iterator[tuple[str, tr
     for (a, b), *two in zip(_numbers(left, right, places), *texts, strict=True):
         lines = []
         for side, number, text, hypothesis in zip((left, right), (a, b), two, (False, True), strict=True):
-            line = trn.line_of(text, f"{side.path}:{number}", rules.id_form)
+            line = trn.spoken(trn.UTTERANCE.fullmatch(text), f"{side.path}:{number}")
             lines.append(_filtered(line, rules, side.path, hypothesis) if rules.changes_words else line)
         yield lines[1].id, lines[0], lines[1]
 

@@ -250,7 +250,11 @@ def numbered(path: str | Path) -> Iterator[tuple[str, str]]:
 
 def line_of(text: str, where: str, id_form: str) -> Line:
     """An utterance's line of a trn file; `where` is the file and line, for messages."""
-    match = id_of(text, where, id_form)
+    return spoken(id_of(text, where, id_form), where)
+
+
+def spoken(match: re.Match[str], where: str) -> Line:
+    """An utterance whose line has matched UTTERANCE, with an id that was looked at."""
     if match[1].lstrip(BLANKS).startswith("**"):
         raise UserError(f"{where}: sclite skips a line that begins with '**'; take the asterisks out")
     return Line(match[2], parse(match[1], where))
