@@ -110,8 +110,8 @@ def put_files(fresh: Path, directory: str | os.PathLike[str]) -> None:
         there = Path(directory) / path.name
         if there.exists() and not there.is_file():
             raise UserError(f"{there}: is no ordinary file; name another place")
-        with open(path, "rb") as stream:
-            os.fsync(stream.fileno())
+        with open(path, "rb") as written:
+            os.fsync(written.fileno())
     for path in paths:
         path.replace(Path(directory) / path.name)
 
