@@ -82,9 +82,8 @@ def prefix_weights(path: Tensor, weights: Tensor, prefixes: int) -> Tensor:
         weights: (B, K).
         prefixes: N.
     """
-    valid = path != PADDING  # (B, K, L)
-    each = weights[..., None].expand(path.shape)[valid]  # (steps,)
-    return weights.new_zeros(prefixes).index_add_(0, path[valid], each)  # (N,)
+    each = (weights[..., None] * (path != PADDING)).flatten()  # (B * K * L,)
+    return weights.new_zeros(prefixes).index_add_(0, path.flatten().clamp(min=0), each)  # (N,)
 
 
 def accuracy(logp: Tensor, path: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ def word_loss(
     Raises:
         UserError: as `word_losses`.
     """
-    used = weights > 0  # (R,) other rows may be padding, infinitely far from the student
+    # Other rows may be padding, infinitely far from the student. Numbers, as a GPU would be waited for at each mask.
+    used = (weights > 0).nonzero().squeeze(1)  # (R',)
     losses = word_losses(student_logits[used], ids[used], teacher_logprobs[used], temperature, divergence)
     return (weights[used] * losses).sum()
 

@@ -154,9 +154,8 @@ def transformer_logits(decoder: Any, encoded: Tensor, frames: Tensor, prefixes: 
     column = torch.empty_like(owner)  # (N,) number in its utterance
     column[order] = torch.arange(len(owner), device=device) - begin[owner[order]]
     most = int(counts.max())
-    depth = torch.repeat_interleave(
-        torch.arange(len(prefixes.sizes), device=device), torch.tensor(prefixes.sizes, device=device)
-    )  # (N,)
+    lengths = torch.arange(len(prefixes.sizes), device=device)  # (L,)
+    depth = lengths.repeat_interleave(torch.tensor(prefixes.sizes, device=device), output_size=len(owner))  # (N,)
     tokens = prefixes.tokens.new_zeros(batch, most)  # (B, P)
     position, sees = torch.zeros_like(tokens), torch.eye(most, dtype=torch.bool, device=device).repeat(batch, 1, 1)
     tokens[owner, column] = prefixes.tokens

@@ -95,7 +95,8 @@ class Teachers:
 def encode(model: Any, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Encoder output (B, S, E) and lengths (B,) of a batch, without intermediate layers."""
     encoded, frames = model.encode(speech, lengths)
-    return (encoded[0] if isinstance(encoded, tuple) else encoded), frames
+    encoded = encoded[0] if isinstance(encoded, tuple) else encoded
+    return encoded, frames.to(encoded.device)  # of ESPnet's RNN encoders they are on the CPU, wherever the audio is
 
 
 def ctc_frames(model: Any, encoded: Tensor) -> Tensor:

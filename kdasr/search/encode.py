@@ -79,9 +79,11 @@ class Encoder:
         if not len(x):
             return None
         model = self.model
+        # Lengths are on the CPU, where nothing waits for them; but a front end may want them where its samples are.
+        where = "cpu" if getattr(model, "frontend", None) is None else self.device
         try:
             # A copy: ESPnet normalises in place.
-            x, lengths = model._extract_feats(x.unsqueeze(0).clone(), torch.tensor([len(x)], device=self.device))
+            x, lengths = model._extract_feats(x.unsqueeze(0).clone(), torch.tensor([len(x)], device=where))
             if getattr(model, "normalize", None) is not None:
                 x, lengths = model.normalize(x, lengths)  # (1, T', F)
             if model.preencoder is not None:
@@ -135,6 +137,11 @@ class Encoder:
             return None
         hs = hs[0] if isinstance(hs, tuple) else hs  # (1, S, E), without intermediate CTC outputs
         return hs[0, : int(hlens[0])]
+
+
+def finite(encoded: Sequence[Tensor]) -> list[bool]:
+    """Whether each encoder output (S, E) holds nothing but numbers; a GPU is waited for once, not for each."""
+    return torch.stack([torch.isfinite(hs).all() for hs in encoded]).tolist() if encoded else []
 
 
 def _too_short(error: RuntimeError) -> bool:

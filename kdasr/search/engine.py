@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kdasr import checkpoints
 from kdasr.data.cuts import Recordings, read_cut
@@ -27,7 +28,7 @@ from kdasr.espnet import name as of_espnet
 from kdasr.models import Models, beside, read_config
 from kdasr.networks.load import load_lm, load_model
 from kdasr.search import unknown
-from kdasr.search.encode import Encoder
+from kdasr.search.encode import Encoder, finite
 from kdasr.search.grid import Found
 from kdasr.search.options import SearchOptions
 from kdasr.search.packed import pack
@@ -221,16 +222,19 @@ class Engine:
             with self.watch.clock("encoder"):
                 given = [torch.from_numpy(inputs[number]).to(self.device) for number in chunk]
                 encoded = [encoder.encode(given) for encoder in self.encoders]  # of each model, of each input
+            ready: dict[int, tuple[Tensor, ...]] = {}  # (S, E) of each model
             for number, *each in zip(chunk, *encoded, strict=True):
-                there = tuple(hs for hs in each if hs is not None and len(hs))  # (T, E) of each model
-                if len(there) < len(each):
-                    continue
-                for hs, source in zip(there, self.models.sources, strict=True):
-                    if not torch.isfinite(hs).all():
-                        raise UserError(
-                            f"{names[number]}: {source.checkpoint} gives values that are not numbers; train again"
-                        )
-                yield Utterance(number, there)
+                there = tuple(hs for hs in each if hs is not None and len(hs))
+                if len(there) == len(each):
+                    ready[number] = there
+            sources = self.models.sources
+            made = [(number, m, hs) for number, there in ready.items() for m, hs in enumerate(there)]
+            for (number, m, _), sound in zip(made, finite([hs for *_, hs in made]), strict=True):
+                if not sound:
+                    raise UserError(
+                        f"{names[number]}: {sources[m].checkpoint} gives values that are not numbers; train again"
+                    )
+            yield from (Utterance(number, there) for number, there in ready.items())
 
 
 @functools.lru_cache(maxsize=1)

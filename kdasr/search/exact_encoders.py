@@ -70,8 +70,8 @@ def encode_batch(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor | None]:
 
 def _plain(encoder: Any, x: Tensor, lengths: list[int], **more: Any) -> tuple[Tensor, list[int]]:
     """The encoder's own output (B, S, E), without intermediate ones, and lengths."""
-    hs, hlens, _ = encoder(x, torch.tensor(lengths, device=x.device), **more)
-    return hs[0] if isinstance(hs, tuple) else hs, [int(length) for length in hlens]
+    hs, hlens, _ = encoder(x, torch.tensor(lengths), **more)
+    return hs[0] if isinstance(hs, tuple) else hs, hlens.tolist()
 
 
 def _recurrent(encoder: Any, ctc: Any) -> Plan:

@@ -257,11 +257,15 @@ def read_off(grid: Grid, rows: Tensor, scorers: Scorers, options: SearchOptions)
     """What was found for the utterances in these rows (B',)."""
     names = [weighted.name for weighted in (*scorers.full, *scorers.partial)]
     names += ["length_bonus"] if options.penalty != 0 else []
-    pool = tree.keep(grid.pool, rows)
-    ends = torch.stack((grid.stop, grid.step), 1)[rows].tolist()  # (B', 2)
-    columns = [tensor.tolist() for tensor in pool]
+    kept = tree.keep((grid.stop, grid.step, *grid.pool), rows)
+    # All in one tensor, float64 holding integers exactly: a GPU is waited for once.
+    together = torch.cat([part.reshape(len(rows), -1).double() for part in kept], 1).cpu()
+    pieces = together.split([part[0].numel() for part in kept], 1)
+    stops, steps, *columns = [
+        piece.to(part.dtype).view(part.shape).tolist() for piece, part in zip(pieces, kept, strict=True)
+    ]
     found = []
-    for b, (stop, steps) in enumerate(ends):
+    for b, stop in enumerate(stops):
         hyps = []
         for key, total, parts, tokens, length, forced in zip(*(c[b] for c in columns), strict=True):
             if key == DEAD:
@@ -269,5 +273,5 @@ def read_off(grid: Grid, rows: Tensor, scorers: Scorers, options: SearchOptions)
             scores = dict(zip(names, parts, strict=True))
             ended = "maxlen" if forced else "eos"
             hyps.append(Hypothesis(tokens[1 : length + 1], total, scores, ended))
-        found.append(Found(hyps, STOPS[stop], steps))
+        found.append(Found(hyps, STOPS[stop], steps[b]))
     return found

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kdasr.errors import UserError
-from kdasr.search.encode import Encoder
+from kdasr.search.encode import Encoder, finite
 from kdasr.search.engine import record, text_tokens
 from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import scorers_of
@@ -49,7 +49,7 @@ class InMemory:
             scorers = scorers_of(self.model, self.options)  # each time: some compute tables from the weights
             encoded = self.encoder.encode(inputs)  # each (S, E), or None where it is too short
             there = [(number, hs) for number, hs in enumerate(encoded) if hs is not None and len(hs)]
-            if not all(torch.isfinite(hs).all() for _, hs in there):
+            if not all(finite([hs for _, hs in there])):
                 raise UserError("the student's encoder gives values that are not numbers; lower the learning rate")
             longest_first = [Utterance(n, (hs,)) for n, hs in sorted(there, key=lambda one: -len(one[1]))]
             found = dict(stream(longest_first, scorers, self.options, slots=max(1, len(there))))
