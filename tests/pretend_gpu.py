@@ -27,6 +27,7 @@ from unittest import mock
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 GPU, META, CPU = torch.device("cuda", 0), torch.device("meta"), torch.device("cpu")
 aten = torch.ops.aten
@@ -164,8 +165,10 @@ class Graph:
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operation that is recorded; what it gives is taken back by `end`."""
-        if func._schema.is_mutable:
-            self.before += [(x, x.clone()) for x in _tensors((*args, *kwargs.values()))]
+        for place, about in enumerate(func._schema.arguments):
+            x = args[place] if place < len(args) else kwargs.get(about.name)
+            if about.alias_info is not None and about.alias_info.is_write and x is not None:
+                self.before.append((x, x.clone()))
         given = func(*args, **kwargs)
         self.calls.append((func, args, kwargs, given))
         return given
@@ -217,6 +220,9 @@ class _Dispatch(TorchDispatchMode):
         return False  # which would import torch's compiler, ten seconds of work
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_inference_mode_enabled() and func._can_decompose():  # else that is done before it comes here
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
         return _run(func, args, kwargs or {})
 
 
@@ -225,6 +231,8 @@ class _Function(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        if func is torch.device:
+            return func(*args, **kwargs)
         first = args[0] if args else None
         if name in ("tensor", "as_tensor") and _is_gpu(kwargs.get("device")):
             return func(*args, **{**kwargs, "device": "cpu"}).to(META)
@@ -345,6 +353,24 @@ class _Event:
         return 1.0
 
 
+def _moved(plain: Any) -> Any:
+    """torch.nn.Module._apply, by which weights that are one stay one when they are moved, as on a GPU."""
+
+    def apply(module: torch.nn.Module, *how: Any, **more: Any) -> torch.nn.Module:
+        owners: dict[int, list[tuple[torch.nn.Module, str]]] = {}
+        for inner in module.modules():
+            for name, weight in inner._parameters.items():
+                if weight is not None:
+                    owners.setdefault(id(weight), []).append((inner, name))
+        plain(module, *how, **more)
+        for (first, name), *others in owners.values():
+            for inner, other in others:
+                inner._parameters[other] = first._parameters[name]
+        return module
+
+    return apply
+
+
 STANDS_FOR = {
     "Event": _Event,
     "CUDAGraph": Graph,
@@ -353,6 +379,7 @@ STANDS_FOR = {
     "stream": lambda _: contextlib.nullcontext(),
     "current_stream": lambda *_: mock.MagicMock(),
     "is_available": lambda: True,
+    "is_bf16_supported": lambda *_: False,
     "synchronize": lambda *_: None,
     "empty_cache": lambda: None,
     "max_memory_allocated": lambda *_: 0,
@@ -372,7 +399,19 @@ def pretend_gpu() -> Iterator[Gpu]:
         def __new__(cls, *_: Any) -> torch.Generator:
             return plain()
 
+    load = torch.serialization.load
+
+    def loaded(*args: Any, map_location: Any = None, **how: Any) -> Any:
+        """To the CPU first, as each tensor of a file is moved alone."""
+        if not _is_gpu(map_location):
+            return load(*args, map_location=map_location, **how)
+        return tree_map(
+            lambda x: x.to(META) if isinstance(x, torch.Tensor) else x, load(*args, map_location=CPU, **how)
+        )
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(torch.nn.Module, "_apply", _moved(torch.nn.Module._apply)))
+        stack.enter_context(mock.patch.object(torch.serialization, "load", loaded))
         for name, stand_in in STANDS_FOR.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, stand_in))
         stack.enter_context(mock.patch.object(torch, "Generator", Generator))

@@ -60,7 +60,7 @@ def backward(
     leaf = x.detach().flatten(0, 1).requires_grad_()  # (N, H)
     gold = target.flatten()  # (N,)
     mask = model.latent_mask(*words.shape)
-    total = nll = 0.0
+    sums = leaf.new_zeros(2, dtype=torch.float64)  # of losses, of -log P; looked at once, as a GPU is waited for then
     for start, stop in slices(model, len(gold)):
         part = gold[start:stop]
         student_logprobs = model.log_probs(leaf[start:stop], None if mask is None else mask[start:stop])  # (n, V)
@@ -70,12 +70,12 @@ def backward(
             ids, teacher_logprobs, sure, best = teacher.rows(start, stop, part)
             a, b = coefficients(settings.objective, sure, best, settings.alpha, settings.power)
             loss = a * hard + b * word_losses(student_logprobs, ids, teacher_logprobs, settings.temperature)
-        total += float(loss.detach().sum())
-        nll += float(hard.detach().sum())
+        sums += torch.stack([loss.detach().sum(), hard.detach().sum()])
         (loss.sum() / len(gold)).backward()
     extra = settings.activation * x.square().mean() + settings.temporal * (raw[:, 1:] - raw[:, :-1]).square().mean()
     torch.autograd.backward([x, extra], [leaf.grad.view_as(x), None])
-    return total / len(gold), nll / len(gold), detached(after)
+    total, nll = (sums / len(gold)).tolist()
+    return total, nll, detached(after)
 
 
 def detached(state: State) -> State:

@@ -170,7 +170,7 @@ def build(task: Any, args: argparse.Namespace, config: str | Path) -> Any:
                 f"{config}: {name} is {value}, which is larger than in any network; correct it, or copy it again"
             )
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # of the CPU, where it is built: no GPU has to be started
             return task.build_model(args)
     except UserError:
         raise

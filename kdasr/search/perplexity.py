@@ -158,7 +158,7 @@ def costs(model: Any, encoded: Sequence[Tensor], references: Sequence[Sequence[i
         given = [[model.sos, *prompt, *(ids[token] for token in reference)] for reference in references]
         wanted = [[PADDING] * len(prompt) + [*reference, end] for reference in references]
         ys_in, ys_out = (
-            pad_sequence([torch.tensor(one, device=hs.device) for one in ys], batch_first=True, padding_value=padding)
+            pad_sequence([torch.tensor(one) for one in ys], batch_first=True, padding_value=padding).to(hs.device)
             for ys, padding in ((given, model.eos), (wanted, PADDING))
         )  # (B, L) both
         lens = torch.tensor([len(one) for one in given], device=hs.device)  # (B,)

@@ -93,13 +93,15 @@ def soften(
     """
     device, s2t = loaded.device, loaded.source.s2t
     longest = max(len(tokens) for one in hyps for tokens in one)
-    targets = torch.full((len(hyps), max(map(len, hyps)), longest), PADDING, device=device)  # (B, K, L - 1)
-    used = torch.zeros(targets.shape[:2], dtype=torch.bool, device=device)  # (B, K)
+    # Filled in here and moved as a whole: a GPU would be waited for at each hypothesis.
+    targets = torch.full((len(hyps), max(map(len, hyps)), longest), PADDING)  # (B, K, L - 1)
+    used = torch.zeros(targets.shape[:2], dtype=torch.bool)  # (B, K)
     for b, one in enumerate(hyps):
         for k, tokens in enumerate(one):
             given = [s2t.ids[token] for token in tokens] if s2t else tokens
             targets[b, k, : len(tokens)] = torch.tensor(given, dtype=torch.long)
             used[b, k] = True
+    targets, used = targets.to(device), used.to(device)
     step_logprobs: list[Tensor] = []  # (all R, V) a teacher
     frame_logprobs: list[Tensor] = []  # (all S, V) a teacher
     frames: list[int] = []  # B, of each teacher the same
