@@ -84,6 +84,9 @@ def add_search_arguments(parser: argparse.ArgumentParser, nbest: bool) -> None:
     group.add_argument("--merge", action="store_true", help="check what the jobs wrote and finish it")
     group.add_argument("--shard_size", type=int, default=256, help="utterances a shard (default %(default)s)")
     group.add_argument("--ngpu", type=int, default=0, help="0: CPU; else jobs take the GPUs in turn (default 0)")
+    group.add_argument(
+        "--graphs", action="store_true", help="on a GPU: record a search step and replay it, as a CUDA graph"
+    )
 
 
 def read_arguments(args: argparse.Namespace) -> Decoding:
@@ -116,7 +119,7 @@ def read_arguments(args: argparse.Namespace) -> Decoding:
         lm=args.lm,
         lm_file=args.lm_file,
         options=options,
-        processes=Processes(args.nj, args.job, args.merge, args.shard_size, args.batch_frames, args.ngpu),
+        processes=Processes(args.nj, args.job, args.merge, args.shard_size, args.batch_frames, args.ngpu, args.graphs),
         reading=read_audio_arguments(args),
         prompt=read_prompt(args),
         replace_unk=args.replace_unk,

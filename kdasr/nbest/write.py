@@ -41,11 +41,14 @@ class Processes:
     shard_size: int = 256  # utterances
     batch_frames: int = 160000  # padded input frames x beam in a batch, at most
     ngpu: int = 0  # 0: the CPU; else jobs take the GPUs in turn
+    graphs: bool = False  # on a GPU: search steps are recorded and replayed
 
     def check(self) -> None:
         """UserError for numbers out of range, and for what does not go together."""
         if self.nj < 1 or self.shard_size < 1 or self.batch_frames < 1 or self.ngpu < 0:
             raise UserError("--nj, --shard_size and --batch_frames: expected 1 or more, and --ngpu 0 or more")
+        if self.graphs and not self.ngpu:
+            raise UserError("--graphs: is for a GPU; give --ngpu 1, too, or leave it out")
         if self.ngpu and self.nj > 1:
             raise UserError("--ngpu with --nj: start a process for each GPU with --job 1/N ... N/N, then --merge")
 
@@ -150,18 +153,22 @@ def loader(given: Decoding, models: Models, part: int = 1) -> Callable[[], Engin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gpus = given.processes.ngpu
     device = f"cuda:{(part - 1) % gpus}" if gpus else "cpu"
-    return functools.partial(
-        load_engine, models, given.options, given.processes.batch_frames, device, given.replace_unk
-    )
+    frames, graphs = given.processes.batch_frames, given.processes.graphs
+    return functools.partial(load_engine, models, given.options, frames, device, given.replace_unk, graphs)
 
 
 def load_engine(
-    models: Models, options: SearchOptions, batch_frames: int, device: str, replace_unk: bool = False
+    models: Models,
+    options: SearchOptions,
+    batch_frames: int,
+    device: str,
+    replace_unk: bool = False,
+    graphs: bool = False,
 ) -> Engine:
     """The engine of this process; loaded once."""
     from kdasr.search import engine  # seconds, for processes that decode: others look at files alone
 
-    return engine.loaded(models, options, batch_frames, device, replace_unk)
+    return engine.loaded(models, options, batch_frames, device, replace_unk, graphs)
 
 
 def changed(given: Decoding, models: Models) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from kdasr.models import Models, beside, read_config
 from kdasr.networks.load import load_lm, load_model
 from kdasr.search import unknown
 from kdasr.search.encode import Encoder, finite
+from kdasr.search.graphs import recordable
 from kdasr.search.grid import Found
 from kdasr.search.options import SearchOptions
 from kdasr.search.packed import pack
@@ -55,6 +56,7 @@ class Engine:
         batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
         device: "cpu", "cuda:0".
         replace_unk: whether unknown words of a translation become those of its source (kdasr.search.unknown).
+        graphs: whether search steps are replayed as a CUDA graph (kdasr.search.graphs).
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Engine:
         batch_frames: int,
         device: str = "cpu",
         replace_unk: bool = False,
+        graphs: bool = False,
     ) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
@@ -85,7 +88,11 @@ class Engine:
         self.text = s2t.text if s2t else text_tokens(self.model)  # its tokens that are text -> those of the records
         self.watch = Watch(device)
         self.recordings = Recordings()
-        self.replace_unk = replace_unk
+        self.replace_unk, self.graphs = replace_unk, graphs
+        if graphs and not recordable(self.scorers):
+            raise UserError(
+                f"--graphs: {self.source.directory} has a decoder that is run hypothesis by hypothesis; leave it out"
+            )
         if replace_unk:
             self._check_unknown()
 
@@ -185,7 +192,12 @@ class Engine:
         while todo:
             try:
                 for number, found in stream(
-                    self.encoded(todo, slots, names), self.scorers, self.options, slots, watch=self.watch
+                    self.encoded(todo, slots, names),
+                    self.scorers,
+                    self.options,
+                    slots,
+                    watch=self.watch,
+                    graphs=self.graphs,
                 ):
                     del todo[number]
                     yield number, found
@@ -238,9 +250,16 @@ class Engine:
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(models: Models, options: SearchOptions, batch_frames: int, device: str, replace_unk: bool = False) -> Engine:
+def loaded(
+    models: Models,
+    options: SearchOptions,
+    batch_frames: int,
+    device: str,
+    replace_unk: bool = False,
+    graphs: bool = False,
+) -> Engine:
     """The engine of this process; loaded once."""
-    return Engine(models, options, batch_frames, device, replace_unk)
+    return Engine(models, options, batch_frames, device, replace_unk, graphs)
 
 
 def buckets(lengths: Sequence[int], spread: float = SPREAD) -> Iterator[list[int]]:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from kdasr.search import grid as beam
 from kdasr.search import tree
+from kdasr.search.graphs import Replay
 from kdasr.search.grid import Found, Grid
 from kdasr.search.options import SearchOptions
 from kdasr.search.scorers import Scorers
@@ -73,6 +74,7 @@ def stream(
     slots: int,
     refill: bool = True,
     watch: Watch | None = None,
+    graphs: bool = False,
 ) -> Iterator[tuple[int, Found]]:
     """The number of each utterance and what was found for it, as they finish.
 
@@ -83,6 +85,7 @@ def stream(
         slots: rows of the grid, at most. This and the order change no result.
         refill: whether waiting utterances take the rows of finished ones, or all wait for the next grid.
         watch: takes the time and counts rows.
+        graphs: whether steps are replayed as a CUDA graph (kdasr.search.graphs), on a GPU; changes no result.
 
     As ESPnet does, an utterance none of whose hypotheses ended is searched again with minlenratio less 0.1,
     as long as that is 0.1 or more; its list may be empty.
@@ -93,12 +96,18 @@ def stream(
         room = [max(len(one.hs[m]) for one in crew) for m in range(len(crew[0].hs))]  # M times S
         width = max(options.limits(len(one.hs[0]))[0] for one in crew)
         table = seat(crew, room, width, scorers, options)
+        replay = graphs and Replay(table, lambda now: step(now, scorers, options, Watch()), width)
         look = LOOK_GPU if table.grid.total.is_cuda else LOOK_CPU
         while table.seats:
             working = sum(one is not None for one in table.seats)
-            for _ in range(look):
-                grid, states = beam.extend(table.grid, table.states, table.memories, scorers, options, watch)
-                table = table._replace(grid=beam.end(grid, scorers, options), states=states)
+            if replay:
+                with watch.clock("search"):
+                    for _ in range(look):
+                        replay.step()
+                table = replay.table
+            else:
+                for _ in range(look):
+                    table = step(table, scorers, options, watch)
             watch.count(look, look * len(table.seats), look * working)
             stops = table.grid.stop.tolist()
             done = [row for row, one in enumerate(table.seats) if one is not None and stops[row] >= 0]
@@ -108,8 +117,16 @@ def stream(
                 continue
             if refill and (new := waiting.take(len(free), room, width, options)):
                 table = _fill(table, free[: len(new)], seat(new, room, width, scorers, options), scorers)
-            else:
+                if replay:
+                    replay.take(table)
+            elif not replay or len(free) == len(table.seats):  # a graph's rows stay as many as they are
                 table = _keep(table, [row for row, one in enumerate(table.seats) if one is not None], scorers)
+
+
+def step(table: Table, scorers: Scorers, options: SearchOptions, watch: Watch) -> Table:
+    """The table with one more token for each hypothesis."""
+    grid, states = beam.extend(table.grid, table.states, table.memories, scorers, options, watch)
+    return table._replace(grid=beam.end(grid, scorers, options), states=states)
 
 
 class Waiting:

@@ -38,7 +38,7 @@ class Past(NamedTuple):
     values: Tensor  # (B, J, G, L * K, D)
     own: Tensor  # (B, K, L * K) true at a hypothesis's own past
     length: Tensor  # (B,) tokens that each utterance's prefixes have
-    used: int  # the largest length, at least
+    used: int | None  # the largest length, at least; None: all of the room is read, and it does not grow
 
 
 def empty_past(batch: int, hypotheses: int, layers: Any, like: Tensor) -> Past:
@@ -65,12 +65,23 @@ def put(old: Any, utterances: Tensor, new: Any) -> Any:
 
 
 def _trimmed(moved: Any) -> Any:
-    if not isinstance(moved, Past):
+    if not isinstance(moved, Past) or moved.used is None:
         return moved
     used = int(moved.length.max())
     until = used * moved.own.shape[1]
     keys, values = moved.keys[:, :, :, :until].contiguous(), moved.values[:, :, :, :until].contiguous()
     return Past(keys, values, moved.own[:, :, :until], moved.length, used)
+
+
+def with_room(state: Any, steps: int) -> Any:
+    """A scorer's state in which caches have room for so many tokens from the start, so that their shape stays."""
+    if isinstance(state, Past):
+        more = steps * state.own.shape[1] - state.own.shape[2]
+        keys, values = (F.pad(cache, (0, 0, 0, more)) for cache in (state.keys, state.values))
+        return Past(keys, values, F.pad(state.own, (0, more)), state.length, None)
+    if isinstance(state, tuple) and not hasattr(state, "_fields"):  # of an ensemble
+        return tuple(with_room(one, steps) for one in state)
+    return state
 
 
 def next_place(past: Past, visible: Tensor | None = None) -> tuple[Past, Tensor]:
@@ -81,7 +92,7 @@ def next_place(past: Past, visible: Tensor | None = None) -> tuple[Past, Tensor]
         visible: (B, K) whether later tokens shall see this one; None for all.
     """
     grid, room = past.own.shape[1:]
-    if past.used * grid >= room:
+    if past.used is not None and past.used * grid >= room:
         more = GROWTH * grid
         past = past._replace(
             keys=F.pad(past.keys, (0, 0, 0, more)),
@@ -94,13 +105,14 @@ def next_place(past: Past, visible: Tensor | None = None) -> tuple[Past, Tensor]
     place = step.unsqueeze(1) * grid + slots  # (B, K)
     seen = torch.ones_like(place, dtype=torch.bool) if visible is None else visible  # (B, K)
     own = past.own.scatter(2, place.unsqueeze(2), seen.unsqueeze(2))  # (B, K, L * K)
-    return past._replace(own=own, length=past.length + 1, used=past.used + 1), place
+    used = None if past.used is None else past.used + 1
+    return past._replace(own=own, length=past.length + 1, used=used), place
 
 
 def self_attention(attention: Any, x: Tensor, past: Past, layer: int, place: Tensor) -> Tensor:
     """Attend from x (B, K, U) to each hypothesis's past and itself; keys and values are added to the past in place."""
     grid = x.shape[1]
-    until = past.used * grid  # places that are in use
+    until = None if past.used is None else past.used * grid  # places that are in use
     at = place[:, None, :, None].expand(-1, attention.h, -1, attention.d_k)  # (B, G, K, D)
     for cache, project in ((past.keys, attention.linear_k), (past.values, attention.linear_v)):
         cache[:, layer].scatter_(2, at, _heads(attention, project(x)))
@@ -141,7 +153,8 @@ def placed(positions: Any, x: Tensor, past: Past) -> Tensor:
     """Embedded tokens x (B, K, U) with the encoding of each utterance's position `past.length`."""
     if isinstance(positions, torch.nn.Sequential):
         return x
-    positions.extend_pe(x.new_zeros(1, past.used + 1))
+    longest = past.own.shape[2] // past.own.shape[1] if past.used is None else past.used
+    positions.extend_pe(x.new_zeros(1, longest + 1))
     table = positions.pe[0]  # (positions, U)
     encoding = table[past.length.clamp(max=len(table) - 1)].unsqueeze(1)  # (B, 1, U)
     alpha = getattr(positions, "alpha", None)

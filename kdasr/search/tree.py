@@ -10,7 +10,7 @@ A tree is a tensor, None, a number for all of them, or a tuple (a NamedTuple too
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -27,6 +27,15 @@ def walk(tree: Tree, move: Callable[[Tensor], Tensor]) -> Tree:
         return tree
     moved = [walk(branch, move) for branch in tree]
     return type(tree)(*moved) if hasattr(tree, "_fields") else tuple(moved)
+
+
+def leaves(tree: Tree) -> Iterator[Tensor]:
+    """Its tensors, in order."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif tree is not None and not isinstance(tree, int):
+        for branch in tree:
+            yield from leaves(branch)
 
 
 def flat_rows(parents: Tensor) -> Tensor:
