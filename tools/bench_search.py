@@ -51,6 +51,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
+import torch
 from bench_models import (
     RATIO,
     Ids,
@@ -117,8 +118,6 @@ class Spent:
 
 def measured(side: Side, rows: Sequence[Row], spent: Spent, device: str) -> None:
     """Run one side on some utterances; what it spent is added."""
-    import torch
-
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.synchronize()
@@ -229,8 +228,6 @@ def table(rows: Sequence[dict[str, str]]) -> str:
 
 def conditions(device: str) -> str:
     """Where and with what this was measured."""
-    import torch
-
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
@@ -307,7 +304,7 @@ def run(label: str, args: argparse.Namespace, scratch: Path) -> tuple[list[dict[
     if args.profile or len(args.batch_frames) > 1:
         rows, notes = [], []
         for frames in args.batch_frames:
-            engine = Engine(models, place.options, frames, args.device)
+            engine = Engine(models, place.options, frames, args.device, graphs=args.graphs)
             side = kdasr_side(engine)
             side(place.rows[:1])
             if args.profile:
@@ -322,7 +319,7 @@ def run(label: str, args: argparse.Namespace, scratch: Path) -> tuple[list[dict[
             given |= {"peak MB": f"{spent.peak / 1e6:.0f}"} if cuda else {}
             rows.append({**given, "parts": parts})
         return rows, notes
-    engine = Engine(models, place.options, args.batch_frames[0], args.device)
+    engine = Engine(models, place.options, args.batch_frames[0], args.device, graphs=args.graphs)
     batch = 1 if scenario.peer == "stock" else BATCH
     if scenario.peer == "espnet1":
         theirs, peer = espnet1_side(engine, place.settings, BATCH), f"espnet1 recognize_batch, {BATCH}"
@@ -353,6 +350,7 @@ def main(words: Sequence[str] | None = None) -> None:
         help="kdasr's grid: input frames x beam (default 160000, as `kdasr nbest`); several: kdasr alone with each",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
+    parser.add_argument("--graphs", action="store_true", help="on a GPU: kdasr's steps as a CUDA graph")
     parser.add_argument("--model", help="a trained model instead of random ones; nothing is forced then")
     parser.add_argument("--data", help="its data directory, with feats.scp")
     parser.add_argument("--profile", action="store_true", help="torch.profiler's table of kdasr's side, alone")
@@ -360,6 +358,10 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     if bool(args.model) != bool(args.data):
         parser.error("--model and --data go together")
+    if args.device != "cpu" and not torch.cuda.is_available():
+        sys.exit("bench_search.py: torch finds no GPU here; run it where there is one, or leave out --device")
+    if args.graphs and args.device == "cpu":
+        parser.error("--graphs is for a GPU")
     args.device = "cuda:0" if args.device == "cuda" else args.device
     chosen = args.scenario or (["rnn_ctc", "rnn"] if args.model else list(SCENARIOS))
     prepare()
