@@ -31,9 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=float, nargs="+", metavar="W", help="of the teachers, summing to 1 (default equal)")
     add("--batch_frames", type=int, default=40000, help="padded frames x hypotheses in a batch (default 40000)")
     add("--nj", type=int, default=1, help="processes on this machine (default 1)")
+    add("--job", metavar="J/N", help="be process J of N that share the work; afterwards run --merge")
+    add("--merge", action="store_true", help="put together what the jobs made")
     add_audio_arguments(parser)
     add_prompt_arguments(parser)
-    add("--ngpu", type=int, default=0, help="0: CPU, 1: a GPU (default 0)")
+    add("--ngpu", type=int, default=0, help="0: CPU; else jobs take the GPUs in turn (default 0)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,5 +52,7 @@ def run(args: argparse.Namespace) -> None:
             ngpu=args.ngpu,
             reading=read_audio_arguments(args),
             prompt=read_prompt(args),
+            job=args.job,
+            merge=args.merge,
         )
     )

@@ -66,7 +66,9 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", *at.train_sets(recipe))
         words += ("--kept", str(recipe.kept), *frames, *more, *given.audio_opts)
         name = PurePath(out).name.removeprefix("targets_")
-        commands.append(Command(words, f"{at.teacher}/log/soft_{name}.log", on, options=run))
+        log = f"{at.teacher}/log/soft_{name}"
+        commands.append(Command((*words, "--job", f"JOB/{given.nj}"), f"{log}.JOB.log", on, given.nj, run))
+        commands.append(Command((*words, "--merge"), f"{log}.merge.log", on, options=run))
         settings |= {"soft": f"{recipe.kept} {' '.join(frames)}"} | plan.audio_settings
     return Step(
         5,
@@ -76,6 +78,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         (*read, *agree, at.tokens, *([heard] if heard else []), *asked),
         f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
         needs=((3, at.tokens), *((4, one) for one in made), *((3, one) for one in asked)),
+        wide=bool(recipe.soft),
     )
 
 

@@ -30,7 +30,7 @@ from kdasr.files import columns, only_writer, read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models, read_config
 from kdasr.s2t import UNASKED, Prompt
 from kdasr.search.rows import Row, read_rows
-from kdasr.shards import claim, cut, digest
+from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.targets import frame_times
 from kdasr.targets.files import write_soft_table
 from kdasr.targets.settings import How
@@ -51,14 +51,16 @@ class Softening:
     model_file: str | None = None  # a checkpoint in each of the models
     batch_frames: int = 40000  # padded frames x hypotheses in a batch
     nj: int = 1  # processes
-    ngpu: int = 0  # 0: the CPU, 1: a GPU
+    ngpu: int = 0  # 0: the CPU; else jobs take the GPUs in turn
     reading: Reading = AS_IT_IS  # of audio, for teachers that take it
     prompt: Prompt = UNASKED  # of S2T models
+    job: str | None = None  # J/N: this is process J of N that share the work
+    merge: bool = False  # put together what the jobs made
 
 
 def run(given: Softening) -> None:
     """Make what is missing of the soft targets, and put them together."""
-    out = Path(given.targets)
+    out, share = Path(given.targets), parse_share(given.job, given.merge)
     if not (out / "targets.json").is_file():
         raise UserError(f"{out}: holds no targets.json; select targets first (kdasr targets --out {out})")
     if given.how.kept < 0 or given.nj < 1 or given.batch_frames < 1 or (given.ngpu and given.nj > 1):
@@ -93,14 +95,18 @@ def run(given: Softening) -> None:
     work = read_work(out, given.data, models, given.reading)
     frames = when(out, models, work) if how.ctc else {}
     parts = out / ".soft"
-    with only_writer(out, name=".soft.lock"):
+    with only_writer(out, name=f".soft{share.lock}"):
         claim(parts, settings)
         shards = cut(work, SHARD_SIZE)  # type: ignore[type-var]
-        todo = [(s, rows) for s, rows in enumerate(shards) if not (parts / f"{s}.npz").is_file()]
+        missing = [shard for shard in range(len(shards)) if not (parts / f"{shard}.npz").is_file()]
+        todo = [(shard, shards[shard]) for shard in share.of(missing, len(shards), out)]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        device = "cuda" if given.ngpu else "cpu"
+        device = f"cuda:{(share.part - 1) % given.ngpu}" if given.ngpu else "cpu"
         make = functools.partial(make_part, parts, models, given.batch_frames, device, how, words=not alone)
-        run_shards(make, todo, given.nj, f"{out.name}: soft targets", models.first.unit)
+        run_shards(make, todo, 1 if given.job else given.nj, f"{out.name}: soft targets", models.first.unit)
+        if given.job:
+            print(f"{out}: job {given.job} has done its share of {len(shards)} parts")
+            return
         if how.ctc:
             write_soft_table(out, out, merged(parts, len(shards), second=not alone), "ctc")
         if not alone:

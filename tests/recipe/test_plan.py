@@ -164,7 +164,7 @@ def test_a_set_that_nobody_transcribed(write, tmp_path):
     ]  # fmt: skip
     (tmp_path / "conf/student.yaml").write_text("x: 1\n")
     targets, first, second = students.student(plan)
-    select, soft = (command.words for command in targets.commands)
+    select, soft, _ = (command.words for command in targets.commands)
     assert select[select.index("--refs") :][:2] == ("--refs", f"{lab}/text")
     assert soft[soft.index("--data") :][:3] == ("--data", lab, unlab)
     trained = [step.commands[0].words for step in (first, second)]
@@ -204,7 +204,7 @@ def test_audio_alone(write, tmp_path):
     )
     assert valid.out == f"{feats}/dev_labels" and (4, f"{teacher}/nbest_dev") in valid.needs
     assert f"{teacher}/nbest_dev" in valid.inputs and valid.settings == {"target_opts": "--max_repeat 3"}
-    select, soft = (command.words for command in targets.commands)
+    select, soft, _ = (command.words for command in targets.commands)
     assert "--refs" not in select and soft[soft.index("--data") :][:3] == ("--data", f"{feats}/calls", "--kept")
     words = student.commands[0].words
     assert words[words.index("--train") :][:4] == ("--train", f"{feats}/calls", "--valid", f"{feats}/dev_labels")

@@ -195,7 +195,7 @@ OPTIONS = {
     "ensemble": ("geometric", "mean"), "weights": ((0.25, 0.75), "weights"),
     "resample": ((), "resample"), "channel": (1, "channel"),
     "lang": None, "task": None,  # of S2T models: tests/search/test_s2t_search.py
-    "targets": None, "data": None, "batch_frames": None, "nj": None, "ngpu": None,
+    "targets": None, "data": None, "batch_frames": None, "nj": None, "ngpu": None, "job": None, "merge": None,
 }  # fmt: skip
 
 
@@ -306,3 +306,26 @@ def test_a_teacher_of_ctc_alone_gives_what_it_expects_in_each_frame(place, capsy
     words[2:3] = [root / "ctc", root / "model"]
     assert main([*map(str, words)]) == 1
     assert f"{root}/ctc: was trained with CTC alone" in capsys.readouterr().err
+
+
+def test_jobs_share_the_parts(place, monkeypatch, capsys):
+    """Two jobs, parts of two utterances: what one process gives; a merge before both are done says what is missing."""
+    root, *_ = place
+    assert soft(root, "--ctc") == 0
+    whole = {name: dict(kaldiio.load_scp(str(root / "targets" / f"{name}.scp"))) for name in ("soft", "ctc")}
+    for path in root.glob("targets/*soft*"):
+        path.unlink()
+    monkeypatch.setattr("kdasr.targets.soft.SHARD_SIZE", 2)
+    assert soft(root, "--ctc", "--job", "2/2") == 0
+    assert [path.name for path in (root / "targets" / ".soft").glob("*.npz")] == ["1.npz"]
+    assert soft(root, "--ctc", "--merge") == 1
+    assert "2 of 3 shards are missing, the first is 0" in capsys.readouterr().err
+    assert soft(root, "--ctc", "--job", "1/2") == 0
+    assert not (root / "targets" / "soft.scp").exists()
+    assert soft(root, "--ctc", "--merge") == 0
+    for name, rows in whole.items():
+        found = dict(kaldiio.load_scp(str(root / "targets" / f"{name}.scp")))
+        assert found.keys() == rows.keys()
+        for key, matrix in rows.items():
+            np.testing.assert_allclose(found[key], matrix, atol=1e-4)
+    assert not (root / "targets" / ".soft").exists()
