@@ -20,8 +20,10 @@ from torch import Tensor
 from kdasr.asr.own_beam import Judged, OwnBeam
 from kdasr.asr.settings import TEACHERS_INPUT, Distillation
 from kdasr.asr.soft_targets import OnlineTargets, SoftTargets, StoredTargets, matched, places
+from kdasr.asr.views import twice
 from kdasr.errors import UserError
 from kdasr.espnet import name
+from kdasr.losses.consistency import consistency_loss
 from kdasr.losses.risk import risk_loss, whole_scores
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
 from kdasr.losses.word import mixed, word_loss
@@ -80,6 +82,10 @@ class Distilling:
             text, text_lengths: (B, L), (B,): references; not used where hypotheses are given.
             tables: as `KDModel.forward` takes them.
         """
+        count, two_views = len(inputs), self.kd.cr_weight > 0 and self.training
+        if two_views:  # SpecAugment masks them apart (kdasr.asr.views)
+            inputs, lengths, text, text_lengths = map(twice, (inputs, lengths, text, text_lengths))
+            tables = {name: twice(table) for name, table in tables.items() if isinstance(table, Tensor)}
         if self.kd.soft and self.training and not self.kd.teachers:
             for weight, name in ((self.kd.word_weight, "kd_soft"), (self.kd.ctc_word_weight, "kd_ctc")):
                 if weight and name not in tables:
@@ -109,6 +115,10 @@ class Distilling:
                 loss_frames = self.frame_loss(ctc_logits, frames, *soft.frames())
                 loss_ctc = mixed(loss_ctc, loss_frames, self.kd.ctc_word_weight)
                 stats["loss_frames"] = loss_frames.detach()
+            if two_views:
+                loss_views = consistency_loss(ctc_logits, frames)
+                loss_ctc = loss_ctc + self.kd.cr_weight * loss_views
+                stats["loss_views"] = loss_views.detach()
             loss = loss + self.ctc_weight * loss_ctc
             stats["loss_ctc"] = loss_ctc.detach()
         if self.ctc_weight < 1:
@@ -132,7 +142,7 @@ class Distilling:
             stats["loss_risk"] = loss_risk.detach()
             stats["own_cost"] = own.costs[:, 0].mean()  # of its best hypotheses: what the risk is to lower
         stats["loss"] = loss.detach()
-        return force_gatherable((loss, stats, inputs.size(0)), loss.device)
+        return force_gatherable((loss, stats, count), loss.device)
 
     def own_hypotheses(self, inputs: Tensor, lengths: Tensor, targets: Tensor, weights: Tensor) -> Judged:
         """What the student's own search finds, as `OwnBeam.judged`."""

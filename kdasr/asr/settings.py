@@ -40,6 +40,10 @@ class Distillation:
     # teacher's frame that is nearest in time
     ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
+    # CTC branch, too: + cr_weight x how far apart two views of an utterance are, masked apart from each other; all
+    # losses are then means over both views, so that an update costs twice as much
+    cr_weight: float = 0.0  # alpha of CR-CTC, there 0.2
+    cr_time_masks: float = 1.0  # how many times as many time masks as specaug_conf says; there 2.5
     # (1 - risk_weight) x the loss of both branches + risk_weight x the risk of the student's own N-best
     risk_weight: float = 0.0
     risk_beam: int = 4  # hypotheses of its own search, by attention alone
@@ -64,7 +68,7 @@ class Distillation:
     @property
     def own_loss(self) -> bool:
         """Whether a student on references needs KDModel's loss, and not ESPnet's: every term of ours is named here."""
-        return self.soft or self.risk_weight > 0
+        return self.soft or self.risk_weight > 0 or self.cr_weight > 0
 
 
 def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
@@ -94,6 +98,8 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
         ("divergence", settings.divergence in DIVERGENCES, f"one of {', '.join(DIVERGENCES)}"),
         ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),
         ("ensemble", settings.ensemble in MEANS, " or ".join(MEANS)),
+        ("cr_weight", 0 <= settings.cr_weight < math.inf, "a number of 0 or more"),
+        ("cr_time_masks", 0 < settings.cr_time_masks < math.inf, "a number above 0, as in 2.5"),
         ("risk_weight", 0 <= settings.risk_weight <= 1, "a share from 0 to 1"),
         ("risk_beam", settings.risk_beam >= 2, "2 hypotheses or more"),
         ("risk_cost", settings.risk_cost in COSTS, " or ".join(COSTS)),

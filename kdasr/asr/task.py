@@ -11,6 +11,7 @@ import torch
 from kdasr.asr import audio_type
 from kdasr.asr.model import KDModel, distilling
 from kdasr.asr.settings import INPUTS, TEACHERS_INPUT, Distillation, read_settings
+from kdasr.asr.views import TwoViews
 from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.networks.load import register
@@ -64,6 +65,8 @@ class DistillingTask:
             )
         if settings.mask:
             hold(model, settings.mask)
+        if settings.cr_weight:
+            see_two_views(model, settings)
         if settings.risk_weight:
             if model.decoder is None:
                 raise UserError("kd_conf: risk_weight: a model of CTC alone has no hypotheses of its own; leave it out")
@@ -71,6 +74,16 @@ class DistillingTask:
         if args.cpu_bf16 and not args.ngpu and isinstance(model, cls.student):
             model.cpu_bf16 = has_bf16()
         return model
+
+
+def see_two_views(model: Any, settings: Distillation) -> None:
+    """Let a model's SpecAugment mask two views apart; UserError for a model without a CTC branch to compare them by."""
+    if not model.ctc_weight:
+        raise UserError("kd_conf: cr_weight: compares what a CTC branch says, and this model has none; leave it out")
+    if model.specaug is None:
+        logging.warning("cr_weight: the configuration has no specaug: two views differ by dropout alone")
+    else:
+        model.specaug = TwoViews(model.specaug, settings.cr_time_masks)
 
 
 def normalizes_length(model: Any) -> bool:

@@ -68,6 +68,8 @@ def describe(given: Training) -> dict[str, Any]:
     if given.src_tokens:
         if kd.ctc_word_weight:
             raise UserError("kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it")
+        if kd.cr_weight:
+            raise UserError("kd_conf: cr_weight: a model that translates has no CTC branch; remove it")
         source = Path(given.src_tokens)
         files = [source / name for name in ("tokens.txt", "nlsyms.txt", "bpe.model")]
         settings["source tokens"] = digests(files)

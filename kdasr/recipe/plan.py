@@ -193,8 +193,9 @@ def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
     """UserError where a recipe needs something that the options exclude."""
     if reason := lacks_audio(recipe, options, layout):
         raise UserError(f"{recipe.file}: learns_from {recipe.learns_from}: {reason}")
-    if options.translates and recipe.distillation.get("ctc_word_weight"):
-        raise UserError(f"{recipe.file}: ctc_word_weight: a translator has no CTC branch; take a recipe without it")
+    of_ctc = next((name for name in ("ctc_word_weight", "cr_weight") if recipe.distillation.get(name)), "")
+    if options.translates and of_ctc:
+        raise UserError(f"{recipe.file}: {of_ctc}: a translator has no CTC branch; take a recipe without it")
     if options.teacher_dir and recipe.of_teachers_network:
         raise UserError(
             f"{recipe.file}: config {recipe.whose_config}: --teacher_dir's network may have no configuration here; "

@@ -29,6 +29,7 @@ TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 FOUND_OUT = ("targets", "teacher", "mask", "teacher_frames", "student_frames")  # by the recipe, or by kdasr train
 DISTILLATION = tuple(one.name for one in dataclasses.fields(Distillation) if one.name not in FOUND_OUT)
+BESIDE = tuple(one for one in DISTILLATION if one.startswith(("cr_", "risk_")))  # losses that any targets do for
 PRUNE = ("sparsity", "scheme", "spare")
 SHRINK = ("params", "energy", "like", "by", "utterances")
 LIKE = "config"  # as shrink's like: the configuration that the student trains with
@@ -139,6 +140,7 @@ def read(name: str, named_by: str = "--students") -> StudentRecipe:
             f"{recipe.file}: targets_of {recipe.targets_of}: it has the targets of another recipe; name that one"
         )
     same = {setting: getattr(owner, setting) for setting in TARGETS}
+    same["distillation"] = {**owner.distillation, **recipe.distillation}
     return dataclasses.replace(recipe, **same, targets_of=owner.file)
 
 
@@ -179,7 +181,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
         refuse("label", "is missing; say what tables are to call the student")
     if recipe.targets_of:
         for key in TARGETS:
-            if key in given:
+            if key in given and not (key == "distillation" and set(recipe.distillation) <= set(BESIDE)):
                 refuse(key, f"with targets_of {recipe.targets_of} that recipe sets it; leave one of the two out")
     elif "learns_from" not in given:
         refuse("learns_from", f"is missing; expected one of {', '.join(LEARNS_FROM)}")

@@ -502,6 +502,8 @@ def drawn(random):
         "ensemble": some(MEANS),
         "ensemble_weights": some([(), (0.25, 0.75)]),
         "ctc_hyps": some(["all", "best"]),
+        "cr_weight": some([0.0, 0.2]),  # both views are alike here: nothing is random
+        "cr_time_masks": 1.0,
         "risk_weight": some([0.0, 0.0, 0.4, 1.0]),
         "risk_beam": some([2, 3]),
         "risk_cost": some(COSTS),

@@ -244,7 +244,7 @@ OTHER_KD = {
     "ensemble": "geometric", "ensemble_weights": "[1.0]", "ctc_word_weight": 0.125, "ctc_hyps": "best",
     "mask": "other_mask.pth", "targets": "t", "teacher": "u", "teacher_frames": "[480.0, 640, 16000]",
     "student_frames": "[680.0, 640, 16000]", "risk_weight": 0.5, "risk_beam": 3, "risk_cost": "bleu", "risk_alpha": 2.0,
-    "risk_maxlenratio": 1.5,
+    "risk_maxlenratio": 1.5, "cr_weight": 0.2, "cr_time_masks": 2.5,
 }  # fmt: skip
 
 

@@ -96,6 +96,7 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"label": " "}, "label: is missing"),
         ({"baseline": True, "oracle": True}, "oracle: what has seen more labels is no baseline"),
         ({"targets_of": "word"}, "learns_from: with targets_of word that recipe sets it"),
+        ({"distillation": {"cr_weight": -1}}, "distillation: cr_weight is -1.0, expected a number of 0 or more"),
     ],
 )
 def test_what_a_file_may_not_say(tmp_path, given, said):
@@ -143,6 +144,22 @@ def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypa
     (tmp_path / "third.yaml").write_text("label: third\ntargets_of: more.yaml\n")
     with pytest.raises(UserError, match="it has the targets of another recipe; name that one"):
         read("third.yaml")
+
+
+def test_losses_beside_those_of_the_targets_may_be_added(tmp_path, monkeypatch):
+    """Two views of the same targets, or the own beam; what decides about the targets themselves may not."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "owner.yaml", distillation={"word_weight": 0.25, "risk_beam": 3})
+    beside = {"cr_weight": 0.2, "cr_time_masks": 2.5, "risk_weight": 0.9, "risk_beam": 5, "risk_cost": "words"}
+    (tmp_path / "more.yaml").write_text(f"label: more\ntargets_of: owner.yaml\ndistillation: {beside}\n")
+    found = read("more.yaml")
+    assert found.distillation == {"word_weight": 0.25, **beside} and found.soft
+    for name in ("word_weight", "temperature", "divergence", "ctc_hyps"):
+        (tmp_path / "other.yaml").write_text(
+            f"label: other\ntargets_of: owner.yaml\ndistillation: {{cr_weight: 0.2, {name}: 1}}\n"
+        )
+        with pytest.raises(UserError, match=r"other\.yaml: distillation: with targets_of owner\.yaml that recipe sets"):
+            read("other.yaml")
 
 
 def test_ones_own_recipe_goes_before_a_shared_one_of_that_name(tmp_path, monkeypatch):
