@@ -28,6 +28,7 @@ from kdasr.losses.risk import risk_loss, whole_scores
 from kdasr.losses.sequence import PADDING, accuracy, attention_loss, best_only, ctc_loss, prefix_weights
 from kdasr.losses.word import mixed, word_loss
 from kdasr.networks.encoder import padding
+from kdasr.networks.middle import encode_with_middle
 from kdasr.networks.prefixes import decode_prefixes, with_sos_eos
 from kdasr.networks.teachers import Teachers, encode
 
@@ -43,6 +44,7 @@ class Distilling:
 
     kd: Distillation
     teachers: tuple[Teachers, ...]  # none or one; a tuple hides it from torch, so that it is no part of the student
+    middle: tuple[int, ...] = ()  # layers of the encoder that CTC reads, too (kdasr.asr.task)
     own_beam: tuple[OwnBeam, ...]  # none or one, hidden likewise: its search, where it learns from its own hypotheses
     spell: Callable[[Sequence[int]], str]  # token ids -> text, where it does
     src_token_list: tuple[str, ...] = ()  # of a translation model: what it reads
@@ -104,17 +106,32 @@ class Distilling:
             tables.get(TEACHERS_INPUT, inputs), tables.get(f"{TEACHERS_INPUT}_lengths", lengths), tables, lens
         )
         own = self.own_hypotheses(inputs, lengths, targets, weights) if self.kd.risk_weight else None
-        encoded, frames = encode(self, inputs, lengths)  # (B, S, E), (B,)
+        if self.middle:
+            encoded, middle, frames = encode_with_middle(self, inputs, lengths, self.middle)  # (B, S, E), each, (B,)
+        else:
+            (encoded, frames), middle = encode(self, inputs, lengths), []  # (B, S, E), (B,)
         stats: dict[str, Tensor | None] = {"loss_ctc": None, "loss_att": None, "acc": None}
         loss = encoded.new_zeros(())
         if self.ctc_weight > 0:
             counted = best_only(weights) if self.kd.ctc_hyps == "best" else weights  # (B, K)
-            ctc_logits = self.ctc.ctc_lo(encoded)  # (B, S, V)
-            loss_ctc = ctc_loss(ctc_logits, frames, targets, counted)
-            if soft is not None and self.kd.ctc_word_weight > 0:
-                loss_frames = self.frame_loss(ctc_logits, frames, *soft.frames())
-                loss_ctc = mixed(loss_ctc, loss_frames, self.kd.ctc_word_weight)
+            said = soft.frames() if soft is not None and self.kd.ctc_word_weight > 0 else None
+
+            def by_ctc(hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+                """What the CTC branch says of a layer's (B, S, E): logits (B, S, V), the loss, that of frames in it."""
+                logits = self.ctc.ctc_lo(hidden)  # (B, S, V)
+                loss = ctc_loss(logits, frames, targets, counted)
+                if said is None:
+                    return logits, loss, None
+                of_frames = self.frame_loss(logits, frames, *said)
+                return logits, mixed(loss, of_frames, self.kd.ctc_word_weight), of_frames
+
+            ctc_logits, loss_ctc, loss_frames = by_ctc(encoded)
+            if loss_frames is not None:
                 stats["loss_frames"] = loss_frames.detach()
+            if middle:
+                loss_middle = torch.stack([by_ctc(hidden)[1] for hidden in middle]).mean()
+                loss_ctc = mixed(loss_ctc, loss_middle, self.kd.inter_weight)
+                stats["loss_middle"] = loss_middle.detach()
             if two_views:
                 loss_views = consistency_loss(ctc_logits, frames)
                 loss_ctc = loss_ctc + self.kd.cr_weight * loss_views

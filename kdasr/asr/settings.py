@@ -18,6 +18,7 @@ TEACHERS_INPUT = "kd_speech"  # what teachers beside a student read, if that is 
 # What a student learns: what people wrote of the transcribed audio, or of all; hypotheses of the transcribed audio, by
 # its teacher or by teachers that did not hear that part; or references where there are some and hypotheses elsewhere.
 LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references")
+OF_CTC = ("ctc_word_weight", "inter_weight", "cr_weight")  # weights of losses of the CTC branch
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Distillation:
     # teacher's frame that is nearest in time
     ctc_word_weight: float = 0.0
     ctc_hyps: str = "all"  # all: every hypothesis by its weight; best: the best one alone
+    # CTC branch: (1 - inter_weight) x all of that + inter_weight x its mean over middle layers of the encoder, which it
+    # reads as it reads the last
+    inter_weight: float = 0.0
+    inter_layers: tuple[int, ...] = ()  # which, the first layer is 1; empty: the one in the middle
     # CTC branch, too: + cr_weight x how far apart two views of an utterance are, masked apart from each other; all
     # losses are then means over both views, so that an update costs twice as much
     cr_weight: float = 0.0  # alpha of CR-CTC, there 0.2
@@ -68,7 +73,7 @@ class Distillation:
     @property
     def own_loss(self) -> bool:
         """Whether a student on references needs KDModel's loss, and not ESPnet's: every term of ours is named here."""
-        return self.soft or self.risk_weight > 0 or self.cr_weight > 0
+        return self.soft or max(self.risk_weight, self.cr_weight, self.inter_weight) > 0
 
 
 def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
@@ -85,7 +90,7 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
             raise UserError(f"kd_conf: no setting {key!r}; expected {near[0] if near else ', '.join(known)}")
         default = known[key].default
         if isinstance(default, tuple):
-            given[key] = (value,) if isinstance(value, str) else tuple(value)
+            given[key] = (value,) if isinstance(value, (str, int, float)) else tuple(value)
         elif isinstance(default, float):
             given[key] = number(key, value)
         elif type(value) is not type(default):
@@ -98,6 +103,8 @@ def read_settings(conf: Mapping[str, Any] | None) -> Distillation:
         ("divergence", settings.divergence in DIVERGENCES, f"one of {', '.join(DIVERGENCES)}"),
         ("soft_k", settings.soft_k >= 0, "0 (all tokens) or more"),
         ("ensemble", settings.ensemble in MEANS, " or ".join(MEANS)),
+        ("inter_weight", 0 <= settings.inter_weight <= 1, "a share from 0 to 1"),
+        ("inter_layers", all(type(one) is int and one > 0 for one in settings.inter_layers), "numbers from 1"),
         ("cr_weight", 0 <= settings.cr_weight < math.inf, "a number of 0 or more"),
         ("cr_time_masks", 0 < settings.cr_time_masks < math.inf, "a number above 0, as in 2.5"),
         ("risk_weight", 0 <= settings.risk_weight <= 1, "a share from 0 to 1"),

@@ -15,6 +15,7 @@ from kdasr.asr.views import TwoViews
 from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.networks.load import register
+from kdasr.networks.middle import middle_layers
 from kdasr.prune.mask import hold
 from kdasr.search.engine import speller
 
@@ -65,6 +66,11 @@ class DistillingTask:
             )
         if settings.mask:
             hold(model, settings.mask)
+        for weight in ("inter_weight", "cr_weight"):
+            if getattr(settings, weight) and not model.ctc_weight:
+                raise UserError(f"kd_conf: {weight}: is of a CTC branch, and this model has none; leave it out")
+        if settings.inter_weight:
+            model.middle = middle_layers(model, settings.inter_layers)
         if settings.cr_weight:
             see_two_views(model, settings)
         if settings.risk_weight:
@@ -77,9 +83,7 @@ class DistillingTask:
 
 
 def see_two_views(model: Any, settings: Distillation) -> None:
-    """Let a model's SpecAugment mask two views apart; UserError for a model without a CTC branch to compare them by."""
-    if not model.ctc_weight:
-        raise UserError("kd_conf: cr_weight: compares what a CTC branch says, and this model has none; leave it out")
+    """Let a model's SpecAugment mask two views apart."""
     if model.specaug is None:
         logging.warning("cr_weight: the configuration has no specaug: two views differ by dropout alone")
     else:

@@ -11,7 +11,7 @@ import yaml
 
 from kdasr.asr import set_by_us
 from kdasr.asr.inputs import Input, common_input, student_input
-from kdasr.asr.settings import Distillation, read_settings
+from kdasr.asr.settings import OF_CTC, Distillation, read_settings
 from kdasr.data.utterances import AS_IT_IS, Reading
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_yaml, write_json
@@ -66,10 +66,9 @@ def describe(given: Training) -> dict[str, Any]:
     settings |= given.reading.changed()
     takes = takes_of(given)
     if given.src_tokens:
-        if kd.ctc_word_weight:
-            raise UserError("kd_conf: ctc_word_weight: a model that translates has no CTC branch; remove it")
-        if kd.cr_weight:
-            raise UserError("kd_conf: cr_weight: a model that translates has no CTC branch; remove it")
+        for name in OF_CTC:
+            if getattr(kd, name):
+                raise UserError(f"kd_conf: {name}: a model that translates has no CTC branch; remove it")
         source = Path(given.src_tokens)
         files = [source / name for name in ("tokens.txt", "nlsyms.txt", "bpe.model")]
         settings["source tokens"] = digests(files)

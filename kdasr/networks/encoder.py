@@ -40,6 +40,8 @@ class ConvRNNEncoder(AbsEncoder):
 
     # Encoding an utterance alone or in a batch gives the same: padding never reaches a valid frame.
     batch_invariant = True
+    # Layers, counted from 1, whose output is given, too, as ESPnet's encoders do it (kdasr.networks.middle).
+    interctc_layer_idx: Sequence[int] = ()
 
     def __init__(
         self,
@@ -77,8 +79,11 @@ class ConvRNNEncoder(AbsEncoder):
 
     def forward(
         self, xs_pad: Tensor, ilens: Tensor, prev_states: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Encode padded features (B, T, F) with lengths (B,) into (B, S, H), lengths (B,), and no state."""
+    ) -> tuple[Tensor | tuple[Tensor, list[tuple[int, Tensor]]], Tensor, Tensor | None]:
+        """Encode padded features (B, T, F) with lengths (B,) into (B, S, H), lengths (B,), and no state.
+
+        With `interctc_layer_idx` the first is a pair: (B, S, H), and number and output (B, S, H) of each such layer.
+        """
         x = xs_pad.unsqueeze(1)  # (B, 1, T, F)
         lens = ilens.to(x.device)  # (B,)
         for conv, norm, stride in zip(self.convs, self.norms, self.time_strides, strict=True):
@@ -90,9 +95,13 @@ class ConvRNNEncoder(AbsEncoder):
         x = self.dropout(self.project(x))  # (B, S, H)
         x = x[:, : int(lens.max())]  # (B, S, H)
         order = reversal(lens, x.size(1))  # (B, S)
-        for layer in self.layers:
+        middle = []
+        for number, layer in enumerate(self.layers, 1):
             x = layer(x, order)  # (B, S, H)
-        return x.masked_fill(padding(lens, x.size(1))[:, :, None], 0.0), lens, None
+            if number in self.interctc_layer_idx:
+                middle.append((number, x))
+        x = x.masked_fill(padding(lens, x.size(1))[:, :, None], 0.0)  # (B, S, H)
+        return ((x, middle) if middle else x), lens, None
 
 
 class BidirectionalLayer(nn.Module):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from kdasr.asr.settings import OF_CTC
 from kdasr.errors import UserError
 from kdasr.recipe.kd_options import Options
 from kdasr.recipe.layout import Layout
@@ -193,7 +194,7 @@ def check_fit(recipe: StudentRecipe, options: Options, layout: Layout) -> None:
     """UserError where a recipe needs something that the options exclude."""
     if reason := lacks_audio(recipe, options, layout):
         raise UserError(f"{recipe.file}: learns_from {recipe.learns_from}: {reason}")
-    of_ctc = next((name for name in ("ctc_word_weight", "cr_weight") if recipe.distillation.get(name)), "")
+    of_ctc = next((name for name in OF_CTC if recipe.distillation.get(name)), "")
     if options.translates and of_ctc:
         raise UserError(f"{recipe.file}: {of_ctc}: a translator has no CTC branch; take a recipe without it")
     if options.teacher_dir and recipe.of_teachers_network:

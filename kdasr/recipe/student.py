@@ -29,7 +29,9 @@ TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 FOUND_OUT = ("targets", "teacher", "mask", "teacher_frames", "student_frames")  # by the recipe, or by kdasr train
 DISTILLATION = tuple(one.name for one in dataclasses.fields(Distillation) if one.name not in FOUND_OUT)
-BESIDE = tuple(one for one in DISTILLATION if one.startswith(("cr_", "risk_")))  # losses that any targets do for
+BESIDE = tuple(
+    one for one in DISTILLATION if one.startswith(("inter_", "cr_", "risk_"))
+)  # losses that any targets do for
 PRUNE = ("sparsity", "scheme", "spare")
 SHRINK = ("params", "energy", "like", "by", "utterances")
 LIKE = "config"  # as shrink's like: the configuration that the student trains with

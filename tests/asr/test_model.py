@@ -381,7 +381,8 @@ def taught(tmp_path_factory):
     """Directories of teachers, their models, and students of each decoder."""
     root = tmp_path_factory.mktemp("teachers")
     directories = [write_teacher(root / f"t{number}", 10 + number) for number in range(TEACHERS)]
-    students = {kind: build(networks).eval() for kind, networks in DECODERS.items()}
+    two_layers = {"encoder_conf": OWN["encoder_conf"] | {"num_layers": 2}}
+    students = {kind: build(networks | two_layers).eval() for kind, networks in DECODERS.items()}
     for student in students.values():
         student.training = True  # only what asks for it: batch norm and dropout stay as they are
         student.spell = words_of_tokens
@@ -447,7 +448,10 @@ def written_out(student, teachers, utterance):
     """Loss, its parts, and the teachers' distributions of all steps and of frames, of one utterance."""
     kd, (speech, hypotheses, weights) = student.kd, utterance
     length, smoothing = torch.tensor([len(speech)]), student.criterion_att.smoothing
+    below = []  # what the student's first layer gives
+    hook = student.encoder.layers[0].register_forward_hook(lambda *call: below.append(call[2]))
     encoded = {model: model.encode(speech[None].clone(), length) for model in (student, *teachers)}
+    hook.remove()
 
     def steps(model, tokens):
         ys = torch.tensor([[model.sos, *tokens]])
@@ -456,7 +460,7 @@ def written_out(student, teachers, utterance):
     def frames(model):
         return model.ctc.ctc_lo(encoded[model][0])[0]  # (S, V)
 
-    hard = word = ctc = torch.zeros(())
+    hard = word = torch.zeros(())
     told = []
     for tokens, weight in zip(hypotheses, weights, strict=True):
         logits, wanted = steps(student, tokens), torch.tensor([*tokens, student.eos])
@@ -464,19 +468,26 @@ def written_out(student, teachers, utterance):
         hard = hard + weight * divergences("kl", target, logits.softmax(-1))
         told.append(said_by(teachers, [steps(teacher, tokens).detach() for teacher in teachers], kd))
         word = word + weight * word_level(kd, logits, told[-1])
-    by_frame = frames(student)
     heard = said_by(teachers, [frames(teacher).detach() for teacher in teachers], kd)
     best = [float(number == weights.index(max(weights))) for number in range(len(weights))]
-    for tokens, weight in zip(hypotheses, weights if kd.ctc_hyps == "all" else best, strict=True):
-        logp, target = by_frame.log_softmax(-1), torch.tensor(tokens)
-        sizes = [len(logp)], [len(tokens)]
-        loss = torch.nn.functional.ctc_loss(logp, target, *sizes, reduction="none", zero_infinity=True)
-        ctc = ctc + weight * loss
-    of_frames = word_level(kd, by_frame, heard)
+
+    def by_ctc(by_frame):  # (S, V)
+        ctc = torch.zeros(())
+        for tokens, weight in zip(hypotheses, weights if kd.ctc_hyps == "all" else best, strict=True):
+            logp, target = by_frame.log_softmax(-1), torch.tensor(tokens)
+            sizes = [len(logp)], [len(tokens)]
+            loss = torch.nn.functional.ctc_loss(logp, target, *sizes, reduction="none", zero_infinity=True)
+            ctc = ctc + weight * loss
+        of_frames = word_level(kd, by_frame, heard)
+        return (1 - kd.ctc_word_weight) * ctc + kd.ctc_word_weight * of_frames, of_frames
+
+    last, of_frames = by_ctc(frames(student))
+    middle, _ = by_ctc(student.ctc.ctc_lo(below[0])[0])
     attention = (1 - kd.word_weight) * hard + kd.word_weight * word
-    connectionist = (1 - kd.ctc_word_weight) * ctc + kd.ctc_word_weight * of_frames
+    connectionist = (1 - kd.inter_weight) * last + kd.inter_weight * middle
     loss = student.ctc_weight * connectionist + (1 - student.ctc_weight) * attention
     parts = {"loss_ctc": connectionist, "loss_att": attention, "loss_word": word, "loss_frames": of_frames}
+    parts["loss_middle"] = middle
     if kd.risk_weight:
         target = words_of_tokens(hypotheses[weights.index(max(weights))])
         parts["loss_risk"], parts["own_cost"] = risk(student, *encoded[student], target)
@@ -504,6 +515,8 @@ def drawn(random):
         "ctc_hyps": some(["all", "best"]),
         "cr_weight": some([0.0, 0.2]),  # both views are alike here: nothing is random
         "cr_time_masks": 1.0,
+        "inter_weight": some([0.0, 0.3, 1.0]),
+        "inter_layers": (1,),
         "risk_weight": some([0.0, 0.0, 0.4, 1.0]),
         "risk_beam": some([2, 3]),
         "risk_cost": some(COSTS),
@@ -542,6 +555,7 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(taught, seed):
         kd["soft_k"] = 0
     student.kd = Distillation(**kd, teachers=tuple(map(str, directories[:asked])))
     student.teachers = student.own_beam = ()
+    student.middle = (1,) if kd["inter_weight"] else ()
     student.ctc_weight = ctc_weight
     student.criterion_att.smoothing, student.criterion_att.confidence = smoothing, 1 - smoothing
     generator = torch.Generator().manual_seed(sum(frames for frames, _ in batch))
@@ -578,13 +592,23 @@ def test_a_batch_is_the_mean_of_its_utterances_for_every_setting(taught, seed):
     expected = sum(one for one, _, _, _ in alone) / len(batch)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
     assert ("loss_risk" in stats) == (kd["risk_weight"] > 0)
-    for name in ("loss_ctc", "loss_att", "loss_word", "loss_frames", "loss_risk", "own_cost"):
+    for name in ("loss_ctc", "loss_att", "loss_word", "loss_frames", "loss_middle", "loss_risk", "own_cost"):
         if stats.get(name) is not None:
             part = sum(torch.as_tensor(parts[name]).item() for _, parts, _, _ in alone) / len(batch)
             assert float(stats[name]) == pytest.approx(part, rel=1e-4, abs=1e-5), name
     leaves = [student.encoder.project.weight, student.encoder.layers[0].norm.bias]
     for one, other in zip(*(torch.autograd.grad(x, leaves) for x in (loss, expected)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_several_middle_layers_count_by_their_mean():
+    student = build({**OWN, "encoder_conf": OWN["encoder_conf"] | {"num_layers": 3}}).eval()
+    batch = torch.randn(2, 30, 20), torch.tensor([30, 22]), torch.tensor([[2, 3], [4, -1]]), torch.tensor([2, 1])
+    student.training, student.kd, losses = True, Distillation(inter_weight=0.25), []
+    for layers in ((1,), (2,), (1, 2)):
+        student.middle = layers
+        losses.append(student(*(one.clone() for one in batch))[1]["loss_middle"].item())
+    assert losses[2] == pytest.approx((losses[0] + losses[1]) / 2, rel=1e-5) and losses[0] != losses[1]
 
 
 def test_teachers_are_loaded_once_and_never_trained(taught):

@@ -22,6 +22,7 @@ def test_values_are_taken():
     found = read_settings(conf)
     assert found == Distillation(word_weight=1.0, temperature=2.0, teachers=("exp/t",), ensemble_weights=(1,))
     assert found.soft
+    assert read_settings({"inter_layers": 2}) == read_settings({"inter_layers": [2]}) == Distillation(inter_layers=(2,))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_the_defaults():
         "ensemble": "arithmetic", "ensemble_weights": (), "ctc_word_weight": 0.0, "ctc_hyps": "all", "mask": "",
         "targets": "", "teacher": "", "teacher_frames": (), "student_frames": (),
         "risk_weight": 0.0, "risk_beam": 4, "risk_cost": "words", "risk_alpha": 1.0, "risk_maxlenratio": 0.0,
-        "cr_weight": 0.0, "cr_time_masks": 1.0,
+        "cr_weight": 0.0, "cr_time_masks": 1.0, "inter_weight": 0.0, "inter_layers": (),
     }  # fmt: skip
 
 
@@ -63,6 +64,8 @@ TEACHERS = {"teachers": ["a", "b"]}
 EDGES = {
     "word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
     "ctc_word_weight": {0: True, 1: True, 0.5: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "inter_weight": {0: True, 1: True, 0.3: True, -1e-9: False, 1.0000001: False, math.nan: False},
+    "inter_layers": {(): True, (1,): True, (1, 3): True, (0,): False, (1, -1): False, (2.0,): False},
     "cr_weight": {0: True, 0.2: True, 7: True, -1e-9: False, math.inf: False, math.nan: False, True: False},
     "cr_time_masks": {0.5: True, 2.5: True, 0: False, -1: False, math.inf: False, math.nan: False},
     "risk_weight": {0: True, 1: True, 0.99: True, -1e-9: False, 1.0000001: False, math.nan: False},
@@ -112,8 +115,8 @@ def test_either_weight_looks_at_distributions():
 
 
 def test_terms_of_ours_need_our_loss():
-    ours = [{name: 0.1} for name in ("word_weight", "ctc_word_weight", "risk_weight", "cr_weight")]
-    assert [Distillation(**one).own_loss for one in (*ours, {"risk_beam": 2}, {})] == [True] * 4 + [False] * 2
+    ours = [{name: 0.1} for name in ("word_weight", "ctc_word_weight", "risk_weight", "cr_weight", "inter_weight")]
+    assert [Distillation(**one).own_loss for one in (*ours, {"risk_beam": 2}, {})] == [True] * 5 + [False] * 2
     assert not Distillation(risk_weight=1.0).soft  # it looks at no distribution of a teacher
 
 

@@ -245,6 +245,7 @@ OTHER_KD = {
     "mask": "other_mask.pth", "targets": "t", "teacher": "u", "teacher_frames": "[480.0, 640, 16000]",
     "student_frames": "[680.0, 640, 16000]", "risk_weight": 0.5, "risk_beam": 3, "risk_cost": "bleu", "risk_alpha": 2.0,
     "risk_maxlenratio": 1.5, "cr_weight": 0.2, "cr_time_masks": 2.5,
+    "inter_weight": 0.3, "inter_layers": "[1]",
 }  # fmt: skip
 
 

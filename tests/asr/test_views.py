@@ -100,7 +100,7 @@ def test_a_model_without_ctc_is_refused_and_one_without_masks_is_told(caplog):
         args |= {"input_size": 8, "normalize": None, "kd_conf": {"cr_weight": 0.2}} | changes
         return KDTask.build_model(argparse.Namespace(**args))
 
-    with pytest.raises(UserError, match="cr_weight: compares what a CTC branch says, and this model has none"):
+    with pytest.raises(UserError, match="cr_weight: is of a CTC branch, and this model has none"):
         built(model_conf={"ctc_weight": 0.0})
     with caplog.at_level(logging.WARNING):
         assert isinstance(built().specaug, TwoViews) and not caplog.records
