@@ -53,7 +53,8 @@ nbest=5              # hypotheses an utterance that the teacher writes
 beam=5               # beam of the N-best and of the decode tag "beam"
 ctc_weight=0.3       # weight of CTC in them
 nbest_opts=""        # further options of kdasr nbest
-decode_tags="greedy beam"  # how to decode: greedy (beam 1, no CTC), beam (--beam), beam20 (of 20)
+decode_tags="greedy beam"  # how to decode: greedy (beam 1, no CTC), beam (--beam), beam20 (of 20), attention5 (beam 5, no
+                     # CTC), attention5_token (of these the best score a token)
 decode_opts=""       # further options of kdasr decode
 score_opts=""        # further options of kdasr score, as in --wsj_filter
 ppl=false            # whether stage 6 computes perplexities on references, too

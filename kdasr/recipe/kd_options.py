@@ -139,8 +139,11 @@ def read_options(given: Sequence[str]) -> Options:
     if not re.fullmatch(r"(0?\.[0-9]*[1-9][0-9]*|1|1\.0*)", options.transcribed):
         raise UserError(f"--transcribed {options.transcribed}: expected a share above 0 and up to 1, as in 0.5")
     for tag in options.decode_tags:
-        if not re.fullmatch("greedy|beam([1-9][0-9]*)?", tag):
-            raise UserError(f"--decode_tags {tag}: expected some of greedy, beam, and beam20 or another number")
+        if not re.fullmatch("greedy|beam([1-9][0-9]*)?|attention([1-9][0-9]*)?(_token)?", tag):
+            raise UserError(
+                f"--decode_tags {tag}: expected some of greedy, beam, attention, attention_token, and beam20 or "
+                "another number"
+            )
     if not options.student_configs:
         raise UserError("--student_configs: expected the configuration of the students")
     if options.fine_tune_configs and len(options.fine_tune_configs) != len(options.student_configs):

@@ -5,6 +5,7 @@ Each gives its steps in an order in which they can be done. They change nothing;
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
@@ -337,10 +338,11 @@ def decode(plan: Plan) -> Iterator[Step]:
     alone = plan.teachers if of_ctc_alone(plan) else []
     for model, tag, name in decodings(plan):
         out, data = f"{model}/decode_{tag}/{name}", f"{at.feats}/{name}"
-        beam, ctc = ("1", "0") if tag == "greedy" else (tag.removeprefix("beam") or str(given.beam), plan.ctc_weight)
-        ctc = "1" if model in alone else ctc
+        kind, number, mean = re.fullmatch("([a-z]+)([0-9]*)(_token)?", tag).groups()  # type: ignore[union-attr]
+        beam = "1" if kind == "greedy" else number or str(given.beam)
+        ctc = "1" if model in alone else plan.ctc_weight if kind == "beam" else "0"
         words = ("kdasr", "decode", "--model", model, "--data", data, "--out", out, "--beam", beam, "--ctc_weight", ctc)
-        words += (*more, *given.audio_opts, *given.decode_opts)
+        words += (*(["--normalize_length"] if mean else []), *more, *given.audio_opts, *given.decode_opts)
         if given.decode_nj == 1:
             commands = [Command((*words, "--nj", "1"), f"{out}/log/decode.log", on, options=run)]
         else:
@@ -350,6 +352,7 @@ def decode(plan: Plan) -> Iterator[Step]:
                 Command((*words, "--merge"), f"{out}/log/merge.log", on, options=run),
             ]
         settings = {"beam": beam, "ctc_weight": ctc, "decode_opts": " ".join(given.decode_opts)} | plan.audio_settings
+        settings |= {"normalize_length": "true"} if mean else {}
         yield Step(6, out, tuple(commands), settings, (model, data), f"{out}: decoding", needs=needs, quiet=True)
     for model in (one for one in (*plan.teachers, *plan.student_dirs) if given.ppl and one not in alone):
         for name in given.test_sets:

@@ -136,11 +136,24 @@ def test_options_of_commands_keep_their_quotes_and_lists_do_not():
     assert {given.decode_opts, given.score_opts, given.rescore_opts, given.lm_text_opts} == {("x", "y z")}
 
 
+BAD_TAGS = (
+    "greedy beam0",
+    "beam2x",
+    "best",
+    "xbeam",
+    "attention0",
+    "attention_5",
+    "greedy_token",
+    "beam5_token",
+    "greedy5",
+)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         *(({"transcribed": value}, "expected a share above 0") for value in ("0", "0.0", "1.1", "2", "half", "", "10")),
-        *(({"decode_tags": value}, "expected some of greedy") for value in ("greedy beam0", "beam2x", "best", "xbeam")),
+        *(({"decode_tags": value}, "expected some of greedy") for value in BAD_TAGS),
         ({"student_configs": ""}, "--student_configs: expected the configuration"),
         (
             {"fine_tune_configs": "a b"},

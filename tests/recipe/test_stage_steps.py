@@ -293,3 +293,22 @@ def test_what_a_translator_reads_is_told_by_its_configuration_before_anything_ru
 def test_students_of_ctc_frames_are_refused_where_text_is_translated(place):
     with pytest.raises(UserError, match=r"word_ctc\.yaml: ctc_word_weight: a translator has no CTC branch"):
         kd.work(kd_options(task="translation", students="word_ctc"), "./run.sh")
+
+
+def test_what_each_decode_tag_searches_with(place):
+    """Beam, weight of CTC, and whether hypotheses are ordered by score a token."""
+    tags = ("greedy", "beam", "beam20", "attention", "attention7", "attention_token", "attention10_token")
+    given = {"students": "nbest", "beam": "6", "ctc_weight": "0.3", "decode_tags": " ".join(tags)}
+    found = {}
+    for step in kd.work(kd_options(**given), "./run.sh").steps(6):
+        words = step.commands[0].words
+        if words[1] == "decode":
+            told = [words[words.index(name) + 1] for name in ("--beam", "--ctc_weight")]
+            assert ("normalize_length" in step.settings) == ("--normalize_length" in words)
+            tag = step.out.split("/decode_")[1].split("/")[0]
+            found.setdefault(tag, set()).add((*told, "--normalize_length" in words))
+    assert found == {
+        "greedy": {("1", "0", False)}, "beam": {("6", "0.3", False)}, "beam20": {("20", "0.3", False)},
+        "attention": {("6", "0", False)}, "attention7": {("7", "0", False)},
+        "attention_token": {("6", "0", True)}, "attention10_token": {("10", "0", True)},
+    }  # fmt: skip
