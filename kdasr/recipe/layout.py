@@ -143,12 +143,22 @@ class Layout:
 
     def student(self, recipe: StudentRecipe, config: str, seed: str) -> str:
         """A student's model directory."""
-        return f"{self.options.expdir}/student{network(config, 'student')}_{recipe.name}{self._tag}_s{seed}"
+        return self._student(recipe.name, config, seed)
+
+    def _student(self, name: str, config: str, seed: str) -> str:
+        return f"{self.options.expdir}/student{network(config, 'student')}_{name}{self._tag}_s{seed}"
+
+    def teachers_of(self, recipe: StudentRecipe) -> list[str]:
+        """The models that a recipe's students learn from: teachers that search together, or a student that teaches."""
+        if not recipe.taught_by:
+            return self.ensemble(recipe.teachers)
+        given = self.options
+        return [self._student(PurePath(recipe.taught_by).stem, given.student_configs[0], given.seeds[0])]
 
     def targets(self, recipe: StudentRecipe) -> str:
         """What a student learns from; empty for references alone."""
         owner = PurePath(recipe.targets_of).stem if recipe.targets_of else recipe.name
-        return f"{self.teacher}/targets_{owner}" if recipe.own_targets else ""
+        return f"{self.teachers_of(recipe)[0]}/targets_{owner}" if recipe.own_targets else ""
 
     def train_sets(self, recipe: StudentRecipe) -> list[str]:
         """The features that a student trains on."""

@@ -11,7 +11,7 @@ from kdasr.errors import UserError
 from kdasr.recipe.kd_options import Options
 from kdasr.recipe.layout import Layout
 from kdasr.recipe.step import On
-from kdasr.recipe.student import TEACHER, StudentRecipe, read
+from kdasr.recipe.student import TEACHER, StudentRecipe, ancestors, read
 from kdasr.recipe.tree import has_text
 
 
@@ -34,6 +34,8 @@ class Plan:
     layout: Layout
     students: tuple[StudentRecipe, ...]  # in order: a recipe comes after the one that it starts from
     left_out: tuple[str, ...]  # recipes that need untranscribed audio, where there is none
+    # files of those that nobody asked for, and that only teach others: of these one student is enough
+    only_teach: frozenset[str]
     command: str = ""  # as the user wrote it
 
     @property
@@ -61,12 +63,16 @@ class Plan:
 
     def dirs(self, recipe: StudentRecipe, config: str) -> list[str]:
         """Its students of one configuration, a seed each."""
-        return [self.layout.student(recipe, config, seed) for seed in self.options.seeds]
+        return [self.layout.student(recipe, config, seed) for seed in self.seeds_of(recipe)]
+
+    def seeds_of(self, recipe: StudentRecipe) -> tuple[str, ...]:
+        """The seeds that it has students of."""
+        return self.options.seeds[:1] if recipe.file in self.only_teach else self.options.seeds
 
     @property
     def archives(self) -> list[Archive]:
-        """The archives that the students' hypotheses are taken from, each once."""
-        found = [one for recipe in self.students for one in self.archives_of(recipe)]
+        """The archives of teachers that the students' hypotheses are taken from, each once."""
+        found = [one for recipe in self.students if not recipe.taught_by for one in self.archives_of(recipe)]
         return list(
             {one.out: one for one in [*found, *([self.valid_archive] if self.options.audio_alone else [])]}.values()
         )
@@ -86,8 +92,8 @@ class Plan:
         at = self.layout
         beam, best = recipe.beam or self.options.beam, recipe.nbest or self.options.nbest
         search = "" if (beam, best) == (self.options.beam, self.options.nbest) else f"_b{beam}n{best}"
-        models = tuple(at.ensemble(recipe.teachers))
-        place = at.teacher + (f"/ensemble{recipe.teachers}" if recipe.teachers > 1 else "")
+        models = tuple(at.teachers_of(recipe))
+        place = models[0] + (f"/ensemble{recipe.teachers}" if recipe.teachers > 1 else "")
         if recipe.learns_from == "crossfit":
             return [
                 Archive(f"{one}/nbest_fold{n}{search}", f"{at.folds}/fold{n}", (one,), beam, best)
@@ -140,6 +146,7 @@ def make_plan(options: Options, command: str = "") -> Plan:
     """
     layout = Layout(options)
     chosen: dict[str, StudentRecipe] = {}  # by file
+    rows: set[str] = set()  # files of those that were asked for, and of what they start from
     left_out: list[str] = []
     # all names first, so that a misspelt one is reported before anything else
     asked = [read(name) for name in options.students]
@@ -148,10 +155,11 @@ def make_plan(options: Options, command: str = "") -> Plan:
             left_out.append(recipe.name)
         else:
             add(recipe, chosen, options, layout)
+            rows |= {one.file for one in (recipe, *ancestors(recipe))}
     students = tuple(chosen.values())
     if not students and left_out:
         raise UserError(f"--students {' '.join(options.students)}: {lacks_audio(asked[0], options, layout)}")
-    plan = Plan(options, layout, students, tuple(left_out), command)
+    plan = Plan(options, layout, students, tuple(left_out), frozenset(chosen) - rows, command)
     must_differ([one.file for one in students])
     must_differ(list(dict.fromkeys(one.targets_of or one.file for one in students)))
     written = [out for out in plan.student_dirs if plan.student_dirs.count(out) > 1]
@@ -162,18 +170,35 @@ def make_plan(options: Options, command: str = "") -> Plan:
     return plan
 
 
-def add(recipe: StudentRecipe, chosen: dict[str, StudentRecipe], options: Options, layout: Layout) -> None:
-    """Add a recipe to `chosen`, after those that it starts from."""
-    before: list[StudentRecipe] = []
-    while recipe.file not in chosen:
-        check_fit(recipe, options, layout)
-        if recipe.file in [one.file for one in before]:
-            raise UserError(f"{recipe.file}: starts_from {recipe.starts_from}: starts from itself in the end")
-        before.append(recipe)
-        if recipe.starts_from in ("", TEACHER):
-            break
-        recipe = read(recipe.starts_from, f"{recipe.file}: starts_from")
-    chosen |= {one.file: one for one in reversed(before)}
+def add(
+    recipe: StudentRecipe,
+    chosen: dict[str, StudentRecipe],
+    options: Options,
+    layout: Layout,
+    before: tuple[str, ...] = (),
+) -> None:
+    """Add a recipe to `chosen`, after those that teach it and those that it starts from.
+
+    Args:
+        recipe, chosen, options, layout: as they are.
+        before: files of the recipes that need this one.
+
+    Raises:
+        UserError: a recipe that is not there, does not fit, or needs itself.
+    """
+    if recipe.file in chosen:
+        return
+    check_fit(recipe, options, layout)
+    needed = {"taught_by": recipe.taught_by, "starts_from": "" if recipe.starts_from == TEACHER else recipe.starts_from}
+    for setting, name in needed.items():
+        if name and recipe.file in before:
+            raise UserError(f"{recipe.file}: {setting} {name}: starts from itself in the end")
+        if name:
+            other = read(name, f"{recipe.file}: {setting}")
+            if setting == "taught_by" and not other.of_teachers_network:
+                raise UserError(f"{recipe.file}: taught_by {name}: it has not the teacher's network (config: teacher)")
+            add(other, chosen, options, layout, (*before, recipe.file))
+    chosen[recipe.file] = recipe
 
 
 def lacks_audio(recipe: StudentRecipe, options: Options, layout: Layout) -> str:

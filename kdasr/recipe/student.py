@@ -25,7 +25,7 @@ EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
 CONFIGS = ("student", "fine_tune", "teacher", "teacher_fine_tune")
 TEACHER = "teacher"  # as starts_from: the teacher itself
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
-TARGETS = ("learns_from", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
+TARGETS = ("learns_from", "taught_by", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
 FOUND_OUT = ("targets", "teacher", "mask", "teacher_frames", "student_frames")  # by the recipe, or by kdasr train
 DISTILLATION = tuple(one.name for one in dataclasses.fields(Distillation) if one.name not in FOUND_OUT)
@@ -53,6 +53,9 @@ class StudentRecipe:
     #   pseudo_labels   references of the transcribed audio, the teacher's hypotheses of the untranscribed audio
     #   all_references  of all audio, as if the untranscribed part had been transcribed by hand
     learns_from: str = "references"
+    # Another recipe of the teacher's network, whose student (of the first of --seeds) writes the hypotheses, and says
+    # the distributions, in place of the teacher: a further generation
+    taught_by: str = ""
     baseline: bool = False  # what distilled students are compared with
     oracle: bool = False  # it has seen labels that the others have not
     beam: int = 0  # of the search that wrote the hypotheses; 0: --beam
@@ -146,6 +149,15 @@ def read(name: str, named_by: str = "--students") -> StudentRecipe:
     return dataclasses.replace(recipe, **same, targets_of=owner.file)
 
 
+def ancestors(recipe: StudentRecipe) -> list[StudentRecipe]:
+    """The recipes that one starts from, directly or through others, the nearest first."""
+    found = []
+    while recipe.starts_from not in ("", TEACHER):
+        recipe = read(recipe.starts_from, f"{recipe.file}: starts_from")
+        found.append(recipe)
+    return found
+
+
 def read_file(path: Path) -> StudentRecipe:
     """What one file says. Raises UserError as `read`."""
     if path.suffix == ".conf":
@@ -201,6 +213,12 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
             refuse(key, f"{getattr(recipe, key)}, expected {least} or more")
     if recipe.archive and recipe.learns_from not in ("hypotheses", "pseudo_labels"):
         refuse("archive", f"with learns_from {recipe.learns_from} no hypotheses are read from it; leave it out")
+    if recipe.taught_by and (recipe.teachers > 1 or recipe.learns_from == "crossfit"):
+        refuse("taught_by", "one student teaches; leave out teachers and learns_from crossfit")
+    if recipe.taught_by and not recipe.own_targets:
+        refuse(
+            "taught_by", "nothing is learnt of a teacher here; leave it out, or learn from hypotheses or distributions"
+        )
     if recipe.archive and (recipe.beam or recipe.nbest):
         refuse("archive", "its hypotheses are there already, without a search; leave out beam and nbest")
     if recipe.prune and not recipe.starts_from:

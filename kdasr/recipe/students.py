@@ -10,9 +10,9 @@ from typing import Any
 from kdasr.errors import UserError
 from kdasr.recipe.layout import network_label
 from kdasr.recipe.plan import Plan
-from kdasr.recipe.stages import train
+from kdasr.recipe.stages import lists, train
 from kdasr.recipe.step import Command, Step
-from kdasr.recipe.student import TEACHER, StudentRecipe, read
+from kdasr.recipe.student import TEACHER, StudentRecipe, ancestors
 from kdasr.recipe.tree import has_text, need_config
 
 
@@ -27,11 +27,21 @@ def student(plan: Plan) -> Iterator[Step]:
     owners = {at.targets(one): one for one in reversed(plan.students) if one.own_targets}
     if given.audio_alone:
         yield valid_labels(plan)
-    yield from (targets(plan, one) for one in reversed(owners.values()))
+    yield from (targets(plan, one) for one in reversed(owners.values()) if not one.taught_by)
     for recipe in plan.students:
+        if recipe.taught_by and owners[at.targets(recipe)] is recipe:  # its teacher is trained by now
+            yield from lessons(plan, recipe)
         for config in plan.configs(recipe):
-            for seed in given.seeds:
+            for seed in plan.seeds_of(recipe):
                 yield from student_of(plan, recipe, config, seed)
+
+
+def lessons(plan: Plan, recipe: StudentRecipe) -> Iterator[Step]:
+    """What a student teaches others: its hypotheses, as a teacher writes them in stage 4, and the targets."""
+    for one in plan.archives_of(recipe):
+        needs = ((2, one.data), *((5, model) for model in one.models))
+        yield lists(plan, one.out, one.data, one.models, one.beam, one.nbest, 5, needs)
+    yield targets(plan, recipe)
 
 
 def targets(plan: Plan, recipe: StudentRecipe) -> Step:
@@ -53,22 +63,23 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         source = ["--nbest", *archives, "--against", f"{at.labelled}/text"]
     select = [word for name, value in recipe.selection.items() for word in (f"--{name}", str(value))]
     words = ("kdasr", "targets", *source, "--tokens", at.tokens, "--out", out, *select, *given.target_opts)
-    commands = [Command(words, f"{at.teacher}/log/{PurePath(out).name}.log", tell="all")]
+    asking, log = (5 if recipe.taught_by else 3), f"{PurePath(out).parent}/log"
+    commands = [Command(words, f"{log}/{PurePath(out).name}.log", tell="all")]
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
     agree = [f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else []
     read = [f"{recipe.archive}/summary.json"] if recipe.archive else made
     heard = at.train_all if recipe.learns_from == "all_references" else at.labelled
     asked: list[str] = []
     if recipe.soft:
-        asked = at.ensemble(recipe.teachers)
+        asked = at.teachers_of(recipe)
         frames = ("--ctc",) if recipe.distillation.get("ctc_word_weight") else ()
         on, run, more = plan.on_gpu
         words = ("kdasr", "soft", "--model", *asked, "--targets", out, "--data", *at.train_sets(recipe))
         words += ("--kept", str(recipe.kept), *frames, *more, *given.audio_opts)
         name = PurePath(out).name.removeprefix("targets_")
-        log = f"{at.teacher}/log/soft_{name}"
-        commands.append(Command((*words, "--job", f"JOB/{given.nj}"), f"{log}.JOB.log", on, given.nj, run))
-        commands.append(Command((*words, "--merge"), f"{log}.merge.log", on, options=run))
+        soft_log = f"{log}/soft_{name}"
+        commands.append(Command((*words, "--job", f"JOB/{given.nj}"), f"{soft_log}.JOB.log", on, given.nj, run))
+        commands.append(Command((*words, "--merge"), f"{soft_log}.merge.log", on, options=run))
         settings |= {"soft": f"{recipe.kept} {' '.join(frames)}"} | plan.audio_settings
     return Step(
         5,
@@ -76,8 +87,8 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         tuple(commands),
         settings,
         (*read, *agree, at.tokens, *([heard] if heard else []), *asked),
-        f"{out}: selecting targets, log in {at.teacher}/log/{PurePath(out).name}.log",
-        needs=((3, at.tokens), *((4, one) for one in made), *((3, one) for one in asked)),
+        f"{out}: selecting targets, log in {log}/{PurePath(out).name}.log",
+        needs=((3, at.tokens), *((max(4, asking), one) for one in made), *((asking, one) for one in asked)),
         wide=bool(recipe.soft),
     )
 
@@ -113,7 +124,7 @@ def student_of(plan: Plan, recipe: StudentRecipe, config: str, seed: str) -> Ite
     options = ["--targets", learnt] if learnt else []
     inputs = [learnt] if learnt else []
     if learnt or descends_from_teacher(recipe):
-        options += ["--teacher", PurePath(at.teacher).name]
+        options += ["--teacher", PurePath(at.teachers_of(recipe)[0] if learnt else at.teacher).name]
     settings = " ".join(f"{name}={value}" for name, value in recipe.distillation.items())
     if settings:
         options += ["--kd", *settings.split()]
@@ -193,15 +204,6 @@ def facts_of(recipe: StudentRecipe, network: str) -> list[str]:
     words += ["--network", network] if network else []
     words += ["--baseline"] if recipe.baseline else []
     return [*words, *(["--oracle"] if recipe.oracle else [])]
-
-
-def ancestors(recipe: StudentRecipe) -> list[StudentRecipe]:
-    """The recipes that one starts from, directly or through others, the nearest first."""
-    found = []
-    while recipe.starts_from not in ("", TEACHER):
-        recipe = read(recipe.starts_from, f"{recipe.file}: starts_from")
-        found.append(recipe)
-    return found
 
 
 def descends_from_teacher(recipe: StudentRecipe) -> bool:

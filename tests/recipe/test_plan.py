@@ -1,5 +1,7 @@
 """What a run is made of: order, archives, teachers, and student recipes that do not fit."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from scripts import kd_plan
@@ -87,6 +89,64 @@ def test_students_of_each_configuration_and_seed(write):
         kd_plan(students="a", seeds="1 1")
     with pytest.raises(UserError, match="exp/student_a_s1: two students would be written there"):
         kd_plan(students="a", student_configs="conf/student.yaml other/student.yaml")
+
+
+def generations(write):
+    write("again", learns_from="pseudo_labels", config="teacher", label="second")
+    write("third", learns_from="pseudo_labels", config="teacher", taught_by="again", label="third")
+    write("pupil", learns_from="pseudo_labels", taught_by="third", distillation={"word_weight": 0.5}, beam=9)
+    write("more", targets_of="pupil", starts_from="pupil")
+
+
+def test_a_student_that_teaches_stands_before_those_it_teaches_and_is_trained_once(write):
+    generations(write)
+    for name in ("teacher", "student"):
+        Path(f"conf/{name}.yaml").write_text("encoder: conv_rnn\n")
+    plan = kd_plan(students="more", transcribed="0.5", seeds="7 8", nbest="4", beam="5")
+    assert names(plan) == ["again", "third", "pupil", "more"]
+    assert plan.only_teach == {"conf/students/again.yaml", "conf/students/third.yaml"}
+    dirs = [
+        [path.removeprefix("exp/student_") for path in plan.dirs(one, "conf/student.yaml")] for one in plan.students
+    ]
+    assert dirs == [["again_s7"], ["third_s7"], ["pupil_s7", "pupil_s8"], ["more_s7", "more_s8"]]
+    assert not kd_plan(students="again third pupil", transcribed="0.5", seeds="7 8").only_teach
+    # in stage 4 the teacher searches; what students search, and say, is of stage 5, behind their training
+    assert [(one.out, one.models) for one in plan.archives] == [
+        ("exp/teacher_s1/nbest_train_unlab0.5", ("exp/teacher_s1",))
+    ]
+    found = [step.out for step in students.student(plan)]
+    again, third = "exp/student_again_s7", "exp/student_third_s7"
+    assert found == [
+        "exp/teacher_s1/targets_again", again,
+        f"{again}/nbest_train_unlab0.5", f"{again}/targets_third", third,
+        f"{third}/nbest_train_unlab0.5_b9n4", f"{third}/targets_pupil", "exp/student_pupil_s7", "exp/student_pupil_s8",
+        "exp/student_more_s7", "exp/student_more_s8",
+    ]  # fmt: skip
+    steps = {step.out: step for step in students.student(plan)}
+    search, targets, pupil = (steps[found[number]] for number in (5, 6, 7))
+    assert (5, third) in search.needs and (2, "dump/fbank/train_unlab0.5") in search.needs
+    assert search.commands[0].words[:4] == ("kdasr", "nbest", "--model", third)
+    assert {(5, search.out), (5, third)} <= set(targets.needs) and third in targets.inputs
+    assert targets.commands[1].words[:4] == ("kdasr", "soft", "--model", third)
+    words = pupil.commands[0].words
+    assert words[words.index("--teacher") + 1] == "student_third_s7"
+    assert words[words.index("--targets") + 1] == f"{third}/targets_pupil"
+    config = steps[third].commands[0].words
+    assert config[config.index("--config") + 1] == "conf/teacher.yaml"
+
+
+def test_who_cannot_teach(write):
+    write("small", learns_from="pseudo_labels")
+    write("a", learns_from="pseudo_labels", taught_by="small")
+    write("b", learns_from="pseudo_labels", config="teacher", taught_by="c")
+    write("c", learns_from="pseudo_labels", config="teacher", starts_from="b")
+    for name, said in (
+        ("a", "a.yaml: taught_by small: it has not the teacher's network"),
+        ("b", "b.yaml: taught_by c: starts from itself in the end"),
+        ("c", "c.yaml: starts_from b: starts from itself in the end"),
+    ):
+        with pytest.raises(UserError, match=said):
+            kd_plan(students=name, transcribed="0.5")
 
 
 def test_recipes_that_do_not_fit(write):

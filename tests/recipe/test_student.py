@@ -29,7 +29,7 @@ def test_a_file_is_read_as_it_stands(tmp_path):
 WRONG = {  # a value of another kind for each setting
     **{"label": 3, "learns_from": ["references"], "baseline": "yes", "oracle": 1, "beam": "wide", "nbest": 2.5},
     **{"teachers": True, "selection": "topk", "distillation": [0.5], "kept": "all", "targets_of": 1, "starts_from": 2},
-    **{"prune": 0.5, "shrink": "200k", "config": 1, "archive": 5},
+    **{"prune": 0.5, "shrink": "200k", "config": 1, "archive": 5, "taught_by": 2},
 }
 
 
@@ -91,6 +91,10 @@ def test_every_setting_has_its_kind(tmp_path):
             "shrink: prune is there, too; leave one of the two out",
         ),
         ({"teachers": 0}, "teachers: 0, expected 1 or more"),
+        ({"taught_by": "a", "learns_from": "hypotheses", "teachers": 2}, "taught_by: one student teaches"),
+        ({"taught_by": "a", "learns_from": "crossfit"}, "taught_by: one student teaches"),
+        ({"taught_by": "a"}, "taught_by: nothing is learnt of a teacher here"),
+        ({"taught_by": "a", "targets_of": "word", "learns_from": "references"}, "learns_from: with targets_of word"),
         ({"beam": -1}, "beam: -1, expected 0 or more"),
         ({"learns_from": "crossfit", "distillation": {"word_weight": 1}}, "distillation: cross-fitted"),
         ({"label": " "}, "label: is missing"),
@@ -134,7 +138,7 @@ def test_targets_of_another_are_that_ones_and_nothing_else_is(tmp_path, monkeypa
     assert read("more_small.yaml").shrink == {}
     (tmp_path / "more.yaml").write_text("label: more\ntargets_of: owner.yaml\nbaseline: true\n")
     found = read("more.yaml")
-    owner["archive"] = ""
+    owner["archive"] = owner["taught_by"] = ""
     assert {name: getattr(found, name) for name in student.TARGETS} == {name: owner[name] for name in student.TARGETS}
     write(tmp_path, "asr.yaml", learns_from="pseudo_labels", archive="exp/whisper")
     (tmp_path / "more_asr.yaml").write_text("label: more\ntargets_of: asr.yaml\n")

@@ -482,6 +482,7 @@ SETTINGS_OF_RECIPES = {  # another value, and what stage 5 says
     "selection": ({"select": "best", "k": 158}, "now '--select best --k 158'"),
     "distillation": ({"word_weight": 0.57, "ctc_word_weight": 0.59}, "now 'word_weight=0.57 ctc_word_weight=0.59'"),
     "kept": (161, "soft was '160 --ctc', now '161 --ctc'"),
+    "taught_by": ("refs", "taught_by: one student teaches"),  # of one teacher: the test below
     "teachers": (3, "ensemble3/nbest_train_sp_unlab0.5: missing; run stage 4"),
     "targets_of": ("crossfit", "with targets_of crossfit that recipe sets it"),
     "starts_from": ("crossfit", "exp/student_crossfit_s132 is new"),
@@ -518,6 +519,19 @@ def test_a_model_that_is_shrunk_otherwise_is_another(kd_run, shrink, said):
         assert (status, calls) == (1, []) and OTHER in output and said in output
     finally:
         student_recipe(kd_run.place, LESS, "less")
+
+
+def test_what_another_teacher_says_is_something_else(kd_run):
+    alone = {**MINE, "teachers": 1, "starts_from": "", "prune": {}}
+    try:
+        student_recipe(kd_run.place, {"label": "again", "learns_from": "references", "config": "teacher"}, "again")
+        student_recipe(kd_run.place, {**alone, "taught_by": "again"})
+        status, output, calls = kd_run.only("5", FAIL="train*")  # the teaching student is trained first
+        assert status == 1 and [call[1] for call in calls if call[0] == "kdasr"] in ([], ["train"]), (output, calls)
+        assert "exp/student_again_s132: training" in output and "targets_mine" not in output
+    finally:
+        student_recipe(kd_run.place, MINE)
+        (kd_run.place / "conf/students/again.yaml").unlink()
 
 
 def test_references_of_other_audio_are_other_targets(kd_run):
