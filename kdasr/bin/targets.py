@@ -22,6 +22,9 @@ EXAMPLES = """examples:
       --against dump/fbank/train/text --tokens dump/tokens/char --out exp/s/targets
   # cross-fitting: each part of the training audio is decoded by a teacher that was trained on the others
   kdasr targets --nbest exp/teacher1/nbest_fold1 exp/teacher2/nbest_fold2 --tokens dump/tokens/char --out exp/s/targets
+  # a poor teacher: what its wide and its narrow beam hear alike, and what it is sure of; and how right that is
+  kdasr targets --nbest exp/teacher/nbest_more --agree exp/teacher/nbest_more_b1 --max_disagreement 10 \\
+      --min_token_score -0.3 --truth data/more/text --tokens dump/tokens/char --out exp/s/targets
   # only what the teacher gets nearly right
   kdasr targets --nbest exp/teacher/nbest_train --max_wer 10 --against dump/fbank/train/text \\
       --tokens dump/tokens/char --out exp/s/targets
@@ -35,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--nbest", nargs="*", default=[], metavar="DIR", help="N-best directories (kdasr nbest)")
     add("--refs", nargs="*", default=[], metavar="TEXT", help="Kaldi texts whose utterances train on their reference")
     add("--against", nargs="*", default=[], metavar="TEXT", help="Kaldi texts to measure hypotheses against")
+    add("--truth", nargs="*", default=[], metavar="TEXT", help="Kaldi texts that say how right the selection is, which "
+        "does not look at them")  # fmt: skip
     add("--tokens", required=True, metavar="DIR", help="the token directory that teacher and student share")
     add("--out", required=True, metavar="DIR", help="directory to write")
     add(
@@ -115,6 +120,7 @@ def run(args: argparse.Namespace) -> None:
             nbest=tuple(args.nbest),
             refs=tuple(args.refs),
             against=tuple(args.against),
+            truth=tuple(args.truth),
             agree=tuple(args.agree),
             tokens=args.tokens,
             out=args.out,

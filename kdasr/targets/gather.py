@@ -5,7 +5,8 @@ takes some and gives them weights that sum to one (kdasr.targets.select). Uttera
 reference instead, with weight one. Texts named in --against are what hypotheses are measured against: by the
 selections wer, best and mix, by the filters on errors and length, and for the report. topk and posterior need
 neither, so that they work on untranscribed audio, where a teacher helps most. Archives named in --agree are another
-system's hypotheses: an utterance of which the two systems' best differ too much is left out.
+system's hypotheses: an utterance of which the two systems' best differ too much is left out. Texts named in --truth
+decide about nothing: what was kept and left out is measured against them (kdasr.targets.truth).
 
 Writes (Kaldi tables): hyps (all token ids of an utterance, one hypothesis after the other), hyp_lens, weights, text
 (the best hypothesis), and targets.json (what was selected, dropped, and why). `kdasr soft` adds the teacher's
@@ -27,6 +28,7 @@ from kdasr.keyed import as_hashes, first_twice, hash_of
 from kdasr.nbest.archive import read_manifest, read_nbest
 from kdasr.score.count import characters_of, count_errors, words_of
 from kdasr.shards import digest
+from kdasr.targets import truth
 from kdasr.targets.files import Tables
 from kdasr.targets.filters import Limits, check_agree, check_values, disagreement, fault
 from kdasr.targets.report import Tally, lines
@@ -45,6 +47,7 @@ class Sources:
     nbest: tuple[str, ...] = ()  # N-best directories
     refs: tuple[str, ...] = ()  # Kaldi texts whose utterances train on their reference
     against: tuple[str, ...] = ()  # Kaldi texts that hypotheses are measured against
+    truth: tuple[str, ...] = ()  # Kaldi texts that the selection is measured against, and that it does not look at
     agree: tuple[str, ...] = ()  # another system's N-best directories, for limits.max_disagreement
     how: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)
@@ -68,6 +71,9 @@ def run(given: Sources) -> None:
         with atomic_dir(out) as fresh, Tables(fresh) as tables:
             gather(given, tokens, tally, tables)
             summary = tally.summary(how, bool(given.against))
+            if given.truth:
+                with Texts(given.truth, "--truth") as said:
+                    summary["truth"] = truth.measure(tally.heard, said.of([one.key for one in tally.heard]))
             tables.finish({"settings": settings, "summary": summary})
     print("\n".join(lines(out, summary, how, given.unreferenced)))
 
@@ -111,7 +117,7 @@ def describe(given: Sources) -> dict[str, Any]:
         check_scores(given, name, manifest)
     if given.agree:
         settings["agree"] = {name: read_manifest(name) for name in given.agree}
-    for option in ("refs", "against"):
+    for option in ("refs", "against", *(["truth"] if given.truth else [])):
         settings[option] = {name: digest(name) for name in getattr(given, option) if Path(name).is_file()}
     settings["tokens"] = own
     return settings
@@ -190,18 +196,21 @@ def from_archive(
         tally.hypotheses += len(hyps)
         if given.limits.max_ctc_gap is not None:
             check_branches(name, record)
-        kept, other = [], others.get(key)
+        kept, other, reasons = [], others.get(key), []
         apart = disagreement(record["disagreement"], len(columns(other or "")), given.limits)
         for hyp in hyps:
             reason = fault(hyp, record["frames"], given.limits, reference, scores, translated)
             if reason or apart:
-                tally.leave_out(reason or apart or "", key, hyp["text"], "" if reason else other)
+                reasons.append(reason or apart or "")
+                tally.leave_out(reasons[-1], key, hyp["text"], "" if reason else other)
             else:
                 kept.append(hyp)
         targets = choose(kept, own, reference) if kept or own.select == "mix" else []
         if targets:
             tally.choose(targets)
             tables.add(key, targets)
+        if given.truth:
+            tally.heard.append(truth.heard(key, hyps[0]["text"], targets, (reasons or ["without a hypothesis"])[0]))
         if not kept:
             (tally.alone if targets else tally.without).append(key)
         if own.select in LIGHTENED:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdasr.targets import truth
 from kdasr.targets.select import Reference, Selection, Target
 
 
@@ -25,6 +26,7 @@ class Tally:
     without: list[str] = field(default_factory=list)  # utterances with no target
     alone: list[str] = field(default_factory=list)  # mix: utterances that train on the reference alone
     unreferenced: list[str] = field(default_factory=list)  # utterances that lack the reference they need
+    heard: list[truth.Heard] = field(default_factory=list)  # what became of each utterance, where the truth is known
     errors: dict[str, float] = field(default_factory=lambda: defaultdict(int))  # sums, made by `add_errors`
 
     def choose(self, targets: Sequence[Target]) -> None:
@@ -147,4 +149,4 @@ def lines(out: Path, summary: Mapping[str, Any], how: Selection, unreferenced: s
         )
         if summary["warning"]:
             report.append(f"  warning: {summary['warning']}")
-    return report
+    return report + (truth.lines(summary["truth"]) if "truth" in summary else [])

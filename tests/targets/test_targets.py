@@ -317,7 +317,7 @@ def test_damaged_settings_of_older_targets_are_made_again(place, capsys):
 
 # an option of `kdasr targets`, and another value of it (None: it may change nothing, or is an input, see below)
 OPTIONS = {
-    "nbest": None, "refs": None, "against": None, "tokens": None, "out": None,
+    "nbest": None, "refs": None, "against": None, "truth": None, "tokens": None, "out": None,
     "select": "topk", "k": 2, "temperature": 2.0, "min_weight": 0.3, "beta": 1.0, "similarity": "bleu",
     "ref_weight": 0.25, "unreferenced": "drop", "max_repeat": 9, "min_frames": 1.0, "max_frames": 90.0,
     "max_wer": 90.0, "length_ratio": 9.0, "min_token_score": -90.0, "max_ctc_gap": 90.0, "agree": None,
