@@ -40,7 +40,10 @@ setup(
         "espnet": ["torch>=2.3", "espnet"],
         "mini": ["espeakng-loader"],  # GPL-3; only the synthetic demo corpus needs it
         "digits": ["scikit-learn"],  # the embedded default of egs/mnist
-        "test": ["pytest", "pytest-xdist", "hypothesis", "jiwer", "ruff", "selenium", "kaldi-native-fbank", "sherpa-onnx"],
+        "test": [
+            *("pytest", "pytest-xdist", "hypothesis", "jiwer", "ruff", "selenium"),
+            *("kaldi-native-fbank", "sherpa-onnx"),
+        ],
     },
     entry_points={"console_scripts": ["kdasr = kdasr.cli:main"]},
 )
