@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,7 +12,7 @@ from kdasr.errors import UserError
 from kdasr.recipe.kd_options import Options
 from kdasr.recipe.layout import Layout
 from kdasr.recipe.step import On
-from kdasr.recipe.student import TEACHER, StudentRecipe, ancestors, read
+from kdasr.recipe.student import GREEDY, TEACHER, StudentRecipe, ancestors, read
 from kdasr.recipe.tree import has_text
 
 
@@ -72,7 +73,8 @@ class Plan:
     @property
     def archives(self) -> list[Archive]:
         """The archives of teachers that the students' hypotheses are taken from, each once."""
-        found = [one for recipe in self.students if not recipe.taught_by for one in self.archives_of(recipe)]
+        by_teachers = [recipe for recipe in self.students if not recipe.taught_by]
+        found = [one for recipe in by_teachers for one in (*self.archives_of(recipe), *self.agreeing(recipe))]
         return list(
             {one.out: one for one in [*found, *([self.valid_archive] if self.options.audio_alone else [])]}.values()
         )
@@ -84,6 +86,12 @@ class Plan:
         return Archive(
             f"{at.teacher}/nbest_{self.options.valid_set}", at.valid_audio, (at.teacher,), self.options.beam, 1
         )
+
+    def agreeing(self, recipe: StudentRecipe) -> list[Archive]:
+        """What the same models hear of the same audio with a beam of 1, where hypotheses have to agree with that."""
+        if recipe.selection.get("agree") != GREEDY:
+            return []
+        return self.archives_of(dataclasses.replace(recipe, beam=1, nbest=1))
 
     def archives_of(self, recipe: StudentRecipe) -> list[Archive]:
         """Those of one recipe."""

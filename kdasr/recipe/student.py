@@ -24,6 +24,7 @@ SHARED = Path(__file__).resolve().parents[2] / "utils" / "students"
 EXAMPLES = f"{SHARED.parent.name}/{SHARED.name}/*.yaml"
 CONFIGS = ("student", "fine_tune", "teacher", "teacher_fine_tune")
 TEACHER = "teacher"  # as starts_from: the teacher itself
+GREEDY = "greedy"  # as selection's agree: what the same models hear with a beam of 1
 # Settings that say what the targets are; with targets_of they are those of the other recipe.
 TARGETS = ("learns_from", "taught_by", "beam", "nbest", "archive", "selection", "distillation", "kept", "teachers")
 SELECTION = (*Selection._fields, *Limits._fields, "unreferenced", "agree")
@@ -80,9 +81,14 @@ class StudentRecipe:
         return any(self.distillation.get(name) for name in ("word_weight", "ctc_word_weight"))
 
     @property
+    def learns_from_hypotheses(self) -> bool:
+        """Whether it learns from hypotheses, of all its audio or of some."""
+        return self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
+
+    @property
     def own_targets(self) -> bool:
         """Whether targets are made for it: hypotheses have to be chosen, or distributions stored."""
-        return self.soft or self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
+        return self.soft or self.learns_from_hypotheses
 
     @property
     def needs_the_rest(self) -> bool:
@@ -219,6 +225,8 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
         refuse(
             "taught_by", "nothing is learnt of a teacher here; leave it out, or learn from hypotheses or distributions"
         )
+    if recipe.selection.get("agree") == GREEDY and (recipe.archive or not recipe.learns_from_hypotheses):
+        refuse("selection", "agree: greedy is of hypotheses that the teacher searches here; name an archive")
     if recipe.archive and (recipe.beam or recipe.nbest):
         refuse("archive", "its hypotheses are there already, without a search; leave out beam and nbest")
     if recipe.prune and not recipe.starts_from:

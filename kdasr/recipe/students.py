@@ -38,7 +38,7 @@ def student(plan: Plan) -> Iterator[Step]:
 
 def lessons(plan: Plan, recipe: StudentRecipe) -> Iterator[Step]:
     """What a student teaches others: its hypotheses, as a teacher writes them in stage 4, and the targets."""
-    for one in plan.archives_of(recipe):
+    for one in (*plan.archives_of(recipe), *plan.agreeing(recipe)):
         needs = ((2, one.data), *((5, model) for model in one.models))
         yield lists(plan, one.out, one.data, one.models, one.beam, one.nbest, 5, needs)
     yield targets(plan, recipe)
@@ -61,12 +61,15 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         source = ["--nbest", *archives, *(("--refs", f"{at.labelled}/text") if at.labelled else ())]
     else:
         source = ["--nbest", *archives, "--against", f"{at.labelled}/text"]
-    select = [word for name, value in recipe.selection.items() for word in (f"--{name}", str(value))]
+    narrow = [one.out for one in plan.agreeing(recipe)]  # as selection's agree: greedy
+    select: list[str] = []
+    for name, value in recipe.selection.items():
+        select += [f"--{name}", *(narrow if name == "agree" and narrow else [str(value)])]
     words = ("kdasr", "targets", *source, "--tokens", at.tokens, "--out", out, *select, *given.target_opts)
     asking, log = (5 if recipe.taught_by else 3), f"{PurePath(out).parent}/log"
     commands = [Command(words, f"{log}/{PurePath(out).name}.log", tell="all")]
     settings = {"target_opts": " ".join(given.target_opts), "select": " ".join(select)}
-    agree = [f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else []
+    agree = narrow or ([f"{recipe.selection['agree']}/manifest.json"] if "agree" in recipe.selection else [])
     read = [f"{recipe.archive}/summary.json"] if recipe.archive else made
     heard = at.train_all if recipe.learns_from == "all_references" else at.labelled
     asked: list[str] = []
@@ -88,7 +91,7 @@ def targets(plan: Plan, recipe: StudentRecipe) -> Step:
         settings,
         (*read, *agree, at.tokens, *([heard] if heard else []), *asked),
         f"{out}: selecting targets, log in {log}/{PurePath(out).name}.log",
-        needs=((3, at.tokens), *((max(4, asking), one) for one in made), *((asking, one) for one in asked)),
+        needs=((3, at.tokens), *((max(4, asking), one) for one in (*made, *narrow)), *((asking, one) for one in asked)),
         wide=bool(recipe.soft),
     )
 

@@ -289,3 +289,29 @@ def test_audio_alone_lacks_transcripts(write, tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             kd_plan(students="pseudo_labels", **{**ALONE, **given})
+
+
+def test_what_agrees_with_greedy_search_is_searched_twice(write):
+    """In stage 4 by the teacher; by a student that teaches in stage 5."""
+    agree = {"agree": "greedy", "max_disagreement": 20}
+    for name in ("teacher", "student"):
+        Path(f"conf/{name}.yaml").write_text("encoder: conv_rnn\n")
+    write("a", learns_from="pseudo_labels", selection=agree)
+    write("b", learns_from="hypotheses", selection=agree, beam=7, teachers=2)
+    plan = kd_plan(students="a b", transcribed="0.5", nbest="4", beam="5")
+    found = [(one.out, one.beam, one.nbest, len(one.models)) for one in plan.archives]
+    assert found == [
+        ("exp/teacher_s1/nbest_train_unlab0.5", 5, 4, 1), ("exp/teacher_s1/nbest_train_unlab0.5_b1n1", 1, 1, 1),
+        ("exp/teacher_s1/ensemble2/nbest_train_lab0.5_b7n4", 7, 4, 2),
+        ("exp/teacher_s1/ensemble2/nbest_train_lab0.5_b1n1", 1, 1, 2),
+    ]  # fmt: skip
+    step = students.targets(plan, plan.students[0])
+    words, narrow = step.commands[0].words, "exp/teacher_s1/nbest_train_unlab0.5_b1n1"
+    assert words[words.index("--nbest") + 1 :][:2] == ("exp/teacher_s1/nbest_train_unlab0.5", "--refs")
+    assert words[words.index("--agree") :][:4] == ("--agree", narrow, "--max_disagreement", "20")
+    assert narrow in step.inputs and (4, narrow) in step.needs
+    write("again", learns_from="pseudo_labels", config="teacher")
+    write("c", learns_from="pseudo_labels", selection=agree, taught_by="again")
+    plan = kd_plan(students="c", transcribed="0.5", nbest="4", beam="5")
+    searched = [step.out for step in students.student(plan) if step.commands[0].words[1] == "nbest"]
+    assert searched == [f"exp/student_again_s1/nbest_train_unlab0.5{kind}" for kind in ("", "_b1n1")]

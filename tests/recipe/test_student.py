@@ -59,6 +59,14 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"selection": {"k": True}}, "selection: k: True, expected a number"),
         ({"selection": {"ref_weight": 2}}, "selection: ref_weight 2: expected 0 to 1"),
         ({"selection": {"max_disagreement": 20}}, "selection: max_disagreement: needs another system's hypotheses"),
+        (
+            {"selection": {"agree": "greedy", "max_disagreement": 9}},
+            "selection: agree: greedy is of hypotheses that the",
+        ),
+        (
+            {"selection": {"agree": "greedy", "max_disagreement": 9}, "learns_from": "hypotheses", "archive": "a"},
+            "selection: agree: greedy is of hypotheses that the teacher searches here; name an archive",
+        ),
         ({"selection": {"agree": "exp/nbest"}}, "selection: agree: needs a limit"),
         ({"selection": {"agree": 5, "max_disagreement": 20}}, "selection: agree: 5, expected a word"),
         ({"selection": {"max_repeat": 1}}, "selection: max_repeat 1: expected 2 or more"),
