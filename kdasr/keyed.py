@@ -1,4 +1,4 @@
-"""Long files of lines that have keys, read by key or in another order; what is kept of a line are twenty-four bytes.
+"""Long files of lines that have keys, read by key or in another order; what is kept of a line are twenty-eight bytes.
 
 Axes: U lines with a key, in the file's order.
 """
