@@ -200,7 +200,8 @@ def test_records_are_json_of_one_line_each(whole):
 # an option of `kdasr nbest`: another value of it, and what its refusal names; None: it changes no record
 OPTIONS = {
     "model": ("other", "model"), "model_file": ("other.pth", "model"), "data": ("fewer", "keys"),
-    "out": None, "nj": None, "job": None, "merge": None, "ngpu": None, "batch_frames": None, "check_single": None,
+    "out": None, "nj": None, "job": None, "merge": None, "ngpu": None, "graphs": None, "batch_frames": None,
+    "check_single": None,
     "beam": (4, "search"), "nbest": (4, "search"), "ctc_weight": (0.2, "search"),
     "ctc_window": (7, "search"), "penalty": (0.1, "search"), "maxlenratio": (0.5, "search"),
     "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
