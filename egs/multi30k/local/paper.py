@@ -120,7 +120,7 @@ def page(systems: Sequence[System], name: str, words: int) -> str:
 def table_1(rows: dict[str, list[System]], name: str, title: str) -> str:
     """BLEU, perplexity, and the probability of the best translation."""
     lines = [f"## Table 1{title}: {name}\n"]
-    lines += ["|system|seeds|parameters|greedy|theirs|beam 5|theirs|PPL|theirs|p(t = ŷ) %|theirs|"]
+    lines += ["|system|seeds|parameters|greedy|their greedy|beam 5|their beam 5|PPL|their PPL|p(t = ŷ) %|their p(t = ŷ) %|"]
     lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for recipe, (label, theirs) in TABLE_1.items():
         if many := rows.get(recipe):
@@ -153,7 +153,7 @@ def claims(rows: dict[str, list[System]], name: str, title: str) -> str:
 def table_2(rows: dict[str, list[System]], name: str, words: int, title: str) -> str:
     """Reference words translated in a CPU second."""
     lines = [f"## Table 2{title}: words of the reference, and signs, a CPU second, one core\n"]
-    lines += ["|system|greedy|theirs|beam 5|theirs|", "|---|---:|---:|---:|---:|"]
+    lines += ["|system|greedy|their greedy|beam 5|their beam 5|", "|---|---:|---:|---:|---:|"]
     for recipe, theirs in TABLE_2.items():
         if many := rows.get(recipe):
             tags = (GREEDY, BEAM)
