@@ -31,7 +31,7 @@ from kdasr.errors import forgiving_output
 from kdasr.score import sclite
 from kdasr.score.align import align_words
 from kdasr.score.characters import characters
-from kdasr.score.detail import OPTIONS, real_reports, reports, trusted, undated
+from kdasr.score.detail import OPTIONS, longest_word, real_reports, reports, trusted, undated
 from kdasr.score.trn import Line, write_trn
 
 Pair = tuple[list[str], list[str]]  # words of the reference and of the hypothesis
@@ -103,7 +103,7 @@ def compare(
     ref, hyp = ([characters(line.words) if chars else line.words for line in side] for side in sides)
     steps = align_words(ref, hyp, case_sensitive)
     aligned = [sclite.Aligned(*one) for one in zip(names, ref, hyp, steps, strict=True)]
-    kinds = trusted(aligned, OPTIONS)
+    kinds = trusted(longest_word(aligned), OPTIONS)
     assert len(kinds) == len(OPTIONS)
     theirs = real_reports(program, scratch, case_sensitive, id_form, chars, kinds)
     ours = reports(aligned, case_sensitive, id_form, chars, kinds)

@@ -24,7 +24,7 @@ softmax: torch's sigmoid is six times as fast as its tanh on an AMD EPYC, and no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -45,10 +45,10 @@ class Head:
     query: torch.nn.Linear  # H -> A
     keys: torch.nn.Linear  # E -> A
     values: torch.nn.Linear | None  # E -> A; None: the encoder output itself
-    energy: Tensor | None  # (A,) of additive attention, doubled; None: the scalar product of query and keys
+    energy: Tensor | None  # (A,) of additive attention; None: the scalar product of query and keys
     sharpening: float
     tiles: Tensor | None = None  # (TILE + 2 reach, TILE * (C + 1)) the convolution, see tiles_of
-    mix: Tensor | None = None  # (C, A) from its channels, doubled
+    mix: Tensor | None = None  # (C, A) from its channels
 
 
 class RnnMemory(NamedTuple):
@@ -88,7 +88,7 @@ class RnnDecoderScorer:
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
-        self.heads = heads_of(decoder.att_list[0])
+        self.heads = [_doubled(head) for head in heads_of(decoder.att_list[0])]
         self.merge = getattr(decoder.att_list[0], "mlp_o", None)  # G * A -> E
         cell = decoder.decoder[0]
         embed = decoder.embed.weight.detach()  # (V, H)
@@ -226,7 +226,7 @@ def _additive(
     """Energies (B, R, S) up to a constant: energy . tanh(keys + query + location features); 0 for other families.
 
     Args:
-        head: of additive or location attention.
+        head: of additive or location attention, doubled.
         query: (B, R, A), doubled.
         keys: (B, S, A), doubled.
         lengths: (B,) frames of the utterances.
@@ -295,8 +295,15 @@ def heads_of(attention: Any) -> list[Head]:
     return ATTENTIONS[type(attention).__name__](attention)
 
 
+def _doubled(head: Head) -> Head:
+    """A head for the sigmoid: 2 sigmoid(2 x) for tanh(x)."""
+    if head.energy is None:
+        return head
+    return replace(head, energy=2 * head.energy, mix=None if head.mix is None else 2 * head.mix)
+
+
 def _single(attention: Any) -> list[Head]:
-    energy = 2 * attention.gvec.weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
+    energy = attention.gvec.weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
     location = _location(attention.loc_conv, attention.mlp_att) if hasattr(attention, "loc_conv") else (None, None)
     return [Head(attention.mlp_dec, attention.mlp_enc, None, energy, SHARPENING, *location)]
 
@@ -304,7 +311,7 @@ def _single(attention: Any) -> list[Head]:
 def _several(attention: Any, sharpening: float) -> list[Head]:
     heads = []
     for g in range(attention.aheads):
-        energy = 2 * attention.gvec[g].weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
+        energy = attention.gvec[g].weight[0].detach() if hasattr(attention, "gvec") else None  # (A,)
         location = (None, None)
         if hasattr(attention, "loc_conv"):
             location = _location(attention.loc_conv[g], attention.mlp_att[g])
@@ -314,7 +321,7 @@ def _several(attention: Any, sharpening: float) -> list[Head]:
 
 
 def _location(conv: torch.nn.Conv2d, mix: torch.nn.Linear) -> tuple[Tensor, Tensor]:
-    return tiles_of(conv.weight.detach()[:, 0, 0]), 2 * mix.weight.detach().t()  # (C, A)
+    return tiles_of(conv.weight.detach()[:, 0, 0]), mix.weight.detach().t()  # (C, A)
 
 
 # Only attentions that need no more than the weights of the step before; one_by_one.py runs the others.

@@ -110,8 +110,9 @@ def follow(model: Any, encoded: Tensor, frames: Tensor, ys_in: Tensor) -> None:
         return
     memory = decoder.remember(encoded, frames)
     state = decoder.start(memory, 1)
-    for step in range(ys_in.size(1)):
-        _, state = decoder.step(ys_in[:, step : step + 1], state, memory)
+    with torch.enable_grad():  # without gradients kdasr's own decoder takes short cuts past its modules
+        for step in range(ys_in.size(1)):
+            _, state = decoder.step(ys_in[:, step : step + 1], state, memory)
 
 
 def watch(name: str, module: nn.Module, add: Callable[[str, Tensor], None]) -> list[Any]:

@@ -35,7 +35,8 @@ def test_recipes_call_what_they_need(recipe):
         f"targets --nbest {folds[0]}/nbest_fold1 {folds[1]}/nbest_fold2 --against dump/fbank/train/text"
         " --tokens dump/tokens/char --out exp/teacher_s1/targets_crossfit --select posterior",
         "targets --refs dump/fbank/train/text --tokens dump/tokens/char --out exp/teacher_s1/targets_ensemble",
-        f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8",
+        f"soft --model {' '.join(teachers)} --targets exp/teacher_s1/targets_ensemble --data dump/fbank/train --kept 8"
+        " --merge",
         f"train --config conf/student.yaml --train dump/fbank/train {tail} exp/student_word_s1"
         " --targets exp/teacher_s1/targets_word --teacher teacher_s1 --kd word_weight=0.5 --seed 1 --ngpu 0"
         " --role student --recipe word --learned_from references --label Word-KD",
@@ -220,7 +221,8 @@ def test_recipes_share_targets_that_are_made_once(recipe):
     _, calls = kd(recipe, "--students", "mine_fine_tune.yaml prune50", "--stop_stage", "5", "--nj", "2")
     made = sorted(call.split("--out ")[1].split()[0] for call in calls if call.startswith("targets"))
     assert made == [f"exp/teacher_s1/targets_{name}" for name in ("inter", "mine", "seq_k1_b5")]
-    assert sum(call.startswith("soft ") for call in calls) == 1
+    soft = [call.split("--job ")[-1].split()[0] for call in calls if call.startswith("soft ")]
+    assert sorted(soft[:2]) == ["1/2", "2/2"] and len(soft) == 3 and soft[2].endswith("--merge")
     learnt = {
         call.split("--out ")[1].split()[0]: call.split("--targets ")[1].split()[0].split("targets_")[1]
         for call in calls
