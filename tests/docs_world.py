@@ -72,7 +72,7 @@ def repository(top: Path) -> Path:
     top.mkdir()
     _repository(top)
     write_model(top / "models/asr", bins=80)
-    for recipe in ("an4", "ptb", "mnist", "wsj"):
+    for recipe in ("an4", "ptb", "mnist", "wsj", "multi30k"):
         (top / "egs" / recipe / "DIR").mkdir()
     for part in ("train", "valid", "test"):
         (top / f"egs/ptb/DIR/ptb.{part}.txt").write_text("a b\n")
