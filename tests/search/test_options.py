@@ -35,9 +35,8 @@ def test_defaults():
     given = {*usual, "nbest", "data", "out", "model_file"}
     rest = {key: value for key, value in vars(parsed()).items() if key not in given}
     assert rest == dict(
-        model=["model"], lm=None, lm_file=None, batch_frames=160000, nj=1, job=None, merge=False, shard_size=256, ngpu=0,
-        graphs=False,
-        channel=None, resample=False, lang="", task="", replace_unk=False,
+        model=["model"], lm=None, lm_file=None, batch_frames=160000, nj=1, job=None, merge=False, shard_size=256,
+        ngpu=0, graphs=False, channel=None, resample=False, lang="", task="", replace_unk=False,
     )  # fmt: skip
     assert options_of(parsed("--lm", "dir")).lm_weight == 0.3
 
