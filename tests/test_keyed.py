@@ -53,7 +53,8 @@ def test_lines_that_are_passed_over(tmp_path):
 
 
 def test_errors_are_those_of_read_table(tmp_path):
-    for text in ("a 1\nb 2\nc 3\nb 4\na 5\n", "a 1\n\n", "a 1\nb\n", b"a 1\n\xff 2\n", "a 1\nb \0\n", " \n"):
+    twice = ("a 1\nb 2\nc 3\nb 4\na 5\n", "a 1\na 2\n")
+    for text in (*twice, "a 1\n\n", "a 1\nb\n", b"a 1\n\xff 2\n", "a 1\nb \0\n", " \n"):
         path = written(tmp_path, text)
         said = []
         for read in (read_table, table):

@@ -15,7 +15,7 @@ NAMES = ["a-1", "a-2", "b-1", "a-10", "sp0.9-a-1", "sp1.1-b-1", "b", "\u00e9"]
 
 def source(directory, segments, shuffle):
     directory.mkdir()
-    speakers = {name: f"s{place % 3}" for place, name in enumerate(NAMES)}
+    speakers = {name: f"s{-place % 3}" for place, name in enumerate(NAMES)}
     recordings = {name: f"r{place // 2}" for place, name in enumerate(NAMES)} if segments else {n: n for n in NAMES}
     tables = {
         "utt2spk": speakers,

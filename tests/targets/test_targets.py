@@ -524,3 +524,13 @@ def test_chunks_of_records_change_nothing(size, monkeypatch):
     assert list(targets_module.with_errors(iter(records()), said, True)) == whole
     assert [[hyp.get("errors") for hyp in one["hyps"]] for one in whole] == [[0, 1, 2], [None] * 3, [1, 2, 1]]
     assert [hyp["place"] for one in whole for hyp in one["hyps"]] == [0, 1, 2] * 3
+
+
+def test_utterances_that_come_in_another_order_are_sorted(tmp_path):
+    """As LC_ALL=C does, in each table; training and `kdasr soft` read them side by side."""
+    chosen = {key: [Target([place + 2], key.upper(), 1.0)] for place, key in enumerate(["b", "\u00e9", "a", "B"])}
+    write_targets(tmp_path / "out", chosen, {})
+    for name in ("hyps", "hyp_lens", "weights", "text"):
+        keys = [line.split()[0] for line in (tmp_path / "out" / name).read_text().splitlines()]
+        assert keys == ["B", "a", "b", "\u00e9"], name
+    assert (tmp_path / "out/hyps").read_text() == "B 5\na 4\nb 2\n\u00e9 3\n"
