@@ -113,7 +113,8 @@ def page(systems: Sequence[System], name: str, words: int) -> str:
         parts += [table_1(of[network], name, title), claims(of[network], name, title)]
         parts += [table_2(of[network], name, words, title)]
         parts += [table_3(of[network], name, title)] if any("prune" in recipe for recipe in of[network]) else []
-    parts.append(f"Written by `local/paper.py --figures figures.jsonl --set {name} --out RESULTS.md`.\n")
+    command = f"local/paper.py --figures figures.jsonl --set {name} --out RESULTS.md"
+    parts.append(f"## Command\n\n```\n{command}\n```\n")
     return "\n".join(parts)
 
 
