@@ -79,7 +79,10 @@ def test_a_student_is_at_least_eight_times_smaller(recipe, teacher, student):
 def test_a_student_translates_with_a_sixth_to_a_tenth_of_its_teacher_s_parameters():
     conf = EGS / "multi30k/conf"
     assert 6 < parameters(conf / "teacher.yaml") / parameters(conf / "student.yaml") < 10
-    assert parameters(conf / "fine_tune.yaml") == parameters(conf / "student.yaml")
+    student = parameters(conf / "student.yaml")
+    assert parameters(conf / "fine_tune.yaml") == parameters(conf / "long_student.yaml") == student
+    assert 15 < parameters(conf / "teacher.yaml") / parameters(conf / "small_student.yaml") < 17
+    assert parameters(conf / "small_fine_tune.yaml") == parameters(conf / "small_student.yaml")
     assert parameters(conf / "teacher_fine_tune.yaml") == parameters(conf / "teacher.yaml")
 
 

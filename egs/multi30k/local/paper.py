@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kim and Rush (2016) beside what was measured here: their Tables 1 to 3, of a file of figures, as Markdown.
+"""Kim and Rush (2016) beside what was measured here: their Tables 1 to 3, and ways beyond the paper, as Markdown.
 
     local/paper.py --figures figures.jsonl --set test_2016_flickr --out RESULTS.md
 
@@ -77,6 +77,41 @@ CLAIMS = (
 TABLE_2 = {TEACHER: (15.0, 7.9), "refs": (63.6, 22.1), "seq_k1_b5": None}
 # Table 3: percent of the weights that are zero -> BLEU with a beam, and how many times smaller than the teacher
 TABLE_3 = {0: (19.3, 3), 50: (19.3, 5), 80: (19.1, 13), 85: (18.8, 18), 90: (18.5, 26)}
+WHOLE = "seq_inter"  # what pruned students are compared with: trained as they are, but for the pruning
+
+
+class Pruned(NamedTuple):
+    """A row of Table 3 that the paper has not."""
+
+    recipe: str
+    label: str
+    whole: str  # the recipe that it is compared with
+
+
+OTHER_PRUNED = (
+    Pruned("prune80_steps", "80 %, of which 50 % were pruned first", WHOLE),
+    *(
+        Pruned(f"prune{percent}_teacher{retrained}", f"the teacher, {percent} %{how}", TEACHER)
+        for percent in (50, 80)
+        for retrained, how in (("", ", retrained by Seq-KD"), ("_word", ", retrained by Word-KD"))
+    ),
+)
+
+
+class Beyond(NamedTuple):
+    """A way that the paper has not, and the way that it is compared with, which has as many updates."""
+
+    recipe: str
+    label: str
+    control: str
+
+
+BEYOND = (
+    Beyond("nbest", "five hypotheses by posterior", "seq_k1_b5"),
+    Beyond("pseudo_k1", "references, and Seq-KD of untranslated captions", "seq_k1_b5"),
+    Beyond("ensemble", "Word-KD of three teachers", "word"),
+    Beyond("seq_risk", "Seq-KD + own BLEU", "seq_inter"),
+)
 
 
 def main() -> None:
@@ -113,6 +148,7 @@ def page(systems: Sequence[System], name: str, words: int) -> str:
         parts += [table_1(of[network], name, title), claims(of[network], name, title)]
         parts += [table_2(of[network], name, words, title)]
         parts += [table_3(of[network], name, title)] if any("prune" in recipe for recipe in of[network]) else []
+        parts += [beyond(of[network], name, title)] if any(one.recipe in of[network] for one in BEYOND) else []
     command = f"local/paper.py --figures figures.jsonl --set {name} --out RESULTS.md"
     parts.append(f"## Command\n\n```\n{command}\n```\n")
     return "\n".join(parts)
@@ -167,26 +203,51 @@ def table_2(rows: dict[str, list[System]], name: str, words: int, title: str) ->
 
 
 def table_3(rows: dict[str, list[System]], name: str, title: str) -> str:
-    """Pruned students: `pruneN` of utils/students, and the students that they began as. Then pruned teachers."""
+    """Pruned students: `pruneN` of utils/students, and the students that they began as. Then what the paper has not."""
     lines = [f"## Table 3{title}: {name}, beam 5\n"]
-    lines += ["|weights that are zero|seeds|weights left|of the teacher's|BLEU|theirs|their teacher / student|"]
-    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    lines += ["|weights that are zero|seeds|weights left|of the teacher's|BLEU|less by|theirs|their teacher / student|"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|"]
     teacher = rows[TEACHER][0].info["parameters"] if rows.get(TEACHER) else 0
     for percent, (theirs, smaller) in TABLE_3.items():
-        if many := rows.get(f"prune{percent}" if percent else "seq_inter"):
-            cells = [f"{percent} %", *pruned(many, teacher, name)]
+        if many := rows.get(f"prune{percent}" if percent else WHOLE):
+            cells = [f"{percent} %", *pruned(many, rows.get(WHOLE, []) if percent else [], teacher, name)]
             lines.append("|".join(["", *cells, f"{theirs:g}", f"{smaller}", ""]))
-    for percent in TABLE_3:
-        if many := rows.get(f"prune{percent}_teacher"):
-            lines.append("|".join(["", f"the teacher, {percent} %", *pruned(many, teacher, name), "-", "-", ""]))
+    for one in OTHER_PRUNED:
+        if many := rows.get(one.recipe):
+            cells = [one.label, *pruned(many, rows.get(one.whole, []), teacher, name)]
+            lines.append("|".join(["", *cells, "-", "-", ""]))
     return "\n".join([*lines, ""])
 
 
-def pruned(many: Sequence[System], teacher: int, name: str) -> list[str]:
-    """How many seeds, the weights that are left, their share of the teacher's, BLEU with a beam."""
+def pruned(many: Sequence[System], whole: Sequence[System], teacher: int, name: str) -> list[str]:
+    """Seeds, weights left, their share of the teacher's, BLEU with a beam, and how much less than that of the whole."""
     left = many[0].info.get("non_zero") or many[0].info["parameters"]
     share = f"1/{teacher / left:.0f}" if teacher else "-"
-    return [str(len(many)), f"{left:,}", share, spread(measured(many, name, BEAM), 1)]
+    before = {one.info["seed"]: one for one in whole}
+    pairs = [(before[one.info["seed"]], one) for one in many if one.info["seed"] in before]
+    lost = [unpruned - now for pair in pairs for unpruned, now in [measured(pair, name, BEAM)]]
+    return [str(len(many)), f"{left:,}", share, spread(measured(many, name, BEAM), 1), spread(lost, 1)]
+
+
+def beyond(rows: dict[str, list[System]], name: str, title: str) -> str:
+    """Ways beyond the paper, each against one of the paper's with as many updates, by Welch's interval over seeds."""
+    lines = [f"## Beyond the paper{title}: {name}\n"]
+    lines += ["|system|seeds|greedy|beam 5|against|greedy: more by|beam 5: more by|"]
+    lines += ["|---|---:|---:|---:|---|---|---|"]
+    for one in BEYOND:
+        many, control = rows.get(one.recipe), rows.get(one.control)
+        if many and control:
+            scores = [spread(measured(many, name, which), 1) for which in (GREEDY, BEAM)]
+            more = [gain(measured(many, name, which), measured(control, name, which)) for which in (GREEDY, BEAM)]
+            lines.append("|".join(["", one.label, str(len(many)), *scores, TABLE_1[one.control][0], *more, ""]))
+    return "\n".join([*lines, ""])
+
+
+def gain(above: Sequence[float], below: Sequence[float]) -> str:
+    """The difference of two means over seeds, and its interval where both have several."""
+    interval = seeds_apart(below, above)
+    span = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
+    return f"{statistics.fmean(above) - statistics.fmean(below):+.1f}{span}"
 
 
 def values(many: Sequence[System], tag: str, name: str, of: Callable[..., float]) -> list[float]:
