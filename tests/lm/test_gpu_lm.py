@@ -1,15 +1,10 @@
 """Language models on a pretended GPU (tests/pretend_gpu.py): the CPU's weights, perplexities and scores."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
+from lm_world import SET
 from pretend_gpu import pretend_gpu
-from test_lm_training import SET
 
 from kdasr import torch_files
 from kdasr.cli import main
