@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import fuzz
 import fuzz_inputs
+from fuzz_damage import draw
 from fuzz_inputs import OWN_SUM, SHA256, Reader
 
 from kdasr.errors import UserError
@@ -146,7 +147,7 @@ def test_a_command_says_one_line_or_is_unclear(monkeypatch, capsys):
 
 def test_damage_is_that_of_the_seed():
     files = {FILE: VALID, "part/other": b"{}"}
-    one, again, other = ([fuzz.draw(seed, reader(refusing), files, trial) for trial in range(60)] for seed in (1, 1, 2))
+    one, again, other = ([draw(seed, reader(refusing), files, trial) for trial in range(60)] for seed in (1, 1, 2))
     assert one == again != other
     assert [damage.kind for damage in one[:4]] == ["absent", "file", "directory", "pipe"]
     assert sum(damage.data == VALID for damage in one) < 6  # nearly all do something
