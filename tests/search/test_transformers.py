@@ -12,7 +12,7 @@ from properties import examples
 from kdasr.espnet import name
 from kdasr.search import transformers
 from kdasr.search.one_by_one import OneByOne
-from kdasr.search.transformers import TransformerLmScorer, TransformerScorer
+from kdasr.search.transformers import Past, TransformerLmScorer, TransformerScorer, compact
 
 VOCAB, WIDTH = 7, 8
 
@@ -126,3 +126,16 @@ def test_unusual_ones_are_not_native():
     assert not TransformerScorer.fits(decoder(concat_after=True))
     assert not TransformerScorer.fits(decoder(use_output_layer=False))
     assert not TransformerScorer.fits(decoder(input_layer="linear"))
+
+
+def test_a_full_cache_drops_the_places_of_hypotheses_that_are_gone():
+    own = torch.tensor([[[1, 0, 0, 1, 0], [1, 0, 0, 0, 0]], [[0, 1, 1, 0, 0], [0, 0, 1, 0, 1]]], dtype=torch.bool)
+    keys = torch.arange(2 * 3 * 5).view(2, 1, 3, 5, 1).float()  # (B, J, G, P, D)
+    found = compact(Past(keys, keys + 100, own, torch.tensor([2, 2]), torch.tensor([4, 5]), 2, 5))
+    assert found.filled.tolist() == [2, 3] and found.used == 3 and found.steps == 2
+    assert found.own.tolist() == [
+        [[True, True, False], [True, False, False]],
+        [[True, True, False], [False, True, True]],
+    ]
+    assert found.keys[0, 0, :, :2, 0].tolist() == [[0, 3], [5, 8], [10, 13]]
+    assert found.values[1, 0, :, :, 0].tolist() == [[116, 117, 119], [121, 122, 124], [126, 127, 129]]
