@@ -1,10 +1,12 @@
 """Every configuration of the recipes builds a network of the size it claims, and its training options exist."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from kdasr.asr.task import KDTask
 from kdasr.asr.translation_task import KDTranslationTask
@@ -111,3 +113,21 @@ def test_language_models_have_the_sizes_they_claim(name):
 
 def test_all_configurations_of_language_models_are_among_them():
     assert {str(path.relative_to(EGS).with_suffix("")) for path in LMS} == set(SIZES)
+
+
+RECIPES = sorted({*(EGS.parent / "utils/students").glob("*.yaml")} | STUDENTS)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parents[2].name}/{path.stem}")
+def test_the_numbers_in_a_recipes_name_and_label_are_those_of_its_settings(path):
+    recipe = yaml.safe_load(path.read_text())
+    if "prune" in recipe:
+        percent = f"{100 * recipe['prune']['sparsity']:g}"
+        assert path.stem.startswith(f"prune{percent}_") and f" {percent} %" in recipe["label"]
+        assert re.findall(r"(\d+) % of the weights", path.read_text())[:1] in ([], [percent])
+    if found := re.fullmatch(r"seq_k(\d+)_b(\d+)", path.stem):
+        k, beam = map(int, found.groups())
+        assert (recipe["selection"], recipe["beam"]) == ({"select": "topk", "k": k}, beam) and recipe["nbest"] >= k
+        assert recipe["label"] == f"Seq-KD, k {k}, beam {beam}"
+    if found := re.fullmatch(r"\w+_k(\d+)", path.stem):
+        assert recipe["selection"]["k"] == int(found[1])
