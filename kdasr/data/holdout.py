@@ -46,19 +46,6 @@ def hold_out(source: Path, labelled: Path, unlabelled: Path, share: float, seed:
     print(f"{unlabelled}: {(~kept).sum()} utterances, without text")
 
 
-def draw(utterances: Iterable[str], share: float, seed: int, originals: Mapping[str, str]) -> set[str]:
-    """A seeded draw of this share of the utterances.
-
-    Copies of an utterance at other speeds go where it goes, or its words would be in both parts: those that
-    `originals` (utt2uniq) says, and those whose ids begin like sp0.9-.
-
-    Raises:
-        UserError: one of the two parts would be empty.
-    """
-    groups = shuffled(utterances, seed, originals)
-    return {utterance for group in groups[: wanted(share, len(groups))] for utterance in group}
-
-
 def wanted(share: float, groups: int) -> int:
     """How many of so many groups are this share of them; UserError where that leaves one of the two parts empty."""
     count = round(share * groups) if 0 < share < 1 else 0
@@ -70,7 +57,11 @@ def wanted(share: float, groups: int) -> int:
 
 
 def shuffled(utterances: Iterable[str], seed: int, originals: Mapping[str, str]) -> list[list[str]]:
-    """Each utterance with its copies at other speeds (see `draw`), in an order that the seed determines."""
+    """Each utterance with its copies at other speeds, in an order that the seed determines.
+
+    Copies go where their original goes, or its words would be in both parts: those that `originals` (utt2uniq)
+    says, and those whose ids begin like sp0.9-.
+    """
     groups: dict[str, list[str]] = {}
     for utterance in utterances:
         original = originals.get(utterance, original_of(utterance))

@@ -15,25 +15,11 @@ import numpy as np
 
 from kdasr.checkpoints import checksums
 from kdasr.data.matrices import write_ark
-from kdasr.files import atomic_dir, atomic_write, split_key, write_json, write_table
+from kdasr.files import atomic_write, split_key, write_json, write_table
 from kdasr.keyed import table
 from kdasr.targets.select import Target
 
 TABLES = ("hyps", "hyp_lens", "weights", "text")
-
-
-def write_targets(out: Path, chosen: Mapping[str, Sequence[Target]], record: Mapping[str, Any]) -> None:
-    """Write what training reads; the directory appears whole or not at all.
-
-    Args:
-        out: the directory.
-        chosen: targets by utterance.
-        record: of targets.json.
-    """
-    with atomic_dir(out) as fresh, Tables(fresh) as tables:
-        for key, targets in chosen.items():
-            tables.add(key, targets)
-        tables.finish(record)
 
 
 class Tables:

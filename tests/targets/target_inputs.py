@@ -7,6 +7,7 @@ import json
 from kdasr.cli import main
 from kdasr.nbest import archive
 from kdasr.shards import claim, digest
+from kdasr.targets.files import Tables
 
 TOKENS = ["<blank>", "<unk>", "<space>", "A", "B", "C", "<sos/eos>"]
 STATS = {"begun": 1.0, "audio_seconds": 1.0, "cpu_seconds": 1.0, "wall_seconds": 1.0, "parts": {}}
@@ -29,6 +30,15 @@ def hyp(text, score, ended="eos"):
 
 def record(key, *hyps, frames=100):
     return {"id": key, "frames": frames, "hyps": list(hyps), "duplicates": 0, "stop": "end detected"}
+
+
+def write_targets(directory, chosen, record):
+    """A targets directory with these Targets of each utterance."""
+    directory.mkdir(exist_ok=True)
+    with Tables(directory) as tables:
+        for key, targets in chosen.items():
+            tables.add(key, targets)
+        tables.finish(record)
 
 
 def write_tokens(directory, tokens=TOKENS):

@@ -5,12 +5,12 @@ import time
 import kaldiio
 import numpy as np
 import pytest
-from target_inputs import TOKENS
+from target_inputs import TOKENS, write_targets
 
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_json, write_table
 from kdasr.targets.check import check_targets, parse_ids, parse_weights
-from kdasr.targets.files import write_soft_table, write_targets
+from kdasr.targets.files import write_soft_table
 from kdasr.targets.select import Target
 
 V = len(TOKENS)

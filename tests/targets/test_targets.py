@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
-from target_inputs import TOKENS, Place, hyp, record, write_archive, write_tokens
+from target_inputs import TOKENS, Place, hyp, record, write_archive, write_targets, write_tokens
 
 from kdasr.bin.targets import add_arguments
 from kdasr.files import read_json, read_table, write_json
 from kdasr.targets import gather as targets_module
 from kdasr.targets.check import check_targets
-from kdasr.targets.files import write_targets
 from kdasr.targets.report import Tally, measured, warning
 from kdasr.targets.select import Reference, Selection, Target
 
