@@ -21,6 +21,7 @@ class Column:
     below: str = ""
     keys: tuple[Key, ...] = ()
     set: str = ""
+    rising: bool = False  # more is better, and stands first when the table is sorted by it
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,15 @@ def overview(every: list[System], found: Sequence[Against]) -> tuple[list[Column
     measure, pace = measure_of(every), pace_of(every)
     speeds = [(tag, gpu) for tag, gpu in speeds if any(pace.cost(one, tag, gpu) is not None for one in every)]
     closed = {(one.tag, one.set) for one in found if one.gap}
-    columns = [Column("× smaller")]
+    columns = [Column("× smaller", rising=True)]
     for tag, name in keys:
         shown = ((tag, name),)
-        titles = [measure.name, *(["gap closed"] if (tag, name) in closed else [])]
-        titles += ["CER"] if measure.of_errors else []
-        columns += [Column(title, tag, shown, name) for title in titles]
+        columns.append(Column(measure.name, tag, shown, name, measure.higher_is_better))
+        columns += [Column("gap closed", tag, shown, name, True)] if (tag, name) in closed else []
+        columns += [Column("CER", tag, shown, name)] if measure.of_errors else []
     for tag, gpu in speeds:
-        columns.append(
-            Column(pace.title, f"{tag}, {'GPU' if gpu else 'CPU'}", tuple(key for key in keys if key[0] == tag))
-        )
+        shown = tuple(key for key in keys if key[0] == tag)
+        columns.append(Column(pace.title, f"{tag}, {'GPU' if gpu else 'CPU'}", shown, rising=pace.inverse))
     columns += [Column("parameters"), Column("MB", "on disk"), Column("training", "CPU time")]
 
     def row(number: int, members: list[System], name: str, below: str, seeds: tuple[Row, ...] = ()) -> Row:

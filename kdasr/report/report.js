@@ -54,7 +54,10 @@
       const button = make('button', {type: 'button'});
       button.append(...head.childNodes);
       head.append(button);
-      button.addEventListener('click', () => sort(table, column, head.getAttribute('aria-sort') === 'ascending'));
+      button.addEventListener('click', () => {
+        const now = head.getAttribute('aria-sort');  // the best first; then the other way round
+        sort(table, column, now ? now === 'ascending' : 'rising' in head.dataset);
+      });
     });
   }
 

@@ -41,7 +41,7 @@ STOPS = ("end detected", "beam empty", "maxlen")
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class Ended:
     """An ended hypothesis.
 
     Attributes:
@@ -61,7 +61,7 @@ class Hypothesis:
 class Found:
     """What the search of one utterance gave: the N-best, best first, and why and after how many steps it stopped."""
 
-    hyps: list[Hypothesis]
+    hyps: list[Ended]
     stop: str
     steps: int
 
@@ -272,6 +272,6 @@ def read_off(grid: Grid, rows: Tensor, scorers: Scorers, options: SearchOptions)
                 break
             scores = dict(zip(names, parts, strict=True))
             ended = "maxlen" if forced else "eos"
-            hyps.append(Hypothesis(tokens[1 : length + 1], total, scores, ended))
+            hyps.append(Ended(tokens[1 : length + 1], total, scores, ended))
         found.append(Found(hyps, STOPS[stop], steps[b]))
     return found

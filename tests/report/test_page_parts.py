@@ -173,7 +173,9 @@ def test_bars_columns_and_cautions_of_the_page():
         (["2"], "22.0", "22.00"), (["2"], "", "-"),
         ([], "250", "250"), ([], "1000", "0.0"), ([], "", "-"),
     ]  # fmt: skip
-    heads = re.findall(r'<th scope="col" class="num"(?: data-keys="([\d ]+)")?>([^<]*)', text.partition("</thead>")[0])
+    table = text.partition("</thead>")[0]
+    assert re.findall(r" data-rising>([^<]*)", table) == ["× smaller"]  # of which more is better
+    heads = re.findall(r'<th scope="col" class="num"(?: data-rising)?(?: data-keys="([\d ]+)")?>([^<]*)', table)
     assert [(shown.split(), title.strip()) for shown, title in heads] == [
         (shown, title) for (shown, _, _), title in zip(
             [(one[0].split(), *one[1:]) for one in cells],

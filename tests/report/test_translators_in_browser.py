@@ -70,3 +70,18 @@ def test_sentences_stand_below_each_other_and_in_order(chromium, inputs):
     change(chromium, "find", "source s07", "input")  # a word of the source
     assert texts(chromium, ".utt b") == ["s07"]
     assert [one for one in chromium.get_log("browser") if one["level"] == "SEVERE"] == []
+
+
+def test_the_best_stand_first_when_a_table_is_sorted_by_bleu(chromium, inputs):
+    bench_report.visit(chromium, inputs[0])
+    script = """
+        const heads = Array.from(document.querySelectorAll('#table thead th'));
+        const column = heads.findIndex(head => head.textContent.includes(arguments[0]));
+        heads[column].querySelector('button').click();
+        return Array.from(document.querySelectorAll('#table tbody tr')).filter(row => !row.hidden)
+            .map(row => parseFloat(row.cells[column].dataset.v)).filter(value => !Number.isNaN(value));"""
+    for head in ("BLEU", "tokens/s"):
+        values = chromium.execute_script(script, head)
+        assert len(set(values)) > 1 and values == sorted(values, reverse=True)
+    values = chromium.execute_script(script, "parameters")
+    assert len(set(values)) > 1 and values == sorted(values)

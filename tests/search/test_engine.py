@@ -20,7 +20,7 @@ from kdasr.errors import UserError
 from kdasr.models import Source, find_models
 from kdasr.search import engine as engines
 from kdasr.search.engine import SPREAD, Engine, buckets, out_of_memory, record, speller
-from kdasr.search.grid import Found, Hypothesis
+from kdasr.search.grid import Ended, Found
 from kdasr.search.options import SearchOptions
 from kdasr.search.rows import read_rows
 
@@ -43,7 +43,7 @@ def test_buckets_at_the_edge():
 
 
 def hypothesis(tokens, score=-1.0, ended="eos"):
-    return Hypothesis(tokens, score, {"decoder": score}, ended)
+    return Ended(tokens, score, {"decoder": score}, ended)
 
 
 def spell(ids):
