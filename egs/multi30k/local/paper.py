@@ -247,7 +247,7 @@ def gain(above: Sequence[float], below: Sequence[float]) -> str:
     """The difference of two means over seeds, and its interval where both have several."""
     interval = seeds_apart(below, above)
     span = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
-    return f"{statistics.fmean(above) - statistics.fmean(below):+.1f}{span}"
+    return f"{round(statistics.fmean(above) - statistics.fmean(below), 1) + 0.0:+.1f}{span}"
 
 
 def values(many: Sequence[System], tag: str, name: str, of: Callable[..., float]) -> list[float]:
@@ -268,7 +268,7 @@ def spread(numbers: Sequence[float], digits: int) -> str:
     """The mean, and the standard deviation of several."""
     if not numbers:
         return "-"
-    mean = f"{statistics.fmean(numbers):,.{digits}f}"
+    mean = f"{round(statistics.fmean(numbers), digits) + 0.0:,.{digits}f}"  # never -0.0
     return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):,.{digits}f}"
 
 
