@@ -41,11 +41,13 @@ def cut(source, *options):
 
 
 def draw(names, share, seed, originals=()):
-    """The utterances that keep their text, of a directory that has these."""
+    """The utterances that keep their text, of a directory that has these in this order."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        tables = {"utt2spk": dict.fromkeys(names, "s"), "text": dict.fromkeys(names, "A")}
-        put_dir(root / "all", tables | {"utt2uniq": dict(originals)} if originals else tables)
+        (root / "all").mkdir()
+        tables = {"utt2spk": dict.fromkeys(names, "s"), "text": dict.fromkeys(names, "A"), "utt2uniq": dict(originals)}
+        for name, table in tables.items():  # as they come, and not in order as put_dir writes them
+            (root / "all" / name).write_text("".join(f"{key} {value}\n" for key, value in table.items()))
         hold_out(root / "all", root / "lab", root / "unlab", share, seed)
         away = set(read_table(root / "lab/utt2spk"))
         assert away | set(read_table(root / "unlab/utt2spk")) == set(names)
@@ -99,6 +101,7 @@ def test_copies_stay_with_their_original(n, share, seed):
     assert len(away) == 3 * round(share * n)
     for name in names:
         assert len({name in away, f"sp0.9-{name}" in away, f"sp1.1-{name}" in away}) == 1
+    assert away == draw([*reversed(names + copies)], share, seed)
 
 
 def test_utt2uniq_counts_too():
