@@ -127,7 +127,7 @@ def next_place(past: Past, visible: Tensor | None = None) -> tuple[Past, Tensor]
     return (past if past.steps is None else past._replace(steps=past.steps + 1, used=past.used + grid)), place
 
 
-def hidden(seen: Tensor, like: Tensor) -> Tensor:
+def mask_of(seen: Tensor, like: Tensor) -> Tensor:
     """What attention adds to its energies: 0 where it may look, -inf elsewhere; `like` has the type.
 
     Attention takes booleans as well, and makes this of them in each layer.
@@ -143,7 +143,7 @@ def self_attention(attention: Any, x: Tensor, past: Past, layer: int, place: Ten
         x, past: of the hypotheses.
         layer: its number.
         place: (B, K) of the token.
-        mask: (B, 1, K, n) of the places that are in use, from `hidden`.
+        mask: (B, 1, K, n) of the places that are in use, from `mask_of`.
     """
     at = place[:, None, :, None].expand(-1, attention.h, -1, attention.d_k)  # (B, G, K, D)
     for cache, project in ((past.keys, attention.linear_k), (past.values, attention.linear_v)):
@@ -231,7 +231,7 @@ class TransformerScorer:
         keys = torch.stack([_heads(a, a.linear_k(hs)) for a in attentions], 1)  # (B, J, G, S, D)
         values = torch.stack([_heads(a, a.linear_v(hs)) for a in attentions], 1)  # (B, J, G, S, D)
         seen = torch.arange(hs.shape[1], device=hs.device) < hlens.unsqueeze(1)  # (B, S)
-        return DecoderMemory(keys, values, hidden(seen[:, None, None], hs))
+        return DecoderMemory(keys, values, mask_of(seen[:, None, None], hs))
 
     def start(self, memory: DecoderMemory, hypotheses: int) -> Past:
         """Empty prefixes."""
@@ -242,7 +242,7 @@ class TransformerScorer:
         decoder = self.decoder
         x = placed(decoder.embed[1], decoder.embed[0](tokens), state)  # (B, K, U)
         past, place = next_place(state)
-        mask = hidden(past.own[:, None, :, : past.used], x)  # (B, 1, K, n)
+        mask = mask_of(past.own[:, None, :, : past.used], x)  # (B, 1, K, n)
         for j, layer in enumerate(decoder.decoders):
             before = layer.normalize_before
             y = layer.norm1(x) if before else x  # (B, K, U)
@@ -293,7 +293,7 @@ class TransformerLmScorer:
         x = placed(encoder.embed[-1], x, state)  # (B, K, U)
         # ESPnet takes the blank in a prefix for padding.
         past, place = next_place(state, tokens != 0)
-        mask = hidden(past.own[:, None, :, : past.used], x)  # (B, 1, K, n)
+        mask = mask_of(past.own[:, None, :, : past.used], x)  # (B, 1, K, n)
         for j, layer in enumerate(encoder.encoders):
             before = layer.normalize_before
             x = x + self_attention(layer.self_attn, layer.norm1(x) if before else x, past, j, place, mask)  # (B, K, U)
