@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_model import OWN, RNN, STOCK, build
+from kd_models import OWN, RNN, STOCK, build
 
 from kdasr.networks.prefixes import PADDING, chains, decode_prefixes, prefixes_of, with_sos_eos
 from kdasr.targets.files import distinct_prefixes
