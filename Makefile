@@ -16,7 +16,7 @@ help:  ## this list
 install:  ## tools/venv, with everything that kdasr runs on; does nothing when it is there
 	@tools/install.sh
 
-demo: install  ## a first result: synthetic corpus, teacher, students, scores, page, a student to use (23 minutes)
+demo: install  ## a first result: synthetic corpus, teacher, students, scores, page, a student to use (12 minutes)
 	@cd egs/wsj && ./run.sh
 
 test: install  ## every test but those that run whole recipes, a SLURM cluster, a browser, or kill: some minutes
