@@ -17,6 +17,8 @@ What it cannot show is speed, and what a GPU's own kernels round otherwise.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -327,13 +329,20 @@ def _line() -> str:
     """The line of kdasr or of ESPnet that is being run."""
     frame = sys._getframe(1)
     while frame is not None:
-        parts = Path(frame.f_code.co_filename).parts
-        for package in ("kdasr", "espnet2", "espnet"):
-            if package in parts and "tests" not in parts:
-                inside = parts[len(parts) - parts[::-1].index(package) - 1 :]
-                return f"{'/'.join(inside)}:{frame.f_lineno}"
+        if file := _inside(frame.f_code.co_filename):
+            return f"{file}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "?"  # torch's own backward pass
+
+
+@functools.cache
+def _inside(file: str) -> str:
+    """A file of kdasr or of ESPnet from its package on, wherever that lies; "" for another."""
+    for package in ("kdasr", "espnet2", "espnet"):
+        root = Path(importlib.util.find_spec(package).origin).parent  # type: ignore[union-attr, arg-type]
+        if Path(file).is_relative_to(root):
+            return f"{package}/{Path(file).relative_to(root)}"
+    return ""
 
 
 class _Event:

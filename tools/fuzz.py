@@ -56,6 +56,7 @@ from fuzz_damage import FIRST, Damage, Draw, draw
 from fuzz_inputs import OWN_SUM, SHA256, Files, Reader
 from tqdm import tqdm
 
+import kdasr
 from kdasr.errors import UserError, refusal
 
 OUTCOMES = ("error", "fine", "other result", "traceback", "hang")
@@ -65,6 +66,7 @@ ONE_PLACE = ("overwrite", "truncate", "extend", "delete", "duplicate", "integer"
 KEPT = 3  # inputs kept of a group of failures
 READY, END = "ready", "end"  # what a child says besides verdicts
 FORK = multiprocessing.get_context("fork")  # a child has all modules at once, and a crash is its own
+PACKAGE = Path(kdasr.__file__).parent
 PIPE_PATIENCE = 2  # seconds: nothing ever comes
 HANGS = 3  # of a reader, after which it is left alone
 
@@ -124,8 +126,8 @@ def blame(error: BaseException) -> str:
 def place_of(frames: Sequence[tuple[str, int | None]]) -> str:
     """The innermost line of kdasr, or of whatever there is; frames outermost first."""
     for name, line in reversed(frames):
-        if "/kdasr/" in name:
-            return f"kdasr/{name.rpartition('/kdasr/')[2]}:{line}"
+        if Path(name).is_relative_to(PACKAGE):
+            return f"kdasr/{Path(name).relative_to(PACKAGE)}:{line}"
     return f"{'/'.join(Path(frames[-1][0]).parts[-2:])}:{frames[-1][1]}" if frames else "?"
 
 

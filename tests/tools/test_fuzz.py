@@ -161,3 +161,10 @@ def test_nothing_that_is_read_ends_in_a_traceback_or_is_changed_unnoticed():
     tally = fuzz.fuzz(readers, 1, limits)
     assert tally.counts.keys() == {one.name for one in readers}
     assert not tally.groups, "\n".join(["", *tally.causes()])
+
+
+def test_a_place_is_of_the_package_and_not_of_a_clone_that_is_called_like_it():
+    package = Path(fuzz.__file__).parents[1] / "kdasr"
+    frames = [(f"{package}/score/trn.py", 7), (f"{package.parent}/tools/kdasr/venv/lib/numpy/x.py", 9)]
+    assert fuzz.place_of(frames) == "kdasr/score/trn.py:7"
+    assert fuzz.place_of(frames[1:]) == "numpy/x.py:9"
