@@ -16,8 +16,9 @@ from kdasr.targets import frame_times
 INPUTS = ("kd_hyps", "kd_hyp_lens", "kd_weights", "kd_soft", "kd_ctc")
 TEACHERS_INPUT = "kd_speech"  # what teachers beside a student read, if that is not what the student reads
 # What a student learns: what people wrote of the transcribed audio, or of all; hypotheses of the transcribed audio, by
-# its teacher or by teachers that did not hear that part; or references where there are some and hypotheses elsewhere.
-LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references")
+# its teacher or by teachers that did not hear that part; or references where there are some and hypotheses elsewhere;
+# or hypotheses of all audio.
+LEARNS_FROM = ("references", "hypotheses", "crossfit", "pseudo_labels", "all_references", "all_hypotheses")
 OF_CTC = ("ctc_word_weight", "inter_weight", "cr_weight")  # weights of losses of the CTC branch
 
 

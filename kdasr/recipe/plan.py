@@ -108,8 +108,13 @@ class Plan:
                 for n in range(1, self.options.folds + 1)
                 for one in [at.fold_teacher(n)]
             ]
-        data = {"hypotheses": at.labelled, "pseudo_labels": at.unlabelled}.get(recipe.learns_from)
-        return [Archive(f"{place}/nbest_{PurePath(data).name}{search}", data, models, beam, best)] if data else []
+        heard = {"hypotheses": [at.labelled], "pseudo_labels": [at.unlabelled]}
+        heard["all_hypotheses"] = [at.labelled, at.unlabelled]
+        return [
+            Archive(f"{place}/nbest_{PurePath(data).name}{search}", data, models, beam, best)
+            for data in heard.get(recipe.learns_from, [])
+            if data
+        ]
 
     @property
     def crossfits(self) -> bool:

@@ -53,6 +53,7 @@ class StudentRecipe:
     #   crossfit        the same, by teachers that were not trained on that audio (--folds of them)
     #   pseudo_labels   references of the transcribed audio, the teacher's hypotheses of the untranscribed audio
     #   all_references  of all audio, as if the untranscribed part had been transcribed by hand
+    #   all_hypotheses  the teacher's, of all audio; no reference is looked at
     learns_from: str = "references"
     # Another recipe of the teacher's network, whose student (of the first of --seeds) writes the hypotheses, and says
     # the distributions, in place of the teacher: a further generation
@@ -83,7 +84,7 @@ class StudentRecipe:
     @property
     def learns_from_hypotheses(self) -> bool:
         """Whether it learns from hypotheses, of all its audio or of some."""
-        return self.learns_from in ("hypotheses", "crossfit", "pseudo_labels")
+        return self.learns_from in ("hypotheses", "crossfit", "pseudo_labels", "all_hypotheses")
 
     @property
     def own_targets(self) -> bool:
@@ -93,7 +94,7 @@ class StudentRecipe:
     @property
     def needs_the_rest(self) -> bool:
         """Whether it learns from the audio that counts as untranscribed, too."""
-        return self.learns_from in ("pseudo_labels", "all_references")
+        return self.learns_from in ("pseudo_labels", "all_references", "all_hypotheses")
 
     @property
     def needs_no_teacher(self) -> bool:
@@ -217,7 +218,7 @@ def check(recipe: StudentRecipe, given: Mapping[str, Any]) -> None:
     for key, least in (("beam", 0), ("nbest", 0), ("teachers", 1), ("kept", 0)):
         if getattr(recipe, key) < least:
             refuse(key, f"{getattr(recipe, key)}, expected {least} or more")
-    if recipe.archive and recipe.learns_from not in ("hypotheses", "pseudo_labels"):
+    if recipe.archive and recipe.learns_from not in ("hypotheses", "pseudo_labels", "all_hypotheses"):
         refuse("archive", f"with learns_from {recipe.learns_from} no hypotheses are read from it; leave it out")
     if recipe.taught_by and (recipe.teachers > 1 or recipe.learns_from == "crossfit"):
         refuse("taught_by", "one student teaches; leave out teachers and learns_from crossfit")

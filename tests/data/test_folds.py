@@ -82,7 +82,16 @@ def test_without_text_there_is_none(source):
     assert status == 0 and not list(out.rglob("text"))
 
 
-def test_known_cut(source):
+def test_a_part_is_every_nth_of_the_shuffled(source):
+    # not stretches of them: results of older cuts could not be made again
+    groups = shuffled([f"s{i % 3}-{i:02d}" for i in range(11)], 5, {})
+    _, out = folds(source, "--folds", 3, "--seed", 5)
+    for n in (1, 2, 3):
+        mine = [name for group in groups[n - 1 :: 3] for name in group]
+        assert read_table(out / f"fold{n}/utt2spk").keys() == {*mine, *(f"sp0.9-{name}" for name in mine)}
+
+
+def test_known_cut():
     # as test_known_draw of the holdout: if this changes, old results cannot be made again
     groups = shuffled([f"u{i}" for i in range(8)], 1, {})
     assert {group[0] for group in groups[:4]} == {"u1", "u3", "u5", "u7"}

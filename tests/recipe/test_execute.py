@@ -281,6 +281,13 @@ def test_a_table_is_shown_in_the_end_also_when_it_was_done(stages, tmp_path, cap
         assert capsys.readouterr().out.endswith("| the table |\n")
 
 
+def test_a_table_of_a_stage_whose_steps_are_counted_is_shown_when_it_was_done(stages, tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("| the table |\n")
+    for order in (["a"], []):
+        assert stages([step("a", shows="t.txt")], counted=(1,)).order == order
+        assert capsys.readouterr().out.endswith("| the table |\n")
+
+
 def test_what_is_said_of_a_step(stages, capsys):
     two, three = step("a", also=("b",), says="begins"), step("c", also=("d", "e"))
     stages([two, three, step("q", quiet=True)])

@@ -41,10 +41,11 @@ def test_without_untranscribed_audio_some_are_left_out(write):
     write("p", learns_from="pseudo_labels")
     write("q", learns_from="all_references")
     write("r", starts_from="p")
-    plan = kd_plan(students="p a q")
-    assert names(plan) == ["a"] and plan.left_out == ("p", "q")
-    plan = kd_plan(students="p a q r", transcribed="0.5")
-    assert names(plan) == ["p", "a", "q", "r"] and plan.left_out == ()
+    write("h", learns_from="all_hypotheses")
+    plan = kd_plan(students="p a q h")
+    assert names(plan) == ["a"] and plan.left_out == ("p", "q", "h")
+    plan = kd_plan(students="p a q r h", transcribed="0.5")
+    assert names(plan) == ["p", "a", "q", "r", "h"] and plan.left_out == ()
     with pytest.raises(UserError, match=r"--students p q: all audio is transcribed; with --transcribed 0\.5"):
         kd_plan(students="p q")
     with pytest.raises(UserError, match=r"p\.yaml: learns_from pseudo_labels: all audio is transcribed"):
@@ -60,9 +61,10 @@ def test_archives(write):
     write("e", learns_from="pseudo_labels", teachers=2, beam=5, nbest=5)
     write("x", learns_from="crossfit", nbest=7)
     write("r", distillation={"word_weight": 0.5}, teachers=3)
+    write("all", learns_from="all_hypotheses", beam=6)
     lab, unlab = "dump/fbank/train_lab0.5", "dump/fbank/train_unlab0.5"
     one, two, fold = "exp/teacher_s1", "exp/teacher_s2", "exp/teacher_fold{}of2_s1"
-    plan = kd_plan(students="a b w n e x r", transcribed="0.5")
+    plan = kd_plan(students="a b w n e x r all", transcribed="0.5")
     assert plan.archives == [
         Archive(f"{one}/nbest_train_lab0.5", lab, (one,), 5, 5),
         Archive(f"{one}/nbest_train_lab0.5_b9n5", lab, (one,), 9, 5),
@@ -72,6 +74,8 @@ def test_archives(write):
             Archive(f"{fold.format(n)}/nbest_fold{n}_b5n7", f"{lab}_folds2/fold{n}", (fold.format(n),), 5, 7)
             for n in (1, 2)
         ),
+        Archive(f"{one}/nbest_train_lab0.5_b6n5", lab, (one,), 6, 5),
+        Archive(f"{one}/nbest_train_unlab0.5_b6n5", unlab, (one,), 6, 5),
     ]
     assert plan.teachers == [one, two, "exp/teacher_s3"] and plan.crossfits
     assert not kd_plan(students="a").crossfits and kd_plan(students="a").teachers == [one]
@@ -209,6 +213,25 @@ def test_hypotheses_of_another_system_are_taken_from_its_archive(write, tmp_path
     assert not [need for need in step.needs if need[0] == 4]
 
 
+def test_hypotheses_of_all_audio(write):
+    """Both archives are targets, references only measure them, and the student trains on both sets."""
+    write("a", learns_from="all_hypotheses")
+    Path("conf/student.yaml").write_text("x: 1\n")
+    plan = kd_plan(students="a", unlabelled_set="calls")
+    targets, student = students.student(plan)
+    lab, unlab = "dump/fbank/train", "dump/fbank/calls"
+    archives = [f"exp/teacher_s1/nbest_{name}" for name in ("train", "calls")]
+    words = targets.commands[0].words
+    assert words[2:] == (
+        *("--nbest", *archives, "--against", f"{lab}/text", "--tokens", "dump/tokens/char"),
+        *("--out", "exp/teacher_s1/targets_a"),
+    )
+    assert {*archives, lab} < set(targets.inputs) and {(4, one) for one in archives} < set(targets.needs)
+    words = student.commands[0].words
+    assert words[words.index("--train") :][:3] == ("--train", lab, unlab)
+    assert words[words.index("--learned_from") + 1] == "all_hypotheses"
+
+
 def test_a_set_that_nobody_transcribed(write, tmp_path):
     """Teachers and baselines train on the training set alone, students on both, the oracle not at all."""
     write("a")
@@ -274,10 +297,10 @@ def test_audio_alone(write, tmp_path):
 
 
 def test_audio_alone_lacks_transcripts(write, tmp_path):
-    for kind in ("references", "hypotheses", "crossfit", "all_references", "pseudo_labels"):
+    for kind in ("references", "hypotheses", "crossfit", "all_references", "all_hypotheses", "pseudo_labels"):
         write(kind, learns_from=kind)
-    plan = kd_plan(students="references hypotheses crossfit all_references pseudo_labels", **ALONE)
-    assert names(plan) == ["pseudo_labels"] and len(plan.left_out) == 4
+    plan = kd_plan(students="references hypotheses crossfit all_references all_hypotheses pseudo_labels", **ALONE)
+    assert names(plan) == ["pseudo_labels"] and len(plan.left_out) == 5
     with pytest.raises(
         UserError, match="--students references: nothing is transcribed; of such audio students learn by"
     ):

@@ -221,6 +221,7 @@ def test_those_of_kdasr_say_who_is_baseline_and_oracle():
         ({}, False, False, True, "student"),
         ({"learns_from": "all_references"}, False, True, True, "student"),
         ({"learns_from": "pseudo_labels"}, True, True, False, "student"),
+        ({"learns_from": "all_hypotheses"}, True, True, False, "student"),
         ({"learns_from": "hypotheses"}, True, False, False, "student"),
         ({"learns_from": "crossfit"}, True, False, False, "student"),
         ({"distillation": {"word_weight": 0.5}}, True, False, False, "student"),

@@ -109,6 +109,7 @@ class Beyond(NamedTuple):
 BEYOND = (
     Beyond("nbest", "five hypotheses by posterior", "seq_k1_b5"),
     Beyond("pseudo_k1", "references, and Seq-KD of untranslated captions", "seq_k1_b5"),
+    Beyond("seq_all", "Seq-KD, of untranslated captions, too", "seq_k1_b5"),
     Beyond("ensemble", "Word-KD of three teachers", "word"),
     Beyond("seq_risk", "Seq-KD + own BLEU", "seq_inter"),
 )
