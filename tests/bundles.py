@@ -19,7 +19,7 @@ from kdasr.files import write_table
 from kdasr.models import Models, find_model
 from kdasr.runtime.bundle import seal
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 BINS = 24
@@ -105,7 +105,7 @@ def write_data(directory: Path, waves: dict[str, np.ndarray], bins: int = BINS) 
 def found_by_search(model: Path, data: Path, options: SearchOptions) -> dict[str, list[dict]]:
     """Utterance -> hypotheses, as `kdasr nbest` writes them."""
     source = find_model(model, None)
-    engine = Engine(Models((source,)), options, 40000)
+    engine = Engine(Models((source,)), options, Computing(40000))
     return {record["id"]: record["hyps"] for record in engine.decode(read_rows(str(data), source))}
 
 

@@ -68,7 +68,7 @@ from bench_models import (
 from kdasr.espnet import prepare, version
 from kdasr.models import find_model, find_models
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row, read_rows
 
 BATCH = 8  # of ESPnet's batched searches
@@ -304,7 +304,7 @@ def run(label: str, args: argparse.Namespace, scratch: Path) -> tuple[list[dict[
     if args.profile or len(args.batch_frames) > 1:
         rows, notes = [], []
         for frames in args.batch_frames:
-            engine = Engine(models, place.options, frames, args.device, graphs=args.graphs)
+            engine = Engine(models, place.options, Computing(frames, args.device, args.graphs, args.bf16))
             side = kdasr_side(engine)
             side(place.rows[:1])
             if args.profile:
@@ -319,7 +319,7 @@ def run(label: str, args: argparse.Namespace, scratch: Path) -> tuple[list[dict[
             given |= {"peak MB": f"{spent.peak / 1e6:.0f}"} if cuda else {}
             rows.append({**given, "parts": parts})
         return rows, notes
-    engine = Engine(models, place.options, args.batch_frames[0], args.device, graphs=args.graphs)
+    engine = Engine(models, place.options, Computing(args.batch_frames[0], args.device, args.graphs, args.bf16))
     batch = 1 if scenario.peer == "stock" else BATCH
     if scenario.peer == "espnet1":
         theirs, peer = espnet1_side(engine, place.settings, BATCH), f"espnet1 recognize_batch, {BATCH}"
@@ -350,6 +350,7 @@ def main(words: Sequence[str] | None = None) -> None:
         help="kdasr's grid: input frames x beam (default 160000, as `kdasr nbest`); several: kdasr alone with each",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
+    parser.add_argument("--bf16", action="store_true", help="kdasr's encoder and large layers in bfloat16, on a CPU")
     parser.add_argument("--graphs", action="store_true", help="on a GPU: kdasr's steps as a CUDA graph")
     parser.add_argument("--model", help="a trained model instead of random ones; nothing is forced then")
     parser.add_argument("--data", help="its data directory, with feats.scp")

@@ -44,7 +44,7 @@ from kdasr.espnet import prepare
 from kdasr.models import Models, find_models
 from kdasr.networks.load import load_model
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row, read_rows
 
 KINDS = ("rnn", "munim", "conformer")
@@ -179,12 +179,13 @@ def checked(kind: str, args: argparse.Namespace, scratch: Path) -> tuple[list[di
     rows = read_rows(scratch / "data", models.first)
     options = SearchOptions(args.beam, args.beam, 0.3, maxlenratio=RATIO)
     gpu = args.device != "cpu"
-    engine = Engine(models, options, args.batch_frames, args.device)
-    here, there = decoded(Engine(models, options, args.batch_frames), rows), decoded(engine, rows)
+    engine = Engine(models, options, Computing(args.batch_frames, args.device))
+    here, there = decoded(Engine(models, options, Computing(args.batch_frames)), rows), decoded(engine, rows)
     found = {"N-best": agree(here, there), "single": agree(decoded(engine, rows, one_by_one=True), there)}
     speeds = {"speed": there}
     if gpu:
-        speeds["speed, --graphs"] = decoded(Engine(models, options, args.batch_frames, args.device, graphs=True), rows)
+        replay = Computing(args.batch_frames, args.device, graphs=True)
+        speeds["speed, --graphs"] = decoded(Engine(models, options, replay), rows)
         found["--graphs"] = agree(speeds["speed, --graphs"], there)
     made = [(name, shared.cell(), shared.same >= SAME) for name, shared in found.items()]
     made += [(name, one.speed(rows), True) for name, one in {"speed, CPU": here, **speeds}.items()]

@@ -35,7 +35,7 @@ from kdasr.export.settings import Exporting
 from kdasr.export.sherpa import CTC, RATE, TOKENS, export
 from kdasr.models import Models, find_model
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 BATCH_FRAMES = 40000
@@ -77,7 +77,7 @@ def main() -> int:
 def kdasr_texts(model: Path, model_file: str | None, data: str) -> dict[str, dict[str, str]]:
     """Slot -> utterance -> text, without blanks at its ends; none of a slot that the model has no network for."""
     source = find_model(model, model_file)
-    engine = Engine(Models((source,)), SearchOptions(beam=1, nbest=1, ctc_weight=0.0), BATCH_FRAMES)
+    engine = Engine(Models((source,)), SearchOptions(beam=1, nbest=1, ctc_weight=0.0), Computing(BATCH_FRAMES))
     rows = read_rows(data, source)
     texts: dict[str, dict[str, str]] = {}
     if engine.model.decoder is not None:

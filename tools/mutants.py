@@ -221,7 +221,8 @@ def warm_up() -> None:
 
 
 def table(mistakes: Sequence[Mistake], ends: dict[Mistake, str]) -> str:
-    """How many of each list were noticed, as a Markdown table."""
+    """How many of each list were noticed, as a Markdown table; those whose tests are skipped here do not count."""
+    mistakes = [mistake for mistake in mistakes if ends[mistake] != "skipped"]
     rows = ["| part of the code | mistakes | killed | survived | harmless |", "|---|---:|---:|---:|---:|"]
     areas = sorted({mistake.area for mistake in mistakes})
     for area in [*areas, "all"]:
@@ -315,6 +316,8 @@ def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
         if ends[mistake] == "survived":
             print(f"survived: {said}" + (f" (harmless: {mistake.harmless})" if mistake.harmless else ""))
             faults += not mistake.harmless
+        elif ends[mistake] == "skipped":
+            print(f"not tried, as its tests are skipped here: {said}")
         elif ends[mistake] == "broken":
             print(f"mutants.py: {said}: its tests cannot be run:\n{outputs[mistake]}", file=sys.stderr)
             faults += 1
@@ -327,7 +330,7 @@ def campaign(mistakes: Sequence[Mistake], jobs: int, verbose: bool) -> int:
 def outcomes(
     mistakes: Sequence[Mistake], trees: Sequence[Path], patience: float, verbose: bool
 ) -> tuple[dict[Mistake, str], dict[Mistake, str]]:
-    """What became of each mistake (`killed`, `survived` or `broken`), and the last lines of its tests.
+    """What became of each mistake (`killed`, `survived`, `skipped` or `broken`), and the last lines of its tests.
 
     Args:
         mistakes: those to make, as many at a time as there are trees.
@@ -355,8 +358,9 @@ def outcomes(
             running.remove(one)
             (tree / mistake.file).write_text(right)
             free.append(tree)
-            ends[mistake] = {PASSED: "survived", FAILED: "killed"}.get(status, "broken")
             outputs[mistake] = tests.said()
+            missed = "skipped" if all_skipped(outputs[mistake]) else "survived"
+            ends[mistake] = {PASSED: missed, FAILED: "killed"}.get(status, "broken")
             left = (time.monotonic() - began) / len(ends) * (len(mistakes) - len(ends)) / 60
             said = f"{len(ends)}/{len(mistakes)} {ends[mistake]:8} {mistake.area}: {mistake.words}"
             print(f"{said} ({left:.0f} min left)", flush=True)
@@ -370,6 +374,12 @@ def without_parts(tests: set[str]) -> list[str]:
     return sorted(
         test for test in tests if not any(test.startswith((other + "/", other + "::")) for other in tests - {test})
     )
+
+
+def all_skipped(output: str) -> bool:
+    """Of pytest's last lines, whether no test was run, as what they need is not here (tests/needs.py)."""
+    last = output.splitlines()[-1] if output.strip() else ""
+    return "skipped" in last and "passed" not in last
 
 
 def noticed_by(output: str) -> str:

@@ -6,8 +6,6 @@ import argparse
 import logging
 from typing import Any
 
-import torch
-
 from kdasr.asr import audio_type
 from kdasr.asr.model import KDModel, distilling
 from kdasr.asr.settings import INPUTS, TEACHERS_INPUT, Distillation, read_settings
@@ -16,6 +14,7 @@ from kdasr.errors import UserError
 from kdasr.espnet import name
 from kdasr.networks.load import register
 from kdasr.networks.middle import middle_layers
+from kdasr.processor import has_bf16
 from kdasr.prune.mask import hold
 from kdasr.search.engine import speller
 
@@ -79,6 +78,8 @@ class DistillingTask:
             model.spell = speller(args.output_dir or "", args, model.token_list)
         if args.cpu_bf16 and not args.ngpu and isinstance(model, cls.student):
             model.cpu_bf16 = has_bf16()
+            if not model.cpu_bf16:
+                logging.warning("cpu_bf16: this processor has no bfloat16 arithmetic; training goes on in float32")
         return model
 
 
@@ -93,14 +94,6 @@ def see_two_views(model: Any, settings: Distillation) -> None:
 def normalizes_length(model: Any) -> bool:
     """Whether ESPnet's loss of a model's decoder is a mean over tokens."""
     return bool(getattr(getattr(model, "criterion_att", None), "normalize_length", False))
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 numbers; elsewhere they are slower than float32. It is said."""
-    known = any(getattr(torch.cpu, f"_is_{name}_supported")() for name in ("avx512_bf16", "amx_tile"))
-    if not known:
-        logging.warning("cpu_bf16: this processor has no bfloat16 arithmetic; training goes on in float32")
-    return known
 
 
 class KDTask(DistillingTask, ASRTask):  # type: ignore[misc]

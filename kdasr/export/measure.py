@@ -22,7 +22,7 @@ from kdasr.score import bleu
 from kdasr.score.rules import Rules, read_symbols
 from kdasr.score.score import score
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 BATCH_FRAMES = 40000  # as kdasr decode's
@@ -71,7 +71,7 @@ def checkpoint(given: Exporting, search: dict[str, Any]) -> tuple[dict[str, Any]
     """The same of the checkpoint, decoded as kdasr decode does."""
     options = replace(SearchOptions(**search), nbest=1)
     source = find_model(given.model, given.model_file)
-    engine = Engine(Models((source,)), options, BATCH_FRAMES)
+    engine = Engine(Models((source,)), options, Computing(BATCH_FRAMES))
     rows = read_rows(str(given.data), source)
     start = time.process_time()
     records = list(engine.decode(rows))

@@ -23,7 +23,7 @@ from kdasr.frames.ctc_align import best_path
 from kdasr.models import Models, find_models, only_recognisers, read_config
 from kdasr.s2t import is_s2t
 from kdasr.search.engine import Engine, buckets
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 from kdasr.settings import check_made
 from kdasr.shards import digest
@@ -103,7 +103,7 @@ def align(
         raise UserError(f"{data}/text: {without} is missing; correct the directory (utils/fix_data_dir.py)")
     own = Path(directory) / "tokens"
     tokens = load_tokens(own) if own.is_dir() else of_model(Path(directory))
-    engine = Engine(models, SearchOptions(beam=1, nbest=1, ctc_weight=1.0), batch_frames)
+    engine = Engine(models, SearchOptions(beam=1, nbest=1, ctc_weight=1.0), Computing(batch_frames))
     names = [row.name for row in rows]
     lengths = [engine.frames(engine.read(row)) for row in rows]
     aligned: dict[str, Spikes] = {}

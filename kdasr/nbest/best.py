@@ -44,8 +44,8 @@ def run(given: Decoding) -> None:
     result |= {"empty": summary["empty_best"], "stopped": summary["stopped"], "options": manifest["search"]}
     result["mode_probability"] = mode_probability(best.values())
     result["device"] = "cuda" if given.processes.ngpu else "cpu"
-    hashes = ("model", "config", "tokens", "lm", "lm_config", "keys")
-    result |= {key: manifest[key] for key in hashes if key in manifest}
+    depends_on = ("model", "config", "tokens", "lm", "lm_config", "keys", "replace_unk", "bf16")
+    result |= {key: manifest[key] for key in depends_on if key in manifest}
     write_json(out / "decode.json", result)
     audio, cpu = result["audio_seconds"], result["cpu_seconds"]
     amount = f"{audio:.0f} s of audio"

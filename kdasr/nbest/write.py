@@ -11,7 +11,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from kdasr.files import only_writer, read_table
 from kdasr.models import Models, find_models
 from kdasr.nbest import archive, run_report
 from kdasr.s2t import UNASKED, Prompt
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row, read_rows
 from kdasr.shards import claim, cut, digest, parse_share
 from kdasr.workers import run_shards
@@ -39,7 +39,7 @@ class Processes:
     job: str | None = None  # J/N: this is process J of N that share the work
     merge: bool = False  # check what the jobs wrote, and finish it
     shard_size: int = 256  # utterances
-    batch_frames: int = 160000  # padded input frames x beam in a batch, at most
+    batch_frames: int = Computing.batch_frames  # padded input frames x beam in a batch, at most
     ngpu: int = 0  # 0: the CPU; else jobs take the GPUs in turn
     graphs: bool = False  # on a GPU: search steps are recorded and replayed
 
@@ -68,6 +68,7 @@ class Decoding:
     reading: Reading = AS_IT_IS  # of audio, for a model that takes it
     prompt: Prompt = UNASKED  # of an S2T model
     replace_unk: bool = False  # unknown words of a translation become those of its source
+    bf16: bool = False  # the encoder and large layers multiply bfloat16 numbers
 
     def find(self) -> Models:
         """Its models, looked into."""
@@ -93,7 +94,7 @@ def run(given: Decoding, singles: int = 0) -> None:
     if singles:
         models = given.find()
         rows = {row.name: row for row in read_rows(given.data, models.first, given.reading)}
-        decoder = loader(given, models)()
+        decoder = loader(replace(given, bf16=False), models)()  # each alone, and in float32
         checked = run_report.check_single(
             archive.read_nbest(out), singles, lambda name: next(iter(decoder.decode([rows[name]])))
         )
@@ -117,6 +118,8 @@ def make_archive(given: Decoding, out: Path, quiet: bool = False) -> bool:
     """
     options, processes = given.options, given.processes
     processes.check()
+    if given.bf16 and processes.ngpu:
+        raise UserError("--bf16: is for a CPU; leave out --ngpu, or --bf16")
     share = parse_share(processes.job, processes.merge)
     models = given.find()
     rows = read_rows(given.data, models.first, given.reading)
@@ -153,27 +156,20 @@ def loader(given: Decoding, models: Models, part: int = 1) -> Callable[[], Engin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gpus = given.processes.ngpu
     device = f"cuda:{(part - 1) % gpus}" if gpus else "cpu"
-    frames, graphs = given.processes.batch_frames, given.processes.graphs
-    return functools.partial(load_engine, models, given.options, frames, device, given.replace_unk, graphs)
+    computing = Computing(given.processes.batch_frames, device, given.processes.graphs, given.bf16)
+    return functools.partial(load_engine, models, given.options, computing, given.replace_unk)
 
 
-def load_engine(
-    models: Models,
-    options: SearchOptions,
-    batch_frames: int,
-    device: str,
-    replace_unk: bool = False,
-    graphs: bool = False,
-) -> Engine:
+def load_engine(models: Models, options: SearchOptions, computing: Computing, replace_unk: bool) -> Engine:
     """The engine of this process; loaded once."""
     from kdasr.search import engine  # seconds, for processes that decode: others look at files alone
 
-    return engine.loaded(models, options, batch_frames, device, replace_unk, graphs)
+    return engine.loaded(models, options, computing, replace_unk)
 
 
 def changed(given: Decoding, models: Models) -> dict[str, Any]:
-    """What records depend on besides, where it is not as usual: how audio is read; what source text says."""
-    found = given.reading.changed() | ({"replace_unk": True} if given.replace_unk else {})
+    """What records depend on besides, where it is not as usual: how audio is read, numbers; what source text says."""
+    found = given.reading.changed() | {name: True for name in ("replace_unk", "bf16") if getattr(given, name)}
     return found | ({"source": digest(Path(given.data) / SOURCE)} if models.first.reads else {})
 
 

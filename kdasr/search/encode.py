@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 
 from kdasr.espnet import name
 from kdasr.search.exact_encoders import encode_batch, plan_for
+from kdasr.search.packed import in_float32
 
 PROBE = (64, 51, 37)  # frames of the pieces that a plan is tested with
 TOLERANCE = 1e-4  # of the largest output: how much a batch may differ from its utterances alone, in float32
@@ -39,13 +40,14 @@ class Encoder:
         model: an ESPnet model.
         device: "cpu", "cuda:0".
         samples: length that audio is filled up to with silence, for a model that hears a fixed length; 0: none.
+        bf16: whether an encoder with a plan multiplies bfloat16 numbers, on a CPU; the plan is tried in float32.
 
     Attributes:
         batches: whether utterances are encoded in batches.
     """
 
-    def __init__(self, model: Any, device: str, samples: int = 0) -> None:
-        self.model, self.device, self.samples = model, device, samples
+    def __init__(self, model: Any, device: str, samples: int = 0, bf16: bool = False) -> None:
+        self.model, self.device, self.samples, self.bf16 = model, device, samples, bf16
         whole = model.postencoder is None and model.encoder is not None
         whole = whole and not getattr(model, "autocast_frontend", False)
         self.plan = plan_for(model.encoder, getattr(model, "ctc", None)) if whole else None
@@ -58,19 +60,21 @@ class Encoder:
 
     @torch.no_grad()
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor | None]:
-        """Encoder outputs (S, E) of inputs (T, F) or (T,); None for one that subsampling leaves nothing of."""
+        """Encoder outputs (S, E), float32, of inputs (T, F) or (T,); None where subsampling leaves nothing."""
         if self.samples:
             inputs = [pad(x, (0, self.samples - len(x))) if len(x) else x for x in inputs]
         with _float32(self.device):
-            if self.plan is not None and len(inputs) > 1:
+            if self.plan is not None and (self.bf16 or len(inputs) > 1):
                 features = [self._features(x) for x in inputs]  # (T, F) or None
                 if not self.tried:
                     self._try(next((x for x in features if x is not None), None))
                 if self.plan is not None:
                     there = [n for n, x in enumerate(features) if x is not None]
                     encoded: list[Tensor | None] = [None] * len(inputs)
-                    for n, hs in zip(there, encode_batch(self.plan, [features[n] for n in there]), strict=True):
-                        encoded[n] = hs
+                    with torch.autocast("cpu", torch.bfloat16) if self.bf16 else contextlib.nullcontext():
+                        together = encode_batch(self.plan, [features[n] for n in there])
+                    for n, hs in zip(there, together, strict=True):
+                        encoded[n] = None if hs is None else hs.float()
                     return encoded
             return [self._encode_one(x) for x in inputs]
 
@@ -102,13 +106,14 @@ class Encoder:
         self.tried = True
         pieces = [features[:length] for length in sorted({min(length, len(features)) for length in PROBE})]
         try:
-            together = encode_batch(self.plan, pieces)
+            with in_float32(self.model):
+                together = encode_batch(self.plan, pieces)
+                each = [self._run_alone(piece) for piece in pieces]
         except Exception as error:  # whatever the error is, encoding one by one is right
             logging.warning("encoding one by one: %s in a batch: %s", type(self.model.encoder).__name__, error)
             self.plan = None
             return
-        for piece, batched in zip(pieces, together, strict=True):
-            alone = self._run_alone(piece)
+        for alone, batched in zip(each, together, strict=True):
             if (alone is None) != (batched is None) or (alone is not None and not _equal(alone, batched)):
                 logging.warning("encoding one by one: %s is not exact in a batch", type(self.model.encoder).__name__)
                 self.plan = None

@@ -27,11 +27,12 @@ from kdasr.errors import UserError
 from kdasr.espnet import name as of_espnet
 from kdasr.models import Models, beside, read_config
 from kdasr.networks.load import load_lm, load_model
+from kdasr.processor import has_bf16
 from kdasr.search import unknown
 from kdasr.search.encode import Encoder, finite
 from kdasr.search.graphs import recordable
 from kdasr.search.grid import Found
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.packed import pack
 from kdasr.search.rows import Row
 from kdasr.search.scorers import blank_of, scorers_of
@@ -53,43 +54,44 @@ class Engine:
     Args:
         models: what decodes together.
         options: of the search.
-        batch_frames: padded input frames x beam in a grid, at most (a single utterance may exceed it).
-        device: "cpu", "cuda:0".
+        computing: how it is computed.
         replace_unk: whether unknown words of a translation become those of its source (kdasr.search.unknown).
-        graphs: whether search steps are replayed as a CUDA graph (kdasr.search.graphs).
     """
 
     def __init__(
         self,
         models: Models,
         options: SearchOptions,
-        batch_frames: int,
-        device: str = "cpu",
+        computing: Computing,
         replace_unk: bool = False,
-        graphs: bool = False,
     ) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         torch.set_flush_denormal(True)  # RNN states decay into denormals, which cost a hundredfold on a CPU
-        self.models, self.options, self.batch_frames, self.device = models, options, batch_frames, device
+        self.models, self.options, self.computing = models, options, computing
+        self.device, bf16 = computing.device, computing.bf16
+        if bf16 and not (self.device == "cpu" and has_bf16()):
+            raise UserError("--bf16: this processor has no bfloat16 arithmetic; leave it out")
         self.source = models.first  # the models of an ensemble read the same inputs
         networks = [
-            load_model(one.directory, str(Path(one.checkpoint).absolute()), device, s2t=True) for one in models.sources
+            load_model(one.directory, str(Path(one.checkpoint).absolute()), self.device, s2t=True)
+            for one in models.sources
         ]
         for network, _ in networks:
-            pack(network)
+            pack(network, bf16)
         self.model, self.args = networks[0]
         lm = None
         if models.lm is not None and options.lm_weight != 0.0:
-            lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).absolute()), device)
+            lm, _ = load_lm(models.lm.directory, str(Path(models.lm.checkpoint).absolute()), self.device)
         s2t = self.source.s2t
         self.scorers = scorers_of([network for network, _ in networks], options, lm, s2t)
         self.spell = speller(self.source.directory, self.args, self.source.tokens)
-        self.encoders = [Encoder(network, device, s2t.samples if s2t else 0) for network, _ in networks]
+        samples = s2t.samples if s2t else 0
+        self.encoders = [Encoder(network, self.device, samples, bf16) for network, _ in networks]
         self.text = s2t.text if s2t else text_tokens(self.model)  # its tokens that are text -> those of the records
-        self.watch = Watch(device)
+        self.watch = Watch(self.device)
         self.recordings = Recordings()
-        self.replace_unk, self.graphs = replace_unk, graphs
-        if graphs and not recordable(self.scorers):
+        self.replace_unk = replace_unk
+        if computing.graphs and not recordable(self.scorers):
             raise UserError(
                 f"--graphs: {self.source.directory} has a decoder that is run hypothesis by hypothesis; leave it out"
             )
@@ -187,7 +189,7 @@ class Engine:
     def _search(self, bucket: dict[int, np.ndarray], names: Sequence[str]) -> Iterator[tuple[int, Found | None]]:
         """The result of each input of similar length, with its number; None where it is too short to be encoded."""
         longest = max(self.computed(x) for x in bucket.values())
-        slots = max(1, self.batch_frames // max(1, longest * self.options.beam))
+        slots = max(1, self.computing.batch_frames // max(1, longest * self.options.beam))
         todo = dict(bucket)
         while todo:
             try:
@@ -197,7 +199,7 @@ class Engine:
                     self.options,
                     slots,
                     watch=self.watch,
-                    graphs=self.graphs,
+                    graphs=self.computing.graphs,
                 ):
                     del todo[number]
                     yield number, found
@@ -250,16 +252,9 @@ class Engine:
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(
-    models: Models,
-    options: SearchOptions,
-    batch_frames: int,
-    device: str,
-    replace_unk: bool = False,
-    graphs: bool = False,
-) -> Engine:
+def loaded(models: Models, options: SearchOptions, computing: Computing, replace_unk: bool = False) -> Engine:
     """The engine of this process; loaded once."""
-    return Engine(models, options, batch_frames, device, replace_unk, graphs)
+    return Engine(models, options, computing, replace_unk)
 
 
 def buckets(lengths: Sequence[int], spread: float = SPREAD) -> Iterator[list[int]]:

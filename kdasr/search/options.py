@@ -1,4 +1,4 @@
-"""What a search is given: its options, as ESPnet names them, and the limits that follow for an utterance."""
+"""What a search is given: its options, as ESPnet names them, limits of an utterance, and how it runs."""
 
 from __future__ import annotations
 
@@ -69,3 +69,20 @@ class SearchOptions:
             longest = max(1, int(self.maxlenratio * frames))
         shortest = -int(self.minlenratio) if self.minlenratio < 0 else int(self.minlenratio * frames)
         return longest, shortest
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How a search is computed. Only `bf16` changes what it finds, and that little.
+
+    Attributes:
+        batch_frames: padded input frames (10 ms) x beam in a grid, at most; a single utterance may exceed it.
+        device: "cpu", "cuda:0".
+        graphs: whether search steps are recorded as a CUDA graph and replayed (kdasr.search.graphs).
+        bf16: whether the encoder and large layers multiply bfloat16 numbers, on a CPU.
+    """
+
+    batch_frames: int = 160000
+    device: str = "cpu"
+    graphs: bool = False
+    bf16: bool = False

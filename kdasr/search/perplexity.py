@@ -34,7 +34,7 @@ from kdasr.files import read_json, read_table, write_json
 from kdasr.models import Models, attends, find_models
 from kdasr.s2t import S2T, UNASKED, Prompt
 from kdasr.search.engine import Engine, buckets
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 from kdasr.shards import digest
 
@@ -102,7 +102,7 @@ def measure(
         raise UserError(f"{data}/text: {without} is missing; correct the directory (utils/fix_data_dir.py)")
     own = directory / "tokens"
     tokens: Tokens = load_tokens(own) if own.is_dir() else of_model(directory)
-    engine = Engine(models, SearchOptions(beam=1, nbest=1, ctc_weight=0.0), batch_frames, device(ngpu))
+    engine = Engine(models, SearchOptions(beam=1, nbest=1, ctc_weight=0.0), Computing(batch_frames, device(ngpu)))
     if getattr(engine.model.decoder, "sampling_probability", 0.0):
         engine.model.decoder.sampling_probability = 0.0  # ESPnet's RNN decoder would feed its own tokens even here
     names = [row.name for row in rows]

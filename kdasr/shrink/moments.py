@@ -20,7 +20,7 @@ from kdasr.files import read_table
 from kdasr.models import Models, find_model
 from kdasr.networks.teachers import encode
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 TOO_SHORT = of_espnet("espnet.nets.pytorch_backend.transformer.subsampling:TooShortUttError")
@@ -62,7 +62,7 @@ def utterances(
     without = next((row.name for row in chosen if row.name not in text), None)
     if without is not None:
         raise UserError(f"{data}/text: {without} is missing; correct the directory (utils/fix_data_dir.py)")
-    engine = Engine(Models((source,)), SearchOptions(beam=1, nbest=1, ctc_weight=0.0), 40000)
+    engine = Engine(Models((source,)), SearchOptions(beam=1, nbest=1, ctc_weight=0.0), Computing(40000))
     own = directory / "tokens"
     tokens = load_tokens(own) if own.is_dir() else of_model(directory)
     return [(torch.from_numpy(engine.read(row)), tokens.encode(text[row.name])) for row in chosen]

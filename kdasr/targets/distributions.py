@@ -29,7 +29,7 @@ from kdasr.networks.prefixes import PADDING, decode_prefixes, with_sos_eos
 from kdasr.networks.teachers import at, ctc_frames
 from kdasr.s2t import S2T
 from kdasr.search import engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row
 from kdasr.targets import frame_times
 from kdasr.targets.settings import How
@@ -47,14 +47,15 @@ def make_part(
     words: bool = True,
 ) -> float:
     """Soft targets of one part, written whole, those of its steps only with `words`; returns its `amount`."""
-    loaded = engine.loaded(models, SearchOptions(ctc_weight=0.0 if words else 1.0), batch_frames, device)
+    options, computing = SearchOptions(ctc_weight=0.0 if words else 1.0), Computing(batch_frames, device)
+    loaded = engine.loaded(models, options, computing)
     inputs = [loaded.read(row) for row, _ in work]
     lengths = [loaded.frames(x) for x in inputs]
     computed = [loaded.computed(x) for x in inputs]
     steps: dict[str, np.ndarray] = {}
     frames: dict[str, np.ndarray] = {}
     done = 0.0
-    for batch in batches(computed, [len(hyps) for _, hyps in work], loaded.batch_frames):
+    for batch in batches(computed, [len(hyps) for _, hyps in work], batch_frames):
         names = [work[n][0].name for n in batch]
         made = soften(loaded, [inputs[n] for n in batch], [work[n][1] for n in batch], names, how, words)
         steps |= dict(zip(names, made[0], strict=False))

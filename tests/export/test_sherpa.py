@@ -13,6 +13,7 @@ from kdasr.export.sherpa import table
 from kdasr.models import Models, find_model
 from kdasr.runtime.spell import Spelling
 from kdasr.search.engine import Engine
+from kdasr.search.options import Computing
 from kdasr.search.rows import read_rows
 
 BINS = 80  # of sherpa-onnx's slots
@@ -84,7 +85,7 @@ def expected(model, data, slot):
     if slot == "attention":
         return {name: hyps[0]["text"].strip() for name, hyps in found_by_search(model, data, GREEDY).items()}
     source = find_model(model, None)
-    engine = Engine(Models((source,)), GREEDY, 40000)
+    engine = Engine(Models((source,)), GREEDY, Computing(40000))
     texts = {}
     for row in read_rows(str(data), source):
         hs = engine.encoders[0].encode([torch.from_numpy(engine.read(row))])[0]

@@ -12,7 +12,7 @@ from kdasr.espnet import name
 from kdasr.models import find_models
 from kdasr.search.encode import Encoder
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 SENTENCES = draw(14)
@@ -60,7 +60,7 @@ def test_a_batch_gives_what_mt_inference_gives(place, options):
     models = find_models([str(place)], None)
     rows = read_rows(place.parent / "data", models.first)
     assert [row.name for row in rows] == list(SENTENCES)
-    engine = Engine(models, options, 4000)
+    engine = Engine(models, options, Computing(4000))
     records = {record["id"]: record for record in engine.decode(rows)}
     expected = stock(place, options)
     lengths = set()
@@ -125,7 +125,7 @@ def test_an_ensemble_is_the_mean_of_its_models(tmp_path):
     kinds = ("own_luong", "transformer_transformer")
     networks = [build(kind, seed) for seed, kind in enumerate(kinds)]
     found = find_models([str(write_model(tmp_path / kind, kind, seed)) for seed, kind in enumerate(kinds)], None)
-    engine = Engine(found, SearchOptions(beam=1, nbest=1, ctc_weight=0.0, maxlenratio=-6), 4000)
+    engine = Engine(found, SearchOptions(beam=1, nbest=1, ctc_weight=0.0, maxlenratio=-6), Computing(4000))
     written = {record["id"]: record["hyps"][0] for record in engine.decode(read_rows(data, found.first))}
     ended = 0
     for key, (source, _) in SENTENCES.items():
@@ -172,6 +172,6 @@ def test_a_source_of_any_length_is_read(tmp_path, kind):
     sentences = {"long": ("abcdefgh" * 700, "S"), "short": ("a", "T")}
     write_data(tmp_path / "data", sentences)
     models = find_models([str(write_model(tmp_path / "model", kind))], None)
-    engine = Engine(models, SearchOptions(beam=2, nbest=1, ctc_weight=0.0, maxlenratio=-4), 4000)
+    engine = Engine(models, SearchOptions(beam=2, nbest=1, ctc_weight=0.0, maxlenratio=-4), Computing(4000))
     records = {record["id"]: record for record in engine.decode(read_rows(tmp_path / "data", models.first))}
     assert {key: record["frames"] for key, record in records.items()} == {"long": 5600, "short": 1}

@@ -16,7 +16,7 @@ from kdasr.models import find_models
 from kdasr.nbest import archive
 from kdasr.nbest.write import make_shard
 from kdasr.search import engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 
@@ -324,7 +324,7 @@ def test_the_bar_advances_with_each_utterance(place, tmp_path):
     root = place[0]
     loaded = find_models([str(root / "model")], None, None, None)
     rows = read_rows(root / "data", loaded.first)
-    decoder = engine.Engine(loaded, SearchOptions(), 2000)
+    decoder = engine.Engine(loaded, SearchOptions(), Computing(2000))
     told = []
 
     def progress(hours):

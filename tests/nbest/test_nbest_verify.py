@@ -9,9 +9,10 @@ from nbest_models import LENGTHS, files, models, nbest, write_data, write_model
 from kdasr.cli import main
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json
-from kdasr.nbest import archive
+from kdasr.nbest import archive, write
 from kdasr.nbest.export import read_export
 from kdasr.nbest.verify import verify
+from kdasr.processor import has_bf16
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +211,33 @@ def test_identity_is_checked_on_request_at_the_end_or_afterwards(place, tmp_path
     assert read_json(out / "report.json")["check_single"]["different"] == ["utt2"]
     assert nbest(place, out, "--check_single", 1, "--job", "1/2") == 1
     assert "give it with --merge, or afterwards" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16 arithmetic")
+def test_lists_of_bfloat16_are_compared_with_those_of_float32(place, tmp_path, capsys, monkeypatch):
+    seen = []
+    plain = write.load_engine
+    monkeypatch.setattr(write, "load_engine", lambda *given: seen.append(given[2].bf16) or plain(*given))
+    out = tmp_path / "out"
+    assert nbest(place, out, "--bf16", "--check_single", 9) == 0
+    assert seen[-1] is False and set(seen[:-1]) == {True}
+    checked = read_json(out / "report.json")["check_single"]
+    assert checked["largest_score_difference"] > 1e-5  # another arithmetic
+    assert read_json(out / "manifest.json")["bf16"] is True and "bf16" not in read_json(place / "out/manifest.json")
+    assert nbest(place, out) == 1
+    assert "bf16" in capsys.readouterr().err
+    words = ["decode", "--model", place / "model", "--data", place / "data", "--out", tmp_path / "decoded", "--bf16"]
+    assert main([str(word) for word in words]) == 0
+    assert read_json(tmp_path / "decoded/decode.json")["bf16"] is True
+
+
+def test_bfloat16_is_refused_where_it_is_not(place, tmp_path, capsys, monkeypatch):
+    assert nbest(place, tmp_path / "out", "--bf16", "--ngpu", 1) == 1
+    assert "--bf16: is for a CPU; leave out --ngpu, or --bf16" in capsys.readouterr().err
+    monkeypatch.setattr("kdasr.search.engine.has_bf16", lambda: False)
+    assert nbest(place, tmp_path / "out", "--bf16") == 1
+    assert "--bf16: this processor has no bfloat16 arithmetic; leave it out" in capsys.readouterr().err
+    assert nbest(place, tmp_path / "out") == 0  # nothing was begun
 
 
 def test_the_report_says_where_the_time_went(place):

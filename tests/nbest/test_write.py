@@ -22,7 +22,7 @@ from kdasr.files import read_json, read_table, write_table
 from kdasr.models import find_models
 from kdasr.nbest import archive, write
 from kdasr.search.engine import buckets
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +206,7 @@ OPTIONS = {
     "ctc_window": (7, "search"), "penalty": (0.1, "search"), "maxlenratio": (0.5, "search"),
     "minlenratio": (0.1, "search"), "normalize_length": ((), "search"), "log_linear": ((), "search"),
     "lm_weight": (0.4, "search"), "lm": ("lm2", "lm"), "lm_file": ("other.pth", "lm"), "shard_size": (3, "shard_size"),
-    "resample": ((), "resample"), "channel": (1, "channel"), "replace_unk": ((), "replace_unk"),
+    "resample": ((), "resample"), "channel": (1, "channel"), "replace_unk": ((), "replace_unk"), "bf16": ((), "bf16"),
     "lang": None, "task": None,  # of S2T models: tests/search/test_s2t_search.py
 }  # fmt: skip
 
@@ -265,8 +265,7 @@ def test_each_job_has_its_gpu():
     ):
         given = write.Decoding(("m",), "d", "o", SearchOptions(), processes=write.Processes(ngpu=ngpu, batch_frames=9))
         found = [write.loader(given, None, part).args for part in range(1, 6)]
-        assert [one[3] for one in found] == devices
-        assert all(one[:3] == (None, SearchOptions(), 9) for one in found)
+        assert found == [(None, SearchOptions(), Computing(9, device), False) for device in devices]
 
 
 def test_a_run_that_is_ended_leaves_no_older_summary(place, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from properties import examples
 from kdasr.networks.load import register
 from kdasr.search.encode import Encoder
 
+plain = Encoder._run_alone
+
 BINS = 16
 ATTENTIVE = {"output_size": 16, "attention_heads": 2, "linear_units": 20, "num_blocks": 2}
 E_BRANCHFORMER = {"output_size": 16, "attention_heads": 2, "num_blocks": 2, "cgmlp_linear_units": 24}
@@ -122,6 +124,23 @@ def same(got, expected):
         assert (mine is None) == (theirs is None)
         if mine is not None:
             torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["vgg_blstmp", "transformer", "conformer_macaron", "kdasr"])
+def test_bfloat16_is_near_and_only_the_encoders(kind, monkeypatch):
+    """Batches are tried in float32, where they are exact; one utterance is encoded as several are."""
+    model, x = build(kind, "utterance_mvn"), inputs([40, 33, 52])
+    tried = []
+    monkeypatch.setattr(Encoder, "_run_alone", lambda self, x: tried.append(x.dtype) or plain(self, x))
+    encoder, several = Encoder(model, "cpu", bf16=True), [one.float() for one in Encoder(model, "cpu").encode(x)]
+    tried.clear()
+    found = encoder.encode(x)
+    assert encoder.batches and tried and all(one.dtype == torch.float32 for one in found)
+    for mine, exact in zip(found, several, strict=True):
+        apart = (mine - exact).abs().max() / exact.abs().max()
+        assert 1e-4 < apart < 0.05, apart
+    [single] = encoder.encode(x[:1])
+    assert 1e-4 < (single - several[0]).abs().max() / several[0].abs().max() < 0.05
 
 
 @pytest.mark.parametrize("kind", ENCODERS)

@@ -21,7 +21,7 @@ from kdasr.models import Source, find_models
 from kdasr.search import engine as engines
 from kdasr.search.engine import SPREAD, Engine, buckets, out_of_memory, record, speller
 from kdasr.search.grid import Ended, Found
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import read_rows
 
 
@@ -151,7 +151,7 @@ def test_a_grid_holds_as_many_frames_as_are_allowed(place, batch_frames, slots, 
         return plain(utterances, scorers, options, slots, **more)
 
     monkeypatch.setattr(engines, "stream", watched)
-    engine = Engine(found, SearchOptions(beam=4), batch_frames)
+    engine = Engine(found, SearchOptions(beam=4), Computing(batch_frames))
     told = []
     records = list(engine.decode(rows, told.append))
     assert asked == slots
@@ -168,7 +168,7 @@ def test_a_grid_holds_as_many_frames_as_are_allowed(place, batch_frames, slots, 
 
 def test_seconds_and_frames(place):
     found, rows = place
-    engine = Engine(found, SearchOptions(), 1000)
+    engine = Engine(found, SearchOptions(), Computing(1000))
     assert engine.seconds(rows[0], 250) == 2.5
     assert engine.seconds(rows[0]._replace(seconds=7.0), 250) == 7.0
     assert engine.frames(np.zeros((33, 8))) == 33
@@ -183,14 +183,14 @@ def test_a_language_model_of_weight_zero_is_not_loaded(place, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(models.lm_config("gru")))
     both = find_models([found.first.directory], None, str(tmp_path))
     for weight, names in ((0.0, ["decoder"]), (0.5, ["decoder", "lm"])):
-        engine = Engine(both, SearchOptions(lm_weight=weight, ctc_weight=0.0), 1000)
+        engine = Engine(both, SearchOptions(lm_weight=weight, ctc_weight=0.0), Computing(1000))
         assert [one.name for one in engine.scorers.full] == names
         assert [one.weight for one in engine.scorers.full] == [1.0, weight][: len(names)]
 
 
 def test_features_that_do_not_fit_are_named(place):
     found, rows = place
-    engine = Engine(found, SearchOptions(), 1000)
+    engine = Engine(found, SearchOptions(), Computing(1000))
     engine.args.input_size = 9
     with pytest.raises(UserError, match=r"utt0: features of shape \(12, 8\), the model takes 9 bins"):
         engine.read(rows[0])
@@ -203,7 +203,7 @@ def test_audio_is_read_as_numbers_from_minus_one_to_one(place, tmp_path):
     samples = np.array([-32768, -1, 0, 1, 16384, 32767], np.int16)
     soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="PCM_16")
     (tmp_path / "wav.scp").write_text(f"a {tmp_path}/a.wav\n")
-    engine = Engine(place[0], SearchOptions(), 1000)
+    engine = Engine(place[0], SearchOptions(), Computing(1000))
     engine.source = engine.source._replace(sample_rate=8000)
     [row] = read_rows(tmp_path, engine.source)
     x = engine.read(row)

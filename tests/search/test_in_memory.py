@@ -9,7 +9,7 @@ from kdasr.errors import UserError
 from kdasr.models import find_models
 from kdasr.search.engine import Engine
 from kdasr.search.in_memory import InMemory
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row
 
 OPTIONS = SearchOptions(beam=4, nbest=4, ctc_weight=0.0, maxlenratio=0.9)
@@ -30,7 +30,7 @@ def of_engine(directory, model, inputs):
     directory.mkdir()
     torch.save(model.state_dict(), directory / "valid.acc.ave.pth")
     (directory / "config.yaml").write_text(yaml.safe_dump(models.config(model.kind)))
-    engine = Engine(find_models([str(directory)], None), OPTIONS, 10**6)
+    engine = Engine(find_models([str(directory)], None), OPTIONS, Computing(10**6))
     engine.spell = spell
     engine.read = lambda row: inputs[int(row.name)].numpy()
     rows = [Row(str(number), None, 1.0) for number in range(len(inputs))]

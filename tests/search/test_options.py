@@ -36,7 +36,7 @@ def test_defaults():
     rest = {key: value for key, value in vars(parsed()).items() if key not in given}
     assert rest == dict(
         model=["model"], lm=None, lm_file=None, batch_frames=160000, nj=1, job=None, merge=False, shard_size=256,
-        ngpu=0, graphs=False, channel=None, resample=False, lang="", task="", replace_unk=False,
+        ngpu=0, graphs=False, channel=None, resample=False, lang="", task="", replace_unk=False, bf16=False,
     )  # fmt: skip
     assert options_of(parsed("--lm", "dir")).lm_weight == 0.3
 

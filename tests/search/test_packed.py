@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from kdasr.processor import has_bf16
 from kdasr.search import packed
-from kdasr.search.packed import PackedLinear, pack
+from kdasr.search.packed import PackedLinear, in_float32, pack
 
 pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="this torch has no packed linear layers")
 
@@ -35,6 +36,25 @@ def test_packed_layers_give_what_they_gave(shape):
     torch.testing.assert_close(
         model.again(apart), nn.functional.linear(apart, model.again.weight, model.again.bias), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16 arithmetic")
+@torch.no_grad()
+def test_layers_of_bfloat16_round_their_factors_and_result(monkeypatch):
+    model, x = Shared().eval(), torch.randn(50, 300)
+    model.token_list = ["a"] * 300  # of as many tokens as the last layer has outputs
+    expected = model.layers[0](x)
+    rounded = nn.functional.linear(x.bfloat16().double(), model.layers[0].weight.bfloat16().double())
+    rounded = (rounded + model.layers[0].bias.bfloat16().double()).bfloat16().float()
+    pack(model, bf16=True)
+    found = model.layers[0](x)
+    assert found.dtype == torch.float32 and model.layers[0](x.bfloat16()).dtype == torch.bfloat16
+    torch.testing.assert_close(found, rounded, atol=1e-4, rtol=2**-8)  # a sum's last bit may round otherwise
+    assert 1e-4 < (found - expected).abs().max() < 0.02 * expected.abs().max()
+    assert model.again.bf16 and not model.layers[2].bf16  # its values are scores of tokens
+    with in_float32(model):
+        torch.testing.assert_close(model.layers[0](x), expected, atol=1e-6, rtol=1e-6)
+    assert torch.equal(model.layers[0](x), found)
 
 
 def test_what_is_not_packed(monkeypatch):

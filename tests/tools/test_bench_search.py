@@ -15,7 +15,7 @@ from bench_search import BATCH, SCENARIOS, Comparison, Spent, agreement, compare
 from kdasr.espnet import version
 from kdasr.models import find_models
 from kdasr.search.engine import Engine
-from kdasr.search.options import SearchOptions
+from kdasr.search.options import Computing, SearchOptions
 from kdasr.search.rows import Row, read_rows
 
 BINS = 8
@@ -42,7 +42,7 @@ def tiny(tmp_path_factory):
     model = bench_models.write_model(scratch / "model", SETTINGS, bins=BINS)
     models = find_models([str(model)], None)
     rows = read_rows(bench_models.write_data(scratch / "data", SECONDS, bins=BINS), models.first)
-    engine = Engine(models, SearchOptions(4, 4, 0.3, maxlenratio=bench_models.RATIO), 4000)
+    engine = Engine(models, SearchOptions(4, 4, 0.3, maxlenratio=bench_models.RATIO), Computing(4000))
     return engine, models.first, rows
 
 

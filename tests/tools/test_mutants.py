@@ -68,14 +68,19 @@ def outcomes(mistakes, tree):
 def test_what_a_failing_test_notices_is_killed_and_the_code_is_as_it_was(tree):
     endless = "    while larger(1, 2) != 2:\n        time.sleep(0.1)\n"
     (tree / "test_hangs.py").write_text("import time\n" + TEST.replace("    assert", f"{endless}    assert"))
+    skipping = "import pytest\n\n\ndef test_other():\n    pytest.skip('no sclite')\n"
+    (tree / "test_skips.py").write_text(skipping)
+    (tree / "test_half.py").write_text(f"{skipping}\n\ndef test_one():\n    pass\n")
     mistakes = [
         mistake("a > b", "a < b"),
         mistake("a > b", "a >= b"),  # the same for all that the test asks
         mistake("a > b", "a > b ", tests=("test_gone.py",)),
         mistake("larger", "smaller"),  # the test cannot be imported
         mistake("a > b", "a < b", tests=("test_hangs.py",)),
+        mistake("a > b", "a < b", tests=("test_skips.py",)),
+        mistake("a > b", "a < b", tests=("test_half.py",)),
     ]
-    assert outcomes(mistakes, tree) == ["killed", "survived", "broken", "broken", "killed"]
+    assert outcomes(mistakes, tree) == ["killed", "survived", "broken", "broken", "killed", "skipped", "survived"]
     assert (tree / "copy/code_of.py").read_text() == CODE
 
 
@@ -134,6 +139,12 @@ def test_the_table_counts_and_the_exit_status_is_that_of_real_survivors(monkeypa
     ends[every[0]] = "broken"
     assert mutants.campaign(every, 2, False) == 1
     assert "its tests cannot be run" in capsys.readouterr().err
+    ends[every[0]] = "skipped"
+    capsys.readouterr()
+    assert mutants.campaign(every, 2, False) == 0
+    said = capsys.readouterr().out
+    assert "| a | 1 | 1 | 0 | 0 |" in said
+    assert "not tried, as its tests are skipped here: a: code_of.py: 0 wrong\n" in said
     ends[every[0]] = "killed"
     passed[0] = 1  # they fail without a mistake
     assert mutants.campaign(every, 2, False) == 1
