@@ -10,7 +10,7 @@ import os
 import time
 
 GAP = 1.0  # seconds between two lines of one command
-WARM = 3.0  # seconds until the first: the beginning is slow, and a time that is left by it would be wrong
+WARM = 3.0  # seconds from the first thing that is done until a time that is left is told: before, it would be a guess
 LONGEST = 1000  # characters of a line: what is longer might be cut by another command's
 
 
@@ -36,17 +36,22 @@ class Pace:
 
     def __init__(self, title: str, unit: str, total: int) -> None:
         self.title, self.unit, self.total = title, unit, total
-        self.began = time.monotonic()
-        self.told = self.began + WARM - GAP
+        self.first: tuple[float, int] | None = None  # when something was done for the first time, and how many
+        self.told = time.monotonic()
 
     def done(self, number: int) -> None:
         """Tell that so many are done, unless something was told just now."""
         now = time.monotonic()
-        if number < 1 or now - self.told < GAP:
+        if number < 1:
+            return
+        self.first = self.first or (now, number)
+        if now - self.told < GAP:
             return
         self.told = now
-        left = (now - self.began) / number * (self.total - number)
-        announce(f"{self.title}: {self.unit} {number} of {self.total}, about {lasting(left)} left")
+        # What was before the first (starting, loading) does not come again.
+        since, more = now - self.first[0], number - self.first[1]
+        left = f", about {lasting(since / more * (self.total - number))} left" if since >= WARM and more else ""
+        announce(f"{self.title}: {self.unit} {number} of {self.total}{left}")
 
 
 def lasting(seconds: float) -> str:

@@ -24,19 +24,31 @@ def test_times_as_people_say_them(seconds, text):
     assert lasting(seconds) == text
 
 
-def test_a_line_a_second_and_the_rest_at_the_rate_so_far(clock, tmp_path, monkeypatch):
+def test_a_line_a_second_and_the_rest_at_the_rate_since_the_first(clock, tmp_path, monkeypatch):
     place = tmp_path / "screen"
     place.touch()
     monkeypatch.setenv("KDASR_PROGRESS", str(place))
     pace = Pace("dev: features", "utterance", 100)
-    for second, done in ((2.9, 5), (3.0, 10), (3.5, 20), (4.0, 40), (300.0, 50)):
+    for second, done in ((19.0, 0), (20.0, 5), (20.5, 6), (22.0, 9), (22.5, 10), (23.0, 17), (23.5, 40), (320.0, 55)):
         clock[0] = 1000 + second
         pace.done(done)
     assert place.read_text().splitlines() == [
-        "  dev: features: utterance 10 of 100, about 27 s left",  # 90 more, 0.3 s each
-        "  dev: features: utterance 40 of 100, about 6 s left",
-        "  dev: features: utterance 50 of 100, about 5 min left",
+        "  dev: features: utterance 5 of 100",
+        "  dev: features: utterance 9 of 100",  # 6 came too soon behind 5
+        "  dev: features: utterance 17 of 100, about 21 s left",  # 83 more, 0.25 s each; 20 s of start are not counted
+        "  dev: features: utterance 55 of 100, about 4 min left",  # 45 more, 6 s each
     ]
+
+
+def test_no_time_is_told_by_what_was_all_done_at_once(clock, tmp_path, monkeypatch):
+    place = tmp_path / "screen"
+    place.touch()
+    monkeypatch.setenv("KDASR_PROGRESS", str(place))
+    pace = Pace("nbest", "utterance", 100)
+    for second in (2, 9):
+        clock[0] = 1000 + second
+        pace.done(50)
+    assert place.read_text().splitlines() == 2 * ["  nbest: utterance 50 of 100"]
 
 
 def test_nobody_is_waited_for(tmp_path, monkeypatch):
