@@ -194,8 +194,11 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str] | Iterabl
 
 def split_key(line: str) -> tuple[str, str]:
     """A line of a Kaldi table as (key, rest): the first word, and what follows the white space behind it."""
-    key, *rest = re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=1)
-    return key, rest[0] if rest else ""
+    key, blank, rest = line.strip(BLANKS).partition(" ")
+    if "\t" in key or "\r" in key or "\f" in key or "\v" in key:  # seldom; looking for them is quicker than a pattern
+        key, behind = re.split(f"[{BLANKS}]+", key, maxsplit=1)
+        rest = f"{behind} {rest}" if blank else behind
+    return key, rest.lstrip(BLANKS)
 
 
 def columns(line: str) -> list[str]:

@@ -98,8 +98,7 @@ class Keyed:
         everywhere = np.arange(len(self), dtype=np.int32)
         if self.rising:
             return everywhere
-        keys = [key(line).encode() for line in self.read(everywhere)]
-        return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int32)
+        return order_of(map(key, self.read(everywhere)))
 
     def find(self, hashes: np.ndarray) -> np.ndarray:
         """The places, (N,), of the keys of these hashes (N,); -1 for one that no line has."""
@@ -160,6 +159,12 @@ def as_hashes(data: bytes | bytearray) -> np.ndarray:
 def rows(whole: Keyed, places: np.ndarray | None = None) -> Iterator[tuple[str, str]]:
     """(key, value) of these lines, by default of all of them."""
     return map(split_key, whole.read(np.arange(len(whole), dtype=np.int32) if places is None else places))
+
+
+def order_of(names: Iterable[str]) -> np.ndarray:
+    """The places of some names, (N,), in the order of LC_ALL=C; of equal ones the first stands first."""
+    keys = [name.encode() for name in names]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int32)
 
 
 def first_twice(hashes: np.ndarray) -> tuple[int, int] | None:

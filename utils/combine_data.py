@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data.kaldi_dir import combine_dirs
+from kdasr.data.joined import combine_dirs
 from kdasr.errors import script_status
 
 

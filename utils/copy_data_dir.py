@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from kdasr.data.joined import copy_dir
 from kdasr.data.kaldi_check import validate
-from kdasr.data.kaldi_dir import copy_dir, read_dir
 from kdasr.errors import script_status
 
 
@@ -25,8 +25,8 @@ def main() -> None:
     args = parser.parse_args()
     copy_dir(args.source, args.target, (args.spk_prefix, args.spk_suffix), (args.utt_prefix, args.utt_suffix))
     print(f"copy_data_dir.py: copied data from {args.source} to {args.target}")
-    names = read_dir(args.target)
-    validate(args.target, feats="feats.scp" in names, text="text" in names, wav="wav.scp" in names)
+    feats, text, wav = ((args.target / name).is_file() for name in ("feats.scp", "text", "wav.scp"))
+    validate(args.target, feats=feats, text=text, wav=wav)
 
 
 if __name__ == "__main__":

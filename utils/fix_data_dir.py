@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data.kaldi_dir import fix_dir
+from kdasr.data.mend import fix_dir
 from kdasr.errors import script_status
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kdasr.data import kaldi_dir
+from kdasr.data import subset
+from kdasr.data.parts import LongDir
 from kdasr.errors import UserError, script_status
 from kdasr.files import read_lines, split_key
 
@@ -36,34 +38,33 @@ def main() -> None:
     if len(args.arguments) != (2 if listed else 3):
         parser.error("expected SRC-DIR DEST-DIR" if listed else "expected SRC-DIR NUM-UTT DEST-DIR")
     source, target = Path(args.arguments[0]), Path(args.arguments[-1])
-    tables = kaldi_dir.read_dir(source)
-    utt2spk = tables["utt2spk"]
-    if listed:
-        keys = {split_key(line)[0] for line in read_lines(listed)} - {""}
-        keep = [u for u, speaker in utt2spk.items() if (speaker if args.spk_list else u) in keys]
-    else:
-        keep = choose(args, tables, args.arguments[1])
-    count = kaldi_dir.write_subset(source, target, keep)
-    print(f"subset_data_dir.py: reducing #utt from {len(utt2spk)} to {count}")
+    with LongDir(source) as whole:
+        if listed:
+            keys = filter(None, (split_key(line)[0] for line in read_lines(listed)))
+            places = subset.listed(whole, keys, speakers=bool(args.spk_list))
+        else:
+            places = choose(args, whole, args.arguments[1])
+        count = subset.write_subset(whole, places, target)
+        print(f"subset_data_dir.py: reducing #utt from {len(whole.utt2spk)} to {count}")
 
 
-def choose(args: argparse.Namespace, tables: kaldi_dir.Tables, number: str) -> list[str]:
-    """The utterances that the options and NUM-UTT say."""
-    utt2spk = tables["utt2spk"]
+def choose(args: argparse.Namespace, whole: LongDir, number: str) -> Sequence[int]:
+    """The places of the utterances that the options and NUM-UTT say."""
+    utterances = len(whole.utt2spk)
     if not re.fullmatch("0*[1-9][0-9]{0,17}", number):
         raise UserError(f"NUM-UTT is {number!r}, expected a whole number above 0")
     count = int(number)
     if args.per_spk:
-        return kaldi_dir.select_per_speaker(utt2spk, count)
+        return subset.of_each_speaker(whole.speaker, count)
     if args.speakers:
-        return kaldi_dir.select_speakers(utt2spk, count)
-    if count > len(utt2spk):
-        raise UserError(f"cannot take {count} utterances of {len(utt2spk)}; ask for fewer")
+        return subset.of_some_speakers(whole.speaker, count)
+    if count > utterances:
+        raise UserError(f"cannot take {count} utterances of {utterances}; ask for fewer")
     if args.shortest:
-        return kaldi_dir.select_shortest(tables, count)
+        return subset.shortest(whole, count)
     if args.first or args.last:
-        return list(utt2spk)[:count] if args.first else list(utt2spk)[-count:]
-    return kaldi_dir.select_evenly(list(utt2spk), count)
+        return range(count) if args.first else range(utterances - count, utterances)
+    return subset.evenly(utterances, count)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import CMVN
 from kdasr.data.parts import LongDir
 from kdasr.errors import UserError
 
@@ -45,7 +44,7 @@ def write_folds(source: Path, folds: int, seed: int, out: Path) -> None:
                 "or name another --out"
             )
         # As in holdout: statistics of the whole come from the audio alone, so a teacher of the rest may use them.
-        cmvn = (source / CMVN).read_bytes() if (source / CMVN).is_file() else None
+        cmvn = whole.cmvn()
         for n in range(1, folds + 1):
             part = shuffled % folds == n - 1
             made = whole.put(places[f"fold{n}"], part)

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import CMVN
 from kdasr.data.parts import LongDir
 from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
@@ -39,8 +38,7 @@ def hold_out(source: Path, labelled: Path, unlabelled: Path, share: float, seed:
         kept = places < wanted(share, int(places.max(initial=-1)) + 1)
         # The labelled part takes the whole's CMVN statistics as they are: they come from the audio alone, and
         # untranscribed audio may be used. manifest.json tells of the features' making, not of the parts'.
-        cmvn = source / CMVN
-        whole.put(labelled, kept, cmvn=cmvn.read_bytes() if cmvn.is_file() else None)
+        whole.put(labelled, kept, cmvn=whole.cmvn())
         whole.put(unlabelled, ~kept, without="text")
     print(f"{labelled}: {kept.sum()} utterances, transcribed")
     print(f"{unlabelled}: {(~kept).sum()} utterances, without text")

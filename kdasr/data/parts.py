@@ -1,4 +1,4 @@
-"""Parts of a data directory that is too long to lie in memory: its tables stay on disk, lines are copied by key.
+"""Data directories that are too long to lie in memory: tables stay on disk, lines are copied by key.
 
 Axes: U utterances, in the order of utt2spk.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from kdasr.data.kaldi_dir import ALL_TABLES, CMVN, RECORDING_TABLES, SPEAKER_TAB
 from kdasr.data.utterances import original_of
 from kdasr.errors import UserError
 from kdasr.files import atomic_dir, split_key
-from kdasr.keyed import Keyed, hashes_of, rows, table
+from kdasr.keyed import Keyed, hashes_of, order_of, rows, table
 
 SOME = 10_000  # lines at a time
 
@@ -39,9 +39,7 @@ class LongDir:
             names = [name for name in ALL_TABLES if (directory / name).is_file()]
             self.tables = {name: stack.enter_context(table(directory / name, name == "text")) for name in names}
             self.utt2spk = self.tables["utt2spk"]
-            self.speakers: dict[str, int] = {}  # each one's number
-            numbers = (self.speakers.setdefault(name, len(self.speakers)) for _, name in rows(self.utt2spk))
-            self.speaker = np.fromiter(numbers, dtype=np.int32, count=len(self.utt2spk))  # (U,)
+            self.speakers, self.speaker = speakers_of(self.utt2spk)  # their names; the number of each one's, (U,)
             self._close = stack.pop_all()
 
     def __enter__(self) -> LongDir:
@@ -82,33 +80,29 @@ class LongDir:
         Returns:
             Whether anything was written.
         """
-        check_place(directory, int(kept.sum()))
-        names = [name for name in self.tables if name != without]
+        part = {name: lines for name, lines in self.part(kept).items() if name != without}
+        return put_rows(directory, part, int(kept.sum()), cmvn)
+
+    def part(self, kept: np.ndarray) -> dict[str, Iterator[tuple[str, str]]]:
+        """The lines of each table for these utterances (U,), and the speakers and recordings that they need."""
         wanted = dict.fromkeys(SPEAKER_TABLES, self._speakers_of(kept))
         wanted |= dict.fromkeys(RECORDING_TABLES, self._recordings_of(kept))
         utterances = self.utt2spk.hashes[kept]
-        with contextlib.suppress(_Same), atomic_dir(directory) as fresh:
-            for name in names:
-                whole = self.tables[name]
-                places = in_order(whole)
-                there = np.isin(whole.hashes, wanted.get(name, utterances))
-                with open(fresh / name, "w", encoding="utf-8", newline="\n") as stream:
-                    stream.writelines(f"{k} {v}".rstrip() + "\n" for k, v in rows(whole, places[there[places]]))
-            with open(fresh / "spk2utt", "w", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(self._spk2utt(kept))
-            if cmvn:
-                (fresh / CMVN).write_bytes(cmvn)
-            files = {*names, "spk2utt", *([CMVN] if cmvn else [])}
-            there_already = {name for name in [*ALL_TABLES, "spk2utt", CMVN] if (directory / name).exists()}
-            if there_already == files and not filecmp.cmpfiles(fresh, directory, sorted(files), shallow=False)[1]:
-                raise _Same
-            return True
-        return False
+        found = {}
+        for name, whole in self.tables.items():
+            places = in_order(whole)
+            there = np.isin(whole.hashes, wanted.get(name, utterances))
+            found[name] = rows(whole, places[there[places]])
+        return found
+
+    def cmvn(self) -> bytes | None:
+        """Its cmvn.npz: a part keeps the whole's statistics, which need no transcripts."""
+        path = self.directory / CMVN
+        return path.read_bytes() if path.is_file() else None
 
     def _speakers_of(self, kept: np.ndarray) -> np.ndarray:
         """Hashes of the speakers of these utterances."""
-        names = list(self.speakers)
-        return hashes_of(names[number] for number in np.unique(self.speaker[kept]).tolist())
+        return hashes_of(self.speakers[number] for number in np.unique(self.speaker[kept]).tolist())
 
     def _recordings_of(self, kept: np.ndarray) -> np.ndarray:
         """Hashes of the recordings of these utterances: themselves, or what `segments` says."""
@@ -118,20 +112,64 @@ class LongDir:
         places = np.flatnonzero(np.isin(segments.hashes, self.utt2spk.hashes[kept]))
         return np.unique(hashes_of(split_key(line)[0] for _, line in rows(segments, places)))
 
-    def _spk2utt(self, kept: np.ndarray) -> Iterator[str]:
-        """The lines of spk2utt, speakers and each one's utterances in the order of LC_ALL=C."""
-        order = in_order(self.utt2spk)
-        order = order[kept[order]]
-        names = sorted(self.speakers, key=str.encode)
-        rank = np.empty(len(names), dtype=np.int32)
-        rank[[self.speakers[name] for name in names]] = np.arange(len(names))
-        ranks = rank[self.speaker[order]]
-        order = order[np.argsort(ranks, kind="stable")]
-        utterances = rows(self.utt2spk, order)
-        for name, count in zip(names, np.bincount(ranks, minlength=len(names)).tolist(), strict=True):
-            if count:
-                line = " ".join([name, *(next(utterances)[0] for _ in range(count))])
-                yield line.rstrip() + "\n"
+
+def put_rows(
+    directory: Path, tables: Mapping[str, Iterable[tuple[str, str]]], utterances: int, cmvn: bytes | None = None
+) -> bool:
+    """Write a data directory of so many utterances, as `kdasr.data.kaldi_dir.put_dir` writes it.
+
+    Args:
+        directory: to write.
+        tables: the lines of each, key and value, in the order of LC_ALL=C.
+        utterances: their number.
+        cmvn: of its cmvn.npz.
+
+    Returns:
+        Whether anything was written: a directory that holds the same already is left alone.
+
+    Raises:
+        UserError: no utterances, or something else than a data directory is in the way.
+    """
+    check_place(directory, utterances)
+    with contextlib.suppress(_Same), atomic_dir(directory) as fresh:
+        for name, lines in tables.items():
+            _write(fresh / name, (f"{key} {value}".rstrip() + "\n" for key, value in lines))
+        with table(fresh / "utt2spk") as utt2spk:
+            _write(fresh / "spk2utt", spk2utt_lines(utt2spk))
+        if cmvn:
+            (fresh / CMVN).write_bytes(cmvn)
+        files = {*tables, "spk2utt", *([CMVN] if cmvn else [])}
+        there_already = {name for name in [*ALL_TABLES, "spk2utt", CMVN] if (directory / name).exists()}
+        if there_already == files and not filecmp.cmpfiles(fresh, directory, sorted(files), shallow=False)[1]:
+            raise _Same
+        return True
+    return False
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(lines)
+
+
+def speakers_of(utt2spk: Keyed) -> tuple[list[str], np.ndarray]:
+    """The speakers as they come, and the number of each utterance's (U,)."""
+    found: dict[str, int] = {}
+    each = (found.setdefault(name, len(found)) for _, name in rows(utt2spk))
+    numbers = np.fromiter(each, dtype=np.int32, count=len(utt2spk))
+    return list(found), numbers
+
+
+def spk2utt_lines(utt2spk: Keyed) -> Iterator[str]:
+    """The lines of spk2utt, speakers in the order of LC_ALL=C, each one's utterances in that of utt2spk."""
+    names, speaker = speakers_of(utt2spk)
+    counts = np.bincount(speaker, minlength=len(names)).tolist()
+    rank = np.empty(len(names), dtype=np.int32)
+    ordered = order_of(names)
+    rank[ordered] = np.arange(len(names))
+    utterances = rows(utt2spk, np.argsort(rank[speaker], kind="stable").astype(np.int32))
+    for number in ordered.tolist():
+        line = " ".join([names[number], *(next(utterances)[0] for _ in range(counts[number]))])
+        yield line.rstrip() + "\n"
 
 
 def in_order(whole: Keyed) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdasr.data.kaldi_dir import CMVN, keep_utterances, put_dir, read_dir
+import numpy as np
+
+from kdasr.data.parts import LongDir, in_order, put_rows
 from kdasr.errors import UserError
-from kdasr.files import read_table
+from kdasr.keyed import rows, table
 
 
 def write_transcribed(source: Path, text: Path, out: Path) -> None:
@@ -22,13 +24,13 @@ def write_transcribed(source: Path, text: Path, out: Path) -> None:
     """
     if out.resolve() == source.resolve():
         raise UserError(f"{out}: is the source itself; name another --out")
-    tables, said = read_dir(source), read_table(text)
-    there = [utterance for utterance in tables["utt2spk"] if utterance in said]
-    if not there:
-        raise UserError(
-            f"{text}: has no utterance of {source}, as {next(iter(tables['utt2spk']))}; name its transcripts"
-        )
-    cmvn = source / CMVN
-    kept = keep_utterances(tables, there) | {"text": {utterance: said[utterance] for utterance in there}}
-    put_dir(out, kept, cmvn.read_bytes() if cmvn.is_file() else None)
-    print(f"{out}: {len(there)} of {len(tables['utt2spk'])} utterances of {source}, with the text of {text}")
+    with LongDir(source) as whole, table(text) as said:
+        there = np.isin(whole.utt2spk.hashes, said.hashes)
+        if not there.any():
+            first = next(rows(whole.utt2spk), ("none", ""))[0]
+            raise UserError(f"{text}: has no utterance of {source}, as {first}; name its transcripts")
+        places = in_order(said)
+        ours = np.isin(said.hashes[places], whole.utt2spk.hashes)
+        tables = whole.part(there) | {"text": rows(said, places[ours])}
+        put_rows(out, tables, int(there.sum()), whole.cmvn())
+        print(f"{out}: {there.sum()} of {len(there)} utterances of {source}, with the text of {text}")

@@ -106,8 +106,9 @@ def test_after_a_failure_nothing_is_begun_and_what_runs_ends(stages, tmp_path):
 
 
 def test_a_wide_step_is_alone(stages):
-    gate = stages([step("a"), step("w", wide=True), step("b")], nj=3)
-    assert gate.beside["w"] == {"w"}
+    # a ends only when w has begun, and w when b has; as neither happens, each ends when its patience does
+    gate = stages([step("a"), step("w", wide=True), step("b")], nj=3, hold={"a": ["w"], "w": ["b"]}, patience=0.3)
+    assert gate.beside["w"] == {"w"} and gate.order == ["a", "w", "b"]
 
 
 EARLY = {"early_after": ("tokens",), "early": lambda: [step("e1", stage=3), step("e2", stage=3)]}
@@ -122,6 +123,13 @@ def test_early_steps_take_one_process_once_what_they_need_is_there(stages):
     assert "e1" in gate.beside["n"]
     assert sorted(gate.order) == ["e1", "e2", "n", "s", "t1", "t2", "tokens"]  # none twice
     assert gate.order.index("s") > gate.order.index("e1") and gate.most == 2
+
+
+def test_an_early_step_is_one_of_those_side_by_side(stages):
+    last = [step("e1", stage=3), step("e2", stage=3)]
+    hold = {"t1": ["t2"], "e1": ["t2"]}  # both go on until t2 begins, which has to wait until one of them ends
+    gate = stages([step("tokens"), step("t1"), step("t2")], [], last, nj=2, hold=hold, patience=0.3, **EARLY)
+    assert gate.most == 2 and gate.beside["e1"] | gate.beside["t1"] == {"e1", "t1"}
 
 
 def test_an_early_failure_ends_the_run_after_the_other_stages(stages):

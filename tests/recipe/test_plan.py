@@ -95,6 +95,21 @@ def test_students_of_each_configuration_and_seed(write):
         kd_plan(students="a", student_configs="conf/student.yaml other/student.yaml")
 
 
+def test_a_student_goes_on_from_that_of_its_own_seed_and_configuration(write):
+    write("a")
+    write("b", starts_from="a")
+    for name in ("student", "small_student"):
+        Path(f"conf/{name}.yaml").write_text("encoder: conv_rnn\n")
+    plan = kd_plan(students="b", student_configs="conf/student.yaml conf/small_student.yaml", seeds="3 4")
+    begun = {
+        step.out: words[words.index("--init") + 1]
+        for step in students.student(plan)
+        if "--init" in (words := step.commands[0].words)
+    }
+    names = [f"{name}{{}}_s{seed}" for name in ("exp/student", "exp/student_small") for seed in (3, 4)]
+    assert begun == {name.format("_b"): name.format("_a") for name in names}
+
+
 def generations(write):
     write("again", learns_from="pseudo_labels", config="teacher", label="second")
     write("third", learns_from="pseudo_labels", config="teacher", taught_by="again", label="third")

@@ -118,6 +118,13 @@ def test_how_a_finished_teacher_is_adopted(place):
         kd_options(students="nbest", teacher_opts="--lang eng")
 
 
+def test_all_words_of_a_language_models_teachers_may_be_stored(place):
+    work = lm_script.work(options_of("utils/lm.sh", **LM | {"stored": "all"}), "./run.sh")
+    [soft] = [step for step in work.steps(3) if "/soft_" in step.out]
+    words = soft.commands[0].words
+    assert words[words.index("--kept") + 1] == "0" and soft.out.endswith("/soft_all_draws")
+
+
 def test_a_teacher_of_ctc_alone_decodes_with_ctc_alone(place):
     write_model(place / "model", model_conf={"ctc_weight": 1.0})
     given = {"students": "nbest", "teacher_dir": "model", "ppl": "true", "ctc_weight": "0.3"}

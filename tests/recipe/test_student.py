@@ -12,7 +12,8 @@ from kdasr.recipe.students import ancestors
 
 
 def write(folder, name="mine.yaml", **given):
-    (folder / name).write_text(yaml.safe_dump({"label": "mine", "learns_from": "references", **given}))
+    given = {"label": "mine", "learns_from": "references", **given}
+    (folder / name).write_text(yaml.safe_dump({key: value for key, value in given.items() if value is not None}))
     return folder / name
 
 
@@ -108,6 +109,13 @@ def test_every_setting_has_its_kind(tmp_path):
         ({"label": " "}, "label: is missing"),
         ({"baseline": True, "oracle": True}, "oracle: what has seen more labels is no baseline"),
         ({"targets_of": "word"}, "learns_from: with targets_of word that recipe sets it"),
+        *(
+            ({"targets_of": "word", "learns_from": None, name: value}, f"{name}: with targets_of word that recipe sets")
+            for name, value in {
+                "taught_by": "a", "beam": 5, "nbest": 5, "archive": "x", "selection": {"k": 1}, "kept": 4,
+                "teachers": 2, "distillation": {"word_weight": 0.5},
+            }.items()
+        ),
         ({"distillation": {"cr_weight": -1}}, "distillation: cr_weight is -1.0, expected a number of 0 or more"),
     ],
 )

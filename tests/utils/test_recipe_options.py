@@ -99,6 +99,9 @@ def test_what_the_user_gives_wins_over_what_a_recipe_sets(call):
     assert call("an4", "run.sh")["--speed"] == "0.9,1.0,1.1"
     assert call("an4", "run.sh", "--test_sets", "other")["--test_sets"] == "other"
     assert call("ptb", "run.sh", "--expdir", "exp2")["--expdir"] == "exp2"
+    for recipe in ("wsj", "an4", "own", "multi30k"):  # of students of other networks they set it, too
+        handed = call(recipe, "run.sh", "--fine_tune_configs", "y", "--student_configs", "x")
+        assert handed["--fine_tune_configs"] == "y", recipe
 
 
 def test_the_defaults_of_each_corpus(call):

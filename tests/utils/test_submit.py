@@ -106,7 +106,7 @@ def test_nothing_is_submitted_beside_what_waits_or_another_submission(cluster):
     assert "ERROR: nothing was submitted" in output
     (cluster / "exp/jobs").mkdir(exist_ok=True)
     with (cluster / "exp/jobs/.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # the weaker lock: who wants to be alone has to wait for this one, too
         output, _ = kd(cluster, "--submit", "slurm", status=1)
     assert "exp: another ./run.sh --submit is submitting right now; kdasr jobs status exp shows it" in output
     assert not (cluster / "submitted.txt").exists()
