@@ -64,8 +64,8 @@ class Keyed:
             self.ended = self._stream.read() == b"\n"
             self._close = stack.pop_all()
         self.hashes = as_hashes(hashes)
-        self.starts = np.array(starts, dtype=np.int64)
-        self.numbers = np.array(numbers, dtype=np.int32)
+        self.starts = np.frombuffer(starts or b"", dtype=np.int64)
+        self.numbers = np.frombuffer(numbers or b"", dtype=np.int32)
         self._sorted: tuple[np.ndarray, np.ndarray] | None = None
 
     def __enter__(self) -> Keyed:
@@ -153,7 +153,7 @@ def hashes_of(names: Iterable[str]) -> np.ndarray:
 
 def as_hashes(data: bytes | bytearray) -> np.ndarray:
     """Hashes in a row as an array."""
-    return np.frombuffer(bytes(data), dtype=np.uint8).view(f"S{HASH}")
+    return np.frombuffer(data, dtype=np.uint8).view(f"S{HASH}")
 
 
 def rows(whole: Keyed, places: np.ndarray | None = None) -> Iterator[tuple[str, str]]:

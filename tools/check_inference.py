@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kdasr.data.kaldi_dir import write_subset
+from kdasr.data.subset import write_listed
 from kdasr.errors import forgiving_output
 from kdasr.files import read_table, read_yaml
 from kdasr.models import find_checkpoint
@@ -47,7 +47,7 @@ def main() -> int:
     for model in args.models:
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
-            write_subset(args.data, data, list(read_table(args.data / "utt2spk"))[: args.utterances])
+            write_listed(args.data, data, list(read_table(args.data / "utt2spk"))[: args.utterances])
             options = {"beam": args.beam} | ({} if translates(model) else {"ctc_weight": args.ctc_weight})
             given = {"maxlenratio": args.maxlenratio, "normalize_length": args.normalize_length}
             options |= {name: value for name, value in given.items() if value}

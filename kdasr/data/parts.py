@@ -36,8 +36,12 @@ class LongDir:
                 f"{directory}/utt2spk: no such file; name a data directory, or run the stage that writes it"
             )
         with contextlib.ExitStack() as stack:
-            names = [name for name in ALL_TABLES if (directory / name).is_file()]
-            self.tables = {name: stack.enter_context(table(directory / name, name == "text")) for name in names}
+            self.tables: dict[str, Keyed] = {}
+            for name in ALL_TABLES:  # utt2spk is the first
+                if (directory / name).is_file():
+                    one = self.tables[name] = stack.enter_context(table(directory / name, name == "text"))
+                    if np.array_equal(one.hashes, self.tables["utt2spk"].hashes):
+                        one.hashes = self.tables["utt2spk"].hashes  # as nearly always: held once
             self.utt2spk = self.tables["utt2spk"]
             self.speakers, self.speaker = speakers_of(self.utt2spk)  # their names; the number of each one's, (U,)
             self._close = stack.pop_all()
@@ -91,7 +95,8 @@ class LongDir:
         found = {}
         for name, whole in self.tables.items():
             places = in_order(whole)
-            there = np.isin(whole.hashes, wanted.get(name, utterances))
+            same = name not in wanted and whole.hashes is self.utt2spk.hashes
+            there = kept if same else np.isin(whole.hashes, wanted.get(name, utterances))
             found[name] = rows(whole, places[there[places]])
         return found
 

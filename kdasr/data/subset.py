@@ -26,6 +26,12 @@ def write_subset(source: LongDir, places: Iterable[int], target: Path) -> int:
     return int(kept.sum())
 
 
+def write_listed(source: Path, target: Path, utterances: Iterable[str]) -> int:
+    """Write the part of a directory that has these utterances; returns how many they are."""
+    with LongDir(source) as whole:
+        return write_subset(whole, listed(whole, utterances, speakers=False), target)
+
+
 def evenly(utterances: int, count: int) -> list[int]:
     """`count` places spread over so many utterances, the ones that Kaldi's subset_scp.pl takes."""
     if count > utterances:

@@ -10,8 +10,8 @@ from feats_inputs import STEP, audio, corpus, kdasr_feats
 
 from kdasr.data import cuts
 from kdasr.data.fbank import fbank
-from kdasr.data.kaldi_dir import write_subset
 from kdasr.data.speed import change_speed
+from kdasr.data.subset import write_listed
 from kdasr.data.utterances import AS_IT_IS, Reading, audio_of, parse_speeds, plan
 from kdasr.errors import UserError
 from kdasr.files import read_table, write_table
@@ -38,7 +38,7 @@ def test_audio_stands_beside_the_features(tmp_path):
     assert read_audio_there(tmp_path / "again").keys() == samples.keys()
     before, after = (dict(kaldiio.load_scp_sequential(str(tmp_path / part / "feats.scp"))) for part in ("out", "again"))
     assert all((before[name] == after[name]).all() for name in before)
-    write_subset(tmp_path / "out", tmp_path / "part", ["sp0.9-s0-02", "s1-01"])
+    write_listed(tmp_path / "out", tmp_path / "part", ["sp0.9-s0-02", "s1-01"])
     assert list(read_audio_there(tmp_path / "part")) == ["s1-01", "sp0.9-s0-02"]
     with pytest.raises(UserError, match=r"utt2speed: sp0\.9-s0-00 is played at another speed already"):
         plan(tmp_path / "out", parse_speeds("0.9"))

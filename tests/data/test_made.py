@@ -11,9 +11,10 @@ from tiny_training import CONFIG, write_tokens
 from kdasr.asr.lists import prepare_data
 from kdasr.bin import train
 from kdasr.cli import main
-from kdasr.data.kaldi_dir import combine_dirs, write_subset
+from kdasr.data.joined import combine_dirs
 from kdasr.data.made import FILE, check_made, made_as
 from kdasr.data.places import Place, parse_table
+from kdasr.data.subset import write_listed
 from kdasr.errors import UserError
 from kdasr.files import read_json, read_table, write_json, write_table
 from kdasr.prune.prune import copy_rest
@@ -50,7 +51,7 @@ def test_what_is_known_of_features(place, tmp_path):
     assert made_as(places(place / "wide")) == MADE
     assert made_as(places(place / "narrow")) == {**MADE, "rate": 8000}
     assert made_as(places(place / "foreign")) == {} == made_as({})
-    write_subset(place / "wide", tmp_path / "part", ["s0-00", "s1-01"])
+    write_listed(place / "wide", tmp_path / "part", ["s0-00", "s1-01"])
     assert made_as(places(tmp_path / "part")) == MADE  # wherever a list of it stands
     assert (
         made_as(places(place / "wide") | {f"f{n}": p for n, p in enumerate(places(place / "foreign").values())}) == MADE
@@ -98,7 +99,7 @@ def test_no_command_gives_a_model_other_features(place, tmp_path, other, capsys)
 
 def test_its_own_and_unknown_ones_are_taken(place, tmp_path):
     source = train_source(place)
-    write_subset(place / "wide", tmp_path / "part", ["s0-00"])
+    write_listed(place / "wide", tmp_path / "part", ["s0-00"])
     assert len(read_rows(tmp_path / "part", source)) == 1
     assert len(read_rows(place / "wide", source)) == 4 and len(read_rows(place / "foreign", source)) == 2
 

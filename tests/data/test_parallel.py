@@ -6,7 +6,7 @@ import pytest
 from made_corpora import validate
 
 from kdasr.cli import main
-from kdasr.data.kaldi_dir import fix_dir
+from kdasr.data.mend import fix_dir
 from kdasr.files import read_table
 
 

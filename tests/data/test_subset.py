@@ -18,12 +18,6 @@ from kdasr.errors import UserError
 from kdasr.files import read_table
 
 
-def taken(directory, keep, target):
-    """Write the part with these utterances; how many they are."""
-    with LongDir(directory) as whole:
-        return subset.write_subset(whole, subset.listed(whole, keep, speakers=False), target)
-
-
 def speaker_numbers(utt2spk):
     numbers = {}
     return np.array([numbers.setdefault(speaker, len(numbers)) for speaker in utt2spk.values()])
@@ -115,7 +109,7 @@ def test_subset_keeps_tables_together(tmp_path):
     put_dir(tmp_path / "all", features())
     cmvn(tmp_path / "all/cmvn.npz", 10, 1.0, 2.0)
     (tmp_path / "all/manifest.json").write_text("{}")
-    assert taken(tmp_path / "all", ["40ac0001", "40ac0003", "unknown"], tmp_path / "some") == 2
+    assert subset.write_listed(tmp_path / "all", tmp_path / "some", ["40ac0001", "40ac0003", "unknown"]) == 2
     assert (tmp_path / "some/spk2utt").read_text() == "40a 40ac0001 40ac0003\n"
     assert read_table(tmp_path / "some/feats.scp") == {
         "40ac0001": "/feats/feats.1.ark:3",
@@ -126,7 +120,7 @@ def test_subset_keeps_tables_together(tmp_path):
     assert not (tmp_path / "some/manifest.json").exists()
     validate(tmp_path / "some", wav=False)
     with pytest.raises(UserError, match="is the source itself"):
-        taken(tmp_path / "all", ["40ac0001"], tmp_path / "some/../all")
+        subset.write_listed(tmp_path / "all", tmp_path / "some/../all", ["40ac0001"])
 
 
 def test_those_of_listed_speakers(tmp_path):
@@ -141,10 +135,10 @@ def test_those_of_listed_speakers(tmp_path):
 def test_parts_keep_the_recordings_of_their_segments(tmp_path):
     put_dir(tmp_path / "d", segmented())
     validate(tmp_path / "d", feats=False)
-    taken(tmp_path / "d", ["ac0002"], tmp_path / "e")
+    subset.write_listed(tmp_path / "d", tmp_path / "e", ["ac0002"])
     assert (tmp_path / "e/wav.scp").read_text() == "rec1 /audio/1.wav\n"
     for name in ("segments", "wav.scp", "text", "utt2spk"):
         path = tmp_path / "d" / name
         path.write_text(path.read_text().replace(" ", "\t"))
-    taken(tmp_path / "d", ["ac0002"], tmp_path / "f")
+    subset.write_listed(tmp_path / "d", tmp_path / "f", ["ac0002"])
     assert (tmp_path / "f/wav.scp").read_text() == "rec1 /audio/1.wav\n"

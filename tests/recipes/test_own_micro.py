@@ -11,7 +11,7 @@ import soundfile
 from micro import OPTIONS, copy_of_recipe, finish, run
 
 from kdasr.data.audio import read_audio
-from kdasr.data.kaldi_dir import write_subset
+from kdasr.data.subset import write_listed
 from kdasr.files import read_json, read_table, read_yaml
 
 pytestmark = pytest.mark.recipe
@@ -34,11 +34,11 @@ def place(tmp_path_factory):
     wsj = copy_of_recipe(top)
     finish(run(wsj, "--stop_stage", "data"))
     keys = sorted(read_table(wsj / "data/train_si284/utt2spk"))
-    write_subset(wsj / "data/train_si284", top / "mine/train", keys[::2])
-    write_subset(wsj / "data/train_si284", top / "mine/calls", keys[1::2])
+    write_listed(wsj / "data/train_si284", top / "mine/train", keys[::2])
+    write_listed(wsj / "data/train_si284", top / "mine/calls", keys[1::2])
     (top / "mine/calls/text").unlink()
     for name, source in (("dev", "test_dev93"), ("test", "test_eval92")):
-        write_subset(wsj / "data" / source, top / "mine" / name, read_table(wsj / "data" / source / "utt2spk"))
+        write_listed(wsj / "data" / source, top / "mine" / name, read_table(wsj / "data" / source / "utt2spk"))
     return copy_of_recipe(top, "own"), top / "mine"
 
 
