@@ -265,10 +265,14 @@ def kept(work: Callable[[list[int]], int]) -> int:
         finally:
             end_descendants()
     told = False
+    # An alarm wakes this process twice a second. sigtimedwait would, too, but when a process that was stopped goes on
+    # (Ctrl-Z and fg, a cluster that suspends jobs) Python 3.11's returns a signal that did not come.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     while not (ended := os.waitpid(keeper, os.WNOHANG))[0]:
-        event = signal.sigtimedwait([signal.SIGCHLD, *heard], 0.5)
-        if event and event.si_signo != signal.SIGCHLD:
-            os.kill(keeper, event.si_signo)
+        number = signal.sigwaitinfo([signal.SIGCHLD, signal.SIGALRM, *heard]).si_signo
+        if number in heard:
+            os.kill(keeper, number)
         elif not told and parent_gone(parent):
             told = True
             os.kill(keeper, signal.SIGTERM)

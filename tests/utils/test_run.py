@@ -217,6 +217,20 @@ def test_a_signal_ends_the_jobs_with_their_children(tmp_path, number):
     assert not (tmp_path / "x.3.log").exists()
 
 
+def test_a_run_that_was_suspended_goes_on(tmp_path):
+    """Ctrl-Z and fg, or a cluster that suspends jobs: longer than the half second between two looks at its starter."""
+    process = start(tmp_path, "x.log", "bash", "-c", "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; echo done")
+    wait_for(tmp_path / "pid")
+    for _ in range(3):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+    assert process.poll() is None
+    (tmp_path / "go").touch()
+    assert process.wait(600) == 0 and body(tmp_path / "x.log") == ["done"]
+
+
 def test_nohup(tmp_path):
     words = ["nohup", sys.executable, "-ES", RUN, "x.log", "bash", "-c", FAMILY]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
