@@ -99,7 +99,7 @@ def run(given: Decoding, singles: int = 0) -> None:
             archive.read_nbest(out), singles, lambda name: next(iter(decoder.decode([rows[name]])))
         )
         run_report.add(out, "check_single", checked)
-        print("\n".join(run_report.describe_check(checked)))
+        print("\n".join(run_report.describe_check(checked, given.bf16)))
 
 
 def make_archive(given: Decoding, out: Path, quiet: bool = False) -> bool:

@@ -252,6 +252,8 @@ def test_identity_check_counts_what_differs_and_says_so_loudly():
     shown = run_report.describe_check(checked)
     assert "3 of 5 utterances decoded alone give the same list (60.0 %)" in shown[0]
     assert shown[1].startswith("WARNING: 2 LISTS DIFFER") and "as a2" in shown[1]
+    [shown] = run_report.describe_check(checked, bf16=True)
+    assert "3 of 5 utterances decoded alone, in float32, give the same list (60.0 %), scores within 0.2" in shown
     same = run_report.check_single(RECORDS, 9, {one["id"]: one for one in RECORDS}.__getitem__)
     assert same["rate"] == 1.0 and len(run_report.describe_check(same)) == 1
 
