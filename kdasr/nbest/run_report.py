@@ -152,7 +152,8 @@ def describe_check(checked: Mapping[str, Any], bf16: bool = False) -> list[str]:
     """The outcome of `check_single` as lines for the terminal; with `bf16` lists may differ, as it rounds."""
     line = (
         f"  identity    {checked['identical']} of {checked['utterances']} utterances decoded alone"
-        f"{', in float32,' if bf16 else ''} give the same list ({100 * checked['rate']:.1f} %), scores within {checked['largest_score_difference']:.1g}"
+        f"{', in float32,' if bf16 else ''} give the same list ({100 * checked['rate']:.1f} %), "
+        f"scores within {checked['largest_score_difference']:.1g}"
     )
     if bf16 or not checked["different"]:
         return [line]
