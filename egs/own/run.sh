@@ -22,7 +22,7 @@ help_message="Usage: ./run.sh --train DIR --valid DIR --test 'DIR DIR' [--unlabe
 
   ./run.sh --train kaldi/train --valid kaldi/dev --test kaldi/test --unlabelled kaldi/calls
   ./run.sh --teacher_dir /models/asr --unlabelled recordings --cut_seconds 20 --test kaldi/test   # no transcripts
-  ./run.sh --stage student --students 'refs word_ctc'   # the directories are not needed any more"
+  ./run.sh --stage student --students 'refs word_ctc'   # later: the data directories are not needed; give --teacher_dir again if you did"
 # shellcheck disable=SC2034  # read by parse_options.sh
 parse_options_partial=true
 . ../../utils/parse_options.sh

@@ -14,7 +14,7 @@ EXAMPLES = """examples:
   kdasr export --model exp/student --out student.zip --int8 --data dump/fbank/test
   # for stock sherpa-onnx (C++, Android, iOS, ...): the lines that run it are in the README.md written beside the files
   kdasr export --model exp/student --out student_sherpa --format sherpa-onnx
-  # then, on any machine: pip install 'kdasr[runtime]'
+  # then, on any machine, beside a clone of kdasr's repository: pip install './kdasr[runtime]'
   kdasr transcribe --model student.zip a.wav
   # of a model that translates
   kdasr translate --model student.zip sentences.txt

@@ -31,7 +31,7 @@ OF_AUDIO = ("wer", "rtf", "WER (%)", "CPU s a second of audio")
 OF_TEXT = ("bleu", "seconds", "BLEU", "CPU s a sentence")
 USE_AUDIO = """A speech recogniser, exported by kdasr {kdasr}. It needs numpy, onnxruntime and soundfile:
 
-    pip install 'kdasr[runtime]'
+    pip install './kdasr[runtime]'     # ./kdasr: a clone of its repository
     kdasr transcribe --model BUNDLE a.wav
 
 ```python
@@ -40,7 +40,7 @@ print(kdasr.Recognizer("BUNDLE").transcribe("a.wav").text)
 ```"""
 USE_TEXT = """A translator, exported by kdasr {kdasr}. It needs numpy, onnxruntime, and sentencepiece if its tokens do:
 
-    pip install 'kdasr[runtime]' sentencepiece
+    pip install './kdasr[runtime]' sentencepiece     # ./kdasr: a clone of its repository
     kdasr translate --model BUNDLE sentences.txt
 
 ```python

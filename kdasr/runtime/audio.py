@@ -59,7 +59,7 @@ def resampled(samples: np.ndarray, found: int, rate: int, name: str) -> np.ndarr
     except ModuleNotFoundError:
         raise UserError(
             f"{name}: has {found} Hz, the model takes {rate}, and soxr, which converts it, is not installed; "
-            "pip install 'kdasr[runtime]'"
+            "pip install './kdasr[runtime]', where ./kdasr is a clone of its repository"
         ) from None
     say_once(f"rate {found}", f"{name}: {found} Hz, converted to the model's {rate} Hz, and so all audio of that rate")
     return soxr.resample(samples, found, rate)

@@ -13,7 +13,10 @@ from kdasr.runtime.search import Sound, States
 try:
     import onnxruntime
 except ModuleNotFoundError:
-    raise UserError("onnxruntime is not installed, which runs bundles; pip install 'kdasr[runtime]'") from None
+    raise UserError(
+        "onnxruntime is not installed, which runs bundles; pip install './kdasr[runtime]', where ./kdasr is a clone of "
+        "its repository"
+    ) from None
 
 
 class Networks:

@@ -225,5 +225,5 @@ def test_a_missing_package_is_named_with_its_remedy(made, monkeypatch, capsys):
     assert kdasr("transcribe", "--model", made / "b", "a.wav") == 1
     error = capsys.readouterr().err
     assert (
-        "onnxruntime is not installed" in error and "pip install 'kdasr[runtime]'" in error and error.count("\n") == 1
+        "onnxruntime is not installed" in error and "pip install './kdasr[runtime]'" in error and error.count("\n") == 1
     )
