@@ -67,14 +67,16 @@ def fix_dir(directory: Path) -> tuple[int, int]:
         tables = {name: _Loose(directory / name) for name in present}
         for one in tables.values():
             stack.enter_context(one.lines)
-        keep = _covered(tables)
+        speakers = hashes_of(tables["utt2spk"].values())  # of each utterance
+        recordings = _recordings(tables["segments"]) if "segments" in tables else None  # of each segment
+        keep = _covered(tables, speakers, recordings)
         if not keep.any():
             raise UserError(f"{directory}: no utterance is in all of {', '.join(present)}; nothing was changed")
         backup = directory / ".backup"
         if backup.is_symlink():
             raise UserError(f"{backup}: is a link, and nothing is written through it; remove it")
         backup.mkdir(exist_ok=True)
-        wanted = _wanted(tables, keep)
+        wanted = _wanted(tables, keep, speakers, recordings)
         with only_writer(directory, name=".fix.lock"):
             for name in [*present, "spk2utt"]:
                 if (directory / name).is_file():
@@ -89,35 +91,35 @@ def fix_dir(directory: Path) -> tuple[int, int]:
     return int(keep.sum()), len(keep)
 
 
-def _covered(tables: dict[str, _Loose]) -> np.ndarray:
+def _covered(tables: dict[str, _Loose], speakers: np.ndarray, recordings: np.ndarray | None) -> np.ndarray:
     """Whether an utterance of utt2spk, (U,), is in all tables that have to have it."""
     utterances = tables["utt2spk"].hashes
     keep = np.ones(len(utterances), dtype=bool)
     for name in ("text", SOURCE, "feats.scp", "segments", "utt2lang"):
         if name in tables:
             keep &= np.isin(utterances, tables[name].hashes)
-    speakers = hashes_of(tables["utt2spk"].values())
     for name in ("spk2gender", "cmvn.scp"):  # as in Kaldi: a speaker whom these lack goes too
         if name in tables:
             keep &= np.isin(speakers, tables[name].hashes)
-    if "wav.scp" in tables and "segments" in tables:
-        cut, recordings = tables["segments"].hashes, _recordings(tables["segments"])
-        keep &= np.isin(utterances, cut[np.isin(recordings, tables["wav.scp"].hashes)])
+    if "wav.scp" in tables and recordings is not None:
+        there = np.isin(recordings, tables["wav.scp"].hashes)
+        keep &= np.isin(utterances, tables["segments"].hashes[there])
     elif "wav.scp" in tables:
         keep &= np.isin(utterances, tables["wav.scp"].hashes)
     return keep
 
 
-def _wanted(tables: dict[str, _Loose], keep: np.ndarray) -> dict[str, np.ndarray]:
+def _wanted(
+    tables: dict[str, _Loose], keep: np.ndarray, speakers: np.ndarray, recordings: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """The keys of each table, as hashes, that utterances (U,) of utt2spk need where `keep` is true."""
     utterances = tables["utt2spk"].hashes[keep]
-    speakers = hashes_of(tables["utt2spk"].values())[keep]
-    recordings = utterances
-    if "segments" in tables:
-        recordings = _recordings(tables["segments"])[np.isin(tables["segments"].hashes, utterances)]
+    recorded = utterances
+    if recordings is not None:
+        recorded = recordings[np.isin(tables["segments"].hashes, utterances)]
     wanted = dict.fromkeys(tables, utterances)
-    wanted |= {name: speakers for name in SPEAKER_TABLES if name in tables}
-    return wanted | {name: recordings for name in RECORDING_TABLES if name in tables}
+    wanted |= {name: speakers[keep] for name in SPEAKER_TABLES if name in tables}
+    return wanted | {name: recorded for name in RECORDING_TABLES if name in tables}
 
 
 def _recordings(segments: _Loose) -> np.ndarray:
